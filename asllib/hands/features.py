@@ -1,0 +1,143 @@
+"""Landmarks to features: stated normalisations, each a small function on batches of points.
+
+Points are (B, 21, 3) tensors, x to the right, y down, z away from the camera.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from asllib.hands.landmarks import PARENTS
+
+KNUCKLES = (5, 9, 13, 17)
+
+
+def true_aspect(points: Tensor, aspect: Tensor) -> Tensor:
+    """Bring image landmarks into one unit, the image's height.
+
+    Parameters
+    ----------
+    points
+        (B, 21, 3): x in widths, y in heights, z in widths, as MediaPipe gives them.
+    aspect
+        (B,) width / height of the images.
+    """
+    scale = torch.stack([aspect, torch.ones_like(aspect), aspect], dim=-1)  # (B, 3)
+    return points * scale[:, None]
+
+
+def wrist_origin(points: Tensor) -> Tensor:
+    """Move the wrist to the origin."""
+    return points - points[:, :1]
+
+
+def palm_size(points: Tensor) -> Tensor:
+    """Root mean square distance of the four finger knuckles from the wrist, (B,).
+
+    Four long distances in 3-D: the palm is the stiff part of the hand, and no single point's error or one
+    foreshortened direction decides.
+    """
+    spokes = points[:, KNUCKLES] - points[:, :1]  # (B, 4, 3)
+    return spokes.square().sum(-1).mean(-1).sqrt()
+
+
+def palm_scale(points: Tensor) -> Tensor:
+    """Divide by the palm's size; the points must be in one unit (see ``true_aspect``)."""
+    return points / palm_size(points).clamp_min(1e-6)[:, None, None]
+
+
+def mirror_left(points: Tensor, left: Tensor) -> Tensor:
+    """Mirror left hands (True in ``left``, (B,)) to right hands; the wrist must be the origin."""
+    return torch.cat(
+        [torch.where(left[:, None, None], -points[..., :1], points[..., :1]), points[..., 1:]], dim=-1
+    )
+
+
+def upright(points: Tensor) -> Tensor:
+    """Turn the hand in the image plane so that the middle finger's knuckle is straight above the wrist.
+
+    Not part of ``landmark_features``: G and Q, K and P, H and U differ by direction.
+    """
+    to_knuckle = points[:, 9, :2] - points[:, 0, :2]
+    x, y = torch.nn.functional.normalize(to_knuckle, dim=-1).unbind(-1)  # to become (0, -1)
+    turn = torch.stack([torch.stack([-y, x], -1), torch.stack([-x, -y], -1)], -2)  # (B, 2, 2)
+    return torch.cat([points[..., :2] @ turn.transpose(1, 2), points[..., 2:]], dim=-1)
+
+
+def bone_directions(points: Tensor) -> Tensor:
+    """Unit vector of the bone that ends in each landmark (B, 21, 3); 0 at the wrist."""
+    return torch.nn.functional.normalize(points - points[:, PARENTS], dim=-1)
+
+
+def left_by_geometry(world: Tensor) -> Tensor:
+    """Tell left hands (True) from right ones by the shape alone, (B,).
+
+    Fingers bend towards the palm: in a right hand the bent fingers lie on one side of the plane through wrist,
+    index knuckle and little knuckle, in a left hand on the other.
+
+    Parameters
+    ----------
+    world
+        (B, 21, 3) points in one unit.
+    """
+    palm = torch.linalg.cross(world[:, 5] - world[:, 0], world[:, 17] - world[:, 0])  # (B, 3)
+    bend = (world[:, (8, 12, 16, 20)] - world[:, KNUCKLES]).sum(1)
+    return (palm * bend).sum(-1) < 0
+
+
+def landmark_features(landmarks: Tensor, world: Tensor, left: Tensor, aspect: Tensor) -> Tensor:
+    """Turn the landmarks of a batch of hands into what the landmark network takes.
+
+    Parameters
+    ----------
+    landmarks
+        (B, 21, 3) image landmarks: fractions of the width and height, z in widths.
+    world
+        (B, 21, 3) world landmarks in metres.
+    left
+        (B,) bool: the tracker calls it a left hand. It is mirrored to a right one.
+    aspect
+        (B,) width / height of the images.
+
+    Returns
+    -------
+    Tensor
+        (B, 9, 21) float32. Channels 0-2: image x, y, z in palm sizes from the wrist; 3-5: world x, y, z
+        likewise; 6-8: unit vectors of the world bones.
+    """
+    image = true_aspect(landmarks.float(), aspect.float())
+    image = mirror_left(palm_scale(wrist_origin(image)), left)
+    solid = mirror_left(palm_scale(wrist_origin(world.float())), left)
+    return torch.cat([image, solid, bone_directions(solid)], dim=-1).transpose(1, 2)  # (B, 9, 21)
+
+
+Step = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def normalisation_steps() -> tuple[tuple[str, Step], ...]:
+    """Name the steps that image landmarks go through, in order, to see what each of them buys.
+
+    Returns
+    -------
+    tuple
+        Pairs of a name and a function (points (B, 21, 3), left (B,), aspect (B,)) -> points. All of them in turn
+        give the first three channels of ``landmark_features``.
+
+    Examples
+    --------
+    >>> points = torch.rand(1, 21, 3)
+    >>> for name, step in normalisation_steps():
+    ...     points = step(points, torch.tensor([True]), torch.tensor([4 / 3]))
+    >>> points[0, 0].tolist()
+    [0.0, 0.0, 0.0]
+    """
+    return (
+        ("as tracked", lambda points, left, aspect: points),
+        ("true aspect", lambda points, left, aspect: true_aspect(points, aspect)),
+        ("wrist origin", lambda points, left, aspect: wrist_origin(points)),
+        ("palm scale", lambda points, left, aspect: palm_scale(points)),
+        ("left mirrored", lambda points, left, aspect: mirror_left(points, left)),
+    )

@@ -1,0 +1,248 @@
+"""The 21 hand landmarks: their names and bones, and the table that stores them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from asllib.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LANDMARK_NAMES: tuple[str, ...] = (
+    "wrist",
+    "thumb_cmc",
+    "thumb_mcp",
+    "thumb_ip",
+    "thumb_tip",
+    "index_mcp",
+    "index_pip",
+    "index_dip",
+    "index_tip",
+    "middle_mcp",
+    "middle_pip",
+    "middle_dip",
+    "middle_tip",
+    "ring_mcp",
+    "ring_pip",
+    "ring_dip",
+    "ring_tip",
+    "little_mcp",
+    "little_pip",
+    "little_dip",
+    "little_tip",
+)
+
+# Each finger from its base to its tip; the wrist (0) belongs to none.
+FINGERS: dict[str, tuple[int, int, int, int]] = {
+    "thumb": (1, 2, 3, 4),
+    "index": (5, 6, 7, 8),
+    "middle": (9, 10, 11, 12),
+    "ring": (13, 14, 15, 16),
+    "little": (17, 18, 19, 20),
+}
+
+# The bone that ends in landmark i starts in PARENTS[i]; the wrist is its own parent.
+PARENTS: tuple[int, ...] = tuple(0 if i == 0 or i % 4 == 1 else i - 1 for i in range(21))
+
+# What is drawn: the bones of every finger and the line across the knuckles.
+CONNECTIONS: tuple[tuple[int, int], ...] = (
+    *((PARENTS[i], i) for i in range(1, 21)),
+    (5, 9),
+    (9, 13),
+    (13, 17),
+)
+
+SIZE_COLUMNS: tuple[str, str] = ("width", "height")
+
+
+def image_columns() -> list[str]:
+    """Names of the 63 image coordinates: ``x0, y0, z0, .., z20``."""
+    return [f"{axis}{i}" for i in range(21) for axis in "xyz"]
+
+
+def world_columns() -> list[str]:
+    """Names of the 63 world coordinates: ``wx0, wy0, wz0, .., wz20``."""
+    return [f"w{axis}{i}" for i in range(21) for axis in "xyz"]
+
+
+def landmark_columns() -> list[str]:
+    """Names of the columns that every landmark table has, in order.
+
+    Tables made by ``extract_landmarks`` end with two more, ``SIZE_COLUMNS``: the true aspect ratio of a hand
+    cannot be had from fractions of width and height alone.
+    """
+    return ["file", "label", "side", "score", *image_columns(), *world_columns()]
+
+
+def landmark_arrays(table: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Turn a landmark table into the arrays that ``landmark_features`` takes.
+
+    Parameters
+    ----------
+    table
+        As read by ``read_landmarks``. Without width and height the images are taken to be square.
+
+    Returns
+    -------
+    dict
+        ``landmarks`` (N, 21, 3) and ``world`` (N, 21, 3) float32, ``left`` (N,) bool, ``aspect`` (N,) float32
+        (width / height), ``found`` (N,) bool; where ``found`` is False the coordinates are NaN.
+    """
+    n = len(table)
+    if all(name in table for name in SIZE_COLUMNS):
+        aspect = (table["width"] / table["height"]).to_numpy(np.float32)
+    else:
+        aspect = np.ones(n, np.float32)
+    return {
+        "landmarks": table[image_columns()].to_numpy(np.float32).reshape(n, 21, 3),
+        "world": table[world_columns()].to_numpy(np.float32).reshape(n, 21, 3),
+        "left": (table["side"] == "left").fillna(False).to_numpy(bool),
+        "aspect": aspect,
+        "found": (table["score"] > 0).to_numpy(bool),
+    }
+
+
+def read_landmarks(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read a landmark table from CSV (plain or gzipped) or Parquet, and check it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``landmark_columns()``, then any further columns of the file. Text columns hold strings or missing
+        values, numbers are float32 (width and height int32).
+
+    Raises
+    ------
+    InputError
+        If the file is not such a table: a column is missing, a number is text, missing or out of range (a
+        cut-off last row too), or a side is neither left nor right.
+    """
+    import pandas as pd
+
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; name a landmark table (.csv or .parquet)")
+    if path.name.endswith((".csv", ".csv.gz")):
+        reader = _read_csv
+    elif path.suffix == ".parquet":
+        reader = pd.read_parquet
+    else:
+        raise InputError(
+            f"{path}: {path.suffix or 'no'} ending; a landmark table is .csv, .csv.gz or .parquet"
+        )
+    try:
+        table = reader(path)
+    except InputError:
+        raise
+    except Exception as error:  # parsers raise many types on broken files; all mean the same here
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path}: not a readable landmark table ({reason}); extract it again") from error
+    return check_landmarks(table, path)
+
+
+def write_landmarks(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
+    """Check a landmark table and write it as CSV or Parquet, by the name's ending.
+
+    The file appears complete or not at all: it is written under a temporary name, then renamed.
+
+    Raises
+    ------
+    InputError
+        If the table is not valid, see ``read_landmarks``, or the name ends otherwise.
+    """
+    path = Path(path)
+    if not path.name.endswith((".csv", ".csv.gz", ".parquet")):
+        raise InputError(
+            f"{path}: {path.suffix or 'no'} ending; a landmark table is .csv, .csv.gz or .parquet"
+        )
+    table = check_landmarks(table, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")  # the same ending: it names the compression
+    try:
+        if path.suffix == ".parquet":
+            table.to_parquet(temporary, index=False)
+        else:
+            table.to_csv(temporary, index=False)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_landmarks(table: pd.DataFrame, name: object = "landmarks") -> pd.DataFrame:
+    """Return the table with its columns in order and in their types, or say what is wrong with it.
+
+    Raises
+    ------
+    InputError
+        One line: the column and the row (the first is 0), the value, and what to do.
+    """
+    import pandas as pd
+
+    columns = landmark_columns()
+    missing = [column for column in columns if column not in table]
+    if missing:
+        some = ", ".join(missing[:3]) + (", .." if len(missing) > 3 else "")
+        raise InputError(
+            f"{name}: {len(missing)} of {len(columns)} columns are missing ({some}); extract again"
+        )
+    numbers = columns[3:]
+    table = table[[*columns, *(column for column in table if column not in columns)]].copy()
+    table[numbers] = _as_float32(table[numbers], name)
+    for column in SIZE_COLUMNS:
+        if column in table:
+            values = pd.to_numeric(table[column], errors="coerce")
+            _refuse(name, column, table, ~(values >= 1), "a size is a whole number of pixels from 1")
+            table[column] = values.astype("int32")
+
+    score = table["score"].to_numpy()
+    found = score > 0
+    _refuse(name, "score", table, ~((score >= 0) & (score <= 1)), "a score is 0 (no hand) to 1")
+    side = table["side"]
+    known = side.isin(["left", "right"]).to_numpy()
+    _refuse(name, "side", table, found & ~known, "the side of a found hand is left or right")
+    values = table[numbers[1:]].to_numpy()
+    for bad, rule in (
+        (
+            found[:, None] & ~np.isfinite(values),
+            "a found hand has 126 finite coordinates; the row may be cut off",
+        ),
+        (np.abs(values) > 20, "coordinates are fractions of width and height, or metres, not pixels"),
+    ):
+        if bad.any():
+            row, column = (int(k) for k in np.argwhere(bad)[0])
+            _refuse(name, numbers[1 + column], table, bad[:, column], rule)
+    return table
+
+
+def _refuse(name: object, column: str, table: pd.DataFrame, bad: np.ndarray, rule: str) -> None:
+    """Raise InputError for the first row in which ``bad`` holds."""
+    rows = np.flatnonzero(bad)
+    if len(rows):
+        value = table[column].iloc[rows[0]]
+        raise InputError(f"{name}: {column} is {value} in row {rows[0]}: {rule}")
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    # All as text first: a word among the numbers is then reported with its row. Only an empty field is
+    # missing, so that a file or label called "NA" stays what it is.
+    return pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
+
+
+def _as_float32(numbers: pd.DataFrame, name: object) -> np.ndarray:
+    import pandas as pd
+
+    try:
+        return numbers.to_numpy(np.float32)
+    except (ValueError, TypeError):
+        for column in numbers:
+            values = pd.to_numeric(numbers[column], errors="coerce")
+            bad = (values.isna() & numbers[column].notna()).to_numpy()
+            _refuse(name, str(column), numbers, bad, "a number is expected here")
+        return numbers.apply(pd.to_numeric, errors="coerce").to_numpy(np.float32)
