@@ -1,6 +1,6 @@
 """Hands: find them with MediaPipe, store their 21 landmarks, turn them into features, draw them.
 
-The names below are imported on first use, so that ``import asllib.hands`` loads neither MediaPipe nor PyTorch.
+The names below are imported on first use: ``import asllib.hands`` loads neither MediaPipe nor PyTorch.
 """
 
 from __future__ import annotations

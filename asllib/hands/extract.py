@@ -17,7 +17,7 @@ import numpy as np
 
 from asllib.errors import InputError
 from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_columns, world_columns
-from asllib.hands.tracker import ATTEMPTS, MODEL_SHA256, Attempt, Hand, HandTracker
+from asllib.hands.tracker import ATTEMPTS, MODEL_SHA256, Attempt, Hand, HandTracker, check_image
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,16 +46,16 @@ def extract_landmarks(
     Parameters
     ----------
     images
-        Any sequence of (H, W, 3) uint8 RGB images. One that reads files lazily is read in the workers; it has to
-        be picklable.
+        Any sequence of (H, W, 3) uint8 RGB images. One that reads files lazily is read in the workers;
+        it has to be picklable.
     files, labels
         The names and labels that go into the table; by default ``images.files`` if there is one, else the
         position, and no labels.
     workers
         Processes; by default one a core, and none (all is done here) for fewer than 64 images.
     checkpoint
-        A folder for finished chunks of 32 images. A later call with the same folder takes from it what it holds
-        and does the rest; the pixels decide, so a changed image is done again.
+        A folder for finished chunks of 32 images. A later call with the same folder takes from it what it
+        holds and does the rest; the pixels decide, so a changed image is done again.
     executor
         Runs the chunks instead of processes of our own: a Dask client's executor, for example.
     attempts
@@ -66,8 +66,8 @@ def extract_landmarks(
     Returns
     -------
     pandas.DataFrame
-        ``landmark_columns()``, then width and height of the image in pixels. Where no hand was found the score
-        is 0, the side is missing and the coordinates are NaN.
+        ``landmark_columns()``, then width and height of the image in pixels. Where no hand was found the
+        score is 0, the side is missing and the coordinates are NaN.
 
     Raises
     ------
@@ -157,7 +157,7 @@ def _extract_chunk(
     attempts: tuple[Attempt, ...],
     folder: Path | None,
 ) -> pd.DataFrame:
-    """Return side, numbers and size of ``images[offset : offset + len(names)]``, from the folder if it has them."""
+    """Do ``images[offset : offset + len(names)]``, or take them from the folder if it has them."""
     import pandas as pd
 
     pixels = [_read(images, offset + i, name) for i, name in enumerate(names)]
@@ -183,9 +183,7 @@ def _read(images: Sequence[np.ndarray], i: int, name: str) -> np.ndarray:
         raise
     except Exception as error:
         raise InputError(f"{name}: cannot be read as an image ({error}); replace or remove it") from error
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        what = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise InputError(f"{name}: the image is {what}; a (height, width, 3) uint8 RGB array is expected")
+    check_image(image, name)
     return image
 
 

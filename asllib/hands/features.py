@@ -75,8 +75,8 @@ def bone_directions(points: Tensor) -> Tensor:
 def left_by_geometry(world: Tensor) -> Tensor:
     """Tell left hands (True) from right ones by the shape alone, (B,).
 
-    Fingers bend towards the palm: in a right hand the bent fingers lie on one side of the plane through wrist,
-    index knuckle and little knuckle, in a left hand on the other.
+    Fingers bend towards the palm: in a right hand the bent fingers lie on one side of the plane through
+    wrist, index knuckle and little knuckle, in a left hand on the other.
 
     Parameters
     ----------
@@ -123,8 +123,8 @@ def normalisation_steps() -> tuple[tuple[str, Step], ...]:
     Returns
     -------
     tuple
-        Pairs of a name and a function (points (B, 21, 3), left (B,), aspect (B,)) -> points. All of them in turn
-        give the first three channels of ``landmark_features``.
+        Pairs of a name and a function (points (B, 21, 3), left (B,), aspect (B,)) -> points. All of them in
+        turn give the first three channels of ``landmark_features``.
 
     Examples
     --------

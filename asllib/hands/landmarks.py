@@ -214,7 +214,7 @@ def check_landmarks(table: pd.DataFrame, name: object = "landmarks") -> pd.DataF
         (np.abs(values) > 20, "coordinates are fractions of width and height, or metres, not pixels"),
     ):
         if bad.any():
-            row, column = (int(k) for k in np.argwhere(bad)[0])
+            column = int(np.argwhere(bad)[0, 1])
             _refuse(name, numbers[1 + column], table, bad[:, column], rule)
     return table
 

