@@ -1,0 +1,138 @@
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from asllib.errors import InputError
+from asllib.hands import (
+    ATTEMPTS,
+    SIZE_COLUMNS,
+    extract,
+    extract_landmarks,
+    landmark_columns,
+    read_landmarks,
+    write_landmarks,
+)
+
+FAST = ATTEMPTS[:1]
+
+
+def pictures(n: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (48, 32 + i % 5, 3), np.uint8) for i in range(n)]
+
+
+@dataclass(frozen=True)
+class Lazy:
+    """Like a folder of photos: small, picklable, each image made when it is asked for."""
+
+    images: tuple[np.ndarray, ...]
+    files: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        if self.files[i] == "broken.jpg":
+            raise OSError("cut off")
+        return self.images[i]
+
+
+def test_one_row_an_image_in_order():
+    table = extract_landmarks(
+        pictures(3), files=["a", "b", "c"], labels=list("ABC"), attempts=FAST, progress=False
+    )
+    assert list(table) == [*landmark_columns(), *SIZE_COLUMNS]
+    assert table["file"].tolist() == ["a", "b", "c"] and table["label"].tolist() == ["A", "B", "C"]
+    assert table["score"].tolist() == [0, 0, 0] and table["side"].isna().all()
+    assert table.loc[:, "x0":"wz20"].isna().all(axis=None)
+    assert table["width"].tolist() == [32, 33, 34] and table["height"].tolist() == [48, 48, 48]
+    assert table["x0"].dtype == np.float32
+
+
+def test_no_images_give_an_empty_table(tmp_path):
+    table = extract_landmarks([], progress=False)
+    assert len(table) == 0 and list(table) == [*landmark_columns(), *SIZE_COLUMNS]
+    write_landmarks(table, tmp_path / "none.csv")
+    assert len(read_landmarks(tmp_path / "none.csv")) == 0
+
+
+def test_files_come_from_the_images_or_are_positions():
+    images = pictures(2)
+    lazy = Lazy(tuple(images), ("x.jpg", "y.jpg"))
+    assert extract_landmarks(lazy, attempts=FAST, progress=False)["file"].tolist() == ["x.jpg", "y.jpg"]
+    assert extract_landmarks(images, attempts=FAST, progress=False)["file"].tolist() == ["0", "1"]
+    with pytest.raises(InputError, match="3 labels for 2 images"):
+        extract_landmarks(images, labels=list("ABC"))
+
+
+def test_any_number_of_workers_gives_the_same_table():
+    images = pictures(70)
+    lazy = Lazy(tuple(images), tuple(f"{i}.jpg" for i in range(70)))
+    one = extract_landmarks(lazy, workers=1, attempts=FAST, progress=False)
+    two = extract_landmarks(lazy, workers=2, attempts=FAST, progress=False)
+    pd.testing.assert_frame_equal(one, two)
+    with ThreadPoolExecutor(2) as executor:
+        names = list(lazy.files)
+        three = extract_landmarks(images, names, executor=executor, attempts=FAST, progress=False)
+    pd.testing.assert_frame_equal(one, three)
+
+
+def test_a_stopped_run_goes_on_and_a_changed_photo_is_done_again(tmp_path, monkeypatch):
+    images = pictures(40)
+    done = []
+
+    class Counting:
+        def detect(self, image):
+            if len(done) == 35:
+                raise KeyboardInterrupt
+            done.append(image)
+
+    monkeypatch.setattr(extract, "_tracker", lambda attempts: Counting())
+    with pytest.raises(KeyboardInterrupt):
+        extract_landmarks(images, checkpoint=tmp_path / "part", progress=False)
+    assert len(list((tmp_path / "part").iterdir())) == 1  # the first 32; nothing of the second chunk
+    done.clear()
+    table = extract_landmarks(images, checkpoint=tmp_path / "part", progress=False)
+    assert len(done) == 8 and len(table) == 40
+    done.clear()
+    extract_landmarks(images, checkpoint=tmp_path / "part", progress=False)
+    assert len(done) == 0
+    images[39] = 255 - images[39]
+    extract_landmarks(images, checkpoint=tmp_path / "part", progress=False)
+    assert len(done) == 8
+    next((tmp_path / "part").iterdir()).write_bytes(b"half-written")
+    done.clear()
+    pd.testing.assert_frame_equal(
+        extract_landmarks(images, checkpoint=tmp_path / "part", progress=False), table
+    )
+
+
+@pytest.mark.parametrize("n", [3, 70])
+def test_a_photo_that_cannot_be_read_is_named(n):
+    lazy = Lazy(tuple(pictures(n)), ("a.jpg", "broken.jpg", *(f"{i}.jpg" for i in range(2, n))))
+    with pytest.raises(InputError, match=r"broken\.jpg: cannot be read as an image \(cut off\)"):
+        extract_landmarks(lazy, workers=2 if n > 64 else None, attempts=FAST, progress=False)
+    with pytest.raises(InputError, match=r"g\.jpg is float64"):
+        extract_landmarks([np.zeros((4, 4, 3))], files=["g.jpg"], progress=False)
+
+
+def test_real_hands_come_back_as_the_tracker_found_them(photos, read_photo, tmp_path):
+    from asllib.hands import HandTracker
+
+    rows = photos[(photos["source"] == "t32rahman")].groupby("label").head(1).head(6)
+    images = [read_photo(path) for path in rows["path"]]
+    table = extract_landmarks(images, list(rows["file"]), list(rows["label"]), progress=False)
+    assert (table["score"] > 0).all() and (table["side"] == "right").mean() > 0.8
+    with HandTracker() as tracker:
+        hand = tracker.detect(images[0])
+    np.testing.assert_allclose(
+        table.loc[0, "x0":"z20"].to_numpy(float).reshape(21, 3), hand.landmarks, atol=1e-5
+    )
+    np.testing.assert_allclose(
+        table.loc[0, "wx0":"wz20"].to_numpy(float).reshape(21, 3), hand.world, atol=1e-5
+    )
+    write_landmarks(table, tmp_path / "hands.csv")
+    pd.testing.assert_frame_equal(read_landmarks(tmp_path / "hands.csv"), table)
