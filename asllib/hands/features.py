@@ -98,20 +98,22 @@ def landmark_features(landmarks: Tensor, world: Tensor, left: Tensor, aspect: Te
     world
         (B, 21, 3) world landmarks in metres.
     left
-        (B,) bool: the tracker calls it a left hand. It is mirrored to a right one.
+        (B,) bool: the tracker calls it a left hand. It is mirrored to a right one. The tracker's word is
+        taken and not ``left_by_geometry``'s, which is wrong more often on flat hands seen from the front.
     aspect
         (B,) width / height of the images.
 
     Returns
     -------
     Tensor
-        (B, 9, 21) float32. Channels 0-2: image x, y, z in palm sizes from the wrist; 3-5: world x, y, z
-        likewise; 6-8: unit vectors of the world bones.
+        (B, 9, 21) float32. Channels 0-2: image x, y, z in palm sizes from the wrist; 3-5: unit vectors of
+        the image's bones; 6-8: world x, y, z in palm sizes from the wrist. A left hand has the features of
+        the right hand that a mirror shows.
     """
     image = true_aspect(landmarks.float(), aspect.float())
     image = mirror_left(palm_scale(wrist_origin(image)), left)
     solid = mirror_left(palm_scale(wrist_origin(world.float())), left)
-    return torch.cat([image, solid, bone_directions(solid)], dim=-1).transpose(1, 2)  # (B, 9, 21)
+    return torch.cat([image, bone_directions(image), solid], dim=-1).transpose(1, 2)  # (B, 9, 21)
 
 
 Step = Callable[[Tensor, Tensor, Tensor], Tensor]

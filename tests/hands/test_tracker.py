@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from asllib.errors import InputError
-from asllib.hands import ATTEMPTS, Attempt, Hand, HandTracker, model_file
+from asllib.hands import ATTEMPTS, MIRRORED_ATTEMPTS, Attempt, Hand, HandTracker, mirror_hand, model_file
 from asllib.hands import tracker as module
 from asllib.hands.tracker import check_model_file, prepare, restore
 
@@ -48,7 +48,7 @@ def test_without_the_file_and_a_network_one_line_says_what_to_do(tmp_path, monke
         model_file()
 
 
-@pytest.mark.parametrize("attempt", [*ATTEMPTS, Attempt(pad=0.4), Attempt(size=300)])
+@pytest.mark.parametrize("attempt", [*ATTEMPTS, *MIRRORED_ATTEMPTS[:2], Attempt(pad=0.4), Attempt(size=300)])
 @pytest.mark.parametrize(("width", "height"), [(640, 480), (91, 200), (64, 64)])
 def test_restored_landmarks_lie_where_they_were(attempt, width, height):
     ramp_x, ramp_y = np.meshgrid(np.linspace(0, 250, width), np.linspace(0, 250, height))
@@ -64,6 +64,8 @@ def test_restored_landmarks_lie_where_they_were(attempt, width, height):
     marks = np.zeros((21, 3), np.float32)
     marks[:, :2] = (inside + border) / [width + 2 * border, height + 2 * border]
     marks[:, 2] = 0.1
+    if attempt.mirror:
+        marks[:, 0] = 1 - marks[:, 0]
     for (x, y), (u, v, _) in zip(inside, marks, strict=True):
         shown = seen[min(int(v * rows), rows - 1), min(int(u * columns), columns - 1)]
         step = 250 * 2 / min(seen.shape[:2]) + 4
@@ -71,7 +73,7 @@ def test_restored_landmarks_lie_where_they_were(attempt, width, height):
     hand = restore(Hand(marks, np.zeros((21, 3), np.float32), "left", 0.5), attempt, width, height)
     np.testing.assert_allclose(hand.landmarks[:, :2] * [width, height], inside, atol=1e-3)
     assert hand.landmarks[0, 2] * width == pytest.approx(0.1 * (width + 2 * border), rel=1e-5)
-    assert hand.landmarks.dtype == np.float32 and hand.side == "left"
+    assert hand.landmarks.dtype == np.float32 and hand.side == ("right" if attempt.mirror else "left")
 
 
 def test_bad_images_and_calls_get_one_clear_line():
@@ -141,6 +143,24 @@ def test_a_right_hand_is_right_and_left_in_the_mirror(photos, read_photo):
             assert hand.landmarks.shape == hand.world.shape == (21, 3)
             assert np.median(np.abs(1 - mirrored.landmarks[:, 0] - hand.landmarks[:, 0])) < 0.1
             assert 0.03 < np.linalg.norm(hand.world[9] - hand.world[0]) < 0.15  # metres
+
+
+def test_a_second_look_sees_the_same_hand(photos, read_photo):
+    path = photos[(photos["source"] == "massey") & (photos["label"] == "W")]["path"].iloc[0]
+    image = read_photo(path)
+    with HandTracker() as tracker, HandTracker(attempts=MIRRORED_ATTEMPTS) as other:
+        hands = tracker.detect_twice(image)
+        mirrored = tracker.detect_twice(np.ascontiguousarray(image[:, ::-1]))
+        second = other.detect(image)
+        assert tracker.detect_twice(np.zeros((50, 50, 3), np.uint8)) == ()
+    assert [hand.side for hand in hands] == ["right", "right"]
+    assert np.median(np.abs(hands[0].landmarks - hands[1].landmarks)[:, :2]) < 0.05
+    np.testing.assert_allclose(second.landmarks, hands[1].landmarks, atol=1e-5)
+    # The two looks at a mirrored photo are the mirrored two looks, the other way round.
+    for hand, back in zip(hands, reversed(mirrored), strict=True):
+        np.testing.assert_allclose(mirror_hand(back).landmarks, hand.landmarks, atol=1e-5)
+        np.testing.assert_allclose(mirror_hand(back).world, hand.world, atol=1e-6)
+        assert mirror_hand(back).side == hand.side
 
 
 def test_tight_crops_are_found_at_a_later_attempt(photos, read_photo):
