@@ -1,0 +1,149 @@
+"""The one shape that every data source is loaded into."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from asllib.errors import InputError
+from asllib.letters import STATIC, encode
+
+COLUMNS = ("file", "label", "source", "signer", "original", "split")
+
+
+@dataclass(frozen=True)
+class LetterSet:
+    """Images of letters, and for each its letter and where it comes from.
+
+    Attributes
+    ----------
+    name
+        What captions call it.
+    table
+        One row an image, text columns ``file, label, source, signer, original, split``. ``label`` is a letter, or
+        a sign such as ``space``; ``original`` is the photo that the image was derived from; ``split`` is the one
+        that the set came with, "" for none.
+    images
+        A sequence of uint8 images, one a row: an (N, 28, 28) array, or (H, W, 3) RGB images that are read from
+        their files when asked for.
+    synthetic
+        Drawn by the synthetic signer.
+    """
+
+    name: str
+    table: pd.DataFrame
+    images: Sequence[np.ndarray]
+    synthetic: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.table) != len(self.images):
+            raise InputError(f"{self.name}: {len(self.table)} rows for {len(self.images)} images")
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __repr__(self) -> str:
+        return f"LetterSet({self.name!r}, {len(self):,} images, {self.table['label'].nunique()} signs)"
+
+    @property
+    def letters(self) -> np.ndarray:
+        """(N,) the letter or sign of each image."""
+        return self.table["label"].to_numpy(str)
+
+    def labels(self, alphabet: Sequence[str] = STATIC) -> np.ndarray:
+        """(N,) int64: the place of each letter in the alphabet."""
+        return encode(self.letters, alphabet)
+
+    def subset(self, which: np.ndarray) -> LetterSet:
+        """Take the items of a boolean mask or of an array of positions."""
+        which = np.asarray(which)
+        places = np.flatnonzero(which) if which.dtype == bool else which
+        return replace(self, table=self.table.iloc[places].reset_index(drop=True), images=take(self.images, places))
+
+    def only(self, letters: Sequence[str] = STATIC) -> LetterSet:
+        """Keep the items whose letter is one of these; a set of nothing else comes back as it is."""
+        mask = np.isin(self.letters, list(letters))
+        return self if mask.all() else self.subset(mask)
+
+    def sha256(self) -> str:
+        """Hash of the labels and of the image data, for results to name what they were made from."""
+        digest = hashlib.sha256("\n".join(self.letters).encode())
+        if isinstance(self.images, np.ndarray):
+            digest.update(np.ascontiguousarray(self.images))
+        else:
+            for path in self.images.paths:
+                digest.update(path.read_bytes())
+        return digest.hexdigest()
+
+
+def take(images: Sequence[np.ndarray], places: np.ndarray) -> Sequence[np.ndarray]:
+    """Take images by position: of an array an array, of a list of files a shorter list of files."""
+    if isinstance(images, np.ndarray):
+        return images[places]
+    return PhotoFiles(images.root, tuple(images.files[i] for i in places))
+
+
+@dataclass(frozen=True)
+class PhotoFiles:
+    """Photos in a folder as a sequence that reads each one when it is asked for; small to send to a process.
+
+    Attributes
+    ----------
+    root
+        The folder.
+    files
+        Paths relative to it.
+    """
+
+    root: Path
+    files: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        return read_image(self.root / self.files[i])
+
+    @property
+    def paths(self) -> list[Path]:
+        """Full paths of the files."""
+        return [self.root / file for file in self.files]
+
+
+MAX_PIXELS = 100_000_000  # more is no photo of a hand but a mistake, or a trap
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Read a photo.
+
+    Returns
+    -------
+    numpy.ndarray
+        (H, W, 3) uint8 RGB, turned upright as its EXIF says.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, is no image, or has more than 100 million pixels.
+    """
+    import PIL.Image
+    import PIL.ImageOps
+
+    path = Path(path)
+    try:
+        with PIL.Image.open(path) as image:  # reads the header only
+            if image.width * image.height > MAX_PIXELS:
+                raise InputError(f"{path}: {image.width}x{image.height} pixels; scale it down below 100 million")
+            return np.array(PIL.ImageOps.exif_transpose(image).convert("RGB"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except InputError:
+        raise
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path}: not a readable image ({reason}); give a .jpg or .png photo") from error

@@ -1,0 +1,79 @@
+"""Folders of photos: ``FOLDER/LETTER/*.jpg|png``, or with a ``manifest.csv``."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pandas as pd
+
+from asllib.data.letterset import COLUMNS, LetterSet, PhotoFiles
+from asllib.errors import InputError
+
+ENDINGS = (".jpg", ".jpeg", ".png")
+
+
+def load_photos(folder: str | Path, name: str | None = None) -> LetterSet:
+    """Load a folder of photos; they are read when they are used.
+
+    Parameters
+    ----------
+    folder
+        With ``manifest.csv`` (columns ``file,label``, optionally ``source,signer,original,split``), or with one
+        folder a letter.
+    name
+        What captions call it, by default the folder's name.
+
+    Raises
+    ------
+    InputError
+        If there are no photos, or a row of the manifest names a file that is missing or outside the folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; a data folder is FOLDER/LETTER/*.jpg or has a manifest.csv")
+    manifest = folder / "manifest.csv"
+    table = _from_manifest(folder, manifest) if manifest.is_file() else _from_folders(folder)
+    if table.empty:
+        raise InputError(f"{folder}: no photos; put .jpg or .png files into {folder.name}/A, {folder.name}/B, ...")
+    synthetic = bool((table["source"] == "synthetic").all())
+    files = tuple(table["file"])
+    return LetterSet(name or folder.name, table, PhotoFiles(folder, files), synthetic)
+
+
+def _from_manifest(folder: Path, manifest: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(manifest, dtype=str, keep_default_na=False)
+    except (ValueError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{manifest}: not a readable CSV file ({str(error).splitlines()[0]})") from None
+    for column in ("file", "label"):
+        if column not in table:
+            raise InputError(f"{manifest}: column {column} is missing; it has {', '.join(table.columns)}")
+        empty = table.index[table[column] == ""]
+        if len(empty):
+            raise InputError(f"{manifest}: row {empty[0] + 1} has no {column}")
+    root = folder.resolve()
+    for row, file in enumerate(table["file"], 1):
+        path = (folder / file).resolve()
+        if not path.is_relative_to(root):
+            raise InputError(f"{manifest}: row {row}, {file} lies outside the folder; give paths within {folder}")
+        if not path.is_file():
+            raise InputError(f"{manifest}: row {row}, {file}: no such file; remove the row or bring the file")
+    return _fill(table, folder.name)
+
+
+def _from_folders(folder: Path) -> pd.DataFrame:
+    files = sorted(path for path in folder.glob("*/*") if path.suffix.lower() in ENDINGS)
+    rows = [(str(path.relative_to(folder)), _sign(path.parent.name)) for path in files]
+    return _fill(pd.DataFrame(rows, columns=["file", "label"], dtype=str), folder.name)
+
+
+def _sign(name: str) -> str:
+    return name.upper() if len(name) == 1 else name
+
+
+def _fill(table: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Add what a table does not say: the folder is the source, each photo its own original."""
+    defaults = {"source": source, "signer": "unknown", "original": table["file"], "split": ""}
+    missing = {column: value for column, value in defaults.items() if column not in table}
+    return table.assign(**missing)[[*COLUMNS]]

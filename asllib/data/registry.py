@@ -1,0 +1,64 @@
+"""Where a named data set comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from asllib.data.letterset import LetterSet
+from asllib.data.photos import load_photos
+from asllib.data.sign_mnist import fetch_sign_mnist, find_sign_mnist, load_sign_mnist
+from asllib.errors import InputError
+from asllib.paths import data_dir
+
+SOURCES = {
+    "sign-mnist": "34,627 grey 28x28 images of the 24 still letters, CC0 (Kaggle datamunge/sign-language-mnist)",
+    "photos": "colour photos of the letters with a manifest.csv, in the data folder",
+    "synthetic": "the synthetic signer: drawn on this machine, nothing to download",
+}
+
+
+def load_letters(name: str = "auto", *, pixels: bool = False) -> LetterSet:
+    """Load a set of letters.
+
+    Parameters
+    ----------
+    name
+        "sign-mnist" (downloaded if it is nowhere), "photos", "synthetic", a folder, or "auto": the real data that is
+        here, else the synthetic signer, which says so in one line.
+    pixels
+        For "auto" and "synthetic": 28x28 grey images, Sign Language MNIST or its like, in the place of photos.
+
+    Raises
+    ------
+    InputError
+        If there is no such data, or it is damaged.
+    """
+    if name == "sign-mnist":
+        return load_sign_mnist(find_sign_mnist() or fetch_sign_mnist())
+    if name == "photos":
+        return load_photos(find_photos() or _no_photos(), "photos of the letters")
+    if name == "synthetic":
+        return _synthetic(pixels)
+    if name != "auto":
+        if not Path(name).is_dir():
+            raise InputError(f"{name}: neither a data set ({', '.join(SOURCES)}, auto) nor a folder")
+        folder = Path(name)
+        return load_sign_mnist(folder) if list(folder.glob("sign_mnist_*.csv*")) else load_photos(folder)
+    folder = find_sign_mnist() if pixels else find_photos()
+    if folder is not None:
+        return load_sign_mnist(folder) if pixels else load_photos(folder, "photos of the letters")
+    wanted = "sign-mnist" if pixels else "photos"
+    print(f"No {wanted} in {data_dir()}: the synthetic signer takes its place ('asl data list' says more).")
+    return _synthetic(pixels)
+
+
+def find_photos() -> Path | None:
+    """Folder ``photos`` in the data folder, or None."""
+    folder = data_dir() / "photos"
+    return folder if (folder / "manifest.csv").is_file() else None
+
+
+def _no_photos() -> Path:
+    raise InputError(f"no photos in {data_dir() / 'photos'}; put LETTER folders and a manifest.csv there")

@@ -1,0 +1,76 @@
+"""Splits into training, validation and test that cannot leak."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from asllib.data.letterset import LetterSet
+from asllib.errors import InputError
+
+# Tenths of the items: the paper's 60/30/10.
+PARTS = (("train", range(6)), ("valid", range(6, 9)), ("test", range(9, 10)))
+
+
+def groups(letters: LetterSet, by: str) -> np.ndarray:
+    """(N,) which items belong together: by "original", "signer" or "source".
+
+    A name counts within its source only, and signers who are not known apart count as one.
+    """
+    table = letters.table
+    if by not in ("original", "signer", "source"):
+        raise InputError(f"cannot split by {by!r}; choose original, signer or source")
+    keys = table["source"] if by == "source" else table["source"] + "/" + table[by]
+    return keys.to_numpy(str)
+
+
+def split(letters: LetterSet, by: str | None = None, seed: int = 0) -> np.ndarray:
+    """Split 60/30/10 into "train", "valid" and "test", every letter in the same proportion.
+
+    Parameters
+    ----------
+    letters
+        The set.
+    by
+        None splits image by image, as the paper does; "original", "signer" or "source" keeps what belongs together
+        in one part, as near to 60/30/10 as the groups allow.
+    seed
+        Of the shuffle.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N,) of "train", "valid" or "test".
+    """
+    return split_groups(letters.letters, None if by is None else groups(letters, by), seed)
+
+
+def split_groups(letters: np.ndarray, group: np.ndarray | None, seed: int = 0) -> np.ndarray:
+    """Split 60/30/10 as ``split`` does, with the group of each item given."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    if group is None:
+        counts = np.unique(letters, return_counts=True)[1]
+        folds = StratifiedKFold(10, shuffle=True, random_state=seed)
+        few = counts.min()
+    else:
+        few = len(np.unique(group))
+        folds = StratifiedGroupKFold(10, shuffle=True, random_state=seed)
+    if few < 10:
+        what = "images of a letter" if group is None else "groups"
+        raise InputError(f"only {few} {what}: 60/30/10 needs 10; leave one group out instead")
+    tenth = np.empty(len(letters), int)
+    for number, (_, test) in enumerate(folds.split(letters, letters, group)):
+        tenth[test] = number
+    part = np.empty(len(letters), "<U5")
+    for name, tenths in PARTS:
+        part[np.isin(tenth, tenths)] = name
+    return part
+
+
+def leave_one_out(letters: LetterSet, by: str) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield (name of the group, mask of its items) for each signer or source; the rest is for training."""
+    keys = groups(letters, by)
+    for name in np.unique(keys):
+        yield str(name), keys == name

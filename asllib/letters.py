@@ -1,0 +1,48 @@
+"""The alphabets, and the way from a letter to its label and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from asllib.errors import InputError
+
+LETTERS: tuple[str, ...] = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+MOVING: tuple[str, ...] = ("J", "Z")  # shown by a stroke, not by a still hand
+STATIC: tuple[str, ...] = tuple(letter for letter in LETTERS if letter not in MOVING)
+FIRST_SIX: tuple[str, ...] = STATIC[:6]  # what the paper's results were measured on
+
+
+def encode(letters: Sequence[str], alphabet: Sequence[str] = STATIC) -> np.ndarray:
+    """Turn letters into labels, their places in the alphabet.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N,) int64, 0..len(alphabet) - 1.
+
+    Raises
+    ------
+    InputError
+        If a letter is not in the alphabet.
+    """
+    places = {letter: place for place, letter in enumerate(alphabet)}
+    foreign = sorted({str(letter) for letter in letters} - places.keys())
+    if foreign:
+        raise InputError(f"{', '.join(foreign)}: not in the alphabet {''.join(alphabet)}; leave these items out")
+    return np.array([places[letter] for letter in letters], np.int64)
+
+
+def letters_of_25(labels: np.ndarray) -> np.ndarray:
+    """Turn Sign Language MNIST's labels into letters.
+
+    Its labels count the whole alphabet (0 is A, 10 is K), so 25 classes are declared, 0..24, of which 9 (J) is
+    empty and Z (25) is left off. Taking the letter itself brings them to the 24 classes of ``STATIC``.
+
+    Parameters
+    ----------
+    labels
+        (N,) integers in 0..24 without 9; ``asllib.data.read_pixel_csv`` checks them.
+    """
+    return np.array(LETTERS)[labels]
