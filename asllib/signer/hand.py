@@ -84,7 +84,9 @@ def cache_folder():
 
 def _anny_model():
     path = cache_folder() / MODEL_FILE
-    # Only anny's own modules that are needed here are imported after the cache is named.
+    import warp
+
+    warp.config.log_level = warp.LOG_ERROR
     import anny
     from anny.models.model_data import ModelData
 
@@ -221,9 +223,11 @@ def _radii(points, heads, frames, weights):
         for bone in bones:
             mine = weights[:, bone] > 0.6
             local = (points[:, mine] - heads[:, bone, None]) @ frames[:, bone]
-            row.append(local[..., [0, 2]].norm(dim=-1).median(dim=1).values)
+            row.append(local[..., [0, 2]].norm(dim=-1).quantile(0.3, dim=1))  # webs stand further out
         out.append(torch.stack(row, -1))
-    return torch.stack(out, 1)
+    out = torch.stack(out, 1)
+    # The thumb's first bone lies in the ball of the hand: its capsule keeps to the bone.
+    return torch.cat([torch.cat([out[:, :1, 1:2], out[:, :1, 1:]], -1), out[:, 1:]], 1)
 
 
 def hand_shape(phenotypes: np.ndarray) -> HandShape:
@@ -378,7 +382,12 @@ def mirror(points: torch.Tensor) -> torch.Tensor:
 
 # Which capsules of the hand are compared with each other: phalanges of different fingers, and the thumb with all.
 _PHALANX_JOINTS = [(1 + 4 * f + k, 2 + 4 * f + k) for f in range(5) for k in range(3)]
-_PAIRS = [(a, b) for a in range(15) for b in range(a + 1, 15) if a // 3 != b // 3 and not (a % 3 == 0 and b % 3 == 0)]
+_PAIRS = [
+    (a, b)
+    for a in range(15)
+    for b in range(a + 1, 15)
+    if a // 3 != b // 3 and not (a % 3 == 0 and b % 3 == 0)
+]
 
 
 def segment_distance(p1, q1, p2, q2):

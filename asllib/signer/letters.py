@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from asllib.errors import InputError
-from asllib.signer.alphabet import HABIT_SPREAD, LETTERS, letter_pose
+from asllib.signer.alphabet import HABIT_SPREAD, LETTERS, clip_to_limits, letter_pose
 
 BATCH = 32
 MIN_SIZE = 28
@@ -55,7 +55,12 @@ def _check(letters: str, signers: int, views: int, size: int, seed: int) -> str:
     for letter in letters:
         if letter not in LETTERS:
             raise InputError(f"{letter!r} is not a letter of the alphabet: use A-Z")
-    for name, value, least in (("signers", signers, 1), ("views", views, 1), ("size", size, MIN_SIZE), ("seed", seed, 0)):
+    for name, value, least in (
+        ("signers", signers, 1),
+        ("views", views, 1),
+        ("size", size, MIN_SIZE),
+        ("seed", seed, 0),
+    ):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
             raise InputError(f"{name} is {value!r}: it must be a whole number of at least {least}")
     return letters
@@ -95,7 +100,7 @@ def _shoot(plan: list[tuple[int, str, int]], size: int, seed: int, angle: float)
         rng = np.random.default_rng([seed, number, ord(letter), view])
         person = people[number]
         wobble = rng.normal(0, 0.5, len(HABIT_SPREAD)) * HABIT_SPREAD
-        poses.append(letter_pose(letter, person.inward) + np.array(person.habit) + wobble)
+        poses.append(clip_to_limits(letter_pose(letter, person.inward) + np.array(person.habit) + wobble))
         shots.append(draw_shot(rng, angle))
         seeds.append(int(rng.integers(2**31)))
     pictures = photograph(

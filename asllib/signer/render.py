@@ -49,8 +49,7 @@ def _kernel():
     cache_folder()
     import warp as wp
 
-    wp.config.quiet = True
-    wp.config.log_level = wp.LOG_WARNING if hasattr(wp, "LOG_WARNING") else 30
+    wp.config.log_level = wp.LOG_ERROR
 
     @wp.kernel(enable_backward=False)
     def cast(
@@ -96,21 +95,27 @@ def _kernel():
         seed = wp.rand_init(7)
         fine = wp.noise(seed, place * 900.0)
         blotch = wp.noise(seed, place * 120.0)
-        n = wp.normalize(n + 0.10 * wp.vec3(fine, wp.noise(seed, place * 900.0 + wp.vec3(9.0, 3.0, 5.0)), 0.0))
+        n = wp.normalize(
+            n + 0.10 * wp.vec3(fine, wp.noise(seed, place * 900.0 + wp.vec3(9.0, 3.0, 5.0)), 0.0)
+        )
         colour = colour * (1.0 + 0.05 * fine + 0.06 * blotch)
         if wp.dot(n, ray) > 0.0:
             n = n - 1.02 * wp.dot(n, ray) * ray
         point = eye + ray * hit.t
         facing = wp.dot(n, light[b])
-        lit = float(1.0)
+        lit = wp.float32(1.0)
         if facing > -0.2:
-            shadow = wp.mesh_query_ray(meshes[b], point + hit.normal * 0.0006 + light[b] * 0.0012, light[b], 1.0)
+            shadow = wp.mesh_query_ray(
+                meshes[b], point + hit.normal * 0.0006 + light[b] * 0.0012, light[b], 1.0
+            )
             if shadow.result:
                 # Light through skin: a thin finger's shadow is never black.
                 lit = 0.12
         # Light goes a little way into skin: the border of the shade is soft, and red.
         soft = wp.vec3(
-            wp.max((facing + 0.30) / 1.30, 0.0), wp.max((facing + 0.16) / 1.16, 0.0), wp.max((facing + 0.10) / 1.10, 0.0)
+            wp.max((facing + 0.30) / 1.30, 0.0),
+            wp.max((facing + 0.16) / 1.16, 0.0),
+            wp.max((facing + 0.10) / 1.10, 0.0),
         )
         up = 0.5 + 0.5 * n[1]
         around = sky[b] * up + ground[b] * (1.0 - up)

@@ -197,8 +197,12 @@ def _skin_map() -> dict[str, np.ndarray]:
         length = np.linalg.norm(rest.tips[0, k].numpy() - heads[last])
         mine = weights[:, last] > 0.6
         width = rest.radii[0, k, 2].item()
-        nail += mine * (local[:, 1] > 0.40 * length) * (local[:, 1] < 0.93 * length) * (facing < -0.45) * (
-            abs(local[:, 0]) < 0.95 * width
+        nail += (
+            mine
+            * (local[:, 1] > 0.40 * length)
+            * (local[:, 1] < 0.93 * length)
+            * (facing < -0.45)
+            * (abs(local[:, 0]) < 0.95 * width)
         )
         for joint in bones[1:]:
             near = np.linalg.norm(points - heads[joint], axis=1) < 0.016
@@ -221,7 +225,9 @@ def paint_skin(signers: list[Signer], shots: list[Shot]) -> tuple[np.ndarray, np
         # The scale's swatches are paler and greyer than hands, whose blood shows.
         tone = linear(MONK[signer.tone - 1]) * np.array([0.92, 0.70, 0.62]) * np.asarray(signer.tint)
         tone = np.maximum(tone, 0.016 * np.array([1.3, 0.95, 0.8]))
-        inner = tone * np.array([1.05, 0.92, 0.92]) * (1 - 0.6 * dark) + 0.6 * dark * np.array([0.34, 0.19, 0.13])
+        inner = tone * np.array([1.05, 0.92, 0.92]) * (1 - 0.6 * dark) + 0.6 * dark * np.array(
+            [0.34, 0.19, 0.13]
+        )
         palm, nail, crease = (where[key][:, None] for key in ("palm", "nail", "crease"))
         skin = tone * (1 - palm) + inner * palm
         skin = skin * (1 - crease * np.array([0.18, 0.26, 0.28]))
@@ -289,7 +295,9 @@ def backdrop(seed: int, clutter: float, size: tuple[int, int]) -> np.ndarray:
         rows = np.arange(height)[:, None] + slope * np.arange(width)[None]
         rows = rows if rng.random() < 0.5 else rows.T if width == height else rows
         board = np.sin(2 * np.pi * rows / period)
-        room *= (1 + rng.uniform(0.05, 0.3) * np.sign(board) * abs(board) ** 0.3)[..., None].astype(np.float32)
+        room *= (1 + rng.uniform(0.05, 0.3) * np.sign(board) * abs(board) ** 0.3)[..., None].astype(
+            np.float32
+        )
     elif kind == 1:  # a floor line and a darker lower half
         cut = int(height * rng.uniform(0.4, 0.8))
         room[cut:] *= (rng.uniform(0.3, 0.9) * (1 + rng.normal(0, 0.1, 3))).astype(np.float32)
@@ -438,7 +446,9 @@ def _develop(picture: np.ndarray, shot: Shot, seed: int) -> np.ndarray:
     """Linear colour with coverage -> the photograph: background, lens, sensor, compression."""
     height, width = picture.shape[:2]
     scale = min(height, width) / 224
-    room = backdrop(shot.backdrop, shot.clutter, (width, height)) * (np.asarray(shot.sky) + 0.4).astype(np.float32)
+    room = backdrop(shot.backdrop, shot.clutter, (width, height)) * (np.asarray(shot.sky) + 0.4).astype(
+        np.float32
+    )
     cover = picture[..., 3:]
     scene = picture[..., :3] + room * (1 - cover)
     scene = cv2.GaussianBlur(scene, (0, 0), max(0.35, shot.blur * scale))
