@@ -1,0 +1,139 @@
+"""Settings: how a network is trained, the named presets, and how large the notebooks run."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from asllib.augment import ImageAugment, LandmarkAugment
+from asllib.errors import InputError
+from asllib.letters import FIRST_SIX, STATIC
+from asllib.models.landmark_cnn import LandmarkConfig
+from asllib.models.pixel_cnn import PixelConfig
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network is trained.
+
+    Attributes
+    ----------
+    epochs
+        At most so many passes over the training data.
+    learning_rate
+        Of Adam (constant), or the peak of one cycle of AdamW.
+    batch
+        Items a step.
+    patience
+        Stop after so many epochs in a row without progress; None trains all epochs.
+    min_delta
+        What counts as progress, in units of the loss.
+    stop_rule
+        "validation": progress is a validation loss below the best so far by min_delta. "gap", the paper's wording:
+        progress is a validation loss that is not above the training loss by min_delta or more.
+    one_cycle
+        Raise the learning rate, then anneal it to 0 over all epochs (Smith and Topin, 2018), with AdamW.
+    weight_decay, smoothing
+        Of AdamW; of the labels in the loss.
+    """
+
+    epochs: int
+    learning_rate: float
+    batch: int
+    patience: int | None = None
+    min_delta: float = 1e-4
+    stop_rule: str = "validation"
+    one_cycle: bool = False
+    weight_decay: float = 0.0
+    smoothing: float = 0.0
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A network, its training and its data.
+
+    Attributes
+    ----------
+    network
+        Shape of the network.
+    training
+        How it is trained.
+    augment
+        Changes to the training data, None for none.
+    alphabet
+        The letters it tells apart.
+    """
+
+    network: PixelConfig | LandmarkConfig
+    training: Training
+    augment: ImageAugment | LandmarkAugment | None
+    alphabet: tuple[str, ...] = STATIC
+
+
+# The paper's hyperparameters (sections III-D and VII-C). It does not name the optimiser: Adam is the choice here.
+# It mostly used rates of 1e-6..1e-8, batch 16, min delta 1e-4, and patience 4 in the end; 1000 epochs at most.
+PAPER_TRAINING = Training(epochs=1000, learning_rate=1e-6, batch=16, patience=4, min_delta=1e-4)
+PAPER_RATES = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)  # all that it names, from its first to its last
+
+PRESETS: dict[tuple[str, str], Preset] = {
+    ("pixel", "paper"): Preset(PixelConfig(classes=6), PAPER_TRAINING, None, FIRST_SIX),
+    ("landmark", "paper"): Preset(LandmarkConfig(classes=6), PAPER_TRAINING, None, FIRST_SIX),
+    ("pixel", "best"): Preset(
+        PixelConfig(batch_norm=True, dropout=0.1),
+        Training(epochs=8, learning_rate=4e-3, batch=128, one_cycle=True, weight_decay=0.01, smoothing=0.05),
+        ImageAugment(),
+    ),
+    ("landmark", "best"): Preset(
+        LandmarkConfig(),
+        Training(epochs=60, learning_rate=4e-3, batch=128, one_cycle=True, weight_decay=0.05, smoothing=0.05),
+        LandmarkAugment(),
+    ),
+}
+
+
+def preset(network: str, name: str) -> Preset:
+    """Look up a preset: network "pixel" or "landmark", name "paper" or "best"."""
+    try:
+        return PRESETS[network, name]
+    except KeyError:
+        known = ", ".join(" ".join(key) for key in PRESETS)
+        raise InputError(f"no preset {name!r} for the {network!r} network; there are: {known}") from None
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How large the notebooks run.
+
+    Attributes
+    ----------
+    name
+        "ci" (small) or "paper" (all of the real data).
+    per_letter
+        Images of a letter and source that are used at most; None for all.
+    seeds
+        Runs of each ``best`` network.
+    paper_epochs
+        Where the runs with the paper's settings end at the latest.
+    best_epochs
+        Cap on the epochs of the ``best`` networks; None for their own.
+    """
+
+    name: str
+    per_letter: int | None
+    seeds: int
+    paper_epochs: int
+    best_epochs: int | None
+
+
+PROFILES = {
+    "ci": Profile("ci", per_letter=20, seeds=1, paper_epochs=3, best_epochs=None),
+    "paper": Profile("paper", per_letter=None, seeds=3, paper_epochs=12, best_epochs=None),
+}
+
+
+def profile() -> Profile:
+    """The profile that ``ASLLIB_PROFILE`` names, by default "paper"."""
+    name = os.environ.get("ASLLIB_PROFILE") or "paper"
+    if name not in PROFILES:
+        raise InputError(f"ASLLIB_PROFILE={name}: choose one of {', '.join(PROFILES)}")
+    return PROFILES[name]

@@ -1,0 +1,216 @@
+"""What is wrong with a set of letters, found out before a network learns it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from asllib.data.letterset import LetterSet
+from asllib.letters import LETTERS, STATIC
+from asllib.preprocess import resize, to_gray
+
+THUMB = 14  # pixels a side of the pictures that are compared
+NEAR = 0.97  # correlation from which two of them show the same photo; see `near_duplicate_groups`
+MIN_SIDE = 96  # below this MediaPipe's palm detector, which looks at 192x192, has less than half of its pixels
+FOREIGN = 0.5  # of the median class's agreement; below it a class looks foreign
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The findings on one set; ``lines`` gives them as text.
+
+    Attributes
+    ----------
+    name, rows
+        The set and its size.
+    counts
+        Items by letter or sign, in the order of the alphabet.
+    missing, unexpected
+        Still letters without an item; labels that are no letters (or J and Z, which a still image cannot show).
+    imbalance
+        Largest class over smallest.
+    value_range
+        Darkest and brightest value of the images that were looked at.
+    exact, near
+        Items that are the same image as, or nearly the same as, another one.
+    originals
+        Groups of near duplicates, singles included: how many different photos there seem to be.
+    across
+        Pairs of parts of the set's own split -> share of the second's items with a near duplicate in the first.
+    conflicts
+        Exact duplicates with different labels.
+    foreign
+        Letters that a recogniser reads as something else far more often than the others of the set.
+    agreement
+        Share of each letter's items that the recogniser reads as that letter.
+    small
+        Photos with a side below 96 pixels.
+    retried, no_hand
+        Photos in which a hand tracker finds a hand only after they were given room or shrunk, as too tight crops
+        are; photos without a hand. None if nobody looked.
+    """
+
+    name: str
+    rows: int
+    counts: dict[str, int]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    imbalance: float
+    value_range: tuple[int, int]
+    exact: int
+    near: int
+    originals: int
+    across: dict[str, float]
+    conflicts: int
+    foreign: tuple[str, ...]
+    agreement: dict[str, float]
+    small: int
+    retried: int | None
+    no_hand: int | None
+
+    def lines(self) -> list[str]:
+        """The report, one finding a line."""
+        report = [
+            f"{self.name}: {self.rows:,} images, {len(self.counts)} signs",
+            f"still letters missing: {', '.join(self.missing) or 'none'}; "
+            f"labels beyond them: {', '.join(self.unexpected) or 'none'}",
+            f"images a sign: {min(self.counts.values())} to {max(self.counts.values())} "
+            f"(largest / smallest = {self.imbalance:.1f})",
+            f"values: {self.value_range[0]} to {self.value_range[1]}",
+            f"exact duplicates: {self.exact:,}, of them with different labels: {self.conflicts:,}",
+            f"near duplicates: {self.near:,}; about {self.originals:,} different photos",
+        ]
+        for parts, share in self.across.items():
+            report.append(f"near duplicates across splits: {share:.1%} of {parts}")
+        if self.agreement:
+            foreign = ", ".join(f"{name} ({self.agreement[name]:.0%} read as it)" for name in self.foreign)
+            report.append(f"classes that look foreign: {foreign or 'none'}")
+        if self.small:
+            report.append(f"photos with a side below {MIN_SIDE} pixels, too small for a hand tracker: {self.small:,}")
+        if self.no_hand is not None:
+            report.append(f"photos cropped too tight or hard to read, hand found on a later attempt: {self.retried:,}")
+            report.append(f"photos without a hand: {self.no_hand:,}")
+        return report
+
+
+def audit(
+    letters: LetterSet, predictions: Sequence[str] | None = None, landmarks: pd.DataFrame | None = None
+) -> Audit:
+    """Check a set of letters.
+
+    Parameters
+    ----------
+    letters
+        The set.
+    predictions
+        (N,) what a recogniser reads, None or "" where nothing; for the classes that look foreign. Without it, none do.
+    landmarks
+        The set's landmark table, with ``attempt`` (see ``extract_landmarks``), for what a hand tracker makes of it.
+    """
+    counts = letters.table["label"].value_counts()
+    order = [name for name in LETTERS if name in counts] + sorted(set(counts.index) - set(LETTERS))
+    counts = {name: int(counts[name]) for name in order}
+    thumbs, digests, low, high, small = _look(letters)
+    _, first, copies = np.unique(digests, return_inverse=True, return_counts=True)
+    labels_of_copy = pd.Series(letters.letters).groupby(first).nunique()
+    group = near_duplicate_groups(thumbs)
+    sizes = np.bincount(group)
+    agreement = {} if predictions is None else _agreement(letters.letters, np.asarray(predictions, str))
+    return Audit(
+        name=letters.name,
+        rows=len(letters),
+        counts=counts,
+        missing=tuple(name for name in STATIC if name not in counts),
+        unexpected=tuple(name for name in counts if name not in STATIC),
+        imbalance=max(counts.values()) / min(counts.values()),
+        value_range=(low, high),
+        exact=int((copies[first] > 1).sum()),
+        near=int((sizes[group] > 1).sum()),
+        originals=len(sizes),
+        across=_across(letters.table["split"].to_numpy(str), group),
+        conflicts=int((labels_of_copy[first].to_numpy() > 1).sum()),
+        foreign=foreign_classes(agreement),
+        agreement=agreement,
+        small=small,
+        retried=None if landmarks is None else int((landmarks["attempt"] > 1).sum()),
+        no_hand=None if landmarks is None else int((landmarks["score"] == 0).sum()),
+    )
+
+
+def thumbnails(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Shrink images to (N, 14, 14) float32 grey pictures for comparing."""
+    return np.stack([resize(to_gray(images[i]), THUMB) for i in range(len(images))]).astype(np.float32)
+
+
+def near_duplicate_groups(thumbs: np.ndarray, near: float = NEAR, chunk: int = 2048) -> np.ndarray:
+    """Group images that look like changed copies of one photo.
+
+    Two belong together if their small grey pictures correlate above ``near``, which brightness and contrast do not
+    change; groups are the connected components.
+
+    Parameters
+    ----------
+    thumbs
+        (N, 14, 14) float32, see ``thumbnails``.
+    near
+        Correlation, -1..1.
+    chunk
+        Rows compared at a time, which bounds the memory.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N,) the number of each image's group, from 0.
+    """
+    import torch
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    flat = torch.as_tensor(thumbs).flatten(1)
+    flat = torch.nn.functional.normalize(flat - flat.mean(1, keepdim=True), dim=1)
+    pairs = []
+    for start in range(0, len(flat), chunk):
+        alike = flat[start : start + chunk] @ flat[start:].T  # later ones only: the relation is symmetric
+        pairs.append(torch.nonzero(alike > near) + start)
+    left, right = torch.cat(pairs).T.numpy()
+    graph = coo_matrix((np.ones(len(left), bool), (left, right)), shape=(len(flat), len(flat)))
+    return connected_components(graph, directed=False)[1]
+
+
+def foreign_classes(agreement: dict[str, float]) -> tuple[str, ...]:
+    """Name the classes that are read as themselves less than half as often as the set's median class."""
+    if not agreement:
+        return ()
+    usual = float(np.median(list(agreement.values())))
+    return tuple(name for name, share in agreement.items() if share < FOREIGN * usual)
+
+
+def _agreement(letters: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
+    return {name: float((predictions[letters == name] == name).mean()) for name in STATIC if name in letters}
+
+
+def _across(split: np.ndarray, group: np.ndarray) -> dict[str, float]:
+    parts = [name for name in ("train", "valid", "test") if (split == name).any()]
+    return {
+        f"{later} in {earlier}": float(np.isin(group[split == later], group[split == earlier]).mean())
+        for number, later in enumerate(parts)
+        for earlier in parts[:number]
+    }
+
+
+def _look(letters: LetterSet) -> tuple[np.ndarray, np.ndarray, int, int, int]:
+    """Read each image once: small pictures, hashes, darkest and brightest value, how many are too small."""
+    import hashlib
+
+    thumbs, digests = [], []
+    low, high, small = 255, 0, 0
+    for i in range(len(letters)):
+        image = letters.images[i]
+        thumbs.append(resize(to_gray(image), THUMB))
+        digests.append(hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).hexdigest())
+        low, high = min(low, int(image.min())), max(high, int(image.max()))
+        small += image.ndim == 3 and min(image.shape[:2]) < MIN_SIDE
+    return np.stack(thumbs).astype(np.float32), np.array(digests), low, high, int(small)

@@ -1,0 +1,119 @@
+"""How well a network reads: accuracy with intervals, confusion, by letter, source and signer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+NO_HAND = "-"  # what is "read" where no hand was found; always wrong
+
+
+def read_letters(probabilities: np.ndarray, alphabet: Sequence[str]) -> np.ndarray:
+    """Take the most likely letter of each row (N, classes); ``NO_HAND`` where all are 0."""
+    letters = np.array(alphabet)[probabilities.argmax(1)]
+    return np.where(probabilities.max(1) > 0, letters, NO_HAND)
+
+
+def accuracy_interval(
+    right: np.ndarray, groups: np.ndarray | None = None, draws: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """95 % interval of an accuracy.
+
+    Images of one photo or one person are right or wrong together, so groups, not images, are drawn anew (cluster
+    bootstrap, percentiles). Where every draw gives the same, and without groups, the interval is Wilson's.
+
+    Parameters
+    ----------
+    right
+        (N,) bool.
+    groups
+        (N,) what belongs together.
+    draws, seed
+        Of the bootstrap.
+    """
+    n = len(right)
+    if n == 0:
+        return 0.0, 1.0
+    number = None if groups is None else np.unique(groups, return_inverse=True)[1]
+    if number is None or number.max() == 0 or np.all(right == right[0]):
+        return _wilson(int(np.sum(right)), n)
+    hits = np.bincount(number, weights=right)
+    sizes = np.bincount(number)
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(len(sizes), size=(draws, len(sizes)))
+    low, high = np.percentile(hits[drawn].sum(1) / sizes[drawn].sum(1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _wilson(hits: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """Wilson, "Probable inference, the law of succession, and statistical inference", JASA 1927."""
+    share, extra = hits / n, z * z / n
+    middle = (share + extra / 2) / (1 + extra)
+    half = z / (1 + extra) * np.sqrt(share * (1 - share) / n + extra / (4 * n))
+    return float(max(0.0, middle - half)), float(min(1.0, middle + half))
+
+
+def report(table: pd.DataFrame, read: np.ndarray, model: str, data: str) -> dict:
+    """Sum up what a model read of a set.
+
+    Parameters
+    ----------
+    table
+        Of the ``LetterSet``: ``label, source, signer, original``.
+    read
+        (N,) letters, ``NO_HAND`` where no hand was found.
+
+    Returns
+    -------
+    dict
+        ``model, data, n, hand_found, accuracy, interval, by_letter, by_source, by_signer``; accuracies are shares.
+    """
+    right = table["label"].to_numpy(str) == read
+    keys = (table["source"] + "/" + table["original"]).to_numpy(str)
+
+    def by(column: pd.Series) -> dict[str, float]:
+        return {str(name): float(part.mean()) for name, part in pd.Series(right).groupby(column.to_numpy(str))}
+
+    return {
+        "model": model,
+        "data": data,
+        "n": len(table),
+        "hand_found": float((read != NO_HAND).mean()),
+        "accuracy": float(right.mean()),
+        "interval": list(accuracy_interval(right, keys)),
+        "by_letter": by(table["label"]),
+        "by_source": by(table["source"]),
+        "by_signer": by(table["source"] + "/" + table["signer"]),
+    }
+
+
+def confusion(truth: np.ndarray, read: np.ndarray, alphabet: Sequence[str]) -> np.ndarray:
+    """Count truth against what was read, (L, L + 1) integers; the last column is "no hand" or another letter."""
+    places = {letter: place for place, letter in enumerate(alphabet)}
+    matrix = np.zeros((len(places), len(places) + 1), int)
+    for true, seen in zip(truth, read, strict=True):
+        matrix[places[true], places.get(seen, len(places))] += 1
+    return matrix
+
+
+def worst_pairs(matrix: np.ndarray, alphabet: Sequence[str], most: int = 10) -> pd.DataFrame:
+    """List the pairs of letters that are taken for each other most often.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``pair, errors, share``: both directions added up; the share is of all items of the two letters.
+    """
+    letters = matrix[:, : len(alphabet)]
+    errors = letters + letters.T
+    totals = matrix.sum(1)
+    rows = [
+        (f"{alphabet[i]}/{alphabet[j]}", int(errors[i, j]), errors[i, j] / max(1, totals[i] + totals[j]))
+        for i in range(len(alphabet))
+        for j in range(i)
+        if errors[i, j]
+    ]
+    pairs = pd.DataFrame(rows, columns=["pair", "errors", "share"])
+    return pairs.sort_values(["errors", "pair"], ascending=[False, True], ignore_index=True).head(most)

@@ -1,0 +1,74 @@
+"""The paper's pixel network: a CNN on 28x28 grey images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class PixelConfig:
+    """Shape of the pixel network.
+
+    Attributes
+    ----------
+    channels
+        Feature maps of the three blocks.
+    hidden
+        Width of the first fully connected layer. The paper does not give it.
+    dropout
+        Share of the features that is zeroed in training. The paper says that there are 2 dropout layers, and
+        describes one a block; here whole feature maps are dropped after blocks 1 and 2 (2 layers).
+    batch_norm
+        Normalise each block's features. The paper explains it and does not list it among the network's layers.
+    classes
+        Letters, 24 for all still ones.
+    """
+
+    channels: tuple[int, int, int] = (32, 64, 128)
+    hidden: int = 128
+    dropout: float = 0.25
+    batch_norm: bool = False
+    classes: int = 24
+
+
+class PixelCNN(nn.Module):
+    """Three blocks of convolution, activation, dropout and max pooling, then two fully connected layers.
+
+    The softmax of the paper is left to the loss, which takes logits (cross entropy on logits is stable). The mean
+    image and the standard deviation of the training images are part of the network, so that it takes plain 0..1.
+    """
+
+    def __init__(self, config: PixelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.register_buffer("mean", torch.zeros(1, 28, 28))
+        self.register_buffer("std", torch.ones(()))
+        blocks: list[nn.Module] = []
+        wide = 1
+        for number, channels in enumerate(config.channels):
+            blocks.append(nn.Conv2d(wide, channels, 3, padding=1))
+            if config.batch_norm:
+                blocks.append(nn.BatchNorm2d(channels))
+            blocks.append(nn.ReLU())  # 3 of the paper's 4 activations; the fourth is in the head
+            if number < 2:
+                blocks.append(nn.Dropout2d(config.dropout))
+            blocks.append(nn.MaxPool2d(2))
+            wide = channels
+        self.features = nn.Sequential(*blocks)
+        self.head = nn.Sequential(
+            nn.Flatten(), nn.Linear(wide * 9, config.hidden), nn.ReLU(), nn.Linear(config.hidden, config.classes)
+        )
+
+    def set_statistics(self, images: Tensor) -> None:
+        """Take mean image and standard deviation from training images (N, 28, 28) in 0..1."""
+        self.mean.copy_(images.mean(0, keepdim=True))
+        self.std.copy_((images - self.mean).std())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Turn images (B, 1, 28, 28) in 0..1 into logits (B, classes)."""
+        x = (images - self.mean) / self.std  # (B, 1, 28, 28)
+        x = self.features(x)  # (B, 32, 14, 14), (B, 64, 7, 7), (B, 128, 3, 3)
+        return self.head(x)  # (B, 1152), (B, hidden), (B, classes)

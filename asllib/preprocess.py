@@ -1,0 +1,99 @@
+"""From a photo to what the pixel network reads: grey, cropped to the hand, 28x28, 0..1, standardised."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from asllib.hands.tracker import Hand
+
+SIDE = 28
+MARGIN = 0.25  # of the hand's longer side, kept around it: fingertips and wrist stay inside
+
+
+def to_gray(image: np.ndarray) -> np.ndarray:
+    """Turn RGB into the brightness that people see, (H, W, 3) uint8 -> (H, W) uint8 (ITU-R BT.601)."""
+    import cv2
+
+    return image if image.ndim == 2 else cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
+
+
+def crop_box(hand: Hand, width: int, height: int, margin: float = MARGIN) -> tuple[int, int, int]:
+    """Find the square around a hand in pixels.
+
+    Returns
+    -------
+    tuple
+        left, top, side; the square may reach beyond the image.
+    """
+    points = hand.landmarks[:, :2] * [width, height]
+    low, high = points.min(0), points.max(0)
+    side = max(8, round(float((high - low).max()) * (1 + 2 * margin)))
+    left, top = np.round((low + high - side) / 2).astype(int)
+    return int(left), int(top), side
+
+
+def crop_square(image: np.ndarray, left: int, top: int, side: int) -> np.ndarray:
+    """Cut a square out of an image; where it reaches beyond, the border's pixels are repeated."""
+    height, width = image.shape[:2]
+    rows = np.clip(np.arange(top, top + side), 0, height - 1)
+    columns = np.clip(np.arange(left, left + side), 0, width - 1)
+    return image[rows[:, None], columns]
+
+
+def hand_crop(image: np.ndarray, hand: Hand | None, margin: float = MARGIN) -> np.ndarray:
+    """Cut the square around a hand out of an image; without a hand the middle square of the image."""
+    height, width = image.shape[:2]
+    if hand is None:
+        side = min(height, width)
+        return crop_square(image, (width - side) // 2, (height - side) // 2, side)
+    return crop_square(image, *crop_box(hand, width, height, margin))
+
+
+def resize(image: np.ndarray, side: int = SIDE) -> np.ndarray:
+    """Resize an image to side x side; shrinking averages over areas, so that nothing is skipped."""
+    import cv2
+
+    shrinks = side < min(image.shape[:2])
+    return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def to_pixels(image: np.ndarray, hand: Hand | None) -> np.ndarray:
+    """Turn a photo into the image that the pixel network reads.
+
+    Parameters
+    ----------
+    image
+        (H, W, 3) uint8 RGB, or (28, 28) uint8, which is taken as it is.
+    hand
+        The hand in it; a left hand is mirrored, as the set that the network learns from shows right hands.
+
+    Returns
+    -------
+    numpy.ndarray
+        (28, 28) uint8.
+    """
+    if image.shape == (SIDE, SIDE):
+        return image
+    gray = resize(to_gray(hand_crop(image, hand)))
+    return np.ascontiguousarray(gray[:, ::-1]) if hand is not None and hand.side == "left" else gray
+
+
+def normalise(images: np.ndarray) -> np.ndarray:
+    """Map 0..255 to 0..1, uint8 -> float32."""
+    return np.asarray(images, np.float32) / 255
+
+
+def standardise(images: np.ndarray) -> np.ndarray:
+    """Bring each image (.., H, W) float to mean 0 and standard deviation 1: brightness and contrast are gone."""
+    mean = images.mean((-2, -1), keepdims=True)
+    return (images - mean) / np.maximum(images.std((-2, -1), keepdims=True), 1e-6)
+
+
+def mean_image(images: np.ndarray) -> np.ndarray:
+    """Average over images, (N, H, W) -> (H, W) float32 in the unit of the input; take training images only."""
+    return np.asarray(images).mean(0, dtype=np.float64).astype(np.float32)
+
+
+def subtract_mean(images: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Subtract the mean image: what all images share, such as the usual place of the hand, is gone."""
+    return images - mean

@@ -1,0 +1,190 @@
+"""From letters to a trained network: what each network is fed, and one function that trains any preset."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from asllib.augment import ImageAugment, LandmarkAugment, augment_images, augment_landmarks
+from asllib.config import Preset
+from asllib.data.letterset import LetterSet
+from asllib.hands.extract import extract_landmarks
+from asllib.hands.features import landmark_features
+from asllib.hands.landmarks import landmark_arrays, read_landmarks, write_landmarks
+from asllib.hands.tracker import ATTEMPTS, MIRRORED_ATTEMPTS, MODEL_SHA256
+from asllib.letters import STATIC
+from asllib.models.pixel_cnn import PixelCNN
+from asllib.models.zoo import build
+from asllib.paths import cache_dir
+from asllib.training import Examples, History, Prepare, fit, predict_logits, set_seed
+
+
+def pixel_examples(images: np.ndarray, labels: np.ndarray) -> Examples:
+    """Hold 28x28 images in memory as bytes, (N, 28, 28) uint8."""
+    return Examples((torch.as_tensor(np.ascontiguousarray(images)),), torch.as_tensor(labels))
+
+
+def pixel_prepare(augment: ImageAugment | None = None) -> Prepare:
+    """Bytes to what ``PixelCNN`` takes: (B, 28, 28) uint8 -> (B, 1, 28, 28) float in 0..1, augmented in training."""
+
+    def prepare(inputs: tuple[Tensor, ...], generator: torch.Generator | None) -> Tensor:
+        images = inputs[0].unsqueeze(1).float() / 255
+        return images if augment is None or generator is None else augment_images(images, augment, generator)
+
+    return prepare
+
+
+@dataclasses.dataclass(frozen=True)
+class Looks:
+    """What the hand tracker saw of each photo, twice: in the photo and in its mirror image.
+
+    The two looks err independently, so the mean of what a network says to both is right more often, and it is the same
+    for a mirrored photo by construction.
+
+    Attributes
+    ----------
+    direct, mirrored
+        Landmark tables, one row a photo, both in the coordinates of the photo.
+    """
+
+    direct: pd.DataFrame
+    mirrored: pd.DataFrame
+
+    def __len__(self) -> int:
+        return len(self.direct)
+
+    @property
+    def found(self) -> np.ndarray:
+        """(N,) bool: a hand was seen in at least one of the looks."""
+        return ((self.direct["score"] > 0) | (self.mirrored["score"] > 0)).to_numpy()
+
+    def subset(self, which: np.ndarray) -> Looks:
+        """Take the photos of a boolean mask."""
+        return Looks(self.direct[which].reset_index(drop=True), self.mirrored[which].reset_index(drop=True))
+
+
+def track(letters: LetterSet, *, workers: int | None = None, progress: bool = True) -> Looks:
+    """Find the hand in each photo of a set, twice; what was found is kept in the cache folder."""
+    return Looks(*(_track(letters, attempts, workers, progress) for attempts in (ATTEMPTS, MIRRORED_ATTEMPTS)))
+
+
+def _track(letters: LetterSet, attempts, workers, progress) -> pd.DataFrame:
+    folder = cache_dir() / "landmarks"
+    stored = folder / f"{_identity(letters, attempts)}.parquet"
+    if stored.is_file():
+        return read_landmarks(stored)
+    chunks = folder / "chunks"
+    table = extract_landmarks(
+        letters.images,
+        letters.table["file"].tolist(),
+        letters.letters.tolist(),
+        attempts=attempts,
+        checkpoint=chunks,
+        workers=workers,
+        progress=progress,
+    )
+    write_landmarks(table, stored)
+    return table
+
+
+def _identity(letters: LetterSet, attempts) -> str:
+    """Name of the cached table: changes with the photos, the labels, the model and the way they are shown to it."""
+    digest = hashlib.sha256(f"{MODEL_SHA256} {attempts}".encode())
+    digest.update("\n".join(letters.letters).encode())
+    if isinstance(letters.images, np.ndarray):
+        digest.update(np.ascontiguousarray(letters.images))
+    else:
+        for path in letters.images.paths:
+            status = path.stat()
+            digest.update(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:32]
+
+
+def landmark_inputs(table: pd.DataFrame) -> tuple[Tensor, ...]:
+    """Landmark table to tensors: landmarks (N, 21, 3), world (N, 21, 3), left (N,), aspect (N,)."""
+    arrays = landmark_arrays(table)
+    return tuple(torch.as_tensor(arrays[name]) for name in ("landmarks", "world", "left", "aspect"))
+
+
+def landmark_examples(looks: Looks, labels: np.ndarray) -> Examples:
+    """Hold every hand that was found, both looks of a photo as two examples, (M,) with M up to 2 N."""
+    parts = []
+    for table in (looks.direct, looks.mirrored):
+        found = torch.as_tensor((table["score"] > 0).to_numpy())
+        parts.append(Examples(landmark_inputs(table), torch.as_tensor(labels)).subset(found))
+    direct, mirrored = parts
+    inputs = tuple(torch.cat(pair) for pair in zip(direct.inputs, mirrored.inputs, strict=True))
+    return Examples(inputs, torch.cat([direct.labels, mirrored.labels]))
+
+
+def landmark_prepare(augment: LandmarkAugment | None = None) -> Prepare:
+    """Landmarks to what ``LandmarkCNN`` takes, (B, 9, 21) features; hands are moved in 3-D in training."""
+
+    def prepare(inputs: tuple[Tensor, ...], generator: torch.Generator | None) -> Tensor:
+        landmarks, world, left, aspect = inputs
+        if augment is not None and generator is not None:
+            landmarks, world = augment_landmarks(landmarks, world, aspect, augment, generator)
+        return landmark_features(landmarks, world, left, aspect)
+
+    return prepare
+
+
+def look_probabilities(model: nn.Module, looks: Looks) -> np.ndarray:
+    """Run the landmark network on both looks and average, (N, classes); zeros where no hand was found."""
+    total = np.zeros((len(looks), model.config.classes), np.float32)
+    count = np.zeros((len(looks), 1), np.float32)
+    for table in (looks.direct, looks.mirrored):
+        found = (table["score"] > 0).to_numpy()
+        if found.any():
+            inputs = landmark_inputs(table[found])
+            total[found] += predict_logits(model, inputs, landmark_prepare()).softmax(1).numpy()
+            count[found] += 1
+    return total / np.maximum(count, 1)
+
+
+def train(
+    preset: Preset,
+    examples: Examples,
+    valid: Examples | None = None,
+    *,
+    seed: int = 0,
+    epochs: int | None = None,
+    checkpoint: Path | None = None,
+    progress: bool = True,
+) -> tuple[nn.Module, History]:
+    """Make a preset's network and train it.
+
+    Parameters
+    ----------
+    preset
+        See ``asllib.config.preset``.
+    examples, valid
+        From ``pixel_examples`` or ``landmark_examples``, with labels in the preset's alphabet.
+    seed
+        Of weights, order and augmentation.
+    epochs
+        In the place of the preset's.
+    checkpoint, progress
+        See ``asllib.training.fit``.
+    """
+    set_seed(seed)
+    model = build(preset.network)
+    pixel = isinstance(model, PixelCNN)
+    if pixel:
+        model.set_statistics(examples.inputs[0].float() / 255)
+    prepare = pixel_prepare(preset.augment) if pixel else landmark_prepare(preset.augment)
+    settings = preset.training if epochs is None else dataclasses.replace(preset.training, epochs=epochs)
+    history = fit(model, examples, valid, prepare, settings, seed=seed, checkpoint=checkpoint, progress=progress)
+    return model, history
+
+
+def for_pixels(letters: LetterSet, alphabet: tuple[str, ...] = STATIC) -> Examples:
+    """Pixel examples of the letters of an alphabet in a set of 28x28 images."""
+    kept = letters.only(alphabet)
+    return pixel_examples(kept.images, kept.labels(alphabet))

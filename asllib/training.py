@@ -1,0 +1,303 @@
+"""Training as one plain function: tensors in, a history out, the best weights left in the network."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from asllib.config import Training
+from asllib.errors import InputError
+
+# What turns a batch of stored tensors into the network's input; it augments if it is given a generator.
+Prepare = Callable[[tuple[Tensor, ...], torch.Generator | None], Tensor]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Items in memory: some tensors of equal length, and their labels.
+
+    Attributes
+    ----------
+    inputs
+        Tensors (N, ...), as they are stored: bytes of images, or landmarks.
+    labels
+        (N,) int64.
+    """
+
+    inputs: tuple[Tensor, ...]
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def subset(self, which: np.ndarray | Tensor) -> Examples:
+        """Take the items of a mask or of positions."""
+        which = torch.as_tensor(which)
+        return Examples(tuple(tensor[which] for tensor in self.inputs), self.labels[which])
+
+    def to(self, device: torch.device) -> Examples:
+        """Move all to a device."""
+        return Examples(tuple(tensor.to(device) for tensor in self.inputs), self.labels.to(device))
+
+
+@dataclass
+class History:
+    """What a training run went through, one entry an epoch.
+
+    Attributes
+    ----------
+    train_loss, train_accuracy
+        Over the epoch's batches as they were trained on: augmented, with dropout.
+    valid_loss, valid_accuracy
+        After the epoch, empty if there was no validation data.
+    best_epoch
+        Epoch (from 0) whose weights were kept.
+    stopped
+        Why it ended: "epochs" or "early".
+    """
+
+    train_loss: list[float] = field(default_factory=list)
+    train_accuracy: list[float] = field(default_factory=list)
+    valid_loss: list[float] = field(default_factory=list)
+    valid_accuracy: list[float] = field(default_factory=list)
+    best_epoch: int = -1
+    stopped: str = ""
+
+    def __len__(self) -> int:
+        return len(self.train_loss)
+
+
+def set_seed(seed: int) -> None:
+    """Seed Python, NumPy and PyTorch."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - the libraries that still draw from it
+    torch.manual_seed(seed)
+
+
+def device() -> torch.device:
+    """CUDA if there is a GPU, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def batches(n: int, size: int, generator: torch.Generator | None) -> Iterator[Tensor]:
+    """Yield positions in batches, shuffled if there is a generator; a last batch of one joins the one before.
+
+    Batch normalisation cannot train on a single item.
+    """
+    order = torch.arange(n) if generator is None else torch.randperm(n, generator=generator)
+    parts = list(order.split(size))
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return iter(parts)
+
+
+def train_one_epoch(
+    model: nn.Module,
+    examples: Examples,
+    prepare: Prepare,
+    optimiser: torch.optim.Optimizer,
+    settings: Training,
+    generator: torch.Generator,
+    schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
+) -> tuple[float, float]:
+    """Pass over the training data once; return mean loss and accuracy of the batches as trained on."""
+    model.train()
+    loss_sum = torch.zeros((), device=examples.labels.device)
+    right = torch.zeros((), device=examples.labels.device)
+    for places in batches(len(examples), settings.batch, generator):
+        batch = examples.subset(places.to(examples.labels.device))
+        logits = model(prepare(batch.inputs, generator))
+        loss = F.cross_entropy(logits, batch.labels, label_smoothing=settings.smoothing)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        if schedule is not None:
+            schedule.step()
+        loss_sum += loss.detach() * len(batch)
+        right += (logits.argmax(1) == batch.labels).sum()
+    return float(loss_sum) / len(examples), float(right) / len(examples)
+
+
+@torch.inference_mode()
+def predict_logits(model: nn.Module, inputs: tuple[Tensor, ...], prepare: Prepare, batch: int = 1024) -> Tensor:
+    """Run a network over stored tensors without augmentation, (N, ...) -> (N, classes) logits."""
+    model.eval()
+    n = len(inputs[0])
+    parts = [model(prepare(tuple(x[places] for x in inputs), None)) for places in batches(n, batch, None) if n]
+    return torch.cat(parts) if parts else torch.empty(0, model.config.classes)
+
+
+def evaluate_loss(model: nn.Module, examples: Examples, prepare: Prepare) -> tuple[float, float]:
+    """Return cross entropy and accuracy on examples."""
+    logits = predict_logits(model, examples.inputs, prepare)
+    right = (logits.argmax(1) == examples.labels).float().mean()
+    return float(F.cross_entropy(logits, examples.labels)), float(right)
+
+
+def fit(
+    model: nn.Module,
+    train: Examples,
+    valid: Examples | None,
+    prepare: Prepare,
+    settings: Training,
+    *,
+    seed: int = 0,
+    checkpoint: Path | None = None,
+    progress: bool = True,
+    on_epoch: Callable[[History], None] | None = None,
+) -> History:
+    """Train a network in place.
+
+    With early stopping the weights of the best validation epoch are kept, else those of the last.
+
+    Parameters
+    ----------
+    model
+        The network; it is moved to the GPU if there is one, and left on the CPU.
+    train, valid
+        The data. Without ``valid`` all epochs are run.
+    prepare
+        Turns stored tensors into the network's input, see ``Prepare``.
+    settings
+        See ``Training``.
+    seed
+        Of the order of the items, the augmentation and dropout. The weights are the caller's, who seeds them.
+    checkpoint
+        A file that is written after each epoch. If it is there, training goes on from it, to the same result as
+        without the stop. It is deleted by nobody.
+    progress
+        Show a bar with loss, accuracy and the time left.
+    on_epoch
+        Called after each epoch with the history so far.
+
+    Returns
+    -------
+    History
+        One entry an epoch.
+
+    Raises
+    ------
+    InputError
+        If early stopping is asked for and there is no validation data, or the checkpoint is of another run.
+    """
+    from tqdm.auto import tqdm
+
+    if settings.patience is not None and valid is None:
+        raise InputError("early stopping needs validation data; give some, or set patience=None")
+    where = device()
+    model.to(where)
+    train, valid = train.to(where), None if valid is None else valid.to(where)
+    set_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    optimiser, schedule = _optimiser(model, settings, len(train))
+    history, best, waited = History(), None, 0
+    if checkpoint is not None and checkpoint.is_file():
+        history, best, waited = _load(checkpoint, model, optimiser, schedule, generator, settings, seed)
+
+    with tqdm(total=settings.epochs, initial=len(history), unit="epoch", disable=not progress, leave=False) as bar:
+        while len(history) < settings.epochs and not history.stopped:
+            loss, right = train_one_epoch(model, train, prepare, optimiser, settings, generator, schedule)
+            history.train_loss.append(loss)
+            history.train_accuracy.append(right)
+            shown = {"loss": f"{loss:.3f}", "accuracy": f"{right:.1%}"}
+            if valid is not None:
+                loss, right = evaluate_loss(model, valid, prepare)
+                history.valid_loss.append(loss)
+                history.valid_accuracy.append(right)
+                shown["valid"] = f"{loss:.3f} {right:.1%}"
+            if settings.patience is None:
+                history.best_epoch = len(history) - 1
+            else:
+                if best is None or loss < min(history.valid_loss[:-1], default=np.inf):
+                    history.best_epoch = len(history) - 1
+                    best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+                waited = 0 if improved(history, settings) else waited + 1
+                if waited >= settings.patience:
+                    history.stopped = "early"
+            bar.update()
+            bar.set_postfix(shown)
+            if checkpoint is not None:
+                _save(checkpoint, model, optimiser, schedule, generator, settings, seed, history, best, waited)
+            if on_epoch is not None:
+                on_epoch(history)
+    history.stopped = history.stopped or "epochs"
+    if best is not None:
+        model.load_state_dict(best)
+    model.cpu().eval()
+    return history
+
+
+def improved(history: History, settings: Training) -> bool:
+    """Tell whether the last epoch made progress by the settings' rule, see ``Training.stop_rule``."""
+    last = history.valid_loss[-1]
+    if settings.stop_rule == "validation":
+        # Progress is counted from the last loss that counted as progress, not from losses a hair lower.
+        reference = np.inf
+        for loss in history.valid_loss[:-1]:
+            reference = loss if loss < reference - settings.min_delta else reference
+        return last < reference - settings.min_delta
+    if settings.stop_rule == "gap":
+        return last < history.train_loss[-1] + settings.min_delta
+    raise InputError(f"stop_rule={settings.stop_rule!r}; choose 'validation' or 'gap'")
+
+
+def _optimiser(model: nn.Module, settings: Training, n: int):
+    if not settings.one_cycle:
+        return torch.optim.Adam(model.parameters(), settings.learning_rate), None
+    optimiser = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    steps = settings.epochs * sum(1 for _ in batches(n, settings.batch, None))
+    return optimiser, torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, settings.learning_rate, total_steps=steps, pct_start=0.25
+    )
+
+
+def _save(path, model, optimiser, schedule, generator, settings, seed, history, best, waited) -> None:
+    state = {
+        "run": _run_key(settings, seed),
+        "model": model.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "schedule": None if schedule is None else schedule.state_dict(),
+        "generator": generator.get_state(),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "history": dataclasses.asdict(history),
+        "best": best,
+        "waited": waited,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    torch.save(state, temporary)
+    temporary.replace(path)
+
+
+def _load(path, model, optimiser, schedule, generator, settings, seed):
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)  # tensors and plain values, never code
+        same = state["run"] == _run_key(settings, seed)
+    except Exception as error:
+        raise InputError(f"{path}: not a checkpoint ({type(error).__name__}); delete it to start anew") from error
+    if not same:
+        raise InputError(f"{path}: belongs to a run with other settings or seed; delete it to start anew")
+    model.load_state_dict(state["model"])
+    optimiser.load_state_dict(state["optimiser"])
+    if schedule is not None:
+        schedule.load_state_dict(state["schedule"])
+    generator.set_state(state["generator"])
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
+    return History(**state["history"]), state["best"], state["waited"]
+
+
+def _run_key(settings: Training, seed: int) -> str:
+    return json.dumps({**dataclasses.asdict(settings), "seed": seed}, sort_keys=True)
