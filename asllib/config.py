@@ -114,20 +114,21 @@ class Profile:
         Runs of each ``best`` network.
     paper_epochs
         Where the runs with the paper's settings end at the latest.
-    best_epochs
-        Cap on the epochs of the ``best`` networks; None for their own.
+    signers, views
+        Of the synthetic signer's set: how many people, and pictures a letter of each.
     """
 
     name: str
     per_letter: int | None
     seeds: int
     paper_epochs: int
-    best_epochs: int | None
+    signers: int
+    views: int
 
 
 PROFILES = {
-    "ci": Profile("ci", per_letter=20, seeds=1, paper_epochs=3, best_epochs=None),
-    "paper": Profile("paper", per_letter=None, seeds=3, paper_epochs=12, best_epochs=None),
+    "ci": Profile("ci", per_letter=20, seeds=1, paper_epochs=3, signers=12, views=2),
+    "paper": Profile("paper", per_letter=None, seeds=3, paper_epochs=12, signers=24, views=8),
 }
 
 

@@ -71,7 +71,9 @@ class Looks:
 
 def track(letters: LetterSet, *, workers: int | None = None, progress: bool = True) -> Looks:
     """Find the hand in each photo of a set, twice; what was found is kept in the cache folder."""
-    return Looks(*(_track(letters, attempts, workers, progress) for attempts in (ATTEMPTS, MIRRORED_ATTEMPTS)))
+    return Looks(
+        *(_track(letters, attempts, workers, progress) for attempts in (ATTEMPTS, MIRRORED_ATTEMPTS))
+    )
 
 
 def _track(letters: LetterSet, attempts, workers, progress) -> pd.DataFrame:
@@ -180,7 +182,9 @@ def train(
         model.set_statistics(examples.inputs[0].float() / 255)
     prepare = pixel_prepare(preset.augment) if pixel else landmark_prepare(preset.augment)
     settings = preset.training if epochs is None else dataclasses.replace(preset.training, epochs=epochs)
-    history = fit(model, examples, valid, prepare, settings, seed=seed, checkpoint=checkpoint, progress=progress)
+    history = fit(
+        model, examples, valid, prepare, settings, seed=seed, checkpoint=checkpoint, progress=progress
+    )
     return model, history
 
 

@@ -14,7 +14,9 @@ from asllib.preprocess import resize, to_gray
 
 THUMB = 14  # pixels a side of the pictures that are compared
 NEAR = 0.97  # correlation from which two of them show the same photo; see `near_duplicate_groups`
-MIN_SIDE = 96  # below this MediaPipe's palm detector, which looks at 192x192, has less than half of its pixels
+MIN_SIDE = (
+    96  # below this MediaPipe's palm detector, which looks at 192x192, has less than half of its pixels
+)
 FOREIGN = 0.5  # of the median class's agreement; below it a class looks foreign
 
 
@@ -89,9 +91,13 @@ class Audit:
             foreign = ", ".join(f"{name} ({self.agreement[name]:.0%} read as it)" for name in self.foreign)
             report.append(f"classes that look foreign: {foreign or 'none'}")
         if self.small:
-            report.append(f"photos with a side below {MIN_SIDE} pixels, too small for a hand tracker: {self.small:,}")
+            report.append(
+                f"photos with a side below {MIN_SIDE} pixels, too small for a hand tracker: {self.small:,}"
+            )
         if self.no_hand is not None:
-            report.append(f"photos cropped too tight or hard to read, hand found on a later attempt: {self.retried:,}")
+            report.append(
+                f"photos cropped too tight or hard to read, hand found on a later attempt: {self.retried:,}"
+            )
             report.append(f"photos without a hand: {self.no_hand:,}")
         return report
 

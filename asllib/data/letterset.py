@@ -63,7 +63,9 @@ class LetterSet:
         """Take the items of a boolean mask or of an array of positions."""
         which = np.asarray(which)
         places = np.flatnonzero(which) if which.dtype == bool else which
-        return replace(self, table=self.table.iloc[places].reset_index(drop=True), images=take(self.images, places))
+        return replace(
+            self, table=self.table.iloc[places].reset_index(drop=True), images=take(self.images, places)
+        )
 
     def only(self, letters: Sequence[str] = STATIC) -> LetterSet:
         """Keep the items whose letter is one of these; a set of nothing else comes back as it is."""
@@ -138,7 +140,9 @@ def read_image(path: str | Path) -> np.ndarray:
     try:
         with PIL.Image.open(path) as image:  # reads the header only
             if image.width * image.height > MAX_PIXELS:
-                raise InputError(f"{path}: {image.width}x{image.height} pixels; scale it down below 100 million")
+                raise InputError(
+                    f"{path}: {image.width}x{image.height} pixels; scale it down below 100 million"
+                )
             return np.array(PIL.ImageOps.exif_transpose(image).convert("RGB"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None

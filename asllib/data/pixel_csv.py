@@ -45,7 +45,9 @@ def read_pixel_csv(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     if header != expected:
         missing = [name for name in expected if name not in header]
         if missing:
-            raise InputError(f"{path}: column {missing[0]} is missing ({len(missing)} in all); expected label,pixel1..pixel784")
+            raise InputError(
+                f"{path}: column {missing[0]} is missing ({len(missing)} in all); expected label,pixel1..pixel784"
+            )
         raise InputError(f"{path}: {len(header)} columns instead of 785 in the order label,pixel1..pixel784")
     try:
         # Every value is read as one byte: a text, a hole, a number below 0 or above 255 stops the reader.
@@ -106,11 +108,15 @@ def _diagnosis(path: Path, error: Exception) -> InputError:
             next(rows)
             for number, row in enumerate(rows, 1):
                 if len(row) != SIDE * SIDE + 1:
-                    return InputError(f"{path}: row {number} has {len(row)} of 785 values; was the file cut off?")
+                    return InputError(
+                        f"{path}: row {number} has {len(row)} of 785 values; was the file cut off?"
+                    )
                 for name, value in zip(["label", *PIXEL_COLUMNS], row, strict=True):
                     if not value.isascii() or not value.isdigit() or int(value[:4]) > 255:
                         expected = "0..24 without 9" if name == "label" else "a whole number in 0..255"
-                        return InputError(f"{path}: row {number}, {name} is {value[:20]!r}; expected {expected}")
+                        return InputError(
+                            f"{path}: row {number}, {name} is {value[:20]!r}; expected {expected}"
+                        )
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as cause:
         return InputError(f"{path}: cannot be read to its end ({cause}); get the file again")
     return InputError(f"{path}: not a pixel CSV ({str(error).splitlines()[0]})")

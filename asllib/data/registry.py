@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from asllib.data.letterset import LetterSet
 from asllib.data.photos import load_photos
 from asllib.data.sign_mnist import fetch_sign_mnist, find_sign_mnist, load_sign_mnist
+from asllib.data.synthetic import load_synthetic
 from asllib.errors import InputError
 from asllib.paths import data_dir
 
@@ -40,7 +39,7 @@ def load_letters(name: str = "auto", *, pixels: bool = False) -> LetterSet:
     if name == "photos":
         return load_photos(find_photos() or _no_photos(), "photos of the letters")
     if name == "synthetic":
-        return _synthetic(pixels)
+        return load_synthetic(pixels)
     if name != "auto":
         if not Path(name).is_dir():
             raise InputError(f"{name}: neither a data set ({', '.join(SOURCES)}, auto) nor a folder")
@@ -51,7 +50,7 @@ def load_letters(name: str = "auto", *, pixels: bool = False) -> LetterSet:
         return load_sign_mnist(folder) if pixels else load_photos(folder, "photos of the letters")
     wanted = "sign-mnist" if pixels else "photos"
     print(f"No {wanted} in {data_dir()}: the synthetic signer takes its place ('asl data list' says more).")
-    return _synthetic(pixels)
+    return load_synthetic(pixels)
 
 
 def find_photos() -> Path | None:

@@ -59,7 +59,10 @@ class PixelCNN(nn.Module):
             wide = channels
         self.features = nn.Sequential(*blocks)
         self.head = nn.Sequential(
-            nn.Flatten(), nn.Linear(wide * 9, config.hidden), nn.ReLU(), nn.Linear(config.hidden, config.classes)
+            nn.Flatten(),
+            nn.Linear(wide * 9, config.hidden),
+            nn.ReLU(),
+            nn.Linear(config.hidden, config.classes),
         )
 
     def set_statistics(self, images: Tensor) -> None:

@@ -1,0 +1,70 @@
+"""The synthetic signer as a data set: photos, or 28x28 images like those of Sign Language MNIST."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+
+import numpy as np
+import pandas as pd
+
+from asllib.config import profile
+from asllib.data.letterset import LetterSet
+from asllib.data.photos import load_photos
+from asllib.hands.landmarks import landmark_arrays, read_landmarks
+from asllib.hands.tracker import Hand
+from asllib.letters import LETTERS, STATIC
+from asllib.paths import cache_dir
+
+SIZE = 224
+SEED = 0
+NAME = "synthetic signer"
+
+
+def load_synthetic(pixels: bool = False) -> LetterSet:
+    """Draw the synthetic signer's set, as large as the profile says, once; later it is read from the cache.
+
+    Parameters
+    ----------
+    pixels
+        False: photos, 26 letters. True: (N, 28, 28) grey images of the 24 still letters, cropped by the true landmarks;
+        ``split`` is "test" for the last quarter of the signers, who are in no training image.
+    """
+    from asllib.signer import write_letters
+
+    size = profile()
+    key = f"{size.signers}x{size.views}-{SIZE}-seed{SEED}"
+    folder = cache_dir() / "synthetic" / key
+    if not (folder / "manifest.csv").is_file():
+        print(
+            f"Drawing {len(LETTERS) * size.signers * size.views:,} pictures, once; they are kept in {folder}."
+        )
+        unfinished = folder.with_name(f".{os.getpid()}-{key}")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.parent.mkdir(parents=True, exist_ok=True)
+        write_letters(unfinished, "".join(LETTERS), size.signers, size.views, SIZE, SEED)
+        unfinished.replace(folder)
+    letters = load_photos(folder, NAME)
+    return to_pixel_set(letters, folder) if pixels else letters
+
+
+def to_pixel_set(letters: LetterSet, folder) -> LetterSet:
+    """Crop every still letter to its hand and shrink it to 28x28, by the true landmarks in ``landmarks.csv``."""
+    from asllib.preprocess import to_pixels
+
+    truth = landmark_arrays(read_landmarks(folder / "landmarks.csv"))
+    hands = zip(truth["landmarks"], truth["world"], truth["left"], strict=True)
+    hands = [Hand(points, world, "left" if left else "right", 1.0) for points, world, left in hands]
+    keep = np.flatnonzero(np.isin(letters.letters, STATIC))
+    stored = folder / "pixels.npy"
+    if not stored.is_file():
+        pixels = np.stack([to_pixels(letters.images[i], hands[i]) for i in keep])
+        temporary = folder / f".{os.getpid()}-pixels.npy"
+        np.save(temporary, pixels)
+        temporary.replace(stored)
+    table = letters.table.iloc[keep].reset_index(drop=True)
+    signers = pd.unique(table["signer"])
+    unseen = table["signer"].isin(signers[-max(1, len(signers) // 4) :])
+    table = table.assign(split=np.where(unseen, "test", "train"))
+    return dataclasses.replace(letters, table=table, images=np.load(stored))

@@ -1,0 +1,165 @@
+"""Reading letters: images in, letters with their confidence out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from asllib.data.letterset import LetterSet
+from asllib.evaluation import NO_HAND, read_letters
+from asllib.hands.landmarks import landmark_arrays
+from asllib.hands.tracker import Hand, HandTracker
+from asllib.letters import LETTERS
+from asllib.models.zoo import load_model
+from asllib.preprocess import SIDE, to_pixels
+from asllib.runs import landmark_prepare, look_probabilities, pixel_prepare, track
+from asllib.training import predict_logits
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What was read in one image.
+
+    Attributes
+    ----------
+    letter
+        "A".."Z", or None where no hand was found.
+    confidence
+        The letter's probability, 0..1; 0 without a hand.
+    probabilities
+        (26,) float32, A to Z; 0 for letters that the network does not know.
+    hand
+        The hand, or None: none was found, or the image is a 28x28 one, which needs none.
+    """
+
+    letter: str | None
+    confidence: float
+    probabilities: np.ndarray
+    hand: Hand | None
+
+
+@dataclass
+class Recognizer:
+    """A trained network with the hand tracker in front of it.
+
+    Attributes
+    ----------
+    model
+        ``PixelCNN`` or ``LandmarkCNN``.
+    card
+        Its model card.
+    """
+
+    model: nn.Module
+    card: dict[str, Any]
+    _tracker: HandTracker | None = field(default=None, repr=False)
+
+    @property
+    def alphabet(self) -> str:
+        """The letters it tells apart, in the order of the network's outputs."""
+        return self.card["alphabet"]
+
+    @property
+    def kind(self) -> str:
+        """Which network it is: "pixel" or "landmark"."""
+        return self.card["network"]
+
+    def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
+        """Read the letter in each image.
+
+        Parameters
+        ----------
+        images
+            (H, W, 3) uint8 RGB photos; the pixel network also takes (28, 28) uint8 images as they are.
+
+        Raises
+        ------
+        InputError
+            If an image is not such an array.
+        """
+        return [self._predict_one(image) for image in images]
+
+    def probabilities(self, image: np.ndarray, hands: Sequence[Hand]) -> np.ndarray:
+        """Probabilities (classes,) of the letters, from an image and the looks at its hand."""
+        if self.kind == "landmark":
+            left = torch.tensor([hand.side == "left" for hand in hands])
+            aspect = torch.full((len(hands),), image.shape[1] / image.shape[0])
+            landmarks = torch.from_numpy(np.stack([hand.landmarks for hand in hands]))
+            world = torch.from_numpy(np.stack([hand.world for hand in hands]))
+            inputs, prepare = (landmarks, world, left, aspect), landmark_prepare()
+        else:
+            pixels = to_pixels(image, hands[0] if hands else None)
+            inputs, prepare = (torch.from_numpy(pixels)[None],), pixel_prepare()
+        return predict_logits(self.model, inputs, prepare).softmax(1).mean(0).numpy()
+
+    def _predict_one(self, image: np.ndarray) -> Prediction:
+        if self.kind == "pixel" and getattr(image, "shape", None) == (SIDE, SIDE):
+            hands: tuple[Hand, ...] = ()
+        else:
+            self._tracker = self._tracker or HandTracker()
+            hands = self._tracker.detect_twice(image)
+            if not hands:
+                return Prediction(None, 0.0, np.zeros(len(LETTERS), np.float32), None)
+        probabilities = spread(self.probabilities(image, hands)[None], self.alphabet)[0]
+        best = int(probabilities.argmax())
+        return Prediction(
+            LETTERS[best], float(probabilities[best]), probabilities, hands[0] if hands else None
+        )
+
+    def read_set(self, letters: LetterSet, *, progress: bool = True) -> np.ndarray:
+        """Read a whole set, hands tracked on all cores and cached: (N, classes) probabilities, 0 without a hand."""
+        if isinstance(letters.images, np.ndarray) and letters.images.shape[1:] == (SIDE, SIDE):
+            inputs = (torch.from_numpy(letters.images),)
+            return predict_logits(self.model, inputs, pixel_prepare()).softmax(1).numpy()
+        looks = track(letters, progress=progress)
+        if self.kind == "landmark":
+            return look_probabilities(self.model, looks)
+        images, found = crop_set(letters, looks)
+        result = np.zeros((len(letters), self.model.config.classes), np.float32)
+        if found.any():
+            result[found] = predict_logits(
+                self.model, (torch.from_numpy(images[found]),), pixel_prepare()
+            ).softmax(1)
+        return result
+
+
+def crop_set(letters: LetterSet, looks) -> tuple[np.ndarray, np.ndarray]:
+    """Crop each photo of a set to its hand for the pixel network.
+
+    Returns
+    -------
+    images
+        (N, 28, 28) uint8; black where no hand was found.
+    found
+        (N,) bool.
+    """
+    found = looks.found
+    images = np.zeros((len(letters), SIDE, SIDE), np.uint8)
+    direct, mirrored = landmark_arrays(looks.direct), landmark_arrays(looks.mirrored)
+    for i in np.flatnonzero(found):
+        arrays = direct if direct["found"][i] else mirrored
+        side = "left" if arrays["left"][i] else "right"
+        hand = Hand(arrays["landmarks"][i], arrays["world"][i], side, 1.0)
+        images[i] = to_pixels(letters.images[i], hand)
+    return images, found
+
+
+def spread(probabilities: np.ndarray, alphabet: Sequence[str]) -> np.ndarray:
+    """Bring probabilities (N, classes) of an alphabet to all 26 letters, (N, 26)."""
+    full = np.zeros((len(probabilities), len(LETTERS)), np.float32)
+    full[:, [LETTERS.index(letter) for letter in alphabet]] = probabilities
+    return full
+
+
+def load_recognizer(name: str | Path = "landmark") -> Recognizer:
+    """Load a shipped recogniser, "landmark" or "pixel", or the one of a run folder."""
+    return Recognizer(*load_model(name))
+
+
+__all__ = ["NO_HAND", "Prediction", "Recognizer", "crop_set", "load_recognizer", "read_letters", "spread"]

@@ -1,0 +1,86 @@
+"""Results: numbers with all that is needed to repeat them, and where they and the figures are written."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asllib.config import profile
+from asllib.data.letterset import LetterSet
+from asllib.errors import InputError
+from asllib.paths import figures_dir, results_dir, write_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PACKAGES = ("asllib", "torch", "mediapipe", "opencv-python", "numpy", "scikit-learn")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on."""
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+
+
+def data_card(letters: LetterSet) -> dict[str, Any]:
+    """Name, size and hash of a set, for results and model cards."""
+    return {
+        "name": letters.name,
+        "rows": len(letters),
+        "sha256": letters.sha256(),
+        "synthetic": letters.synthetic,
+    }
+
+
+def place(root: Path, synthetic: bool) -> Path:
+    """Folder within ``root`` for what this run makes.
+
+    The profile "paper" on real data writes to ``root`` itself and on the synthetic signer to ``root/synthetic``; small
+    runs write to ``root/ci``, which git ignores. So no run overwrites what was made from better data.
+    """
+    if profile().name == "ci":
+        return root / "ci"
+    return root / "synthetic" if synthetic else root
+
+
+def save_result(name: str, values: Mapping[str, Any], data: LetterSet, seed: int | list[int] = 0) -> Path:
+    """Write ``NAME.json`` with values, data hash, seed, profile and versions; return its path."""
+    content = {
+        **values,
+        "data": data_card(data),
+        "seed": seed,
+        "profile": profile().name,
+        "versions": versions(),
+    }
+    path = place(results_dir(), data.synthetic) / f"{name}.json"
+    write_text(path, json.dumps(content, indent=1, default=float) + "\n")
+    return path
+
+
+def load_result(name: str, synthetic: bool = False) -> dict[str, Any]:
+    """Read a result of this profile back.
+
+    Raises
+    ------
+    InputError
+        If it is not there yet.
+    """
+    path = place(results_dir(), synthetic) / f"{name}.json"
+    if not path.is_file():
+        raise InputError(f"{path}: not there yet; run the notebook that makes it, or 'asl reproduce'")
+    return json.loads(path.read_text())
+
+
+def save_figure(figure: Figure, name: str, synthetic: bool = False) -> Path:
+    """Write ``NAME.png`` into the figures folder; return its path."""
+    import os
+
+    path = place(figures_dir(), synthetic) / f"{name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    figure.savefig(temporary, dpi=110, bbox_inches="tight", metadata={"Software": None})
+    temporary.replace(path)
+    return path
