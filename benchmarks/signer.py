@@ -40,7 +40,7 @@ def features(table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     a = landmark_arrays(table)
     tensors = (torch.as_tensor(np.nan_to_num(a["landmarks"])), torch.as_tensor(np.nan_to_num(a["world"])))
     x = landmark_features(*tensors, torch.as_tensor(a["left"]), torch.as_tensor(a["aspect"]))
-    return np.nan_to_num(x.numpy().reshape(len(table), -1)), table.label.to_numpy(str), a["found"]
+    return x.numpy().reshape(len(table), -1), table.label.to_numpy(str), a["found"]
 
 
 def train(x: np.ndarray, y: np.ndarray, seed: int = 0):
@@ -129,7 +129,7 @@ def main() -> None:
     print("  by letter: " + " ".join(f"{k} {100 * v:.1f}" for k, v in each.items()))
     per_point = np.median(np.linalg.norm(seen - true, axis=-1)[found] / length[found, None], 0)
     print("  by point: " + " ".join(f"{k}:{100 * v:.1f}" for k, v in enumerate(per_point)))
-    side = table.side.to_numpy(str)[found] == np.array(shots.sides)[found]
+    side = (np.array(table.side.fillna("").tolist()) == np.array(shots.sides))[found]
     print(f"side right: {100 * side.mean():.1f} %")
     if options.photos is None:
         return

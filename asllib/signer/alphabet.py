@@ -37,7 +37,7 @@ LIMITS = {
     "thumb_radial": (-20, 80),
     "thumb_palmar": (-10, 75),
     "thumb_pronation": (-30, 100),
-    "thumb_mcp": (-15, 80),
+    "thumb_mcp": (-15, 70),
     "thumb_ip": (-30, 90),
     "wrist_flex": (-75, 85),
     "wrist_radial": (-40, 25),
@@ -68,57 +68,65 @@ def _shape(name, words, index, middle, ring, little, thumb, arm=(0, 0, 0, 0, 0, 
 # the arm (wrist_flex, wrist_radial, spin, lean, turn, pitch).
 _TABLE = (
     _shape("A", "Fist, the thumb straight up along the side of the index finger.",
-           (67, 97, 42, -3), (77, 98, 42, 0), (79, 97, 42, 1), (80, 92, 42, 1), (48, 20, -4, 56, 4)),
+           (75, 100, 46, -3), (84, 100, 46, 0), (86, 100, 46, 1), (86, 95, 46, 1), (37, 9, 2, 37, 6)),
     _shape("B", "Flat hand, four fingers up and together, the thumb folded across the palm.",
-           (0, 4, 3, -4), (0, 4, 3, 0), (0, 4, 3, 2), (0, 4, 3, 7), (41, 21, 15, 74, 68)),
+           (0, 4, 3, -4), (0, 4, 3, 0), (0, 4, 3, 2), (0, 4, 3, 7), (36, 19, 14, 68, 69)),
     _shape("C", "Fingers together and thumb bent into the curve of a C.",
-           (38, 41, 24, 1), (40, 42, 24, 0), (40, 44, 25, 1), (38, 42, 25, 4), (24, 45, 45, 36, 38), (0, 0, 50, 0, 0, 0)),
+           (35, 38, 23, 1), (35, 40, 23, 0), (35, 42, 24, 1), (31, 40, 24, 4), (39, 43, 39, 35, 39),
+           (0, 0, 45, 0, 0, 0)),
     _shape("D", "Index finger up; middle, ring and little finger curve down to the thumb's tip.",
-           (0, 4, 3, -4), (55, 65, 35, 0), (54, 64, 36, 2), (62, 70, 38, 6), (11, 31, 40, 42, 35)),
+           (4, 8, 6, -2), (57, 67, 37, 0), (57, 67, 38, 2), (66, 74, 40, 6), (17, 32, 40, 47, 40)),
     _shape("E", "Fingers hooked down, their tips at the thumb that is folded below them.",
-           (35, 100, 44, 0), (38, 104, 46, 0), (40, 104, 46, 2), (46, 102, 48, 5), (43, 40, 25, 72, 66)),
+           (40, 98, 46, 0), (43, 101, 48, 0), (45, 101, 48, 2), (52, 102, 50, 5), (38, 43, 22, 68, 67)),
     _shape("F", "Tips of index finger and thumb touch in a ring; the other three are up and apart.",
            (52, 52, 26, 0), (4, 6, 4, 2), (0, 4, 3, -6), (0, 4, 3, -16), (20, 29, 49, 36, 30)),
     _shape("G", "Index finger and thumb parallel with a gap, pointing to the side; the rest is a fist.",
-           (20, 8, 5, 0), (77, 98, 42, 0), (79, 97, 42, 1), (80, 92, 42, 1), (11, 18, 32, 11, 5), (0, 10, 0, 85, 0, 0)),
+           (20, 8, 5, 0), (84, 100, 46, 0), (86, 100, 46, 1), (86, 95, 46, 1), (11, 18, 32, 11, 5),
+           (0, 10, 0, 85, 0, 0)),
     _shape("H", "Index and middle finger together, pointing to the side; the thumb holds the ring finger.",
-           (0, 4, 3, -4), (0, 4, 3, 2), (80, 97, 42, 1), (80, 92, 42, 1), (8, 30, 11, 41, 37), (0, 10, 0, 85, 0, 0)),
+           (4, 5, 3, -4), (4, 5, 3, 2), (86, 100, 46, 1), (86, 95, 46, 1), (11, 32, 11, 45, 39),
+           (0, 10, 0, 85, 0, 0)),
     _shape("I", "Fist with the little finger up, the thumb across the fingers.",
-           (74, 99, 42, -3), (82, 98, 42, 0), (79, 97, 42, 1), (0, 5, 4, -8), (24, 43, 7, 40, 47)),
+           (80, 102, 46, -3), (87, 100, 46, 0), (86, 100, 46, 1), (0, 5, 4, -8), (27, 42, 11, 44, 48)),
     _shape("J", "The little finger of I draws a J: down, then round with a turn of the wrist.",
-           (74, 99, 42, -3), (82, 98, 42, 0), (79, 97, 42, 1), (0, 5, 4, -8), (24, 43, 7, 40, 47)),
+           (80, 102, 46, -3), (87, 100, 46, 0), (86, 100, 46, 1), (0, 5, 4, -8), (27, 42, 11, 44, 48)),
     _shape("K", "Index finger up, middle finger forward, the thumb's tip at the middle finger's side between the two.",
-           (0, 5, 4, 6), (35, 8, 5, -4), (79, 97, 42, 1), (80, 92, 42, 1), (13, 7, 16, 34, 9)),
+           (4, 6, 4, 12), (47, 8, 5, -4), (86, 100, 46, 1), (86, 95, 46, 1), (5, 15, 11, 21, 7)),
     _shape("L", "Index finger up, thumb out to the side: a right angle.",
-           (0, 4, 3, 0), (77, 98, 42, 0), (79, 97, 42, 1), (80, 92, 42, 1), (72, 8, 10, 0, 0)),
+           (2, 5, 4, 0), (84, 100, 46, 0), (86, 100, 46, 1), (86, 95, 46, 1), (66, 8, 10, 0, 0)),
     _shape("M", "Three fingers folded over the thumb, whose tip lies between ring and little finger.",
-           (66, 84, 28, -2), (66, 84, 28, 0), (66, 84, 28, 1), (80, 92, 42, 1), (14, 31, -1, 70, 39)),
+           (73, 87, 25, -2), (74, 88, 26, 0), (74, 88, 26, 1), (86, 95, 46, 1), (13, 27, 3, 68, 40)),
     _shape("N", "Two fingers folded over the thumb, whose tip lies between middle and ring finger.",
-           (65, 83, 28, -2), (66, 84, 28, 0), (79, 97, 42, 1), (80, 92, 42, 1), (33, 24, 7, 71, 52)),
+           (71, 85, 26, -2), (74, 88, 26, 0), (86, 100, 46, 1), (86, 95, 46, 1), (28, 12, 16, 68, 48)),
     _shape("O", "Fingertips meet the thumb's tip in a round O.",
-           (46, 50, 31, 0), (56, 55, 33, 0), (53, 55, 33, 3), (54, 51, 30, 6), (2, 24, 55, 29, 35), (0, 0, 45, 0, 0, 0)),
+           (50, 54, 33, 0), (61, 60, 36, 0), (58, 60, 36, 3), (59, 56, 34, 6), (26, 29, 44, 41, 46),
+           (0, 0, 55, 0, 0, 0)),
     _shape("P", "The K hand turned down: the middle finger points to the ground, the index finger forward.",
-           (0, 5, 4, 6), (35, 8, 5, -4), (79, 97, 42, 1), (80, 92, 42, 1), (13, 7, 16, 34, 9), (20, 0, -80, 112, 0, 0)),
+           (4, 6, 4, 12), (47, 8, 5, -4), (86, 100, 46, 1), (86, 95, 46, 1), (5, 15, 11, 21, 7),
+           (20, 0, -80, 100, 0, 0)),
     _shape("Q", "The G hand turned down: index finger and thumb point to the ground.",
-           (46, 7, 5, 0), (77, 98, 42, 0), (79, 97, 42, 1), (80, 92, 42, 1), (13, 19, 45, 22, 15), (35, 0, -80, 112, 0, 0)),
+           (46, 7, 5, 0), (84, 100, 46, 0), (86, 100, 46, 1), (86, 95, 46, 1), (13, 19, 45, 22, 15),
+           (35, 0, -80, 112, 0, 0)),
     _shape("R", "Index and middle finger up and crossed, the middle finger behind the index finger.",
-           (22, 8, 4, -11), (0, 14, 8, 13), (80, 97, 42, 1), (80, 92, 42, 1), (8, 30, 11, 41, 37)),
+           (25, 8, 4, -15), (2, 14, 8, 11), (86, 100, 46, 1), (86, 95, 46, 1), (11, 32, 11, 45, 39)),
     _shape("S", "Fist with the thumb across the front of the fingers.",
-           (74, 99, 42, -3), (82, 98, 42, 0), (79, 97, 42, 1), (80, 92, 42, 1), (24, 43, 7, 40, 47)),
+           (80, 102, 46, -3), (87, 100, 46, 0), (86, 100, 46, 1), (86, 95, 46, 1), (27, 42, 11, 44, 48)),
     _shape("T", "Fist with the index finger over the thumb, whose tip looks out beside the middle finger.",
-           (58, 80, 50, 5), (77, 98, 42, -2), (79, 97, 42, 1), (80, 92, 42, 1), (48, 22, 7, 71, 31)),
+           (67, 79, 50, 5), (84, 100, 46, -2), (86, 100, 46, 1), (86, 95, 46, 1), (46, 20, 12, 68, 33)),
     _shape("U", "Index and middle finger up and together, the thumb over the ring finger.",
-           (0, 4, 3, -4), (0, 4, 3, 2), (80, 97, 42, 1), (80, 92, 42, 1), (8, 30, 11, 41, 37)),
+           (4, 5, 3, -4), (4, 5, 3, 2), (86, 100, 46, 1), (86, 95, 46, 1), (11, 32, 11, 45, 39)),
     _shape("V", "Index and middle finger up and apart, the thumb over the ring finger.",
-           (0, 4, 3, 12), (0, 4, 3, -11), (80, 97, 42, 1), (80, 92, 42, 1), (8, 30, 11, 41, 37)),
+           (3, 5, 4, 14), (3, 5, 4, -11), (86, 100, 46, 1), (86, 95, 46, 1), (11, 32, 11, 45, 39)),
     _shape("W", "Index, middle and ring finger up and apart, the thumb holds the little finger.",
-           (0, 4, 3, 14), (0, 4, 3, 1), (2, 5, 3, -12), (71, 74, 40, 6), (-1, 30, 14, 51, 46)),
+           (3, 5, 4, 17), (2, 5, 4, 1), (8, 8, 4, -12), (75, 75, 40, 6), (0, 30, 14, 53, 47)),
     _shape("X", "Fist with the index finger up and bent like a hook.",
-           (8, 86, 50, 0), (79, 98, 42, 0), (79, 97, 42, 1), (80, 92, 42, 1), (20, 30, 19, 39, 43), (0, 0, -30, 0, 0, 0)),
+           (4, 78, 46, 0), (84, 100, 46, 0), (86, 100, 46, 1), (86, 95, 46, 1), (23, 31, 20, 44, 46),
+           (0, 0, 0, 0, 0, 0)),
     _shape("Y", "Thumb and little finger out, the other three folded.",
-           (74, 97, 42, -3), (77, 98, 42, 0), (79, 97, 42, 1), (0, 5, 4, -16), (55, 8, 10, -5, -10)),
+           (80, 100, 46, -3), (84, 100, 46, 0), (86, 100, 46, 1), (0, 5, 4, -16), (48, 8, 10, -5, -10)),
     _shape("Z", "The index finger points and draws a Z in the air.",
-           (0, 4, 3, 0), (80, 99, 42, 0), (79, 97, 42, 1), (80, 92, 42, 1), (19, 34, 14, 37, 45), (0, 0, 0, 0, 0, 15)),
+           (0, 4, 3, 0), (86, 100, 46, 0), (86, 100, 46, 1), (86, 95, 46, 1), (23, 35, 15, 42, 47),
+           (0, 0, 0, 0, 0, 15)),
 )
 
 _OTHERS = (
@@ -160,7 +168,16 @@ def clip_to_limits(poses: np.ndarray) -> np.ndarray:
     return np.clip(poses, low, high)
 
 
-def letter_pose(name: str, inward: float = 0.0) -> np.ndarray:
+def draw_habit(rng: np.random.Generator, scale: float = 1.0) -> np.ndarray:
+    """(angles,) offsets in degrees: each angle by itself, and all knuckles and all middle joints a little together."""
+    habit = rng.normal(0, 1, len(ANGLES)) * HABIT_SPREAD
+    together = rng.normal(0, (4, 5, 3))
+    for joint, value in zip(("_mcp", "_pip", "_dip"), together, strict=True):
+        habit += [value if angle in FINGER_ANGLES and angle.endswith(joint) else 0.0 for angle in ANGLES]
+    return habit * scale
+
+
+def letter_pose(name: str, inward: float = 0.0, edge: float = 0.0) -> np.ndarray:
     """(angles,) degrees of a letter, or of one of ``OTHERS``, as one signer turns it to the viewer.
 
     Parameters
@@ -170,15 +187,20 @@ def letter_pose(name: str, inward: float = 0.0) -> np.ndarray:
     inward : float
         0 shows the palm in the letters that point to the side, as in the signer's own eyes; 1 turns it to the
         signer, as a partner sees it.
+    edge : float
+        0..1, how much of the thumb's edge the hand shows in G, H and P.
     """
     pose = np.array((LETTERS.get(name) or OTHERS[name]).angles, np.float64)
     spin, lean, turn = (ANGLES.index(angle) for angle in ("spin", "lean", "turn"))
     if name in "GH":
         pose[turn] += 160 * inward
+        pose[spin] -= (65 if name == "G" else 20) * edge * (1 - inward)
     elif name in "PQ":
         pose[turn] += 85 * inward
+        if name == "P":
+            pose[lean] -= 35 * edge
     elif name == "X":
-        pose[spin] += 50 * inward - 15
+        pose[spin] += 120 * inward - 70
     elif name == "J":
         pose[lean] += 75 * (1 - inward)
         pose[spin] += 70 * inward

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from asllib.errors import InputError
-from asllib.signer.alphabet import HABIT_SPREAD, LETTERS, clip_to_limits, letter_pose
+from asllib.signer.alphabet import LETTERS, clip_to_limits, draw_habit, letter_pose
 
 BATCH = 32
 MIN_SIZE = 28
@@ -99,8 +99,10 @@ def _shoot(plan: list[tuple[int, str, int]], size: int, seed: int, angle: float)
         # Each picture has its own stream, so that a larger set begins with the smaller one's pictures.
         rng = np.random.default_rng([seed, number, ord(letter), view])
         person = people[number]
-        wobble = rng.normal(0, 0.5, len(HABIT_SPREAD)) * HABIT_SPREAD
-        poses.append(clip_to_limits(letter_pose(letter, person.inward) + np.array(person.habit) + wobble))
+        wobble = draw_habit(rng, 0.5)
+        poses.append(
+            clip_to_limits(letter_pose(letter, person.inward, person.edge) + np.array(person.habit) + wobble)
+        )
         shots.append(draw_shot(rng, angle))
         seeds.append(int(rng.integers(2**31)))
     pictures = photograph(

@@ -50,6 +50,8 @@ class Signer:
     inward : float
         0..1, how far the palm turns to the signer in the letters that point sideways (G, H, P, Q): 0 shows the
         palm to the camera, 1 the back of the hand.
+    edge : float
+        0..1, how much of the thumb's edge shows in G, H and P.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Signer:
     side: str
     habit: tuple[float, ...]
     inward: float
+    edge: float
 
 
 @dataclass(frozen=True)
@@ -131,8 +134,9 @@ def draw_signer(seed: int, number: int) -> Signer:
         tone=int(order[number % 10]) + 1,
         tint=tuple(rng.normal(1, [0.06, 0.04, 0.05]).tolist()),
         side="left" if rng.random() < 0.25 else "right",
-        habit=tuple((rng.normal(0, 1, len(alphabet.ANGLES)) * alphabet.HABIT_SPREAD).tolist()),
-        inward=float(np.clip(rng.choice([0.05, 0.8], p=[0.5, 0.5]) + rng.normal(0, 0.12), -0.15, 1.1)),
+        habit=tuple(alphabet.draw_habit(rng).tolist()),
+        inward=float(np.clip(rng.choice([0.05, 0.8], p=[0.65, 0.35]) + rng.normal(0, 0.12), -0.15, 1.1)),
+        edge=float(rng.random()),
     )
 
 
