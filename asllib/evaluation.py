@@ -12,7 +12,7 @@ NO_HAND = "-"  # what is "read" where no hand was found; always wrong
 
 def read_letters(probabilities: np.ndarray, alphabet: Sequence[str]) -> np.ndarray:
     """Take the most likely letter of each row (N, classes); ``NO_HAND`` where all are 0."""
-    letters = np.array(alphabet)[probabilities.argmax(1)]
+    letters = np.array(list(alphabet))[probabilities.argmax(1)]
     return np.where(probabilities.max(1) > 0, letters, NO_HAND)
 
 

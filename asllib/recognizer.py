@@ -99,7 +99,7 @@ class Recognizer:
         return predict_logits(self.model, inputs, prepare).softmax(1).mean(0).numpy()
 
     def _predict_one(self, image: np.ndarray) -> Prediction:
-        if self.kind == "pixel" and getattr(image, "shape", None) == (SIDE, SIDE):
+        if self.kind == "pixel" and getattr(image, "shape", None) == (SIDE, SIDE) and image.dtype == np.uint8:
             hands: tuple[Hand, ...] = ()
         else:
             self._tracker = self._tracker or HandTracker()
@@ -114,7 +114,8 @@ class Recognizer:
 
     def read_set(self, letters: LetterSet, *, progress: bool = True) -> np.ndarray:
         """Read a whole set, hands tracked on all cores and cached: (N, classes) probabilities, 0 without a hand."""
-        if isinstance(letters.images, np.ndarray) and letters.images.shape[1:] == (SIDE, SIDE):
+        small = isinstance(letters.images, np.ndarray) and letters.images.shape[1:] == (SIDE, SIDE)
+        if self.kind == "pixel" and small:
             inputs = (torch.from_numpy(letters.images),)
             return predict_logits(self.model, inputs, pixel_prepare()).softmax(1).numpy()
         looks = track(letters, progress=progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import random
@@ -205,8 +206,9 @@ def fit(
     generator = torch.Generator().manual_seed(seed)
     optimiser, schedule = _optimiser(model, settings, len(train))
     history, best, waited = History(), None, 0
+    run = _run_key(settings, seed, train)
     if checkpoint is not None and checkpoint.is_file():
-        history, best, waited = _load(checkpoint, model, optimiser, schedule, generator, settings, seed)
+        history, best, waited = _load(checkpoint, run, model, optimiser, schedule, generator)
 
     with tqdm(
         total=settings.epochs, initial=len(history), unit="epoch", disable=not progress, leave=False
@@ -233,9 +235,7 @@ def fit(
             bar.update()
             bar.set_postfix(shown)
             if checkpoint is not None:
-                _save(
-                    checkpoint, model, optimiser, schedule, generator, settings, seed, history, best, waited
-                )
+                _save(checkpoint, run, model, optimiser, schedule, generator, history, best, waited)
             if on_epoch is not None:
                 on_epoch(history)
     history.stopped = history.stopped or "epochs"
@@ -271,9 +271,9 @@ def _optimiser(model: nn.Module, settings: Training, n: int):
     )
 
 
-def _save(path, model, optimiser, schedule, generator, settings, seed, history, best, waited) -> None:
+def _save(path, run, model, optimiser, schedule, generator, history, best, waited) -> None:
     state = {
-        "run": _run_key(settings, seed),
+        "run": run,
         "model": model.state_dict(),
         "optimiser": optimiser.state_dict(),
         "schedule": None if schedule is None else schedule.state_dict(),
@@ -290,18 +290,19 @@ def _save(path, model, optimiser, schedule, generator, settings, seed, history, 
     temporary.replace(path)
 
 
-def _load(path, model, optimiser, schedule, generator, settings, seed):
+def _load(path, run, model, optimiser, schedule, generator):
     try:
-        state = torch.load(
-            path, map_location="cpu", weights_only=True
-        )  # tensors and plain values, never code
-        same = state["run"] == _run_key(settings, seed)
+        # Tensors and plain values, never code.
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        same = state["run"] == run and _shapes(state["model"]) == _shapes(model.state_dict())
     except Exception as error:
         raise InputError(
             f"{path}: not a checkpoint ({type(error).__name__}); delete it to start anew"
         ) from error
     if not same:
-        raise InputError(f"{path}: belongs to a run with other settings or seed; delete it to start anew")
+        raise InputError(
+            f"{path}: belongs to a run of another network, other settings, data or seed; delete it to start anew"
+        )
     model.load_state_dict(state["model"])
     optimiser.load_state_dict(state["optimiser"])
     if schedule is not None:
@@ -313,5 +314,10 @@ def _load(path, model, optimiser, schedule, generator, settings, seed):
     return History(**state["history"]), state["best"], state["waited"]
 
 
-def _run_key(settings: Training, seed: int) -> str:
-    return json.dumps({**dataclasses.asdict(settings), "seed": seed}, sort_keys=True)
+def _shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in state.items()}
+
+
+def _run_key(settings: Training, seed: int, train: Examples) -> str:
+    labels = hashlib.sha256(train.labels.cpu().numpy().tobytes()).hexdigest()
+    return json.dumps({**dataclasses.asdict(settings), "seed": seed, "labels": labels}, sort_keys=True)

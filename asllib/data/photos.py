@@ -58,12 +58,16 @@ def _from_manifest(folder: Path, manifest: Path) -> pd.DataFrame:
             raise InputError(f"{manifest}: row {empty[0] + 1} has no {column}")
     root = folder.resolve()
     for row, file in enumerate(table["file"], 1):
-        path = (folder / file).resolve()
+        try:
+            path = (folder / file).resolve()
+            found = path.is_file()
+        except (OSError, ValueError):  # too long a name, or one with a zero byte
+            raise InputError(f"{manifest}: row {row}, {file[:80]!r} cannot be the name of a file") from None
         if not path.is_relative_to(root):
             raise InputError(
                 f"{manifest}: row {row}, {file} lies outside the folder; give paths within {folder}"
             )
-        if not path.is_file():
+        if not found:
             raise InputError(f"{manifest}: row {row}, {file}: no such file; remove the row or bring the file")
     return _fill(table, folder.name)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import os
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -84,8 +85,11 @@ def write_pixel_csv(path: str | Path, images: np.ndarray, labels: np.ndarray) ->
     table = pd.DataFrame(np.asarray(images).reshape(len(images), -1), columns=PIXEL_COLUMNS)
     table.insert(0, "label", np.asarray(labels))
     temporary = path.with_name(f".{os.getpid()}-{path.name}")  # keeps the ending, which decides on gzip
-    table.to_csv(temporary, index=False)
-    temporary.replace(path)
+    try:
+        table.to_csv(temporary, index=False)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _open(path: Path):
@@ -96,7 +100,7 @@ def _header(path: Path) -> list[str]:
     try:
         with _open(path) as file:
             return file.readline(100_000).strip().split(",")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a readable CSV file ({error})") from None
 
 
@@ -106,10 +110,10 @@ def _diagnosis(path: Path, error: Exception) -> InputError:
         with _open(path) as file:
             rows = csv.reader(file)
             next(rows)
-            for number, row in enumerate(rows, 1):
+            for number, row in enumerate(filter(None, rows), 1):  # empty lines are no rows
                 if len(row) != SIDE * SIDE + 1:
                     return InputError(
-                        f"{path}: row {number} has {len(row)} of 785 values; was the file cut off?"
+                        f"{path}: row {number} has {len(row)} values instead of 785; was the file cut off?"
                     )
                 for name, value in zip(["label", *PIXEL_COLUMNS], row, strict=True):
                     if not value.isascii() or not value.isdigit() or int(value[:4]) > 255:
@@ -117,6 +121,6 @@ def _diagnosis(path: Path, error: Exception) -> InputError:
                         return InputError(
                             f"{path}: row {number}, {name} is {value[:20]!r}; expected {expected}"
                         )
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as cause:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as cause:
         return InputError(f"{path}: cannot be read to its end ({cause}); get the file again")
     return InputError(f"{path}: not a pixel CSV ({str(error).splitlines()[0]})")

@@ -50,8 +50,8 @@ def split_groups(letters: np.ndarray, group: np.ndarray | None, seed: int = 0) -
     """Split 60/30/10 as ``split`` does, with the group of each item given."""
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+    counts = np.unique(letters, return_counts=True)[1]
     if group is None:
-        counts = np.unique(letters, return_counts=True)[1]
         folds = StratifiedKFold(10, shuffle=True, random_state=seed)
         few = counts.min()
     else:
@@ -60,6 +60,8 @@ def split_groups(letters: np.ndarray, group: np.ndarray | None, seed: int = 0) -
     if few < 10:
         what = "images of a letter" if group is None else "groups"
         raise InputError(f"only {few} {what}: 60/30/10 needs 10; leave one group out instead")
+    if counts.max() < 10:
+        raise InputError(f"at most {counts.max()} images of a letter: 60/30/10 needs 10")
     tenth = np.empty(len(letters), int)
     for number, (_, test) in enumerate(folds.split(letters, letters, group)):
         tenth[test] = number

@@ -68,7 +68,7 @@ class PixelCNN(nn.Module):
     def set_statistics(self, images: Tensor) -> None:
         """Take mean image and standard deviation from training images (N, 28, 28) in 0..1."""
         self.mean.copy_(images.mean(0, keepdim=True))
-        self.std.copy_((images - self.mean).std())
+        self.std.copy_((images - self.mean).std(correction=0).clamp_min(1e-3))  # equal images have none
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn images (B, 1, 28, 28) in 0..1 into logits (B, classes)."""
