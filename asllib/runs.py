@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from asllib.data.letterset import LetterSet
 from asllib.hands.extract import extract_landmarks
 from asllib.hands.features import landmark_features
 from asllib.hands.landmarks import landmark_arrays, read_landmarks, write_landmarks
-from asllib.hands.tracker import ATTEMPTS, MIRRORED_ATTEMPTS, MODEL_SHA256
+from asllib.hands.tracker import ATTEMPTS, MIRRORED_ATTEMPTS, MODEL_SHA256, Attempt
 from asllib.letters import STATIC
 from asllib.models.pixel_cnn import PixelCNN
 from asllib.models.zoo import build
@@ -71,23 +72,33 @@ class Looks:
 
 def track(letters: LetterSet, *, workers: int | None = None, progress: bool = True) -> Looks:
     """Find the hand in each photo of a set, twice; what was found is kept in the cache folder."""
-    return Looks(
-        *(_track(letters, attempts, workers, progress) for attempts in (ATTEMPTS, MIRRORED_ATTEMPTS))
+    direct, mirrored = (
+        track_once(letters, attempts, workers=workers, progress=progress) for attempts in (ATTEMPTS, MIRRORED_ATTEMPTS)
     )
+    return Looks(direct, mirrored)
 
 
-def _track(letters: LetterSet, attempts, workers, progress) -> pd.DataFrame:
+def track_once(
+    letters: LetterSet,
+    attempts: Sequence[Attempt] = ATTEMPTS,
+    *,
+    workers: int | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Find the hand in each photo of a set by the attempts given; the landmark table is kept in the cache folder.
+
+    ``ATTEMPTS[:1]`` is the tracker as it comes, without a retry.
+    """
     folder = cache_dir() / "landmarks"
     stored = folder / f"{_identity(letters, attempts)}.parquet"
     if stored.is_file():
         return read_landmarks(stored)
-    chunks = folder / "chunks"
     table = extract_landmarks(
         letters.images,
         letters.table["file"].tolist(),
         letters.letters.tolist(),
         attempts=attempts,
-        checkpoint=chunks,
+        checkpoint=folder / "chunks",
         workers=workers,
         progress=progress,
     )
@@ -95,9 +106,9 @@ def _track(letters: LetterSet, attempts, workers, progress) -> pd.DataFrame:
     return table
 
 
-def _identity(letters: LetterSet, attempts) -> str:
+def _identity(letters: LetterSet, attempts: Sequence[Attempt]) -> str:
     """Name of the cached table: changes with the photos, the labels, the model and the way they are shown to it."""
-    digest = hashlib.sha256(f"{MODEL_SHA256} {attempts}".encode())
+    digest = hashlib.sha256(f"{MODEL_SHA256} {tuple(attempts)}".encode())
     digest.update("\n".join(letters.letters).encode())
     if isinstance(letters.images, np.ndarray):
         digest.update(np.ascontiguousarray(letters.images))
@@ -182,9 +193,7 @@ def train(
         model.set_statistics(examples.inputs[0].float() / 255)
     prepare = pixel_prepare(preset.augment) if pixel else landmark_prepare(preset.augment)
     settings = preset.training if epochs is None else dataclasses.replace(preset.training, epochs=epochs)
-    history = fit(
-        model, examples, valid, prepare, settings, seed=seed, checkpoint=checkpoint, progress=progress
-    )
+    history = fit(model, examples, valid, prepare, settings, seed=seed, checkpoint=checkpoint, progress=progress)
     return model, history
 
 

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 
 from asllib.data.letterset import LetterSet
+from asllib.hands.landmarks import landmark_arrays
 from asllib.letters import LETTERS, STATIC
 from asllib.preprocess import resize, to_gray
 
 THUMB = 14  # pixels a side of the pictures that are compared
 NEAR = 0.97  # correlation from which two of them show the same photo; see `near_duplicate_groups`
-MIN_SIDE = (
-    96  # below this MediaPipe's palm detector, which looks at 192x192, has less than half of its pixels
-)
+MIN_SIDE = 96  # below this MediaPipe's palm detector, which looks at 192x192, has less than half of its pixels
+BORDER = 0.02  # of width and height; nearer than this a hand touches the border
 FOREIGN = 0.5  # of the median class's agreement; below it a class looks foreign
 
 
@@ -50,9 +50,9 @@ class Audit:
         Share of each letter's items that the recogniser reads as that letter.
     small
         Photos with a side below 96 pixels.
-    retried, no_hand
-        Photos in which a hand tracker finds a hand only after they were given room or shrunk, as too tight crops
-        are; photos without a hand. None if nobody looked.
+    tight, no_hand
+        Photos whose hand touches the border (a landmark within 2 % of it, or beyond): cropped too tight for a hand
+        tracker without help. Photos in which no hand was found. None if nobody looked.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Audit:
     foreign: tuple[str, ...]
     agreement: dict[str, float]
     small: int
-    retried: int | None
+    tight: int | None
     no_hand: int | None
 
     def lines(self) -> list[str]:
@@ -91,20 +91,14 @@ class Audit:
             foreign = ", ".join(f"{name} ({self.agreement[name]:.0%} read as it)" for name in self.foreign)
             report.append(f"classes that look foreign: {foreign or 'none'}")
         if self.small:
-            report.append(
-                f"photos with a side below {MIN_SIDE} pixels, too small for a hand tracker: {self.small:,}"
-            )
+            report.append(f"photos with a side below {MIN_SIDE} pixels, too small for a hand tracker: {self.small:,}")
         if self.no_hand is not None:
-            report.append(
-                f"photos cropped too tight or hard to read, hand found on a later attempt: {self.retried:,}"
-            )
+            report.append(f"photos cropped tight, the hand touches the border: {self.tight:,}")
             report.append(f"photos without a hand: {self.no_hand:,}")
         return report
 
 
-def audit(
-    letters: LetterSet, predictions: Sequence[str] | None = None, landmarks: pd.DataFrame | None = None
-) -> Audit:
+def audit(letters: LetterSet, predictions: Sequence[str] | None = None, landmarks: pd.DataFrame | None = None) -> Audit:
     """Check a set of letters.
 
     Parameters
@@ -114,7 +108,7 @@ def audit(
     predictions
         (N,) what a recogniser reads, None or "" where nothing; for the classes that look foreign. Without it, none do.
     landmarks
-        The set's landmark table, with ``attempt`` (see ``extract_landmarks``), for what a hand tracker makes of it.
+        The set's landmark table (see ``extract_landmarks``), for what a hand tracker makes of it.
     """
     counts = letters.table["label"].value_counts()
     order = [name for name in LETTERS if name in counts] + sorted(set(counts.index) - set(LETTERS))
@@ -141,7 +135,7 @@ def audit(
         foreign=foreign_classes(agreement),
         agreement=agreement,
         small=small,
-        retried=None if landmarks is None else int((landmarks["attempt"] > 1).sum()),
+        tight=None if landmarks is None else int(touches_border(landmarks).sum()),
         no_hand=None if landmarks is None else int((landmarks["score"] == 0).sum()),
     )
 
@@ -184,6 +178,12 @@ def near_duplicate_groups(thumbs: np.ndarray, near: float = NEAR, chunk: int = 2
     left, right = torch.cat(pairs).T.numpy()
     graph = coo_matrix((np.ones(len(left), bool), (left, right)), shape=(len(flat), len(flat)))
     return connected_components(graph, directed=False)[1]
+
+
+def touches_border(landmarks: pd.DataFrame) -> np.ndarray:
+    """(N,) bool: a landmark lies within 2 % of the image's border or beyond it; False where no hand was found."""
+    places = landmark_arrays(landmarks)["landmarks"][..., :2]
+    return ((places < BORDER) | (places > 1 - BORDER)).any((1, 2))
 
 
 def foreign_classes(agreement: dict[str, float]) -> tuple[str, ...]:

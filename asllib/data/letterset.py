@@ -63,14 +63,27 @@ class LetterSet:
         """Take the items of a boolean mask or of an array of positions."""
         which = np.asarray(which)
         places = np.flatnonzero(which) if which.dtype == bool else which
-        return replace(
-            self, table=self.table.iloc[places].reset_index(drop=True), images=take(self.images, places)
-        )
+        return replace(self, table=self.table.iloc[places].reset_index(drop=True), images=take(self.images, places))
 
     def only(self, letters: Sequence[str] = STATIC) -> LetterSet:
         """Keep the items whose letter is one of these; a set of nothing else comes back as it is."""
         mask = np.isin(self.letters, list(letters))
         return self if mask.all() else self.subset(mask)
+
+    def thin(self, per_letter: int | None) -> LetterSet:
+        """Keep at most so many items of each letter and source, evenly spread over them; None keeps all.
+
+        Items that follow each other are often frames of one burst or copies of one photo, so the first ones would show
+        less than those that lie apart.
+        """
+        if per_letter is None:
+            return self
+        if per_letter < 1:
+            raise InputError(f"per_letter={per_letter}: keep at least 1 item of each letter, or None for all")
+        rows = pd.Series(np.arange(len(self)))
+        keys = [self.table[name].to_numpy(str) for name in ("source", "label")]
+        kept = [part.to_numpy()[_spread(len(part), per_letter)] for _, part in rows.groupby(keys)]
+        return self.subset(np.sort(np.concatenate(kept))) if kept else self
 
     def sha256(self) -> str:
         """Hash of the labels and of the image data, for results to name what they were made from."""
@@ -81,6 +94,11 @@ class LetterSet:
             for path in self.images.paths:
                 digest.update(path.read_bytes())
         return digest.hexdigest()
+
+
+def _spread(n: int, most: int) -> np.ndarray:
+    """At most ``most`` of the positions 0..n - 1, at even distances."""
+    return np.arange(n) if n <= most else np.arange(most) * n // most
 
 
 def take(images: Sequence[np.ndarray], places: np.ndarray) -> Sequence[np.ndarray]:
@@ -140,9 +158,7 @@ def read_image(path: str | Path) -> np.ndarray:
     try:
         with PIL.Image.open(path) as image:  # reads the header only
             if image.width * image.height > MAX_PIXELS:
-                raise InputError(
-                    f"{path}: {image.width}x{image.height} pixels; scale it down below 100 million"
-                )
+                raise InputError(f"{path}: {image.width}x{image.height} pixels; scale it down below 100 million")
             return np.array(PIL.ImageOps.exif_transpose(image).convert("RGB"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
