@@ -68,7 +68,7 @@ def _shape(name, words, index, middle, ring, little, thumb, arm=(0, 0, 0, 0, 0, 
 # the arm (wrist_flex, wrist_radial, spin, lean, turn, pitch).
 _TABLE = (
     _shape("A", "Fist, the thumb straight up along the side of the index finger.",
-           (75, 100, 46, -3), (84, 100, 46, 0), (86, 100, 46, 1), (86, 95, 46, 1), (37, 9, 2, 37, 6)),
+           (81, 92, 38, -3), (91, 92, 40, 0), (93, 92, 40, 1), (93, 89, 40, 1), (44, 12, 0, 46, 6)),
     _shape("B", "Flat hand, four fingers up and together, the thumb folded across the palm.",
            (0, 4, 3, -4), (0, 4, 3, 0), (0, 4, 3, 2), (0, 4, 3, 7), (36, 19, 14, 68, 69)),
     _shape("C", "Fingers together and thumb bent into the curve of a C.",
@@ -77,55 +77,55 @@ _TABLE = (
     _shape("D", "Index finger up; middle, ring and little finger curve down to the thumb's tip.",
            (4, 8, 6, -2), (57, 67, 37, 0), (57, 67, 38, 2), (66, 74, 40, 6), (17, 32, 40, 47, 40)),
     _shape("E", "Fingers hooked down, their tips at the thumb that is folded below them.",
-           (40, 98, 46, 0), (43, 101, 48, 0), (45, 101, 48, 2), (52, 102, 50, 5), (38, 43, 22, 68, 67)),
+           (45, 96, 46, 0), (48, 100, 48, 0), (49, 101, 48, 2), (57, 102, 50, 5), (34, 45, 21, 68, 67)),
     _shape("F", "Tips of index finger and thumb touch in a ring; the other three are up and apart.",
            (52, 52, 26, 0), (4, 6, 4, 2), (0, 4, 3, -6), (0, 4, 3, -16), (20, 29, 49, 36, 30)),
     _shape("G", "Index finger and thumb parallel with a gap, pointing to the side; the rest is a fist.",
-           (20, 8, 5, 0), (84, 100, 46, 0), (86, 100, 46, 1), (86, 95, 46, 1), (11, 18, 32, 11, 5),
+           (13, 8, 5, 0), (91, 92, 40, 0), (93, 92, 40, 1), (93, 89, 40, 1), (8, 20, 28, 8, 4),
            (0, 10, 0, 85, 0, 0)),
     _shape("H", "Index and middle finger together, pointing to the side; the thumb holds the ring finger.",
-           (4, 5, 3, -4), (4, 5, 3, 2), (86, 100, 46, 1), (86, 95, 46, 1), (11, 32, 11, 45, 39),
+           (4, 5, 3, -4), (4, 5, 3, 2), (92, 92, 40, 1), (93, 89, 40, 1), (14, 34, 12, 49, 41),
            (0, 10, 0, 85, 0, 0)),
     _shape("I", "Fist with the little finger up, the thumb across the fingers.",
-           (80, 102, 46, -3), (87, 100, 46, 0), (86, 100, 46, 1), (0, 5, 4, -8), (27, 42, 11, 44, 48)),
+           (88, 93, 38, -3), (93, 92, 40, 0), (93, 92, 40, 1), (0, 5, 4, -8), (26, 46, 11, 48, 48)),
     _shape("J", "The little finger of I draws a J: down, then round with a turn of the wrist.",
-           (80, 102, 46, -3), (87, 100, 46, 0), (86, 100, 46, 1), (0, 5, 4, -8), (27, 42, 11, 44, 48)),
+           (88, 93, 38, -3), (93, 92, 40, 0), (93, 92, 40, 1), (0, 5, 4, -8), (26, 46, 11, 48, 48)),
     _shape("K", "Index finger up, middle finger forward, the thumb's tip at the middle finger's side between the two.",
-           (4, 6, 4, 12), (47, 8, 5, -4), (86, 100, 46, 1), (86, 95, 46, 1), (5, 15, 11, 21, 7)),
+           (4, 6, 4, 12), (47, 8, 5, -4), (93, 92, 40, 1), (93, 89, 40, 1), (5, 15, 11, 21, 7)),
     _shape("L", "Index finger up, thumb out to the side: a right angle.",
-           (2, 5, 4, 0), (84, 100, 46, 0), (86, 100, 46, 1), (86, 95, 46, 1), (66, 8, 10, 0, 0)),
+           (2, 5, 4, 0), (91, 92, 40, 0), (93, 92, 40, 1), (93, 89, 40, 1), (66, 8, 10, 0, 0)),
     _shape("M", "Three fingers folded over the thumb, whose tip lies between ring and little finger.",
-           (73, 87, 25, -2), (74, 88, 26, 0), (74, 88, 26, 1), (86, 95, 46, 1), (13, 27, 3, 68, 40)),
+           (64, 82, 27, -2), (66, 84, 28, 0), (66, 84, 28, 1), (93, 89, 40, 1), (9, 49, -15, 64, 33)),
     _shape("N", "Two fingers folded over the thumb, whose tip lies between middle and ring finger.",
-           (71, 85, 26, -2), (74, 88, 26, 0), (86, 100, 46, 1), (86, 95, 46, 1), (28, 12, 16, 68, 48)),
+           (63, 80, 26, -2), (65, 84, 28, 0), (93, 92, 40, 1), (93, 89, 40, 1), (17, 49, -20, 62, 27)),
     _shape("O", "Fingertips meet the thumb's tip in a round O.",
-           (50, 54, 33, 0), (61, 60, 36, 0), (58, 60, 36, 3), (59, 56, 34, 6), (26, 29, 44, 41, 46),
+           (54, 54, 32, 0), (65, 60, 36, 0), (61, 60, 36, 3), (63, 56, 34, 6), (30, 30, 45, 44, 49),
            (0, 0, 55, 0, 0, 0)),
     _shape("P", "The K hand turned down: the middle finger points to the ground, the index finger forward.",
-           (4, 6, 4, 12), (47, 8, 5, -4), (86, 100, 46, 1), (86, 95, 46, 1), (5, 15, 11, 21, 7),
-           (20, 0, -80, 100, 0, 0)),
+           (4, 6, 4, 10), (59, 10, 6, -4), (93, 92, 40, 1), (93, 89, 40, 1), (9, 17, 12, 27, 9),
+           (20, 0, -55, 92, 0, 0)),
     _shape("Q", "The G hand turned down: index finger and thumb point to the ground.",
-           (46, 7, 5, 0), (84, 100, 46, 0), (86, 100, 46, 1), (86, 95, 46, 1), (13, 19, 45, 22, 15),
-           (35, 0, -80, 112, 0, 0)),
+           (46, 7, 5, 0), (91, 92, 40, 0), (93, 92, 40, 1), (93, 89, 40, 1), (13, 19, 45, 22, 15),
+           (35, 0, -65, 108, 0, 0)),
     _shape("R", "Index and middle finger up and crossed, the middle finger behind the index finger.",
-           (25, 8, 4, -15), (2, 14, 8, 11), (86, 100, 46, 1), (86, 95, 46, 1), (11, 32, 11, 45, 39)),
+           (25, 8, 4, -15), (2, 14, 8, 11), (92, 92, 40, 1), (93, 89, 40, 1), (14, 34, 12, 49, 41)),
     _shape("S", "Fist with the thumb across the front of the fingers.",
-           (80, 102, 46, -3), (87, 100, 46, 0), (86, 100, 46, 1), (86, 95, 46, 1), (27, 42, 11, 44, 48)),
+           (88, 93, 38, -3), (93, 92, 40, 0), (93, 92, 40, 1), (93, 89, 40, 1), (26, 46, 11, 48, 48)),
     _shape("T", "Fist with the index finger over the thumb, whose tip looks out beside the middle finger.",
-           (67, 79, 50, 5), (84, 100, 46, -2), (86, 100, 46, 1), (86, 95, 46, 1), (46, 20, 12, 68, 33)),
+           (62, 79, 50, 6), (89, 94, 42, -3), (93, 92, 40, 1), (93, 89, 40, 1), (34, 13, 15, 61, 15)),
     _shape("U", "Index and middle finger up and together, the thumb over the ring finger.",
-           (4, 5, 3, -4), (4, 5, 3, 2), (86, 100, 46, 1), (86, 95, 46, 1), (11, 32, 11, 45, 39)),
+           (4, 5, 3, -4), (4, 5, 3, 2), (92, 92, 40, 1), (93, 89, 40, 1), (14, 34, 12, 49, 41)),
     _shape("V", "Index and middle finger up and apart, the thumb over the ring finger.",
-           (3, 5, 4, 14), (3, 5, 4, -11), (86, 100, 46, 1), (86, 95, 46, 1), (11, 32, 11, 45, 39)),
+           (3, 5, 4, 14), (3, 5, 4, -11), (92, 92, 40, 1), (93, 89, 40, 1), (14, 34, 12, 49, 41)),
     _shape("W", "Index, middle and ring finger up and apart, the thumb holds the little finger.",
            (3, 5, 4, 17), (2, 5, 4, 1), (8, 8, 4, -12), (75, 75, 40, 6), (0, 30, 14, 53, 47)),
     _shape("X", "Fist with the index finger up and bent like a hook.",
-           (4, 78, 46, 0), (84, 100, 46, 0), (86, 100, 46, 1), (86, 95, 46, 1), (23, 31, 20, 44, 46),
+           (4, 78, 46, 0), (91, 92, 40, 0), (93, 92, 40, 1), (93, 89, 40, 1), (27, 34, 21, 48, 47),
            (0, 0, 0, 0, 0, 0)),
     _shape("Y", "Thumb and little finger out, the other three folded.",
-           (80, 100, 46, -3), (84, 100, 46, 0), (86, 100, 46, 1), (0, 5, 4, -16), (48, 8, 10, -5, -10)),
+           (88, 92, 38, -3), (91, 92, 40, 0), (93, 92, 40, 1), (0, 5, 4, -16), (48, 8, 10, -5, -10)),
     _shape("Z", "The index finger points and draws a Z in the air.",
-           (0, 4, 3, 0), (86, 100, 46, 0), (86, 100, 46, 1), (86, 95, 46, 1), (23, 35, 15, 42, 47),
+           (0, 4, 3, 0), (92, 92, 40, 0), (93, 92, 40, 1), (93, 89, 40, 1), (22, 40, 15, 46, 48),
            (0, 0, 0, 0, 0, 15)),
 )
 
@@ -188,17 +188,23 @@ def letter_pose(name: str, inward: float = 0.0, edge: float = 0.0) -> np.ndarray
         0 shows the palm in the letters that point to the side, as in the signer's own eyes; 1 turns it to the
         signer, as a partner sees it.
     edge : float
-        0..1, how much of the thumb's edge the hand shows in G, H and P.
+        0..1, how much of the thumb's edge the hand shows in C, G, H, O and P.
     """
     pose = np.array((LETTERS.get(name) or OTHERS[name]).angles, np.float64)
     spin, lean, turn = (ANGLES.index(angle) for angle in ("spin", "lean", "turn"))
     if name in "GH":
+        if name == "G" and edge > 0.5 and inward < 0.5:
+            # Some bend the knuckle instead of the wrist: the hand of Q, held up, seen from the thumb's edge.
+            pose[:] = LETTERS["Q"].angles
+            pose[[ANGLES.index("wrist_flex"), spin, lean]] = 10, -75, 30 + 30 * edge
         pose[turn] += 160 * inward
-        pose[spin] -= (65 if name == "G" else 20) * edge * (1 - inward)
+        pose[spin] -= 20 * edge * (1 - inward)
     elif name in "PQ":
         pose[turn] += 85 * inward
         if name == "P":
-            pose[lean] -= 35 * edge
+            pose[lean] += 25 - 45 * edge
+    elif name in "CO":
+        pose[spin] += 50 * edge - 20 if edge > 0.3 else -80
     elif name == "X":
         pose[spin] += 120 * inward - 70
     elif name == "J":

@@ -16,6 +16,7 @@ from asllib.signer.hand import (
     HandShape,
     hand_model,
     hand_shape,
+    landmarks,
     orientation,
     pose_hand,
     settle,
@@ -51,7 +52,7 @@ class Signer:
         0..1, how far the palm turns to the signer in the letters that point sideways (G, H, P, Q): 0 shows the
         palm to the camera, 1 the back of the hand.
     edge : float
-        0..1, how much of the thumb's edge shows in G, H and P.
+        0..1, how much of the thumb's edge shows in C, G, H, O and P.
     """
 
     name: str
@@ -400,7 +401,7 @@ def photograph(
             moved = moved + offset[:, None]
         return moved * flip
 
-    vertices, joints = place(posed.vertices), place(posed.joints)
+    vertices, joints = place(posed.vertices), place(landmarks(posed.joints))
     view = _view(shots)
     if frame is None:
         low, high = joints.min(1), joints.max(1)

@@ -1,0 +1,165 @@
+"""From a word to poses in time: holds, smooth transitions, double letters, the strokes of J and Z."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from asllib.signer.alphabet import ANGLES, LETTERS, OTHERS, letter_pose
+
+HOLD = 0.45  # of a letter's time the hand stands still; the rest is the way to the next
+STROKE_SECONDS = 0.7
+REST_SECONDS = 0.5
+SLIDE = 0.05  # metres that a doubled letter moves to the side
+BOUNCE = 0.03  # metres that it dips where it is bounced instead
+
+# Strokes in the picture as a viewer sees a right hand, metres from where the letter stands. The signer writes for
+# his own eyes, so the viewer sees J and Z in the mirror.
+_Z_PATH = np.array([(0.06, 0.05, 0), (-0.06, 0.05, 0), (0.06, -0.05, 0), (-0.06, -0.05, 0)])
+_J_PATH = np.array([(0, 0.04, 0), (0, -0.03, 0), (0.03, -0.06, 0), (0.07, -0.03, 0)])
+
+
+@dataclass(frozen=True)
+class Motion:
+    """A signed word, F frames.
+
+    Attributes
+    ----------
+    poses : (F, angles) float64
+        Degrees.
+    offsets : (F, 3) float64
+        Metres that the hand is moved in the world.
+    letters : list of F str
+        The letter that is held or drawn, ``""`` on the way and at rest.
+    positions : (F,) int
+        Which letter of the word it is, -1 on the way and at rest; a doubled letter has two.
+    """
+
+    poses: np.ndarray
+    offsets: np.ndarray
+    letters: list[str]
+    positions: np.ndarray
+
+
+def minimum_jerk(t: np.ndarray) -> np.ndarray:
+    """Way made good, 0..1, of a smooth human reach at the part ``t`` of its time.
+
+    Source: T. Flash and N. Hogan, "The coordination of arm movements", J. Neurosci. 1985.
+    """
+    t = np.clip(t, 0, 1)
+    return t**3 * (10 - 15 * t + 6 * t**2)
+
+
+def _along(path: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """Points of a path of straight pieces at the parts ``t`` of its length."""
+    lengths = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
+    return np.stack([np.interp(t * lengths[-1], lengths, path[:, k]) for k in range(3)], 1)
+
+
+def _stroke(letter: str, pose: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """Poses (frames, angles) and offsets (frames, 3) of J or Z."""
+    part = np.linspace(0, 1, frames)
+    poses = np.repeat(pose[None], frames, 0)
+    if letter == "Z":
+        # Each of the three lines starts and ends slowly.
+        line = np.minimum(np.floor(part * 3), 2)
+        return poses, _along(_Z_PATH, (line + minimum_jerk(part * 3 - line)) / 3)
+    way = minimum_jerk(part)
+    poses[:, ANGLES.index("spin")] += 110 * minimum_jerk((part - 0.3) / 0.7)
+    poses[:, ANGLES.index("lean")] -= 20 * way
+    return poses, _along(_J_PATH, way)
+
+
+def word_motion(
+    word: str,
+    fps: float = 30.0,
+    letters_per_second: float = 2.0,
+    inward: float = 0.5,
+    edge: float = 0.3,
+    rng: np.random.Generator | None = None,
+) -> Motion:
+    """Plan how a word is spelled, from rest to rest.
+
+    Parameters
+    ----------
+    word : str
+        Letters A-Z; spaces bring the hand to rest.
+    fps, letters_per_second : float
+        Frames and letters a second, above 0. J and Z take 0.7 s in addition to their share.
+    inward, edge : float
+        The signer's ways, see ``letter_pose``.
+    rng : numpy Generator, optional
+        Varies the times by a tenth and chooses between slide and bounce; without it the word slides and keeps time.
+
+    Raises
+    ------
+    ValueError
+        A character that is not a letter, a rate that is not above 0.
+    """
+    word = word.upper()
+    for character in word:
+        if character not in LETTERS and character != " ":
+            raise ValueError(f"{character!r} in {word!r} is not a letter: use A-Z and spaces")
+    if not word.strip():
+        raise ValueError("no letters in the word: give some of A-Z")
+    if not (fps > 0 and letters_per_second > 0):
+        raise ValueError(f"fps {fps} and letters_per_second {letters_per_second} must be above 0")
+    rest = np.array(OTHERS["rest"].angles, np.float64)
+    low = np.array([0.02, -0.12, 0.0])
+    bounce = rng is not None and rng.random() < 0.4
+
+    def frames(seconds: float, least: int = 1) -> int:
+        jitter = 1.0 if rng is None else float(np.clip(rng.normal(1, 0.1), 0.7, 1.3))
+        return max(least, round(seconds * fps * jitter))
+
+    poses, offsets, letters, positions = [], [], [], []
+
+    def stay(pose, offset, count, letter="", position=-1):
+        poses.append(np.broadcast_to(pose, (count, len(ANGLES))))
+        offsets.append(np.broadcast_to(offset, (count, 3)))
+        letters.extend([letter] * count)
+        positions.extend([position] * count)
+
+    def go(pose, offset, seconds, lift=0.0):
+        """From where the hand is to a pose; the frame that arrives belongs to what follows."""
+        count = frames(seconds)
+        way = minimum_jerk(np.arange(1, count + 1) / (count + 1))[:, None]
+        start, begin = poses[-1][-1], offsets[-1][-1]
+        arc = lift * np.sin(np.pi * way) * np.array([[0, -1.0, 0]])
+        stay(start + (pose - start) * way, begin + (offset - begin) * way + arc, count)
+
+    stay(rest, low, frames(REST_SECONDS))
+    share = 1 / letters_per_second
+    place = np.zeros(3)
+    before = ""
+    for position, letter in enumerate(word):
+        if letter == " ":
+            go(rest, low, 2 * share * (1 - HOLD))
+            stay(rest, low, frames(REST_SECONDS))
+            place, before = np.zeros(3), ""
+            continue
+        moving = letter in "JZ"
+        pose = np.array(LETTERS[letter].angles, np.float64) if moving else letter_pose(letter, inward, edge)
+        if letter == "Z":
+            stroke = _stroke(letter, pose, frames(STROKE_SECONDS, 4))
+        elif letter == "J":
+            stroke = _stroke(letter, pose, frames(STROKE_SECONDS, 4))
+        target = place + (stroke[1][0] if moving else 0)
+        if letter == before and not moving:
+            # A doubled letter keeps its shape: it slides to the side, or opens a little and dips.
+            if not bounce:
+                place = place + np.array([-SLIDE, 0, 0])
+                target = place
+            go(pose, target, share * (1 - HOLD), lift=BOUNCE if bounce else 0.0)
+        else:
+            go(pose, target, share * (1 - HOLD) * (2 if not before else 1))
+        if moving:
+            count = len(stroke[0])
+            stay(stroke[0], place + stroke[1], count, letter, position)
+        else:
+            stay(pose, target, frames(share * HOLD, 2), letter, position)
+        before = letter
+    go(rest, low, 2 * share * (1 - HOLD))
+    stay(rest, low, frames(REST_SECONDS))
+    return Motion(np.concatenate(poses), np.concatenate(offsets), letters, np.array(positions))

@@ -1,0 +1,190 @@
+"""A signed word as a film with its truth, and films written to files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from asllib.errors import InputError
+from asllib.signer.alphabet import ANGLES, clip_to_limits
+from asllib.signer.motion import word_motion
+
+BATCH = 32
+MIN_SIZE = 28
+
+
+@dataclass(frozen=True)
+class SignedWord:
+    """A film of a word.
+
+    Attributes
+    ----------
+    frames : (F, H, W, 3) uint8 RGB
+    fps : float
+    word : str
+    letters : list of F str
+        The letter that is held or drawn in each frame, ``""`` on the way and at rest.
+    positions : (F,) int
+        Which letter of the word it is, -1 on the way and at rest.
+    landmarks : (F, 21, 3) float32
+        As in ``SyntheticShots``.
+    world : (F, 21, 3) float32
+        As in ``SyntheticShots``.
+    signer, side : str
+    """
+
+    frames: np.ndarray
+    fps: float
+    word: str
+    letters: list[str]
+    positions: np.ndarray
+    landmarks: np.ndarray
+    world: np.ndarray
+    signer: str
+    side: str
+
+    def __len__(self) -> int:
+        return len(self.letters)
+
+
+def render_word(
+    word: str,
+    signer: int = 0,
+    fps: float = 30.0,
+    letters_per_second: float = 2.0,
+    size: tuple[int, int] = (320, 240),
+    seed: int = 0,
+) -> SignedWord:
+    """Film one signer who spells a word, from rest to rest.
+
+    Parameters
+    ----------
+    word : str
+        Letters A-Z; a space brings the hand to rest.
+    signer : int
+        Number of the person in the set ``seed``, the same person as in :func:`render_letters`.
+    fps, letters_per_second : float
+        Frames and letters a second; fluent spelling is 4 to 6 letters a second, a learner's about 2.
+    size : (width, height)
+        Pixels, at least 28 each.
+    seed : int
+        The same seed gives the same film.
+
+    Raises
+    ------
+    InputError (a ValueError)
+        A character outside A-Z and space, a size below 28, a rate that is not above 0.
+    """
+    from asllib.signer.hand import hand_shape
+    from asllib.signer.scene import draw_shot, draw_signer, photograph
+
+    width, height = size
+    if min(width, height) < MIN_SIZE:
+        raise InputError(f"size is {width}x{height}: both must be at least {MIN_SIZE}")
+    if signer < 0 or seed < 0:
+        raise InputError(f"signer {signer} and seed {seed} must not be below 0")
+    person = draw_signer(seed, signer)
+    rng = np.random.default_rng([seed, signer, *word.upper().encode()])
+    try:
+        motion = word_motion(word, fps, letters_per_second, person.inward, person.edge, rng)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    count = len(motion.letters)
+    poses = clip_to_limits(motion.poses + np.array(person.habit))
+    poses += _tremor(count, fps, rng)
+    offsets = motion.offsets + 0.001 * _tremor(count, fps, rng, channels=3)
+    # One camera for the whole film: it shows the signing space.
+    shot = replace(draw_shot(rng), fill=float(rng.uniform(0.45, 0.62)), roll=float(rng.normal(0, 3)))
+    shapes = hand_shape(np.array([person.phenotype]))
+    centre = np.array([0.0, 0.06, 0.0]) if person.side == "right" else np.array([0.0, 0.06, 0.0])
+    frames = np.empty((count, height, width, 3), np.uint8)
+    landmarks = np.empty((count, 21, 3), np.float32)
+    world = np.empty((count, 21, 3), np.float32)
+    # Motion blur: the shutter is open for a third of a frame's time.
+    speed = np.gradient(offsets, axis=0) * (1 if person.side == "right" else [-1, 1, 1])
+    smear = speed[:, :2] / 0.24 * shot.fill * 224 / 3
+    for start in range(0, count, BATCH):
+        rows = slice(start, min(start + BATCH, count))
+        n = rows.stop - rows.start
+        pictures = photograph(
+            poses[rows],
+            [person] * n,
+            shapes.take([0] * n),
+            [replace(shot, smear=tuple(xy)) for xy in smear[rows]],
+            size,
+            rng.integers(2**31, size=n).tolist(),
+            frame=(np.full(n, 0.24), np.repeat(centre[None], n, 0)),
+            offset=offsets[rows],
+        )
+        frames[rows], landmarks[rows], world[rows] = pictures.images, pictures.landmarks, pictures.world
+    return SignedWord(
+        frames,
+        float(fps),
+        word.upper(),
+        motion.letters,
+        motion.positions,
+        landmarks,
+        world,
+        person.name,
+        person.side,
+    )
+
+
+def _tremor(count: int, fps: float, rng: np.random.Generator, channels: int = len(ANGLES)) -> np.ndarray:
+    """(count, channels) slow unsteadiness of about one unit: no hand stands quite still."""
+    knots = int(np.ceil(count / fps * 2)) + 2
+    values = rng.normal(0, 1, (knots, channels))
+    times = np.arange(count) / fps * 2
+    return np.stack([np.interp(times, np.arange(knots), values[:, k]) for k in range(channels)], 1)
+
+
+def write_video(path: str | os.PathLike[str], frames: np.ndarray, fps: float = 30.0) -> Path:
+    """Write a film as ``.mp4``, or as ``.mjpeg``: JPEGs one after the other, as browsers' fake cameras take them.
+
+    Parameters
+    ----------
+    path : path
+        Its ending says which of the two.
+    frames : (F, H, W, 3) uint8 RGB
+    fps : float
+        Frames a second; an ``.mjpeg`` does not keep it.
+
+    Raises
+    ------
+    InputError (a ValueError)
+        Another ending, no frames, a folder that cannot be written.
+    """
+    import cv2
+
+    path, frames = Path(path), np.asarray(frames)
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not len(frames):
+        raise InputError(f"frames must be (F, H, W, 3) uint8, got {frames.shape} {frames.dtype}")
+    kind = path.suffix.lower()
+    if kind not in (".mp4", ".mjpeg"):
+        raise InputError(f"{path.name}: use a name that ends in .mp4 or .mjpeg")
+    partial = path.with_name(f".{path.stem}-{os.getpid()}{kind}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if kind == ".mjpeg":
+            with partial.open("wb") as file:
+                for frame in frames:
+                    _, data = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+                    file.write(data.tobytes())
+        else:
+            partial.touch()
+            height, width = frames.shape[1:3]
+            writer = cv2.VideoWriter(str(partial), cv2.VideoWriter_fourcc(*"mp4v"), fps, (width, height))
+            if not writer.isOpened():
+                raise InputError(f"cannot write {path}: no encoder for {width}x{height} at {fps} frames a second")
+            for frame in frames:
+                writer.write(np.ascontiguousarray(frame[..., ::-1]))
+            writer.release()
+        partial.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
