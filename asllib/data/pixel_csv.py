@@ -110,6 +110,7 @@ def _diagnosis(path: Path, error: Exception) -> InputError:
         with _open(path) as file:
             rows = csv.reader(file)
             next(rows)
+            number = 0
             for number, row in enumerate(filter(None, rows), 1):  # empty lines are no rows
                 if len(row) != SIDE * SIDE + 1:
                     return InputError(
@@ -118,9 +119,9 @@ def _diagnosis(path: Path, error: Exception) -> InputError:
                 for name, value in zip(["label", *PIXEL_COLUMNS], row, strict=True):
                     if not value.isascii() or not value.isdigit() or int(value[:4]) > 255:
                         expected = "0..24 without 9" if name == "label" else "a whole number in 0..255"
-                        return InputError(
-                            f"{path}: row {number}, {name} is {value[:20]!r}; expected {expected}"
-                        )
+                        return InputError(f"{path}: row {number}, {name} is {value[:20]!r}; expected {expected}")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as cause:
         return InputError(f"{path}: cannot be read to its end ({cause}); get the file again")
+    if number == 0:
+        return InputError(f"{path}: no rows below the header")
     return InputError(f"{path}: not a pixel CSV ({str(error).splitlines()[0]})")

@@ -1,0 +1,105 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from asllib.data.letterset import LetterSet
+from asllib.hands.tracker import Hand
+from asllib.letters import STATIC
+
+torch.set_num_threads(1)  # the networks here are tiny: more threads only wait for each other
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def blobs():
+    """Maker of n smooth grey pictures, no two alike: (n, side, side) uint8."""
+
+    def make(n: int, side: int = 28, seed: int = 0) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        y, x = np.mgrid[:side, :side] / side
+        pictures = np.zeros((n, side, side))
+        for _ in range(6):
+            cx, cy, height = rng.random((3, n, 1, 1))
+            pictures += height * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / 0.02)
+        pictures /= pictures.max((1, 2), keepdims=True)
+        return (20 + 180 * pictures).astype(np.uint8)
+
+    return make
+
+
+@pytest.fixture
+def letter_set():
+    """Maker of a LetterSet of pixel images from letters, by default 28x28 noise; further columns as given."""
+
+    def make(letters, images=None, **columns) -> LetterSet:
+        n = len(letters)
+        if images is None:
+            images = np.random.default_rng(0).integers(0, 256, (n, 28, 28), np.uint8)
+        names = [f"{i}.png" for i in range(n)]
+        table = {"file": names, "label": letters, "source": "made", "signer": "unknown", "original": names}
+        return LetterSet("made", pd.DataFrame({**table, "split": "", **columns}), images)
+
+    return make
+
+
+@pytest.fixture
+def hands():
+    """Maker of n right hands: image landmarks (n, 21, 3), world landmarks (n, 21, 3) float32, fingers at random."""
+
+    def make(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng(seed)
+        angles = np.radians(np.array([-50, -20, -5, 10, 25]) + rng.normal(0, 6, (n, 5)))
+        lengths = np.array([0.04, 0.095, 0.1, 0.095, 0.085])[None, :, None] + np.cumsum(
+            rng.uniform(0.008, 0.03, (n, 5, 4)), axis=2
+        )
+        world = np.zeros((n, 21, 3), np.float32)
+        world[:, 1:, 0] = (np.sin(angles)[..., None] * lengths).reshape(n, 20)
+        world[:, 1:, 1] = (-np.cos(angles)[..., None] * lengths).reshape(n, 20)
+        world[:, 1:, 2] = rng.normal(0, 0.015, (n, 20))
+        return (world * 2.5 + [0.5, 0.8, 0]).astype(np.float32), world
+
+    return make
+
+
+@pytest.fixture
+def one_hand(hands):
+    landmarks, world = hands(1)
+    return Hand(landmarks[0], world[0], "right", 0.9)
+
+
+@pytest.fixture
+def static_letters():
+    """Maker of n letters, the 24 in turn."""
+    return lambda n: np.array([STATIC[i % 24] for i in range(n)])
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """Folder of the real data; tests that need it are skipped where it is not."""
+    folder = os.environ.get("ASLLIB_DATA")
+    if not folder or not (Path(folder) / "sign-mnist").is_dir():
+        pytest.skip("the real data is not here (ASLLIB_DATA)")
+    return Path(folder)
+
+
+@pytest.fixture
+def no_data(tmp_path, monkeypatch):
+    """An empty data folder and a cache of its own, which borrows the hand model from the user's."""
+    from asllib.paths import cache_dir
+
+    model = cache_dir() / "signer"
+    model.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "signer").symlink_to(model)
+    (tmp_path / "data").mkdir()
+    monkeypatch.setenv("ASLLIB_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("ASLLIB_CACHE", str(tmp_path / "cache"))
+    return tmp_path

@@ -1,0 +1,178 @@
+import io
+
+import cv2
+import numpy as np
+import PIL.Image
+import pytest
+
+from asllib.data import load_letters, load_photos, read_image
+from asllib.data.letterset import LetterSet
+from asllib.errors import InputError
+
+
+def save(path, color=(200, 30, 30), size=(40, 30)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.new("RGB", size, color).save(path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "mine"
+    for name, color in {
+        "A/1.png": (250, 0, 0),
+        "A/2.jpg": (0, 250, 0),
+        "b/1.jpeg": (0, 0, 250),
+        "space/1.PNG": (9, 9, 9),
+    }.items():
+        save(folder / name, color)
+    (folder / "A" / "notes.txt").write_text("not a photo")
+    return folder
+
+
+def manifest(folder, text: str | bytes):
+    (folder / "manifest.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
+    return folder
+
+
+def test_a_folder_a_letter(folder):
+    letters = load_photos(folder)
+    assert list(letters.table["file"]) == ["A/1.png", "A/2.jpg", "b/1.jpeg", "space/1.PNG"]
+    assert letters.letters.tolist() == ["A", "A", "B", "space"]
+    assert letters.name == "mine" and set(letters.table["source"]) == {"mine"}
+    assert letters.table["original"].is_unique and set(letters.table["split"]) == {""}
+    assert letters.images[0].shape == (30, 40, 3) and letters.images[0].dtype == np.uint8
+    assert letters.images[0][0, 0].tolist() == [250, 0, 0]  # RGB, not BGR
+    assert letters.only().letters.tolist() == ["A", "A", "B"]
+    assert load_letters(str(folder)).sha256() == letters.sha256()
+
+
+def test_a_manifest_says_more_than_folders(folder):
+    manifest(folder, "label,file,signer,original,split\nC,A/1.png,ann,one,train\nD,b/1.jpeg,bob,two,test\n")
+    letters = load_photos(folder, "named")
+    assert letters.name == "named" and letters.letters.tolist() == ["C", "D"]
+    assert letters.table.loc[1].tolist() == ["b/1.jpeg", "D", "mine", "bob", "two", "test"]
+    assert letters.images[1][0, 0, 2] > 200
+
+
+def test_a_label_called_na_stays_a_label(folder):
+    assert load_photos(manifest(folder, "file,label\nA/1.png,NA\n")).letters.tolist() == ["NA"]
+
+
+def test_subsets_keep_images_and_rows_together(folder):
+    letters = load_photos(folder)
+    part = letters.subset(np.array([2, 0]))
+    assert part.letters.tolist() == ["B", "A"]
+    assert part.images[0].argmax(-1).max() == 2 and part.images[1][0, 0].tolist() == [250, 0, 0]
+    masked = letters.subset(np.array([False, True, False, False]))
+    assert len(masked) == 1 and masked.images.files == ("A/2.jpg",)
+    with pytest.raises(InputError, match="1 rows for 4 images"):
+        LetterSet("wrong", masked.table, letters.images)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("file\nA/1.png\n", "column label is missing; it has file"),
+        ("label\nA\n", "column file is missing; it has label"),
+        ("file;label\nA/1.png;A\n", "column file is missing"),
+        ("file,label\nA/1.png,A\nA/2.jpg,\n", "row 2 has no label"),
+        ("file,label\nA/1.png,A\n,A\n", "row 2 has no file"),
+        ("file,label\nA/1.png,A\nA/2.jpg\n", "row 2 has no label"),
+        ("file,label\nA/1.png,A\nA/3.jpg,A\n", "row 2, A/3.jpg: no such file"),
+        ("file,label\nA,A\n", "row 1, A: no such file"),
+        ("file,label\nA/1.png,A\n../outside.png,A\n", "row 2, ../outside.png lies outside"),
+        ("file,label\nA/../../outside.png,A\n", "row 1, A/../../outside.png lies outside"),
+        ("file,label\n/etc/hostname,A\n", "row 1, /etc/hostname lies outside"),
+        ("file,label\nlink.png,A\n", "row 1, link.png lies outside"),
+        ("file,label\nlinked/outside.png,A\n", "row 1, linked/outside.png lies outside"),
+        (f"file,label\n{'x' * 300}.png,A\n", "row 1"),
+        ("file,label\na\0b.png,A\n", "row 1"),
+        ("file,label\nA/1.png,A\nA/2.jpg,A,x,y\n", "not a readable CSV"),
+        ('file,label\n"A/1.png,A\n', "not a readable CSV"),
+        ("", "not a readable CSV"),
+        (b"\xff\xfe\x00\x01", "not a readable CSV"),
+        ("file,label\n", "no photos"),
+    ],
+)  # fmt: skip
+def test_a_bad_manifest_is_refused_in_one_line(folder, text, said):
+    outside = save(folder.parent / "outside.png")
+    (folder / "link.png").symlink_to(outside)
+    (folder / "linked").symlink_to(folder.parent)
+    with pytest.raises(InputError) as error:
+        load_photos(manifest(folder, text))
+    assert said in str(error.value) and "\n" not in str(error.value)
+    assert str(folder) in str(error.value)
+
+
+def test_a_link_that_stays_inside_is_taken(folder):
+    (folder / "same.png").symlink_to(folder / "A" / "1.png")
+    assert len(load_photos(manifest(folder, "file,label\nsame.png,A\n"))) == 1
+
+
+def test_an_empty_folder_and_one_that_is_not_there(tmp_path):
+    for folder, said in ((tmp_path, "no photos"), (tmp_path / "none", "no such folder")):
+        with pytest.raises(InputError, match=said) as error:
+            load_photos(folder)
+        assert "\n" not in str(error.value)
+    (tmp_path / "A").mkdir()
+    (tmp_path / "A" / "a.gif").touch()
+    with pytest.raises(InputError, match="no photos"):
+        load_photos(tmp_path)
+
+
+def cut_off_jpeg() -> bytes:
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8)
+    PIL.Image.fromarray(noise).save(buffer, "JPEG")
+    return buffer.getvalue()[:4000]
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", bytes(1000), cut_off_jpeg()])
+def test_a_file_that_is_no_image_is_refused_when_it_is_read(tmp_path, content):
+    (tmp_path / "A").mkdir()
+    (tmp_path / "A" / "bad.jpg").write_bytes(content)
+    letters = load_photos(tmp_path)
+    with pytest.raises(InputError, match=r"bad\.jpg: not a readable image") as error:
+        letters.images[0]
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_missing_image_and_one_of_too_many_pixels(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        read_image(tmp_path / "none.jpg")
+    with pytest.raises(InputError, match="not a readable image"):
+        read_image(tmp_path)
+    bomb = tmp_path / "bomb.png"
+    PIL.Image.new("1", (20_000, 6_000)).save(bomb)
+    assert bomb.stat().st_size < 100_000
+    with pytest.raises(InputError, match="20000x6000 pixels"):
+        read_image(bomb)
+
+
+def test_photos_come_upright_and_in_three_channels(tmp_path):
+    ramp = np.zeros((20, 60, 3), np.uint8)
+    ramp[:, :30] = 240  # light on the left
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise by a right angle
+    PIL.Image.fromarray(ramp).save(tmp_path / "turned.jpg", exif=exif)
+    image = read_image(tmp_path / "turned.jpg")
+    assert image.shape == (60, 20, 3)
+    assert image[:25].mean() > 230 and image[35:].mean() < 10  # light on top
+    for mode in ("L", "RGBA", "P", "1"):
+        PIL.Image.fromarray(ramp).convert(mode).save(tmp_path / f"{mode}.png")
+        assert read_image(tmp_path / f"{mode}.png").shape == (20, 60, 3)
+    cv2.imwrite(str(tmp_path / "gray16.png"), np.full((20, 60), 40_000, np.uint16))
+    assert read_image(tmp_path / "gray16.png").shape == (20, 60, 3)
+
+
+def test_the_real_photos_are_complete(real_data):
+    letters = load_photos(real_data / "photos")
+    counts = letters.table["source"].value_counts()
+    assert {name: int(n) for name, n in counts.items()} == {
+        "davidlee": 1728, "keptsecret": 2000, "t32rahman": 260, "massey": 520,
+    }  # fmt: skip
+    assert letters.table.loc[letters.table["source"] == "davidlee", "original"].nunique() == 720
+    assert len(letters.only()) < len(letters)
+    assert letters.images[0].ndim == 3

@@ -1,0 +1,75 @@
+import gzip
+
+import numpy as np
+import pytest
+
+from asllib.data.pixel_csv import write_pixel_csv
+from asllib.data.registry import load_letters
+from asllib.data.sign_mnist import find_sign_mnist, load_sign_mnist
+from asllib.errors import InputError
+from asllib.letters import STATIC
+
+LABELS = np.array([n for n in range(25) if n != 9])
+
+
+@pytest.fixture
+def folder(tmp_path, rng):
+    folder = tmp_path / "anywhere"
+    folder.mkdir()
+    write_pixel_csv(folder / "sign_mnist_train.csv", rng.integers(0, 256, (48, 28, 28), np.uint8), LABELS.repeat(2))
+    write_pixel_csv(folder / "sign_mnist_test.csv.gz", rng.integers(0, 256, (24, 28, 28), np.uint8), LABELS)
+    return folder
+
+
+def test_both_files_become_one_set_of_24_classes(folder):
+    letters = load_sign_mnist(folder)
+    assert letters.images.shape == (72, 28, 28) and letters.images.dtype == np.uint8
+    assert (letters.table["split"] == "train").sum() == 48 and (letters.table["split"] == "test").sum() == 24
+    assert letters.labels().tolist() == [*np.arange(24).repeat(2), *range(24)]
+    assert letters.table["original"].is_unique
+    assert not letters.synthetic and set(letters.table["source"]) == {"sign-mnist"}
+    assert letters.table["file"][0] == "sign_mnist_train.csv:1"
+    assert load_letters(str(folder)).sha256() == letters.sha256()
+
+
+def test_the_hash_changes_with_an_image_and_with_a_label(folder):
+    letters = load_sign_mnist(folder)
+    before = letters.sha256()
+    letters.images[0, 0, 0] ^= 1
+    assert letters.sha256() != before
+    letters.images[0, 0, 0] ^= 1
+    assert letters.sha256() == before
+    letters.table.loc[0, "label"] = "B"
+    assert letters.sha256() != before
+
+
+def test_one_file_alone_is_refused(folder):
+    (folder / "sign_mnist_test.csv.gz").unlink()
+    with pytest.raises(InputError, match="sign_mnist_test.csv is missing"):
+        load_sign_mnist(folder)
+
+
+def test_a_damaged_file_is_named(folder):
+    path = folder / "sign_mnist_test.csv.gz"
+    path.write_bytes(gzip.compress(b"label,pixel1\n1,2\n"))
+    with pytest.raises(InputError, match=r"sign_mnist_test\.csv\.gz: column pixel2 is missing \(783 in all\)"):
+        load_sign_mnist(folder)
+
+
+@pytest.mark.parametrize("place", ["data", "data/sign-mnist", "cache/sign-mnist"])
+def test_the_files_are_found_in_the_data_folder_and_the_cache(folder, no_data, place):
+    assert find_sign_mnist() is None
+    (no_data / place).mkdir(exist_ok=True)
+    for path in folder.iterdir():
+        path.rename(no_data / place / path.name)
+    assert find_sign_mnist() == (no_data / place).resolve()
+    assert len(load_letters("sign-mnist")) == 72
+
+
+def test_the_official_files_have_their_known_size(real_data):
+    letters = load_sign_mnist(real_data / "sign-mnist")
+    split = letters.table["split"].value_counts()
+    assert split["train"] == 27_455 and split["test"] == 7_172
+    assert sorted(set(letters.letters)) == list(STATIC)
+    assert letters.images.min() == 0 and letters.images.max() == 255
+    assert letters.images.mean() == pytest.approx(159.7, abs=1)
