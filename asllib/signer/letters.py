@@ -13,7 +13,7 @@ import numpy as np
 from asllib.errors import InputError
 from asllib.signer.alphabet import LETTERS, clip_to_limits, draw_habit, letter_pose
 
-BATCH = 32
+BATCH = 64
 MIN_SIZE = 28
 
 

@@ -106,7 +106,7 @@ def word_motion(
     if not (fps > 0 and letters_per_second > 0):
         raise ValueError(f"fps {fps} and letters_per_second {letters_per_second} must be above 0")
     rest = np.array(OTHERS["rest"].angles, np.float64)
-    low = np.array([0.02, -0.12, 0.0])
+    low = np.array([0.02, -0.07, 0.0])
     bounce = rng is not None and rng.random() < 0.4
 
     def frames(seconds: float, least: int = 1) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
-CHUNK = 16  # pictures a launch: enough to keep the launch cost small, few enough to keep memory small
+CHUNK = 8  # pictures a launch: enough to keep the launch cost small, few enough to keep memory small
 
 
 @dataclass(frozen=True)
@@ -192,14 +194,13 @@ def render(
     def send(array, dtype):
         return wp.array(np.ascontiguousarray(array, np.float32), dtype=dtype, device=where)
 
-    for start in range(0, len(vertices), CHUNK):
-        rows = slice(start, min(start + CHUNK, len(vertices)))
-        count = rows.stop - rows.start
+    def cast_rows(rows: slice) -> None:
         meshes = [wp.Mesh(points=send(points, wp.vec3), indices=indices) for points in vertices[rows]]
-        picture = wp.zeros((count, height, width), dtype=wp.vec4, device=where)
+        shape = (len(meshes), height, width)
+        picture = wp.zeros(shape, dtype=wp.vec4, device=where)
         wp.launch(
             cast,
-            dim=(count, height, width),
+            dim=shape,
             inputs=[
                 wp.array([mesh.id for mesh in meshes], dtype=wp.uint64, device=where),
                 indices,
@@ -220,4 +221,13 @@ def render(
             device=where,
         )
         out[rows] = picture.numpy()
+
+    chunks = [slice(k, min(k + CHUNK, len(vertices))) for k in range(0, len(vertices), CHUNK)]
+    if where == "cpu" and len(chunks) > 1:
+        # A launch on the processor uses one core and lets go of Python meanwhile: one chunk a core.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(cast_rows, chunks))
+    else:
+        for rows in chunks:
+            cast_rows(rows)
     return out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -434,7 +436,8 @@ def photograph(
                 Camera(camera.distance[mask], camera.focal[mask], camera.centre[mask]),
                 Light(light.direction[mask], light.key[mask], light.sky[mask], light.ground[mask]), size,
             )  # fmt: skip
-    images = np.stack([_develop(p, s, seed) for p, s, seed in zip(picture, shots, seeds, strict=True)])
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        images = np.stack(list(pool.map(_develop, picture, shots, seeds)))
     flat = camera.project(joints) / size
     # MediaPipe's z: depth from the wrist, in units of the width, nearer is smaller.
     depth = -(joints[..., 2] - joints[:, :1, 2]) * (camera.focal / distance)[:, None] / width

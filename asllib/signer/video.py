@@ -97,9 +97,9 @@ def render_word(
     poses += _tremor(count, fps, rng)
     offsets = motion.offsets + 0.001 * _tremor(count, fps, rng, channels=3)
     # One camera for the whole film: it shows the signing space.
-    shot = replace(draw_shot(rng), fill=float(rng.uniform(0.45, 0.62)), roll=float(rng.normal(0, 3)))
+    shot = replace(draw_shot(rng), fill=float(rng.uniform(0.52, 0.68)), roll=float(rng.normal(0, 3)))
     shapes = hand_shape(np.array([person.phenotype]))
-    centre = np.array([0.0, 0.06, 0.0]) if person.side == "right" else np.array([0.0, 0.06, 0.0])
+    centre = np.array([0.0, 0.05, 0.0])
     frames = np.empty((count, height, width, 3), np.uint8)
     landmarks = np.empty((count, 21, 3), np.float32)
     world = np.empty((count, 21, 3), np.float32)
