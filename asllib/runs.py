@@ -122,7 +122,7 @@ def _identity(letters: LetterSet, attempts: Sequence[Attempt]) -> str:
 def landmark_inputs(table: pd.DataFrame) -> tuple[Tensor, ...]:
     """Landmark table to tensors: landmarks (N, 21, 3), world (N, 21, 3), left (N,), aspect (N,)."""
     arrays = landmark_arrays(table)
-    return tuple(torch.as_tensor(arrays[name]) for name in ("landmarks", "world", "left", "aspect"))
+    return tuple(torch.tensor(arrays[name]) for name in ("landmarks", "world", "left", "aspect"))
 
 
 def landmark_examples(looks: Looks, labels: np.ndarray) -> Examples:
