@@ -59,10 +59,10 @@ class LandmarkAugment:
         Standard deviation of each point, in palm lengths: the tracker's error.
     """
 
-    turn: float = 12.0
-    tilt: float = 20.0
-    stretch: float = 0.1
-    jitter: float = 0.02
+    turn: float = 15.0
+    tilt: float = 30.0
+    stretch: float = 0.15
+    jitter: float = 0.03
 
     def __post_init__(self) -> None:
         _check_turn(self.turn)
@@ -130,9 +130,7 @@ def augment_landmarks(
     def draw(limit: float, *shape: int) -> Tensor:
         return limit * (2 * torch.rand(batch, *shape, generator=generator) - 1)
 
-    rotation = _rotation(
-        draw(math.radians(how.tilt)), draw(math.radians(how.tilt)), draw(math.radians(how.turn))
-    )
+    rotation = _rotation(draw(math.radians(how.tilt)), draw(math.radians(how.tilt)), draw(math.radians(how.turn)))
     matrix = (rotation @ torch.diag_embed(1 + draw(how.stretch, 3))).to(landmarks)  # (B, 3, 3)
     unit = torch.stack([aspect, torch.ones_like(aspect), aspect], -1)[:, None]  # (B, 1, 3)
 
@@ -160,6 +158,4 @@ def _rotation(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
 
 def _check_turn(turn: float) -> None:
     if not 0 <= turn <= MAX_TURN:
-        raise ValueError(
-            f"turn={turn}: turn by 0..{MAX_TURN:g} degrees, beyond that G becomes Q and K becomes P"
-        )
+        raise ValueError(f"turn={turn}: turn by 0..{MAX_TURN:g} degrees, beyond that G becomes Q and K becomes P")

@@ -85,7 +85,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ),
     ("landmark", "best"): Preset(
         LandmarkConfig(),
-        Training(epochs=60, learning_rate=4e-3, batch=128, one_cycle=True, weight_decay=0.05, smoothing=0.05),
+        Training(epochs=30, learning_rate=4e-3, batch=128, one_cycle=True, weight_decay=0.05, smoothing=0.05),
         LandmarkAugment(),
     ),
 }
@@ -127,7 +127,7 @@ class Profile:
 
 
 PROFILES = {
-    "ci": Profile("ci", per_letter=20, seeds=1, paper_epochs=3, signers=12, views=2),
+    "ci": Profile("ci", per_letter=10, seeds=1, paper_epochs=3, signers=12, views=2),
     "paper": Profile("paper", per_letter=None, seeds=3, paper_epochs=12, signers=24, views=8),
 }
 

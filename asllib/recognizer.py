@@ -103,14 +103,12 @@ class Recognizer:
             hands: tuple[Hand, ...] = ()
         else:
             self._tracker = self._tracker or HandTracker()
-            hands = self._tracker.detect_twice(image)
+            hands = self._tracker.detect_looks(image)
             if not hands:
                 return Prediction(None, 0.0, np.zeros(len(LETTERS), np.float32), None)
         probabilities = spread(self.probabilities(image, hands)[None], self.alphabet)[0]
         best = int(probabilities.argmax())
-        return Prediction(
-            LETTERS[best], float(probabilities[best]), probabilities, hands[0] if hands else None
-        )
+        return Prediction(LETTERS[best], float(probabilities[best]), probabilities, hands[0] if hands else None)
 
     def read_set(self, letters: LetterSet, *, progress: bool = True) -> np.ndarray:
         """Read a whole set, hands tracked on all cores and cached: (N, classes) probabilities, 0 without a hand."""
@@ -124,9 +122,7 @@ class Recognizer:
         images, found = crop_set(letters, looks)
         result = np.zeros((len(letters), self.model.config.classes), np.float32)
         if found.any():
-            result[found] = predict_logits(
-                self.model, (torch.from_numpy(images[found]),), pixel_prepare()
-            ).softmax(1)
+            result[found] = predict_logits(self.model, (torch.from_numpy(images[found]),), pixel_prepare()).softmax(1)
         return result
 
 
@@ -140,11 +136,10 @@ def crop_set(letters: LetterSet, looks) -> tuple[np.ndarray, np.ndarray]:
     found
         (N,) bool.
     """
-    found = looks.found
+    arrays = landmark_arrays(looks.first())
+    found = arrays["found"]
     images = np.zeros((len(letters), SIDE, SIDE), np.uint8)
-    direct, mirrored = landmark_arrays(looks.direct), landmark_arrays(looks.mirrored)
     for i in np.flatnonzero(found):
-        arrays = direct if direct["found"][i] else mirrored
         side = "left" if arrays["left"][i] else "right"
         hand = Hand(arrays["landmarks"][i], arrays["world"][i], side, 1.0)
         images[i] = to_pixels(letters.images[i], hand)

@@ -18,7 +18,7 @@ from asllib.data.letterset import LetterSet
 from asllib.hands.extract import extract_landmarks
 from asllib.hands.features import landmark_features
 from asllib.hands.landmarks import landmark_arrays, read_landmarks, write_landmarks
-from asllib.hands.tracker import ATTEMPTS, MIRRORED_ATTEMPTS, MODEL_SHA256, Attempt
+from asllib.hands.tracker import ATTEMPTS, LOOKS, MODEL_SHA256, Attempt
 from asllib.letters import STATIC
 from asllib.models.pixel_cnn import PixelCNN
 from asllib.models.zoo import build
@@ -43,39 +43,40 @@ def pixel_prepare(augment: ImageAugment | None = None) -> Prepare:
 
 @dataclasses.dataclass(frozen=True)
 class Looks:
-    """What the hand tracker saw of each photo, twice: in the photo and in its mirror image.
-
-    The two looks err independently, so the mean of what a network says to both is right more often, and it is the same
-    for a mirrored photo by construction.
+    """What the hand tracker saw of each photo, in each of the four ways of ``asllib.hands.LOOKS``.
 
     Attributes
     ----------
-    direct, mirrored
-        Landmark tables, one row a photo, both in the coordinates of the photo.
+    tables
+        Landmark tables, one row a photo, all in the coordinates of the photo. The first is the plain look.
     """
 
-    direct: pd.DataFrame
-    mirrored: pd.DataFrame
+    tables: tuple[pd.DataFrame, ...]
 
     def __len__(self) -> int:
-        return len(self.direct)
+        return len(self.tables[0])
 
     @property
     def found(self) -> np.ndarray:
         """(N,) bool: a hand was seen in at least one of the looks."""
-        return ((self.direct["score"] > 0) | (self.mirrored["score"] > 0)).to_numpy()
+        return np.any([table["score"] > 0 for table in self.tables], axis=0)
+
+    def first(self) -> pd.DataFrame:
+        """One row a photo, from the first look that found a hand."""
+        table = self.tables[0].copy()
+        for other in self.tables[1:]:
+            rows = ((table["score"] == 0) & (other["score"] > 0)).to_numpy()
+            table[rows] = other[rows]
+        return table
 
     def subset(self, which: np.ndarray) -> Looks:
         """Take the photos of a boolean mask."""
-        return Looks(self.direct[which].reset_index(drop=True), self.mirrored[which].reset_index(drop=True))
+        return Looks(tuple(table[which].reset_index(drop=True) for table in self.tables))
 
 
 def track(letters: LetterSet, *, workers: int | None = None, progress: bool = True) -> Looks:
-    """Find the hand in each photo of a set, twice; what was found is kept in the cache folder."""
-    direct, mirrored = (
-        track_once(letters, attempts, workers=workers, progress=progress) for attempts in (ATTEMPTS, MIRRORED_ATTEMPTS)
-    )
-    return Looks(direct, mirrored)
+    """Find the hand in each photo of a set, in four ways; what was found is kept in the cache folder."""
+    return Looks(tuple(track_once(letters, look, workers=workers, progress=progress) for look in LOOKS))
 
 
 def track_once(
@@ -126,14 +127,13 @@ def landmark_inputs(table: pd.DataFrame) -> tuple[Tensor, ...]:
 
 
 def landmark_examples(looks: Looks, labels: np.ndarray) -> Examples:
-    """Hold every hand that was found, both looks of a photo as two examples, (M,) with M up to 2 N."""
+    """Hold every hand that was found, each look at a photo as an example of its own, (M,) with M up to 4 N."""
     parts = []
-    for table in (looks.direct, looks.mirrored):
-        found = torch.as_tensor((table["score"] > 0).to_numpy())
-        parts.append(Examples(landmark_inputs(table), torch.as_tensor(labels)).subset(found))
-    direct, mirrored = parts
-    inputs = tuple(torch.cat(pair) for pair in zip(direct.inputs, mirrored.inputs, strict=True))
-    return Examples(inputs, torch.cat([direct.labels, mirrored.labels]))
+    for table in looks.tables:
+        found = torch.tensor((table["score"] > 0).to_numpy())
+        parts.append(Examples(landmark_inputs(table), torch.tensor(labels)).subset(found))
+    inputs = zip(*(part.inputs for part in parts), strict=True)
+    return Examples(tuple(torch.cat(tensors) for tensors in inputs), torch.cat([part.labels for part in parts]))
 
 
 def landmark_prepare(augment: LandmarkAugment | None = None) -> Prepare:
@@ -149,10 +149,10 @@ def landmark_prepare(augment: LandmarkAugment | None = None) -> Prepare:
 
 
 def look_probabilities(model: nn.Module, looks: Looks) -> np.ndarray:
-    """Run the landmark network on both looks and average, (N, classes); zeros where no hand was found."""
+    """Run the landmark network on every look and average, (N, classes); zeros where no hand was found."""
     total = np.zeros((len(looks), model.config.classes), np.float32)
     count = np.zeros((len(looks), 1), np.float32)
-    for table in (looks.direct, looks.mirrored):
+    for table in looks.tables:
         found = (table["score"] > 0).to_numpy()
         if found.any():
             inputs = landmark_inputs(table[found])

@@ -24,7 +24,7 @@ _MODULES = {
     ),
     "tracker": (
         "ATTEMPTS",
-        "MIRRORED_ATTEMPTS",
+        "LOOKS",
         "Attempt",
         "Hand",
         "HandTracker",

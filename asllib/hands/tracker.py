@@ -84,8 +84,16 @@ ATTEMPTS: tuple[Attempt, ...] = (
     Attempt(pad=0.25, size=128, confidence=0.2),
 )
 
-# The same in the mirror: a second look at a hand, with errors of its own.
-MIRRORED_ATTEMPTS: tuple[Attempt, ...] = tuple(replace(attempt, mirror=True) for attempt in ATTEMPTS)
+# Further looks at a hand, each with errors of its own: with room around it and at another size, and in the mirror.
+_ROOMY = (Attempt(pad=0.25, size=256, confidence=0.2), Attempt(pad=0.6, size=256, confidence=0.2))
+
+
+def _in_mirror(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
+    return tuple(replace(attempt, mirror=not attempt.mirror) for attempt in attempts)
+
+
+# What `HandTracker.detect_looks` does; the first look is that of `HandTracker.detect`.
+LOOKS: tuple[tuple[Attempt, ...], ...] = (ATTEMPTS, _ROOMY, _in_mirror(ATTEMPTS), _in_mirror(_ROOMY))
 
 
 class HandTracker:
@@ -150,22 +158,21 @@ class HandTracker:
             return self._detect_once(image, Attempt().confidence)
         return self._detect_any(image, self.attempts)
 
-    def detect_twice(self, image: np.ndarray) -> tuple[Hand, ...]:
-        """Find the hand in a single image and again in its mirror image.
+    def detect_looks(self, image: np.ndarray) -> tuple[Hand, ...]:
+        """Look at a single image in the four ways of ``LOOKS``: two sizes, each also in the mirror.
 
-        The two looks err independently, so that the mean of what a network says to each is right more
-        often; and that mean is the same for a mirrored photo.
+        The looks err independently, so that the mean of what a network says to each is right more often; and that mean
+        is the same for a mirrored photo.
 
         Returns
         -------
         tuple
-            No, one or two hands, in the coordinates of the image and with its side.
+            No to four hands, in the coordinates of the image and with its side.
         """
         if self.video:
-            raise InputError("detect_twice is for single images, not for HandTracker(video=True)")
+            raise InputError("detect_looks is for single images, not for HandTracker(video=True)")
         self._check(image)
-        looks = (self.attempts, tuple(replace(a, mirror=not a.mirror) for a in self.attempts))
-        hands = (self._detect_any(image, attempts) for attempts in looks)
+        hands = (self._detect_any(image, attempts) for attempts in LOOKS)
         return tuple(hand for hand in hands if hand is not None)
 
     def _check(self, image: np.ndarray) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from asllib.errors import InputError
-from asllib.hands import ATTEMPTS, MIRRORED_ATTEMPTS, Attempt, Hand, HandTracker, mirror_hand, model_file
+from asllib.hands import ATTEMPTS, LOOKS, Attempt, Hand, HandTracker, mirror_hand, model_file
 from asllib.hands import tracker as module
 from asllib.hands.tracker import check_model_file, prepare, restore
 
@@ -48,7 +48,7 @@ def test_without_the_file_and_a_network_one_line_says_what_to_do(tmp_path, monke
         model_file()
 
 
-@pytest.mark.parametrize("attempt", [*ATTEMPTS, *MIRRORED_ATTEMPTS[:2], Attempt(pad=0.4), Attempt(size=300)])
+@pytest.mark.parametrize("attempt", [*ATTEMPTS, *LOOKS[2][:2], Attempt(pad=0.4), Attempt(size=300)])
 @pytest.mark.parametrize(("width", "height"), [(640, 480), (91, 200), (64, 64)])
 def test_restored_landmarks_lie_where_they_were(attempt, width, height):
     ramp_x, ramp_y = np.meshgrid(np.linspace(0, 250, width), np.linspace(0, 250, height))
@@ -145,19 +145,19 @@ def test_a_right_hand_is_right_and_left_in_the_mirror(photos, read_photo):
             assert 0.03 < np.linalg.norm(hand.world[9] - hand.world[0]) < 0.15  # metres
 
 
-def test_a_second_look_sees_the_same_hand(photos, read_photo):
+def test_four_looks_see_the_same_hand_in_the_mirror_too(photos, read_photo):
     path = photos[(photos["source"] == "massey") & (photos["label"] == "W")]["path"].iloc[0]
     image = read_photo(path)
-    with HandTracker() as tracker, HandTracker(attempts=MIRRORED_ATTEMPTS) as other:
-        hands = tracker.detect_twice(image)
-        mirrored = tracker.detect_twice(np.ascontiguousarray(image[:, ::-1]))
-        second = other.detect(image)
-        assert tracker.detect_twice(np.zeros((50, 50, 3), np.uint8)) == ()
-    assert [hand.side for hand in hands] == ["right", "right"]
-    assert np.median(np.abs(hands[0].landmarks - hands[1].landmarks)[:, :2]) < 0.05
-    np.testing.assert_allclose(second.landmarks, hands[1].landmarks, atol=1e-5)
-    # The two looks at a mirrored photo are the mirrored two looks, the other way round.
-    for hand, back in zip(hands, reversed(mirrored), strict=True):
+    with HandTracker() as tracker, HandTracker(attempts=LOOKS[2]) as other:
+        hands = tracker.detect_looks(image)
+        mirrored = tracker.detect_looks(np.ascontiguousarray(image[:, ::-1]))
+        third = other.detect(image)
+        assert tracker.detect_looks(np.zeros((50, 50, 3), np.uint8)) == ()
+    assert [hand.side for hand in hands] == ["right"] * 4
+    assert np.median(np.abs(hands[0].landmarks - hands[2].landmarks)[:, :2]) < 0.05
+    np.testing.assert_allclose(third.landmarks, hands[2].landmarks, atol=1e-5)
+    # The looks at a mirrored photo are the mirrored looks, the mirror's first.
+    for hand, back in zip(hands, (*mirrored[2:], *mirrored[:2]), strict=True):
         np.testing.assert_allclose(mirror_hand(back).landmarks, hand.landmarks, atol=1e-5)
         np.testing.assert_allclose(mirror_hand(back).world, hand.world, atol=1e-6)
         assert mirror_hand(back).side == hand.side

@@ -1,0 +1,40 @@
+# `make` lists the targets.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install reproduce test check lab doctor clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(INSTALLED) ## make .venv with the pinned versions
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[notebooks,test]'
+	touch $@
+
+reproduce: $(INSTALLED) ## train both networks, draw every figure of the paper, write every result
+	$(BIN)/asl reproduce
+
+test: $(INSTALLED) ## run every test, the notebooks too (small profile)
+	ASLLIB_PROFILE=ci $(BIN)/python -m pytest tests
+	ASLLIB_PROFILE=ci $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 -x notebooks
+
+check: $(INSTALLED) ## quick: lint, format, fast tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	ASLLIB_PROFILE=ci $(BIN)/python -m pytest -q -m 'not slow' tests
+
+lab: $(INSTALLED) ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+doctor: $(INSTALLED) ## say what is missing on this machine and how to mend it
+	$(BIN)/asl doctor
+
+clean: ## remove the environment and caches of this folder
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache

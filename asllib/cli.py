@@ -1,0 +1,247 @@
+"""The ``asl`` command: each subcommand is a few calls of the library."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from asllib.errors import InputError
+
+app = typer.Typer(
+    help="American Sign Language fingerspelling to text.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="The data sets: list, fetch, check.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - for stdout.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of weights, order and augmentation.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core.")]
+
+
+def main() -> None:
+    """Run the command; a bad input ends it with one line on stderr and exit code 1."""
+    try:
+        app()
+    except InputError as error:
+        print(f"asl: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        print("asl: stopped", file=sys.stderr)
+        raise SystemExit(130) from None
+    except OSError as error:  # a full disk, a folder that may not be written
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"asl: {where}{error.strerror or error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def _emit(content: Any, target: str | None, text: str) -> None:
+    """Print text, unless the JSON goes to stdout; write the JSON where it is wanted."""
+    from asllib.paths import write_text
+
+    document = json.dumps(content, indent=1)
+    if target == "-":
+        print(document)
+        return
+    print(text)
+    if target is not None:
+        write_text(Path(target), document + "\n")
+
+
+@data_app.command("list")
+def data_list(json_file: Json = None) -> None:
+    """Show the data sets, and which of them are on this machine."""
+    from asllib.data import SOURCES, find_photos, find_sign_mnist
+
+    where = {"sign-mnist": find_sign_mnist(), "photos": find_photos(), "synthetic": "everywhere"}
+    rows = [{"name": n, "what": what, "where": str(where[n] or "not here")} for n, what in SOURCES.items()]
+    _emit(rows, json_file, "\n".join(f"{r['name']:<11} {r['what']}\n{'':<11} {r['where']}" for r in rows))
+
+
+@data_app.command("fetch")
+def data_fetch(name: Annotated[str, typer.Argument(help="sign-mnist")]) -> None:
+    """Download a data set from its public source into the cache, checked by its hash."""
+    from asllib.data import fetch_sign_mnist, find_sign_mnist
+
+    if name != "sign-mnist":
+        raise InputError(f"{name}: only sign-mnist can be fetched; photos are put into the data folder by hand")
+    print(find_sign_mnist() or fetch_sign_mnist())
+
+
+@data_app.command("check")
+def data_check(
+    name: Annotated[str, typer.Argument(help="A data set's name, or a folder.")],
+    hands: Annotated[bool, typer.Option(help="Look for hands in photos too (slower).")] = True,
+    json_file: Json = None,
+) -> None:
+    """Audit a data set: counts, duplicates, foreign classes, photos that a hand tracker cannot use."""
+    import dataclasses
+
+    from asllib.data import load_letters
+    from asllib.data.audit import audit
+    from asllib.recognizer import load_recognizer, read_letters
+    from asllib.runs import track
+
+    letters = load_letters(name)
+    pixels = letters.images[0].ndim == 2
+    recognizer = load_recognizer("pixel" if pixels else "landmark")
+    looks = track(letters) if hands and not pixels else None
+    read = read_letters(recognizer.read_set(letters), recognizer.alphabet) if hands or pixels else None
+    found = audit(letters, read, None if looks is None else looks.direct)
+    _emit(dataclasses.asdict(found), json_file, "\n".join(found.lines()))
+
+
+@app.command()
+def extract(
+    folder: Annotated[str, typer.Argument(help="A folder of photos, or a data set's name.")],
+    out: Annotated[Path, typer.Option(help="Where to write: .csv, .csv.gz or .parquet.")],
+    workers: Workers = None,
+) -> None:
+    """Find the hand in each photo and write the landmarks; a stopped run goes on where it was."""
+    import hashlib
+    import shutil
+
+    from asllib.data import load_letters
+    from asllib.hands import extract_landmarks, write_landmarks
+    from asllib.paths import cache_dir
+
+    if not out.name.endswith((".csv", ".csv.gz", ".parquet")):
+        raise InputError(f"{out}: give an ending of .csv, .csv.gz or .parquet")
+    if not out.absolute().parent.is_dir():
+        raise InputError(f"{out.parent}: no such folder")
+    letters = load_letters(folder)
+    unfinished = cache_dir() / "extract" / hashlib.sha256(str(out.absolute()).encode()).hexdigest()[:16]
+    table = extract_landmarks(
+        letters.images, letters.table["file"].tolist(), letters.letters.tolist(), workers=workers, checkpoint=unfinished
+    )
+    write_landmarks(table, out)
+    shutil.rmtree(unfinished)
+    found = int((table["score"] > 0).sum())
+    print(f"{out}: {len(table):,} photos, a hand in {found:,} ({found / len(table):.1%})")
+
+
+@app.command()
+def train(
+    network: Annotated[str, typer.Argument(help="pixel or landmark")],
+    out: Annotated[Path, typer.Option(help="The run folder to write.")],
+    preset: Annotated[str, typer.Option(help="best or paper")] = "best",
+    data: Annotated[str, typer.Option(help="A data set's name, or a folder.")] = "auto",
+    seed: Seed = 0,
+    epochs: Annotated[int | None, typer.Option(min=1, help="In the place of the preset's.")] = None,
+) -> None:
+    """Train a network on a set; the same command goes on with a run that was stopped."""
+    from asllib.train_run import train_run
+
+    card = train_run(network, preset, data, out, seed=seed, epochs=epochs)
+    metrics = ", ".join(f"{name} {value:.2%}" for name, value in card["metrics"].items())
+    print(f"{out}: {card['network']} network, {card['parameters']:,} parameters; {metrics}")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Option(help="pixel, landmark, or a run folder.")],
+    data: Annotated[str, typer.Option(help="A data set's name, or a folder.")] = "auto",
+    split: Annotated[str | None, typer.Option(help="Only this part of the set's own split.")] = None,
+    json_file: Json = None,
+) -> None:
+    """Read a whole set and report how much of it is right; a photo without a found hand counts as wrong."""
+    from asllib.data import load_letters
+    from asllib.evaluation import read_letters, report
+    from asllib.recognizer import load_recognizer
+
+    recognizer = load_recognizer(model)
+    letters = load_letters(data, pixels=recognizer.kind == "pixel" and data == "auto").only(recognizer.alphabet)
+    if split is not None:
+        letters = letters.subset((letters.table["split"] == split).to_numpy())
+    if not len(letters):
+        raise InputError(f"{data}: no image of {recognizer.alphabet}" + (f" in split {split!r}" if split else ""))
+    read = read_letters(recognizer.read_set(letters), recognizer.alphabet)
+    found = report(letters.table, read, model, letters.name)
+    low, high = found["interval"]
+    text = [
+        f"{model} on {found['data']}: {found['accuracy']:.2%} of {found['n']:,} right "
+        f"(95 % interval {low:.1%} to {high:.1%}), a hand in {found['hand_found']:.1%}",
+        *(f"  {name:<24} {share:.1%}" for name, share in found["by_source"].items()),
+        "  " + "  ".join(f"{letter} {share:.0%}" for letter, share in found["by_letter"].items()),
+    ]
+    _emit(found, json_file, "\n".join(text))
+
+
+@app.command()
+def predict(
+    files: Annotated[list[Path], typer.Argument(help="Photos of one hand each.")],
+    model: Annotated[str, typer.Option(help="landmark, pixel, or a run folder.")] = "landmark",
+    json_file: Json = None,
+) -> None:
+    """Read the letter in each photo."""
+    from asllib.data import read_image
+    from asllib.recognizer import load_recognizer
+
+    recognizer = load_recognizer(model)
+    images = [read_image(file) for file in files]  # all first: a bad file stops before anything is printed
+    rows = [
+        {"file": str(file), "letter": p.letter, "confidence": p.confidence, "hand_found": p.hand is not None}
+        for file, p in zip(files, recognizer.predict(images), strict=True)
+    ]
+    lines = [
+        f"{r['file']}: {r['letter']} ({r['confidence']:.0%})" if r["letter"] else f"{r['file']}: no hand found"
+        for r in rows
+    ]
+    _emit(rows, json_file, "\n".join(lines))
+
+
+@app.command()
+def reproduce() -> None:
+    """Run the numbered notebooks: train both networks, draw every figure, write every result."""
+    from tqdm.auto import tqdm
+
+    from asllib.config import profile
+    from asllib.paths import project_root
+    from asllib.reproduce import notebooks, run_notebook
+
+    books = notebooks()
+    keep = profile().name == "paper" and _real_data()
+    print(
+        f"{len(books)} notebooks, profile {profile().name}" + ("" if keep else "; their stored outputs are left alone")
+    )
+    for book in books:
+        with tqdm(desc=book.stem, unit="cell", bar_format="{desc}: {n_fmt}/{total_fmt} cells [{elapsed}]") as bar:
+
+            def show(done: int, total: int, bar=bar) -> None:
+                bar.total, bar.n = total, done
+                bar.refresh()
+
+            run_notebook(book, keep, show)
+    print(f"Figures: {project_root() / 'figures'}; results: {project_root() / 'data' / 'results'}")
+
+
+def _real_data() -> bool:
+    """Tell whether both sets are real: only then are the outputs better than those that are stored."""
+    from asllib.data import find_photos, find_sign_mnist
+
+    return find_photos() is not None and find_sign_mnist() is not None
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is missing on this machine and how to mend it."""
+    from asllib.doctor import examine
+
+    broken = 0
+    for finding in examine():
+        mark = "ok     " if finding.ok else "MISSING" if finding.needed else "absent "
+        print(f"{mark} {finding.what}" + ("" if finding.ok else f"\n        -> {finding.mend}"))
+        broken += finding.needed and not finding.ok
+    if broken:
+        raise InputError(f"{broken} thing{'s' if broken > 1 else ''} to mend, see above")
+    print("Everything that is needed is here.")
+
+
+if __name__ == "__main__":
+    main()

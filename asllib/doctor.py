@@ -1,0 +1,154 @@
+"""What is missing on this machine, in plain words, and how to mend it."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+
+from asllib.errors import InputError
+
+# Shared libraries that wheels expect of the system -> Debian's package that has them.
+LIBRARIES = {
+    "libGL.so.1": ("libgl1", "OpenCV"),
+    "libglib-2.0.so.0": ("libglib2.0-0", "OpenCV"),
+    "libxcb.so.1": ("libxcb1", "OpenCV"),
+    "libEGL.so.1": ("libegl1", "MediaPipe"),
+    "libGLESv2.so.2": ("libgles2", "MediaPipe"),
+}
+DISK_GB = 2
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: whether it is in order, what it is, and how to mend it if not.
+
+    ``needed`` is False for what some uses do without.
+    """
+
+    ok: bool
+    what: str
+    mend: str = ""
+    needed: bool = True
+
+
+def examine() -> Iterator[Finding]:
+    """Yield the findings one by one, quick ones first; nothing is changed."""
+    yield Finding(sys.version_info >= (3, 11), f"Python {platform.python_version()}", "install Python 3.11 or later")
+    yield from _packages()
+    if sys.platform == "linux":
+        yield from _libraries()
+    yield from _tracker()
+    yield from _data()
+    yield from _room()
+    yield _gpu()
+
+
+def _packages() -> Iterator[Finding]:
+    from packaging.requirements import Requirement
+
+    for text in requires("asllib") or []:
+        wanted = Requirement(text)
+        if wanted.marker and not wanted.marker.evaluate({"extra": ""}):
+            continue
+        mend = f"run 'pip install \"{wanted.name}{wanted.specifier}\"'"
+        try:
+            found = version(wanted.name)
+        except PackageNotFoundError:
+            yield Finding(False, f"package {wanted.name} is missing", mend)
+            continue
+        if not wanted.specifier.contains(found, prereleases=True):
+            yield Finding(False, f"package {wanted.name} is {found}, {wanted.specifier} is needed", mend)
+    both = {name: _version(name) for name in ("opencv-python", "opencv-contrib-python")}
+    if None not in both.values() and len(set(both.values())) > 1:
+        yield Finding(
+            False,
+            f"two versions of OpenCV overwrite each other: {both}",
+            "install opencv-python and opencv-contrib-python at one version",
+        )
+    yield Finding(True, "packages: looked at all that asllib requires")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _libraries() -> Iterator[Finding]:
+    missing = []
+    for library, (package, user) in LIBRARIES.items():
+        try:
+            ctypes.CDLL(library)
+        except OSError:
+            missing.append(package)
+            yield Finding(False, f"system library {library} is missing ({user} needs it)", f"apt-get install {package}")
+    if not missing:
+        yield Finding(True, "system libraries of OpenCV and MediaPipe")
+
+
+def _tracker() -> Iterator[Finding]:
+    from asllib.hands import model_file
+
+    try:
+        model_file()
+    except InputError as error:
+        yield Finding(False, "hand model", str(error))
+        return
+    try:
+        import numpy as np
+
+        from asllib.hands import HandTracker
+
+        with HandTracker() as tracker:
+            tracker.detect(np.zeros((64, 64, 3), np.uint8))
+    except Exception as error:  # whatever a broken installation raises: it is the finding
+        yield Finding(
+            False,
+            f"MediaPipe does not start ({type(error).__name__}: {str(error).splitlines()[0]})",
+            "install the missing system libraries above, then 'pip install --force-reinstall mediapipe'",
+        )
+        return
+    yield Finding(True, "hand tracker: model file checked, MediaPipe starts")
+
+
+def _data() -> Iterator[Finding]:
+    from asllib.data import find_photos, find_sign_mnist
+    from asllib.paths import data_dir
+
+    try:
+        folder = data_dir()
+    except InputError as error:
+        yield Finding(False, "data folder", str(error))
+        return
+    for name, found in (("Sign Language MNIST", find_sign_mnist()), ("photos", find_photos())):
+        how = "'asl data fetch sign-mnist'" if "MNIST" in name else f"put photos into {folder / 'photos'}"
+        mend = f"the synthetic signer takes its place; for the real data: {how}"
+        yield Finding(found is not None, f"{name} in {found or folder}", mend, needed=False)
+
+
+def _room() -> Iterator[Finding]:
+    from asllib.paths import cache_dir
+
+    folder = cache_dir()
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    free = shutil.disk_usage(existing).free / 1e9
+    mend = f"free some space, or set ASLLIB_CACHE to a folder elsewhere; {DISK_GB} GB are used"
+    yield Finding(free > DISK_GB, f"{free:.0f} GB free for the cache in {folder}", mend)
+
+
+def _gpu() -> Finding:
+    import torch
+
+    found = torch.cuda.is_available()
+    return Finding(
+        found,
+        f"GPU {torch.cuda.get_device_name() if found else 'not found'}",
+        "nothing to do: everything runs on the CPU",
+        needed=False,
+    )

@@ -1,0 +1,205 @@
+"""One function a figure; each takes data and returns a Matplotlib figure, and names the data in its caption.
+
+Colours: the paper's green (pixels) and blue (landmarks), in the shades of Okabe and Ito that colour-blind readers tell
+apart; lines differ by dash and marker too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from asllib.data.letterset import LetterSet
+from asllib.evaluation import NO_HAND
+from asllib.hands.drawing import draw_hand
+from asllib.hands.tracker import Hand
+from asllib.training import History
+
+GREEN, BLUE, ORANGE, GRAY = "#009E73", "#0072B2", "#D55E00", "#666666"
+MARKERS = "osD^vP*X"
+
+
+def _figure(width: float, height: float, rows: int = 1, columns: int = 1, **kwargs):
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, **kwargs)
+
+
+def _caption(figure: Figure, text: str) -> Figure:
+    figure.supxlabel(text, fontsize=9, color=GRAY)
+    return figure
+
+
+def _pictures(images: Sequence[np.ndarray], titles: Sequence[str], columns: int, size: float = 1.6, **show) -> Figure:
+    rows = -(-len(images) // columns)
+    figure, axes = _figure(size * columns, (size + 0.25) * rows + 0.3, rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, image, title in zip(axes.flat, images, titles, strict=False):
+        axis.imshow(image, **show)
+        axis.set_title(title, fontsize=12)
+    return figure
+
+
+def first_of_each(letters: LetterSet, wanted: Sequence[str]) -> list[int]:
+    """Position of the first item of each wanted letter that the set has."""
+    found = letters.letters
+    return [int(np.flatnonzero(found == letter)[0]) for letter in wanted if (found == letter).any()]
+
+
+def letter_grid(letters: LetterSet, wanted: Sequence[str], columns: int = 6) -> Figure:
+    """The paper's figure 1: an example of each letter."""
+    places = first_of_each(letters, wanted)
+    images = [letters.images[i] for i in places]
+    figure = _pictures(images, letters.letters[places], columns, cmap="gray", vmin=0, vmax=255)
+    return _caption(figure, f"Data: {letters.name}")
+
+
+def image_grid(images: np.ndarray, titles: Sequence[str], caption: str, limits: tuple[float, float]) -> Figure:
+    """The paper's figures 2 and 3: preprocessed grey images (N, H, W) with the scale of their values."""
+    figure = _pictures(images, titles, min(6, len(images)), cmap="gray", vmin=limits[0], vmax=limits[1])
+    figure.colorbar(figure.axes[0].images[0], ax=figure.axes, label="value", shrink=0.8)
+    return _caption(figure, caption)
+
+
+def mean_image_figure(mean: np.ndarray, caption: str) -> Figure:
+    """The paper's figure 4: the average of all training images, (H, W) in 0..1."""
+    figure, axis = _figure(4.2, 4)
+    shown = axis.imshow(mean, cmap="gray", vmin=0, vmax=1)
+    axis.set(xlabel="column (pixel)", ylabel="row (pixel)")
+    figure.colorbar(shown, ax=axis, label="mean brightness (0 black, 1 white)")
+    return _caption(figure, caption)
+
+
+def landmark_grid(images: Sequence[np.ndarray], hands: Sequence[Hand | None], titles, caption: str) -> Figure:
+    """The paper's figure 5: photos with the 21 landmarks drawn on the hand."""
+    figure = _pictures([draw_hand(i, h) for i, h in zip(images, hands, strict=True)], titles, 6, 1.9)
+    return _caption(figure, caption)
+
+
+def distribution(sets: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """The paper's figure 6: images a letter, stacked by part of the 60/30/10 split.
+
+    Parameters
+    ----------
+    sets
+        Name of a set -> (letters (N,), parts (N,) of "train", "valid", "test").
+    """
+    figure, axes = _figure(9, 2.9 * len(sets), len(sets), 1, squeeze=False)
+    for axis, (name, (letters, part)) in zip(axes.flat, sets.items(), strict=True):
+        counts = pd.crosstab(letters, part)
+        bottom = np.zeros(len(counts))
+        for column, color, hatch in (("train", BLUE, ""), ("valid", "#E69F00", "//"), ("test", "#BBBBBB", "..")):
+            label = f"{column} {np.mean(part == column):.0%}"
+            values = counts.get(column, pd.Series(0, counts.index))
+            axis.bar(counts.index, values, bottom=bottom, color=color, hatch=hatch, edgecolor="white", label=label)
+            bottom += values.to_numpy()
+        axis.set(title=f"{name}: {len(letters):,} images", ylabel="images", xlabel="letter")
+        axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def pixel_vs_landmarks(runs: Mapping[str, tuple[History, History]], caption: str) -> Figure:
+    """The paper's figure 7: validation accuracy over epochs, pixel network green, landmark network blue.
+
+    Parameters
+    ----------
+    runs
+        Name of a preset -> (history of the pixel network, history of the landmark network); one panel each.
+    """
+    figure, axes = _figure(5 * len(runs), 4, 1, len(runs), squeeze=False, sharey=True)
+    for axis, (name, pair) in zip(axes.flat, runs.items(), strict=True):
+        for history, label, color, marker in zip(pair, ("pixels", "landmarks"), (GREEN, BLUE), "os", strict=True):
+            epochs = np.arange(1, len(history) + 1)
+            every = max(1, len(history) // 10)
+            axis.plot(epochs, history.valid_accuracy, color=color, marker=marker, markevery=every, label=label)
+            axis.plot(epochs, history.train_accuracy, color=color, linestyle=":", label=f"{label}, training")
+        axis.set(title=name, xlabel="epoch", ylim=(0, 1.02))
+        axis.grid(alpha=0.3)
+    axes.flat[0].set_ylabel("accuracy")
+    axes.flat[-1].legend(loc="lower right")
+    return _caption(figure, caption)
+
+
+def all_models(curves: Mapping[str, Mapping[str, Sequence[float]]], chance: float, caption: str) -> Figure:
+    """The paper's figure 8: validation accuracy of every model trained.
+
+    Parameters
+    ----------
+    curves
+        Panel -> name of a run -> validation accuracy after each epoch.
+    chance
+        Accuracy of guessing in the first panel's alphabet.
+    """
+    figure, axes = _figure(5.2 * len(curves), 4.4, 1, len(curves), squeeze=False, sharey=True)
+    palette = ("#0072B2", "#009E73", "#D55E00", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+    for axis, (panel, runs) in zip(axes.flat, curves.items(), strict=True):
+        for number, (name, accuracy) in enumerate(runs.items()):
+            style = {"color": palette[number % 8], "marker": MARKERS[number % 8], "markersize": 5}
+            axis.plot(np.arange(1, len(accuracy) + 1), accuracy, label=name, **style)
+        axis.axhline(chance, color=GRAY, linestyle="--", linewidth=1)
+        axis.text(0.99, chance + 0.015, "guessing", color=GRAY, ha="right", transform=axis.get_yaxis_transform())
+        axis.set(title=panel, xlabel="epoch", ylim=(0, 1.02))
+        axis.grid(alpha=0.3)
+        axis.legend(loc="upper left", bbox_to_anchor=(0, -0.18), ncols=2, fontsize=9, frameon=False)
+    axes.flat[0].set_ylabel("validation accuracy")
+    return _caption(figure, caption)
+
+
+def confusion_matrix(matrix: np.ndarray, alphabet: Sequence[str], caption: str) -> Figure:
+    """Truth against reading, (L, L + 1) counts; the diagonal is left pale so that errors stand out."""
+    shares = matrix / np.maximum(1, matrix.sum(1, keepdims=True))
+    columns = [*alphabet, NO_HAND]
+    figure, axis = _figure(9, 8)
+    shown = axis.imshow(shares, cmap="Blues", vmin=0, vmax=max(0.1, float(np.sort(shares, axis=None)[-1])))
+    for i, j in np.argwhere(matrix > 0):
+        dark = shares[i, j] > 0.6
+        axis.text(j, i, matrix[i, j], ha="center", va="center", fontsize=7, color="white" if dark else "black")
+    axis.set_xticks(range(len(columns)), columns)
+    axis.set_yticks(range(len(alphabet)), alphabet)
+    axis.set(xlabel=f"read as ('{NO_HAND}' no hand found)", ylabel="shown")
+    figure.colorbar(shown, ax=axis, label="share of the letter's images", shrink=0.7)
+    return _caption(figure, caption)
+
+
+def accuracy_bars(table: pd.DataFrame, caption: str) -> Figure:
+    """Accuracies with 95 % intervals as horizontal bars.
+
+    Parameters
+    ----------
+    table
+        Columns ``name, accuracy, low, high`` and ``network`` ("pixel" green, "landmark" blue, others grey).
+    """
+    figure, axis = _figure(8.5, 0.42 * len(table) + 1.2)
+    colors = [{"pixel": GREEN, "landmark": BLUE}.get(network, GRAY) for network in table["network"]]
+    places = np.arange(len(table))
+    error = np.abs(np.stack([table["accuracy"] - table["low"], table["high"] - table["accuracy"]]))
+    axis.barh(places, table["accuracy"], xerr=error, color=colors, capsize=3, height=0.65)
+    axis.set_yticks(places, table["name"])
+    axis.invert_yaxis()
+    for place, (accuracy, high) in enumerate(zip(table["accuracy"], table["high"], strict=True)):
+        axis.text(max(accuracy, high) + 0.01, place, f"{accuracy:.1%}", va="center")
+    axis.set(xlim=(0, 1.12), xlabel="accuracy (bar) and its 95 % interval")
+    axis.grid(axis="x", alpha=0.3)
+    return _caption(figure, caption)
+
+
+def steps_figure(table: pd.DataFrame, caption: str) -> Figure:
+    """What each normalisation step buys: accuracy on photos and on their mirror images.
+
+    Parameters
+    ----------
+    table
+        Columns ``step, photo, mirrored``.
+    """
+    figure, axis = _figure(8, 3.8)
+    places = np.arange(len(table))
+    axis.plot(places, table["photo"], color=BLUE, marker="o", label="photo")
+    axis.plot(places, table["mirrored"], color=ORANGE, marker="s", linestyle="--", label="its mirror image")
+    axis.set_xticks(places, table["step"])
+    axis.set(xlabel="normalisation steps, added from left to right", ylabel="validation accuracy", ylim=(0, 1.02))
+    axis.grid(alpha=0.3)
+    axis.legend()
+    return _caption(figure, caption)

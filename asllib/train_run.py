@@ -1,0 +1,120 @@
+"""Train a preset on a named set into a run folder: what ``asl train`` does, and how the shipped weights are made."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from asllib.config import preset as find_preset
+from asllib.data import load_letters, split
+from asllib.data.letterset import LetterSet
+from asllib.errors import InputError
+from asllib.evaluation import read_letters
+from asllib.models.zoo import save_model
+from asllib.recognizer import crop_set
+from asllib.results import data_card, versions
+from asllib.runs import for_pixels, landmark_examples, look_probabilities, pixel_examples, track, train
+from asllib.training import History, evaluate_loss
+
+
+def train_run(
+    network: str, preset: str, data: str, out: Path, *, seed: int = 0, epochs: int | None = None
+) -> dict[str, Any]:
+    """Train a preset and write a run folder: ``model.safetensors``, ``card.json``, ``history.csv``.
+
+    A set with an official test (Sign Language MNIST) is trained on its training part and tested on that test; any other
+    is split 60/30/10 by original and trained on the 60. Where the preset stops early, a part of the training data (30
+    of 90) decides when. A checkpoint in the folder lets the same call go on after a stop.
+
+    Returns
+    -------
+    dict
+        The model card.
+
+    Raises
+    ------
+    InputError
+        If the folder holds a finished run, or the set does not have every letter.
+    """
+    settings = find_preset(network, preset)
+    if (out / "card.json").is_file():
+        raise InputError(f"{out}: holds a finished run; name another folder")
+    letters = load_letters(data, pixels=network == "pixel" and data in ("auto", "synthetic")).only(settings.alphabet)
+    absent = sorted(set(settings.alphabet) - set(letters.letters))
+    if absent:
+        raise InputError(f"{letters.name}: no image of {', '.join(absent)}; the preset needs every letter")
+    out.mkdir(parents=True, exist_ok=True)
+    run = _train_pixel if network == "pixel" else _train_landmark
+    checkpoint = out / "checkpoint.pt"
+    model, history, metrics = run(settings, letters, seed, epochs, checkpoint)
+    history_table(history).to_csv(out / "history.csv", index_label="epoch")
+    about = {
+        "preset": preset,
+        "training": dataclasses.asdict(settings.training),
+        "seed": seed,
+        "data": data_card(letters),
+        "metrics": metrics,
+        "versions": versions(),
+    }
+    save_model(out, model, settings.alphabet, about)
+    checkpoint.unlink(missing_ok=True)
+    from asllib.models.zoo import load_model
+
+    return load_model(out)[1]
+
+
+def history_table(history: History) -> pd.DataFrame:
+    """One row an epoch, from 1; validation columns are empty if there was none."""
+    columns = {name: values for name, values in dataclasses.asdict(history).items() if isinstance(values, list)}
+    table = pd.DataFrame({name: pd.Series(values, dtype=float) for name, values in columns.items()})
+    table.index += 1
+    return table
+
+
+def parts(letters: LetterSet, seed: int = 0) -> np.ndarray:
+    """Training, validation and test part of each image: the official test if there is one, else by original."""
+    own = letters.table["split"].to_numpy(str)
+    if letters.images[0].ndim == 2 and (own == "test").any():
+        return own
+    return split(letters, "original", seed)
+
+
+def _train_pixel(settings, letters, seed, epochs, checkpoint):
+    if letters.images[0].ndim == 3:
+        images, found = crop_set(letters, track(letters))
+        letters = dataclasses.replace(letters, images=images).subset(found)
+    examples, part = for_pixels(letters, settings.alphabet), parts(letters)
+    fitting, deciding = part == "train", part == "valid"
+    if settings.training.patience is not None and not deciding.any():
+        inner = split(letters.subset(fitting), None, 0)
+        deciding = np.zeros(len(part), bool)
+        deciding[np.flatnonzero(fitting)[inner == "valid"]] = True
+        fitting = fitting & ~deciding
+    valid = examples.subset(deciding) if deciding.any() else None
+    model, history = train(settings, examples.subset(fitting), valid, seed=seed, epochs=epochs, checkpoint=checkpoint)
+    from asllib.runs import pixel_prepare
+
+    test = examples.subset(part == "test")
+    return model, history, {"test_accuracy": evaluate_loss(model, test, pixel_prepare())[1]}
+
+
+def _train_landmark(settings, letters, seed, epochs, checkpoint):
+    looks, part = track(letters), parts(letters)
+    labels = letters.labels(settings.alphabet)
+
+    def of(name: str):
+        return landmark_examples(looks.subset(part == name), labels[part == name])
+
+    model, history = train(settings, of("train"), of("valid"), seed=seed, epochs=epochs, checkpoint=checkpoint)
+    metrics = {}
+    for name in ("valid", "test"):
+        read = read_letters(look_probabilities(model, looks.subset(part == name)), settings.alphabet)
+        metrics[f"{name}_accuracy"] = float((read == letters.letters[part == name]).mean())
+    return model, history, metrics
+
+
+__all__ = ["history_table", "parts", "pixel_examples", "train_run"]
