@@ -85,21 +85,17 @@ def load_model(name: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     folder = WEIGHTS / name if name in SHIPPED else Path(name)
     card_file, weights_file = folder / "card.json", folder / "model.safetensors"
     if not (card_file.is_file() and weights_file.is_file()):
-        raise InputError(
-            f"{name}: neither a shipped model ({', '.join(SHIPPED)}) nor a run folder with card.json"
-        )
+        raise InputError(f"{name}: neither a shipped model ({', '.join(SHIPPED)}) nor a run folder with card.json")
     try:
         card = json.loads(card_file.read_text())
         network, config = NETWORKS[card["network"]]
         fields = {key: tuple(v) if isinstance(v, list) else v for key, v in card["config"].items()}
         model = network(config(**fields))
         alphabet, expected = card["alphabet"], card["weights_sha256"]
-        if len(alphabet) != model.config.classes or not set(alphabet) <= set(LETTERS):
+        if not len(alphabet) == len(set(alphabet)) == model.config.classes or not set(alphabet) <= set(LETTERS):
             raise ValueError(f"alphabet {alphabet!r} for {model.config.classes} classes")
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise InputError(
-            f"{card_file}: not a model card ({type(error).__name__}: {error}); train again"
-        ) from error
+        raise InputError(f"{card_file}: not a model card ({type(error).__name__}: {error}); train again") from error
     content = weights_file.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != expected:

@@ -45,7 +45,7 @@ def test_the_hash_changes_with_an_image_and_with_a_label(folder):
 
 def test_one_file_alone_is_refused(folder):
     (folder / "sign_mnist_test.csv.gz").unlink()
-    with pytest.raises(InputError, match="sign_mnist_test.csv is missing"):
+    with pytest.raises(InputError, match=r"sign_mnist_test\.csv is missing"):
         load_sign_mnist(folder)
 
 

@@ -1,0 +1,81 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+import asllib
+from asllib import config
+from asllib.data import find_photos, load_letters, synthetic, write_pixel_csv
+from asllib.errors import InputError
+from asllib.letters import LETTERS, STATIC
+
+
+@pytest.fixture
+def tiny_signer(no_data, monkeypatch):
+    """The synthetic set at its smallest: 4 signers, one picture of each letter."""
+    monkeypatch.setattr(synthetic, "SIZE", 96)
+    small = dataclasses.replace(config.PROFILES["ci"], signers=4, views=1)
+    monkeypatch.setitem(config.PROFILES, "ci", small)
+    monkeypatch.setenv("ASLLIB_PROFILE", "ci")
+    return no_data
+
+
+def test_without_data_the_synthetic_signer_takes_its_place_and_says_so_in_one_line(tiny_signer, capsys):
+    photos = load_letters()
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("No ")]
+    assert len(said) == 1 and "synthetic signer" in said[0]
+    assert photos.synthetic and photos.name == "synthetic signer"
+    assert sorted(photos.letters) == sorted(LETTERS * 4)
+    assert photos.images[0].shape == (96, 96, 3)
+    assert photos.table["signer"].nunique() == 4
+
+    pixels = load_letters("auto", pixels=True)
+    assert pixels.images.shape == (96, 28, 28) and pixels.images.dtype == np.uint8
+    assert sorted(pixels.letters) == sorted(STATIC * 4)
+    test = pixels.table["split"] == "test"
+    assert test.sum() == 24
+    assert not set(pixels.table["signer"][test]) & set(pixels.table["signer"][~test])
+    assert pixels.images.std((1, 2)).min() > 5  # a hand in each, no blank picture
+
+    capsys.readouterr()
+    again = load_letters("synthetic")
+    assert capsys.readouterr().out == ""  # from the cache, and asked for: nothing to say
+    assert again.sha256() == photos.sha256()
+    assert not list((tiny_signer / "data").iterdir())
+
+
+def test_real_data_that_is_there_is_taken(no_data, capsys):
+    import PIL.Image
+
+    folder = no_data / "data" / "photos"
+    (folder / "A").mkdir(parents=True)
+    PIL.Image.new("RGB", (30, 30)).save(folder / "A" / "1.png")
+    assert find_photos() is None  # other folders may be called so: the manifest marks it
+    with pytest.raises(InputError, match=r"no photos in .* manifest\.csv"):
+        load_letters("photos")
+    (folder / "manifest.csv").write_text("file,label\nA/1.png,A\n")
+    assert find_photos() == folder.resolve()
+    letters = load_letters()
+    assert (len(letters), letters.synthetic, letters.name) == (1, False, "photos of the letters")
+    assert len(load_letters("photos")) == 1
+
+    for split in ("train", "test"):
+        path = no_data / "data" / f"sign_mnist_{split}.csv"
+        write_pixel_csv(path, np.zeros((2, 28, 28), np.uint8), np.array([0, 1]))
+    assert load_letters("auto", pixels=True).name == "Sign Language MNIST"
+    assert capsys.readouterr().out == ""
+
+
+def test_an_unknown_name_is_refused_in_one_line(no_data):
+    with pytest.raises(
+        InputError, match=r"nonsense: neither a data set \(sign-mnist, photos, synthetic, auto\)"
+    ) as error:
+        asllib.load_letters("nonsense")
+    assert "\n" not in str(error.value)
+
+
+def test_a_data_folder_that_is_not_there_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("ASLLIB_DATA", str(tmp_path / "gone"))
+    for name in ("auto", "photos", "sign-mnist"):
+        with pytest.raises(InputError, match="ASLLIB_DATA=.*gone: no such folder"):
+            load_letters(name)

@@ -1,0 +1,120 @@
+import hashlib
+import json
+
+import pytest
+import torch
+
+from asllib.errors import InputError
+from asllib.letters import FIRST_SIX, STATIC
+from asllib.models import LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig
+from asllib.models.zoo import SHIPPED, WEIGHTS, build, load_model, network_name, parameter_count, save_model
+
+CONFIGS = [PixelConfig(), PixelConfig(batch_norm=True, dropout=0.1), LandmarkConfig(), LandmarkConfig(dropout=0)]
+
+
+@pytest.fixture
+def run(tmp_path):
+    return save_model(tmp_path / "run", LandmarkCNN(LandmarkConfig()), STATIC, {"seed": 3})
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_a_saved_model_says_the_same_when_it_is_loaded(tmp_path, config):
+    torch.manual_seed(0)
+    model = build(config)
+    inputs = torch.rand(5, 1, 28, 28) if isinstance(model, PixelCNN) else torch.rand(5, 9, 21)
+    if isinstance(model, PixelCNN):
+        model.set_statistics(inputs[:, 0])
+    model(inputs)  # moves the statistics of batch normalisation
+    model.eval()
+    folder = save_model(tmp_path / "a" / "run", model, STATIC, {"seed": 3, "preset": "best"})
+    assert sorted(path.name for path in folder.iterdir()) == ["card.json", "model.safetensors"]
+    loaded, card = load_model(folder)
+    assert type(loaded) is type(model) and loaded.config == config and not loaded.training
+    torch.testing.assert_close(loaded(inputs), model(inputs), atol=1e-6, rtol=0)
+    assert card["network"] == network_name(model) and card["alphabet"] == "".join(STATIC)
+    assert card["seed"] == 3 and card["preset"] == "best"
+    assert card["parameters"] == parameter_count(model)
+    assert card["weights_sha256"] == hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def test_saving_again_replaces_both_files(run):
+    save_model(run, PixelCNN(PixelConfig(classes=6)), FIRST_SIX, {})
+    loaded, card = load_model(str(run))
+    assert isinstance(loaded, PixelCNN) and card["alphabet"] == "ABCDEF" and "seed" not in card
+
+
+def refused(name) -> str:
+    with pytest.raises(InputError) as error:
+        load_model(name)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_weights_that_are_not_the_cards_are_refused(run):
+    weights = run / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    said = refused(run)
+    assert "model.safetensors: sha256" in said and "instead of" in said
+    weights.write_bytes(b"")
+    assert "sha256" in refused(run)
+
+
+def test_weights_of_another_network_are_refused_though_the_hash_is_right(run, tmp_path):
+    other = save_model(tmp_path / "other", PixelCNN(PixelConfig()), STATIC, {})
+    card = json.loads((run / "card.json").read_text())
+    for content in ((other / "model.safetensors").read_bytes(), b"no weights"):
+        (run / "model.safetensors").write_bytes(content)
+        card["weights_sha256"] = hashlib.sha256(content).hexdigest()
+        (run / "card.json").write_text(json.dumps(card))
+        assert "does not fit the network in the card" in refused(run)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"network": "transformer"},
+        {"network": None},
+        {"config": {"channels": [1, 2]}},
+        {"config": {"layers": 3}},
+        {"config": {"classes": -1}},
+        {"config": {"features": "nine"}},
+        {"config": [1]},
+        {"config": None},
+        {"alphabet": "ABC"},
+        {"alphabet": "".join(STATIC).lower()},
+        {"alphabet": "A" * 24},
+        {"alphabet": 24},
+    ],
+)
+def test_a_damaged_card_is_refused(run, change):
+    card = json.loads((run / "card.json").read_text())
+    (run / "card.json").write_text(json.dumps({**card, **change}))
+    assert "card.json: not a model card" in refused(run)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"3", b'"text"', b"\xff\xfe", b'{"network": "pixel"}'])
+def test_a_card_that_is_none_is_refused(run, content):
+    (run / "card.json").write_bytes(content)
+    assert "card.json: not a model card" in refused(run)
+
+
+def test_a_folder_that_is_no_run_is_refused(run, tmp_path):
+    assert "neither a shipped model (pixel, landmark) nor a run folder" in refused(tmp_path / "none")
+    (run / "model.safetensors").unlink()
+    assert "nor a run folder" in refused(run)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_shipped_models_are_whole(name):
+    model, card = load_model(name)
+    assert card["network"] == name and card["alphabet"] == "".join(STATIC)
+    assert card["preset"] == "best" and card["seed"] >= 0
+    assert len(card["data"]["sha256"]) == 64 and not card["data"]["synthetic"]
+    assert card["versions"]["torch"].startswith("2.13.0")
+    assert all(torch.isfinite(tensor).all() for tensor in model.state_dict().values())
+
+
+def test_the_shipped_weights_are_below_5_megabytes():
+    assert 0 < sum(path.stat().st_size for path in WEIGHTS.rglob("*")) < 5_000_000
