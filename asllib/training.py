@@ -130,15 +130,11 @@ def train_one_epoch(
 
 
 @torch.inference_mode()
-def predict_logits(
-    model: nn.Module, inputs: tuple[Tensor, ...], prepare: Prepare, batch: int = 1024
-) -> Tensor:
+def predict_logits(model: nn.Module, inputs: tuple[Tensor, ...], prepare: Prepare, batch: int = 1024) -> Tensor:
     """Run a network over stored tensors without augmentation, (N, ...) -> (N, classes) logits."""
     model.eval()
     n = len(inputs[0])
-    parts = [
-        model(prepare(tuple(x[places] for x in inputs), None)) for places in batches(n, batch, None) if n
-    ]
+    parts = [model(prepare(tuple(x[places] for x in inputs), None)) for places in batches(n, batch, None) if n]
     return torch.cat(parts) if parts else torch.empty(0, model.config.classes)
 
 
@@ -210,9 +206,7 @@ def fit(
     if checkpoint is not None and checkpoint.is_file():
         history, best, waited = _load(checkpoint, run, model, optimiser, schedule, generator)
 
-    with tqdm(
-        total=settings.epochs, initial=len(history), unit="epoch", disable=not progress, leave=False
-    ) as bar:
+    with tqdm(total=settings.epochs, initial=len(history), unit="epoch", disable=not progress, leave=False) as bar:
         while len(history) < settings.epochs and not history.stopped:
             loss, right = train_one_epoch(model, train, prepare, optimiser, settings, generator, schedule)
             history.train_loss.append(loss)
@@ -262,10 +256,9 @@ def improved(history: History, settings: Training) -> bool:
 def _optimiser(model: nn.Module, settings: Training, n: int):
     if not settings.one_cycle:
         return torch.optim.Adam(model.parameters(), settings.learning_rate), None
-    optimiser = torch.optim.AdamW(
-        model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
-    )
+    optimiser = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     steps = settings.epochs * sum(1 for _ in batches(n, settings.batch, None))
+    steps = max(5, steps)  # at 4, PyTorch divides by 0
     return optimiser, torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, total_steps=steps, pct_start=0.25
     )
@@ -296,9 +289,7 @@ def _load(path, run, model, optimiser, schedule, generator):
         state = torch.load(path, map_location="cpu", weights_only=True)
         same = state["run"] == run and _shapes(state["model"]) == _shapes(model.state_dict())
     except Exception as error:
-        raise InputError(
-            f"{path}: not a checkpoint ({type(error).__name__}); delete it to start anew"
-        ) from error
+        raise InputError(f"{path}: not a checkpoint ({type(error).__name__}); delete it to start anew") from error
     if not same:
         raise InputError(
             f"{path}: belongs to a run of another network, other settings, data or seed; delete it to start anew"

@@ -67,9 +67,7 @@ def test_real_data_that_is_there_is_taken(no_data, capsys):
 
 
 def test_an_unknown_name_is_refused_in_one_line(no_data):
-    with pytest.raises(
-        InputError, match=r"nonsense: neither a data set \(sign-mnist, photos, synthetic, auto\)"
-    ) as error:
+    with pytest.raises(InputError, match=r"^nonsense: neither a data set \(sign-mnist, photos") as error:
         asllib.load_letters("nonsense")
     assert "\n" not in str(error.value)
 
@@ -77,5 +75,5 @@ def test_an_unknown_name_is_refused_in_one_line(no_data):
 def test_a_data_folder_that_is_not_there_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("ASLLIB_DATA", str(tmp_path / "gone"))
     for name in ("auto", "photos", "sign-mnist"):
-        with pytest.raises(InputError, match="ASLLIB_DATA=.*gone: no such folder"):
+        with pytest.raises(InputError, match=r"ASLLIB_DATA=.*gone: no such folder"):
             load_letters(name)
