@@ -19,9 +19,7 @@ import numpy as np
 # - spin turns the hand about its length (the palm to the signer's other side), then pitch tips the fingers to the
 #   viewer, lean tips them to the signer's own side, turn is about the vertical.
 FINGER_ANGLES = tuple(
-    f"{finger}_{joint}"
-    for finger in ("index", "middle", "ring", "little")
-    for joint in ("mcp", "pip", "dip", "spread")
+    f"{finger}_{joint}" for finger in ("index", "middle", "ring", "little") for joint in ("mcp", "pip", "dip", "spread")
 )
 THUMB_ANGLES = ("thumb_radial", "thumb_palmar", "thumb_pronation", "thumb_mcp", "thumb_ip")
 ARM_ANGLES = ("wrist_flex", "wrist_radial", "spin", "lean", "turn", "pitch")
@@ -155,11 +153,7 @@ def limit(angle: str) -> tuple[float, float]:
 def beyond_limits(pose: np.ndarray) -> list[str]:
     """Names of the angles of a pose (degrees, in the order of ``ANGLES``) that no healthy joint reaches."""
     ranges = (limit(angle) for angle in ANGLES)
-    return [
-        angle
-        for angle, value, (low, high) in zip(ANGLES, pose, ranges, strict=True)
-        if not low <= value <= high
-    ]
+    return [angle for angle, value, (low, high) in zip(ANGLES, pose, ranges, strict=True) if not low <= value <= high]
 
 
 def clip_to_limits(poses: np.ndarray) -> np.ndarray:
@@ -177,7 +171,7 @@ def draw_habit(rng: np.random.Generator, scale: float = 1.0) -> np.ndarray:
     return habit * scale
 
 
-def letter_pose(name: str, inward: float = 0.0, edge: float = 0.0) -> np.ndarray:
+def letter_pose(name: str, inward: float = 0.0, edge: float = 0.0, still: bool = True) -> np.ndarray:
     """(angles,) degrees of a letter, or of one of ``OTHERS``, as one signer turns it to the viewer.
 
     Parameters
@@ -189,6 +183,8 @@ def letter_pose(name: str, inward: float = 0.0, edge: float = 0.0) -> np.ndarray
         signer, as a partner sees it.
     edge : float
         0..1, how much of the thumb's edge the hand shows in C, G, H, O and P.
+    still : bool
+        False gives J where its stroke begins.
     """
     pose = np.array((LETTERS.get(name) or OTHERS[name]).angles, np.float64)
     spin, lean, turn = (ANGLES.index(angle) for angle in ("spin", "lean", "turn"))
@@ -207,7 +203,7 @@ def letter_pose(name: str, inward: float = 0.0, edge: float = 0.0) -> np.ndarray
         pose[spin] += 50 * edge - 20 if edge > 0.3 else -80
     elif name == "X":
         pose[spin] += 120 * inward - 70
-    elif name == "J":
+    elif name == "J" and still:
         pose[lean] += 75 * (1 - inward)
         pose[spin] += 70 * inward
     return pose

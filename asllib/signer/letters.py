@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from asllib.errors import InputError
-from asllib.signer.alphabet import LETTERS, clip_to_limits, draw_habit, letter_pose
+from asllib.signer.alphabet import LETTERS, clip_to_limits, draw_habit
 
 BATCH = 64
 MIN_SIZE = 28
@@ -83,13 +83,22 @@ def iter_letters(
         for letter in letters
         for view in range(views)
     ]
+    poses: dict[tuple[int, str], np.ndarray] = {}
     for start in range(0, len(plan), BATCH):
-        yield _shoot(plan[start : start + BATCH], size, seed, angle)
+        yield _shoot(plan[start : start + BATCH], size, seed, angle, letters, poses)
 
 
-def _shoot(plan: list[tuple[int, str, int]], size: int, seed: int, angle: float) -> SyntheticShots:
+def _shoot(
+    plan: list[tuple[int, str, int]],
+    size: int,
+    seed: int,
+    angle: float,
+    letters: str,
+    known: dict[tuple[int, str], np.ndarray],
+) -> SyntheticShots:
+    """Photograph one piece of the plan; ``known`` keeps each signer's way to make the letters."""
     from asllib.signer.hand import hand_shape
-    from asllib.signer.scene import draw_shot, draw_signer, photograph
+    from asllib.signer.scene import draw_shot, draw_signer, letter_poses, photograph
 
     people = {number: draw_signer(seed, number) for number, _, _ in plan}
     order = list(people)
@@ -99,10 +108,10 @@ def _shoot(plan: list[tuple[int, str, int]], size: int, seed: int, angle: float)
         # Each picture has its own stream, so that a larger set begins with the smaller one's pictures.
         rng = np.random.default_rng([seed, number, ord(letter), view])
         person = people[number]
-        wobble = draw_habit(rng, 0.5)
-        poses.append(
-            clip_to_limits(letter_pose(letter, person.inward, person.edge) + np.array(person.habit) + wobble)
-        )
+        if (number, letter) not in known:
+            known.update(zip([(number, x) for x in letters], letter_poses(person, list(letters)), strict=True))
+        # No one makes a letter twice in quite the same way.
+        poses.append(clip_to_limits(known[number, letter] + draw_habit(rng, 0.35)))
         shots.append(draw_shot(rng, angle))
         seeds.append(int(rng.integers(2**31)))
     pictures = photograph(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asllib.signer.alphabet import ANGLES, LETTERS, OTHERS, letter_pose
+from asllib.signer.alphabet import ANGLES, LETTERS, OTHERS
 
 HOLD = 0.45  # of a letter's time the hand stands still; the rest is the way to the next
 STROKE_SECONDS = 0.7
@@ -75,8 +75,7 @@ def word_motion(
     word: str,
     fps: float = 30.0,
     letters_per_second: float = 2.0,
-    inward: float = 0.5,
-    edge: float = 0.3,
+    known: dict[str, np.ndarray] | None = None,
     rng: np.random.Generator | None = None,
 ) -> Motion:
     """Plan how a word is spelled, from rest to rest.
@@ -87,8 +86,8 @@ def word_motion(
         Letters A-Z; spaces bring the hand to rest.
     fps, letters_per_second : float
         Frames and letters a second, above 0. J and Z take 0.7 s in addition to their share.
-    inward, edge : float
-        The signer's ways, see ``letter_pose``.
+    known : dict of letter -> (angles,), optional
+        How the signer makes the letters (J and Z where their strokes begin), by default as in the table.
     rng : numpy Generator, optional
         Varies the times by a tenth and chooses between slide and bounce; without it the word slides and keeps time.
 
@@ -140,10 +139,8 @@ def word_motion(
             place, before = np.zeros(3), ""
             continue
         moving = letter in "JZ"
-        pose = np.array(LETTERS[letter].angles, np.float64) if moving else letter_pose(letter, inward, edge)
-        if letter == "Z":
-            stroke = _stroke(letter, pose, frames(STROKE_SECONDS, 4))
-        elif letter == "J":
+        pose = np.array(LETTERS[letter].angles if known is None else known[letter], np.float64)
+        if moving:
             stroke = _stroke(letter, pose, frames(STROKE_SECONDS, 4))
         target = place + (stroke[1][0] if moving else 0)
         if letter == before and not moving:

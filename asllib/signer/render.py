@@ -76,9 +76,7 @@ def _kernel():
             return
         eye = wp.vec3(0.0, 0.0, distance[b])
         ray = wp.normalize(
-            wp.vec3(
-                (float(j) + 0.5 - centre[b][0]) / focal[b], -(float(i) + 0.5 - centre[b][1]) / focal[b], -1.0
-            )
+            wp.vec3((float(j) + 0.5 - centre[b][0]) / focal[b], -(float(i) + 0.5 - centre[b][1]) / focal[b], -1.0)
         )
         hit = wp.mesh_query_ray(meshes[b], eye, ray, 10.0)
         if not hit.result:
@@ -97,9 +95,7 @@ def _kernel():
         seed = wp.rand_init(7)
         fine = wp.noise(seed, place * 900.0)
         blotch = wp.noise(seed, place * 120.0)
-        n = wp.normalize(
-            n + 0.10 * wp.vec3(fine, wp.noise(seed, place * 900.0 + wp.vec3(9.0, 3.0, 5.0)), 0.0)
-        )
+        n = wp.normalize(n + 0.10 * wp.vec3(fine, wp.noise(seed, place * 900.0 + wp.vec3(9.0, 3.0, 5.0)), 0.0))
         colour = colour * (1.0 + 0.05 * fine + 0.06 * blotch)
         if wp.dot(n, ray) > 0.0:
             n = n - 1.02 * wp.dot(n, ray) * ray
@@ -107,9 +103,7 @@ def _kernel():
         facing = wp.dot(n, light[b])
         lit = wp.float32(1.0)
         if facing > -0.2:
-            shadow = wp.mesh_query_ray(
-                meshes[b], point + hit.normal * 0.0006 + light[b] * 0.0012, light[b], 1.0
-            )
+            shadow = wp.mesh_query_ray(meshes[b], point + hit.normal * 0.0006 + light[b] * 0.0012, light[b], 1.0)
             if shadow.result:
                 # Light through skin: a thin finger's shadow is never black.
                 lit = 0.12

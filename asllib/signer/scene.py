@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from asllib.signer import alphabet
+from asllib.signer.contact import settle
 from asllib.signer.hand import (
     FOREARM_RINGS,
     PHALANGES,
@@ -21,7 +22,6 @@ from asllib.signer.hand import (
     landmarks,
     orientation,
     pose_hand,
-    settle,
 )
 from asllib.signer.render import Camera, Light, render
 
@@ -143,6 +143,18 @@ def draw_signer(seed: int, number: int) -> Signer:
     )
 
 
+def letter_poses(person: Signer, letters: list[str], still: bool = True) -> np.ndarray:
+    """(L, angles) degrees: how one signer makes letters, habits included, fingers and thumb in contact."""
+    import torch
+
+    poses = np.stack([alphabet.letter_pose(x, person.inward, person.edge, still) for x in letters])
+    poses = torch.as_tensor(alphabet.clip_to_limits(poses + np.array(person.habit)), dtype=torch.float32)
+    shapes = hand_shape(np.array([person.phenotype])).take([0] * len(letters))
+    # G may borrow Q's hand.
+    touch = ["Q" if x == "G" and person.edge > 0.5 and person.inward < 0.5 else x for x in letters]
+    return settle(shapes, poses, touch, steps=30).numpy().astype(np.float64)
+
+
 def draw_shot(rng: np.random.Generator, angle: float = 35.0) -> Shot:
     """Settings of one picture: the camera at most ``angle`` degrees from the front, all else at random."""
     tilt, around = angle * np.sqrt(rng.random()), rng.uniform(0, 2 * np.pi)
@@ -231,10 +243,8 @@ def paint_skin(signers: list[Signer], shots: list[Shot]) -> tuple[np.ndarray, np
         dark = (signer.tone - 1) / 9
         # The scale's swatches are paler and greyer than hands, whose blood shows.
         tone = linear(MONK[signer.tone - 1]) * np.array([0.92, 0.70, 0.62]) * np.asarray(signer.tint)
-        tone = np.maximum(tone, 0.016 * np.array([1.3, 0.95, 0.8]))
-        inner = tone * np.array([1.05, 0.92, 0.92]) * (1 - 0.6 * dark) + 0.6 * dark * np.array(
-            [0.34, 0.19, 0.13]
-        )
+        tone = np.maximum(tone, 0.035 * np.array([1.3, 0.95, 0.8]))
+        inner = tone * np.array([1.05, 0.92, 0.92]) * (1 - 0.4 * dark) + 0.4 * dark * np.array([0.34, 0.19, 0.13])
         palm, nail, crease = (where[key][:, None] for key in ("palm", "nail", "crease"))
         skin = tone * (1 - palm) + inner * palm
         skin = skin * (1 - crease * np.array([0.18, 0.26, 0.28]))
@@ -302,9 +312,7 @@ def backdrop(seed: int, clutter: float, size: tuple[int, int]) -> np.ndarray:
         rows = np.arange(height)[:, None] + slope * np.arange(width)[None]
         rows = rows if rng.random() < 0.5 else rows.T if width == height else rows
         board = np.sin(2 * np.pi * rows / period)
-        room *= (1 + rng.uniform(0.05, 0.3) * np.sign(board) * abs(board) ** 0.3)[..., None].astype(
-            np.float32
-        )
+        room *= (1 + rng.uniform(0.05, 0.3) * np.sign(board) * abs(board) ** 0.3)[..., None].astype(np.float32)
     elif kind == 1:  # a floor line and a darker lower half
         cut = int(height * rng.uniform(0.4, 0.8))
         room[cut:] *= (rng.uniform(0.3, 0.9) * (1 + rng.normal(0, 0.1, 3))).astype(np.float32)
@@ -366,7 +374,7 @@ def photograph(
     seeds: list[int],
     frame: tuple[np.ndarray, np.ndarray] | None = None,
     offset: np.ndarray | None = None,
-    steps: int = 12,
+    steps: int = 6,
 ) -> Pictures:
     """Take B pictures.
 
@@ -391,7 +399,7 @@ def photograph(
     """
     import torch
 
-    pose = settle(shapes, torch.as_tensor(np.asarray(poses, np.float32)), steps)
+    pose = settle(shapes, torch.as_tensor(np.asarray(poses, np.float32)), steps=steps)
     with torch.no_grad():
         posed = pose_hand(shapes, pose)
         turn = orientation(pose)
@@ -454,9 +462,7 @@ def _develop(picture: np.ndarray, shot: Shot, seed: int) -> np.ndarray:
     """Linear colour with coverage -> the photograph: background, lens, sensor, compression."""
     height, width = picture.shape[:2]
     scale = min(height, width) / 224
-    room = backdrop(shot.backdrop, shot.clutter, (width, height)) * (np.asarray(shot.sky) + 0.4).astype(
-        np.float32
-    )
+    room = backdrop(shot.backdrop, shot.clutter, (width, height)) * (np.asarray(shot.sky) + 0.4).astype(np.float32)
     cover = picture[..., 3:]
     scene = picture[..., :3] + room * (1 - cover)
     scene = cv2.GaussianBlur(scene, (0, 0), max(0.35, shot.blur * scale))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from asllib.errors import InputError
-from asllib.signer.alphabet import ANGLES, clip_to_limits
+from asllib.signer.alphabet import ANGLES, LETTERS, clip_to_limits
 from asllib.signer.motion import word_motion
 
 BATCH = 32
@@ -79,7 +79,7 @@ def render_word(
         A character outside A-Z and space, a size below 28, a rate that is not above 0.
     """
     from asllib.signer.hand import hand_shape
-    from asllib.signer.scene import draw_shot, draw_signer, photograph
+    from asllib.signer.scene import draw_shot, draw_signer, letter_poses, photograph
 
     width, height = size
     if min(width, height) < MIN_SIZE:
@@ -89,12 +89,13 @@ def render_word(
     person = draw_signer(seed, signer)
     rng = np.random.default_rng([seed, signer, *word.upper().encode()])
     try:
-        motion = word_motion(word, fps, letters_per_second, person.inward, person.edge, rng)
+        letters = sorted(set(word.upper()) & set(LETTERS))
+        known = dict(zip(letters, letter_poses(person, letters, still=False), strict=True)) if letters else {}
+        motion = word_motion(word, fps, letters_per_second, known, rng)
     except ValueError as error:
         raise InputError(str(error)) from error
     count = len(motion.letters)
-    poses = clip_to_limits(motion.poses + np.array(person.habit))
-    poses += _tremor(count, fps, rng)
+    poses = clip_to_limits(motion.poses + _tremor(count, fps, rng))
     offsets = motion.offsets + 0.001 * _tremor(count, fps, rng, channels=3)
     # One camera for the whole film: it shows the signing space.
     shot = replace(draw_shot(rng), fill=float(rng.uniform(0.52, 0.68)), roll=float(rng.normal(0, 3)))
