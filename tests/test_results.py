@@ -1,0 +1,69 @@
+import json
+
+import numpy as np
+import pytest
+
+from asllib import results
+from asllib.errors import InputError
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Results and figures of the profile "paper" go to a folder of the test."""
+    monkeypatch.setattr(results, "results_dir", lambda: tmp_path / "results")
+    monkeypatch.setattr(results, "figures_dir", lambda: tmp_path / "figures")
+    monkeypatch.setenv("ASLLIB_PROFILE", "paper")
+    return tmp_path
+
+
+def test_a_result_comes_back_with_what_it_was_made_from(project, letter_set):
+    letters = letter_set(["A", "B"])
+    path = results.save_result("pixel", {"accuracy": np.float32(0.5), "losses": [1.5, 0.25]}, letters, seed=[0, 1, 2])
+    assert path == project / "results" / "pixel.json"
+    found = results.load_result("pixel")
+    assert found["accuracy"] == 0.5 and found["losses"] == [1.5, 0.25]
+    assert found["data"] == {"name": "made", "rows": 2, "sha256": letters.sha256(), "synthetic": False}
+    assert (found["seed"], found["profile"]) == ([0, 1, 2], "paper")
+    assert found["versions"]["torch"].startswith("2.13.0")
+    assert {"python", "asllib", "mediapipe", "numpy", "opencv-python", "scikit-learn"} <= found["versions"].keys()
+    assert found == json.loads(path.read_text())
+    assert [file.name for file in path.parent.iterdir()] == ["pixel.json"]
+
+
+def test_the_hash_tells_two_sets_apart(letter_set):
+    first, second = letter_set(["A", "B"]), letter_set(["B", "A"])
+    assert results.data_card(first)["sha256"] == results.data_card(letter_set(["A", "B"]))["sha256"]
+    assert results.data_card(first)["sha256"] != results.data_card(second)["sha256"]
+
+
+def test_no_run_overwrites_what_was_made_from_better_data(project, letter_set, monkeypatch):
+    import dataclasses
+
+    real = letter_set(["A"])
+    drawn = dataclasses.replace(real, synthetic=True)
+    paths = [results.save_result("same", {"n": n}, letters) for n, letters in enumerate((real, drawn))]
+    monkeypatch.setenv("ASLLIB_PROFILE", "ci")
+    paths += [results.save_result("same", {"n": 2}, real)]
+    assert len(set(paths)) == 3
+    assert paths[2].parent.name == "ci" and paths[1].parent.name == "synthetic"
+    assert results.load_result("same")["n"] == 2
+    monkeypatch.setenv("ASLLIB_PROFILE", "paper")
+    assert [results.load_result("same", synthetic)["n"] for synthetic in (False, True)] == [0, 1]
+
+
+def test_a_result_that_is_not_there_yet_says_what_makes_it(project):
+    with pytest.raises(InputError, match="not there yet; run the notebook") as error:
+        results.load_result("none")
+    assert "\n" not in str(error.value)
+
+
+def test_a_figure_is_written_where_its_data_says(project):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(2, 1))
+    figure.subplots().plot([0, 1])
+    for synthetic, folder in ((False, "figures"), (True, "figures/synthetic")):
+        path = results.save_figure(figure, "figure", synthetic)
+        assert path == project / folder / "figure.png"
+        assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+        assert not [file for file in path.parent.iterdir() if file.name.startswith(".")]
