@@ -144,12 +144,19 @@ def main() -> None:
     for name, rows in groups.items():
         said = train(rx[rows], ry[rows]).predict(x[static])
         score = by_letter(y[static], said)
-        print(f"trained on real ({name}), reads synthetic: {100 * np.mean(said == y[static]):.1f} %; {worst(score, 24)}")
+        print(
+            f"trained on real ({name}), reads synthetic: {100 * np.mean(said == y[static]):.1f} %; {worst(score, 24)}"
+        )
         print("  " + confusions(y[static], said, "".join(k for k, v in score.items() if v < 0.85)))
     model = train(x[static], y[static])
-    parts = {"davidlee train": tune & (manifest.source == "davidlee"), "keptsecret train": tune & (manifest.source == "keptsecret")}
+    parts = {
+        "davidlee train": tune & (manifest.source == "davidlee"),
+        "keptsecret train": tune & (manifest.source == "keptsecret"),
+    }
     if options.all_sources:
-        parts = {name: (manifest.source == name).to_numpy() for name in ("davidlee", "keptsecret", "massey", "t32rahman")}
+        parts = {
+            name: (manifest.source == name).to_numpy() for name in ("davidlee", "keptsecret", "massey", "t32rahman")
+        }
     means = []
     for name, rows in parts.items():
         rows = np.asarray(rows) & rfound

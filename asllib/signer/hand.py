@@ -6,6 +6,7 @@ the palm; metres. A right hand that shows its palm therefore has its thumb at +x
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from dataclasses import dataclass
@@ -151,7 +152,7 @@ def _tube_faces(loop: np.ndarray, first: int) -> np.ndarray:
     """Triangles that continue an open loop through ``FOREARM_RINGS`` rings of new vertices."""
     rings = [loop] + [first + k * len(loop) + np.arange(len(loop)) for k in range(FOREARM_RINGS)]
     out = []
-    for near, far in zip(rings, rings[1:], strict=False):
+    for near, far in itertools.pairwise(rings):
         a, b, c, d = near, np.roll(near, -1), far, np.roll(far, -1)
         out += [np.stack([b, a, c], 1), np.stack([b, c, d], 1)]
     return np.concatenate(out)
@@ -274,7 +275,7 @@ def orientation(pose: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class PosedHand:
-    """B posed hands in the frame of the hand: ``vertices`` (B, V, 3), ``joints`` (B, 21, 3), ``bones`` (B, 21, 3, 4)."""
+    """B posed hands: ``vertices`` (B, V, 3), ``joints`` (B, 21, 3), ``bones`` (B, 21, 3, 4), in the hand's frame."""
 
     vertices: torch.Tensor | None
     joints: torch.Tensor

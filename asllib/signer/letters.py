@@ -226,7 +226,7 @@ def write_letters(
             for k, (label, signer) in enumerate(zip(part.labels, part.signers, strict=True)):
                 view = counts[label, signer] = counts.get((label, signer), -1) + 1
                 file = f"{label}/{signer}-{view:03d}.jpg"
-                ok, data = cv2.imencode(".jpg", part.images[k][..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
+                _ok, data = cv2.imencode(".jpg", part.images[k][..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
                 partial = out / f"{file}.part"
                 partial.write_bytes(data.tobytes())
                 partial.replace(out / file)

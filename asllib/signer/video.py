@@ -187,5 +187,6 @@ def write_video(path: str | os.PathLike[str], frames: np.ndarray, fps: float = 3
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        if partial.exists():
+            partial.unlink()
     return path

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from asllib.signer.alphabet import (
+    ANGLES,
+    LETTERS,
+    OTHERS,
+    beyond_limits,
+    clip_to_limits,
+    draw_habit,
+    letter_pose,
+)
+
+
+def test_all_letters_are_there_and_described():
+    assert "".join(LETTERS) == "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    for shape in [*LETTERS.values(), *OTHERS.values()]:
+        assert len(shape.angles) == len(ANGLES) == 27
+        assert shape.words.endswith(".")
+
+
+@pytest.mark.parametrize("name", [*LETTERS, *OTHERS])
+def test_joints_stay_within_human_limits(name):
+    for inward in (0.0, 1.0):
+        for edge in (0.0, 0.6, 1.0):
+            assert beyond_limits(letter_pose(name, inward, edge)) == []
+
+
+def test_a_joint_beyond_its_limit_is_named_and_clipped():
+    pose = letter_pose("B")
+    pose[ANGLES.index("index_pip")] = 150
+    assert beyond_limits(pose) == ["index_pip"]
+    assert clip_to_limits(pose[None])[0, ANGLES.index("index_pip")] == 120
+
+
+def test_letters_differ_from_each_other():
+    poses = np.stack([letter_pose(letter) for letter in LETTERS])
+    gaps = np.abs(poses[:, None] - poses[None]).max(-1) + 1000 * np.eye(26)
+    assert gaps.min() >= 10
+
+
+def test_side_letters_turn_with_the_signer():
+    turn = ANGLES.index("turn")
+    for letter in "GHPQ":
+        assert letter_pose(letter, inward=1.0)[turn] - letter_pose(letter, inward=0.0)[turn] > 80
+    assert (letter_pose("A", inward=1.0) == letter_pose("A", inward=0.0)).all()
+
+
+def test_habits_are_small_and_seeded():
+    habits = np.stack([draw_habit(np.random.default_rng(k)) for k in range(200)])
+    assert (habits[0] == draw_habit(np.random.default_rng(0))).all()
+    assert np.abs(habits.mean(0)).max() < 2
+    assert 1 < habits.std(0).min() < habits.std(0).max() < 9

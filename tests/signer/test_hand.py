@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+import torch
+
+from asllib.signer.alphabet import ANGLES, LETTERS, OTHERS, letter_pose
+from asllib.signer.contact import penetration, segment_distance, settle
+from asllib.signer.hand import hand_model, hand_shape, landmarks, orientation, pose_hand
+from asllib.signer.scene import draw_signer, letter_poses
+
+
+def shapes(count):
+    return hand_shape(np.full((1, 6), 0.5)).take([0] * count)
+
+
+def posed(**angles):
+    pose = torch.zeros(1, len(ANGLES))
+    for name, value in angles.items():
+        pose[0, ANGLES.index(name)] = value
+    return pose_hand(shapes(1), pose)
+
+
+def test_flat_hand_lies_in_its_frame():
+    joints = posed().joints[0].numpy()
+    assert joints[0] == pytest.approx([0, 0, 0], abs=1e-6)
+    assert 0.15 < joints[12, 1] < 0.22  # a hand's length
+    assert joints[4, 0] > joints[8, 0] - 0.01 and joints[8, 0] > joints[20, 0]
+    assert np.abs(joints[8:21, 2]).max() < 0.01
+
+
+@pytest.mark.parametrize("finger, tip", [("index", 8), ("middle", 12), ("ring", 16), ("little", 20)])
+def test_flexion_brings_the_tip_to_the_palm_side(finger, tip):
+    flat, bent = posed().joints[0], posed(**{f"{finger}_mcp": 80.0}).joints[0]
+    assert bent[tip, 2] - flat[tip, 2] > 0.03
+    others = [k for k in range(21) if not tip - 3 < k <= tip]
+    assert torch.allclose(bent[others], flat[others], atol=1e-6)
+
+
+def test_spread_leans_to_the_thumb_side():
+    assert posed(index_spread=10.0).joints[0, 8, 0] - posed().joints[0, 8, 0] > 0.008
+
+
+def test_angles_do_what_they_say():
+    joints = posed(index_pip=90.0).joints[0]
+    near, far = joints[6] - joints[5], joints[7] - joints[6]
+    assert torch.rad2deg(torch.acos(near @ far / near.norm() / far.norm())) == pytest.approx(90, abs=0.5)
+
+
+def test_bones_keep_their_length():
+    poses = torch.tensor([LETTERS[letter].angles for letter in LETTERS], dtype=torch.float32)
+    joints = pose_hand(shapes(26), poses, skin=False).joints
+    for a, b in ((1, 2), (2, 3), (5, 6), (6, 7), (9, 10), (18, 19)):
+        assert (joints[:, a] - joints[:, b]).norm(dim=-1).std() < 1e-6
+
+
+def test_orientation_is_a_rotation_and_g_points_sideways():
+    poses = torch.tensor(np.stack([letter_pose(x) for x in LETTERS]), dtype=torch.float32)
+    turn = orientation(poses)
+    assert torch.allclose(turn @ turn.transpose(1, 2), torch.eye(3).expand_as(turn), atol=1e-5)
+    up = {letter: turn[k, :, 1] for k, letter in enumerate(LETTERS)}
+    assert up["A"][1] > 0.95 and up["H"][0] < -0.9 and up["Q"][1] < -0.2
+
+
+def test_no_finger_passes_through_another():
+    people = [draw_signer(0, k) for k in range(4)]
+    for person in people:
+        letters = list(LETTERS)
+        shape = hand_shape(np.array([person.phenotype])).take([0] * len(letters))
+        poses = torch.as_tensor(letter_poses(person, letters), dtype=torch.float32)
+        deep = penetration(shape, pose_hand(shape, poses, skin=False).joints).amax(1)
+        assert deep.max() < 0.003, letters[deep.argmax()]
+        assert deep.quantile(0.9) < 0.002
+
+
+def test_settling_separates_crossed_fingers_and_leaves_open_hands_alone():
+    pose = torch.tensor([OTHERS["open-five"].angles] * 2, dtype=torch.float32)
+    pose[0, ANGLES.index("index_spread")], pose[0, ANGLES.index("middle_spread")] = -12, 12
+    before = penetration(shapes(2), pose_hand(shapes(2), pose, skin=False).joints).amax(1)
+    after_pose = settle(shapes(2), pose, steps=20)
+    after = penetration(shapes(2), pose_hand(shapes(2), after_pose, skin=False).joints).amax(1)
+    assert before[0] > 0.005 and after[0] < 0.001
+    assert (after_pose[1] - pose[1]).abs().max() < 0.5
+
+
+def test_segment_distance():
+    a, b = torch.tensor([[0.0, 0, 0]]), torch.tensor([[1.0, 0, 0]])
+    c, d = torch.tensor([[0.5, 0.2, 1]]), torch.tensor([[0.5, 0.2, -1]])
+    assert segment_distance(a, b, c, d).item() == pytest.approx(0.2, abs=1e-4)
+    assert segment_distance(a, b, b + b, b + b + b).item() == pytest.approx(1.0, abs=1e-4)
+
+
+def test_mesh_is_closed_but_for_the_elbow():
+    faces = hand_model().faces.numpy()
+    edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), 1)
+    _, counts = np.unique(edges, axis=0, return_counts=True)
+    assert (counts == 1).sum() == len(hand_model().loop) and counts.max() == 2
+
+
+def test_people_differ_in_size():
+    heights = np.full((2, 6), 0.5)
+    heights[:, 4] = 0.05, 0.95
+    big = hand_shape(heights)
+    assert big.heads[1, 10].norm() > 1.03 * big.heads[0, 10].norm()
+    with pytest.raises(ValueError, match="phenotypes"):
+        hand_shape(np.zeros((1, 3)))
+
+
+def test_tracker_points_stay_near_the_joints():
+    joints = posed().joints
+    gap = (landmarks(joints) - joints).norm(dim=-1)[0]
+    assert gap.max() < 0.016 and gap[[2, 6, 10]].max() == 0

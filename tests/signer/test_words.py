@@ -1,0 +1,94 @@
+import cv2
+import numpy as np
+import pytest
+
+from asllib.signer import render_word, write_video
+from asllib.signer.alphabet import ANGLES
+from asllib.signer.motion import minimum_jerk, word_motion
+
+
+def runs(letters):
+    """Letters in the order they are held, gaps dropped, with their positions."""
+    return [x for k, x in enumerate(letters) if x and (k == 0 or letters[k - 1] != x)]
+
+
+def test_minimum_jerk_starts_and_ends_at_rest():
+    way = minimum_jerk(np.linspace(-0.5, 1.5, 401))
+    assert way.min() == 0 and way.max() == 1 and (np.diff(way) >= 0).all()
+    assert abs(np.diff(way)[101]) < 1e-4
+
+
+def test_word_is_spelled_in_order_from_rest_to_rest():
+    motion = word_motion("HELLO", fps=30, letters_per_second=2)
+    assert motion.letters[0] == motion.letters[-1] == ""
+    seen = [p for k, p in enumerate(motion.positions) if p >= 0 and motion.positions[k - 1] != p]
+    assert seen == [0, 1, 2, 3, 4] and runs(motion.letters) == list("HELLO")
+    assert len(motion.letters) == len(motion.poses) == len(motion.offsets) == len(motion.positions)
+    assert (motion.poses[0] == motion.poses[-1]).all()
+
+
+def test_movement_is_smooth():
+    motion = word_motion("CAB", fps=60)
+    step = np.abs(np.diff(motion.poses, axis=0))
+    assert step.max() < 30  # degrees a frame
+    jump = np.abs(np.diff(motion.offsets, axis=0)).max()
+    assert jump < 0.03  # metres a frame
+
+
+def test_doubled_letters_slide_or_bounce():
+    slide = word_motion("LL")
+    first, second = (slide.offsets[slide.positions == k].mean(0) for k in (0, 1))
+    assert second[0] - first[0] == pytest.approx(-0.05, abs=1e-6)
+    for seed in range(20):
+        motion = word_motion("LL", rng=np.random.default_rng(seed))
+        between = (np.arange(len(motion.positions)) > np.flatnonzero(motion.positions == 0).max()) & (
+            np.arange(len(motion.positions)) < np.flatnonzero(motion.positions == 1).min()
+        )
+        if motion.offsets[between][:, 1].min() < -0.01:
+            break
+    else:
+        raise AssertionError("no signer of twenty bounces")
+
+
+def test_j_turns_the_wrist_and_z_draws_three_lines():
+    j, z = word_motion("J"), word_motion("Z")
+    spin = j.poses[[x == "J" for x in j.letters]][:, ANGLES.index("spin")]
+    assert spin[-1] - spin[0] == pytest.approx(110, abs=1)
+    path = z.offsets[[x == "Z" for x in z.letters]]
+    assert path[0] == pytest.approx([0.06, 0.05, 0]) and path[-1] == pytest.approx([-0.06, -0.05, 0])
+    turns = np.diff(np.sign(np.diff(path[:, 0])[np.abs(np.diff(path[:, 0])) > 1e-6]))
+    assert (turns != 0).sum() == 2
+
+
+@pytest.mark.parametrize("word, said", [("A1", "'1'"), ("", "no letters"), ("  ", "no letters")])
+def test_bad_words(word, said):
+    with pytest.raises(ValueError, match=said):
+        render_word(word)
+
+
+def test_bad_rates_and_sizes():
+    with pytest.raises(ValueError, match="above 0"):
+        render_word("A", fps=0)
+    with pytest.raises(ValueError, match="at least 28"):
+        render_word("A", size=(320, 20))
+
+
+def test_film_has_frames_truth_and_files(tmp_path):
+    film = render_word("AL", signer=1, fps=10, letters_per_second=3, size=(96, 72), seed=4)
+    again = render_word("AL", signer=1, fps=10, letters_per_second=3, size=(96, 72), seed=4)
+    assert film.frames.shape == (len(film), 72, 96, 3) and film.landmarks.shape == (len(film), 21, 3)
+    assert runs(film.letters) == ["A", "L"] and film.signer == "synthetic-4-001"
+    assert np.allclose(film.landmarks, again.landmarks, atol=1e-5)
+    for name in ("film.mp4", "film.mjpeg"):
+        path = write_video(tmp_path / name, film.frames, film.fps)
+        reader, count = cv2.VideoCapture(str(path)), 0
+        while reader.read()[0]:
+            count += 1
+        assert count == len(film)
+    with pytest.raises(ValueError, match=r"\.mp4 or \.mjpeg"):
+        write_video(tmp_path / "film.gif", film.frames)
+    with pytest.raises(ValueError, match="uint8"):
+        write_video(tmp_path / "film.mp4", film.frames.astype(float))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="cannot write"):
+        write_video(tmp_path / "file" / "film.mp4", film.frames)
