@@ -237,15 +237,15 @@ def test_without_early_stopping_the_last_weights_are_kept(pixels):
 
 
 def test_fit_overfits_a_small_set_to_zero_loss(pixels, landmarks):
-    settings = Training(epochs=40, learning_rate=4e-3, batch=16, one_cycle=True)
+    settings = Training(epochs=20, learning_rate=4e-3, batch=16, one_cycle=True)
     for model, examples, prepare in (
         (fresh(lambda: PixelCNN(PixelConfig(dropout=0.0, classes=6))), pixels, pixel_prepare()),
         (fresh(lambda: LandmarkCNN(LandmarkConfig(dropout=0.0, classes=6))), landmarks, landmark_prepare()),
     ):
         history = fit(model, examples, None, prepare, settings, progress=False)
-        assert history.train_loss[0] > 1 and history.train_loss[-1] < 0.02
+        assert history.train_loss[0] > 1 and history.train_loss[-1] < 0.05
         assert history.train_accuracy[-1] == 1 and history.valid_loss == []
-        assert evaluate_loss(model, examples, prepare) == (pytest.approx(0, abs=0.02), 1.0)
+        assert evaluate_loss(model, examples, prepare) == (pytest.approx(0, abs=0.05), 1.0)
         assert not model.training and next(model.parameters()).device.type == "cpu"
 
 

@@ -1,0 +1,157 @@
+import numpy as np
+import pytest
+import torch
+
+import asllib
+from asllib.data import load_photos
+from asllib.errors import InputError
+from asllib.evaluation import NO_HAND, read_letters
+from asllib.letters import FIRST_SIX, LETTERS, STATIC
+from asllib.models import LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig
+from asllib.models.zoo import save_model
+from asllib.recognizer import crop_set, load_recognizer, spread
+from asllib.runs import track
+
+
+@pytest.fixture
+def pixel(tmp_path):
+    torch.manual_seed(0)
+    return load_recognizer(save_model(tmp_path / "pixel", PixelCNN(PixelConfig()), STATIC, {}))
+
+
+@pytest.fixture
+def landmark(tmp_path):
+    torch.manual_seed(0)
+    return load_recognizer(save_model(tmp_path / "landmark", LandmarkCNN(LandmarkConfig()), STATIC, {}))
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory):
+    """Six letters of one synthetic signer, as a folder of photos."""
+    from asllib.signer import write_letters
+
+    return load_photos(write_letters(tmp_path_factory.mktemp("drawn"), "BCLVWY", 1, 1))
+
+
+def test_small_images_are_read_without_a_tracker(pixel, blobs):
+    images = blobs(5)
+    read = pixel.predict(list(images))
+    assert len(read) == 5 and pixel._tracker is None
+    for prediction in read:
+        assert prediction.hand is None
+        assert prediction.probabilities.shape == (26,) and prediction.probabilities.dtype == np.float32
+        assert prediction.probabilities.sum() == pytest.approx(1, abs=1e-5)
+        assert prediction.probabilities[9] == prediction.probabilities[25] == 0  # J and Z
+        assert prediction.letter == LETTERS[prediction.probabilities.argmax()]
+        assert prediction.confidence == pytest.approx(prediction.probabilities.max())
+    assert pixel.predict([]) == []
+
+
+def test_one_image_reads_the_same_as_a_set(pixel, blobs, letter_set):
+    images = blobs(30)
+    whole = pixel.read_set(letter_set(["A"] * 30, images))
+    assert whole.shape == (30, 24)
+    alone = np.stack([prediction.probabilities for prediction in pixel.predict(list(images))])
+    np.testing.assert_allclose(alone, spread(whole, pixel.alphabet), atol=1e-5)
+
+
+def test_without_a_hand_there_is_no_letter(pixel, landmark):
+    blank = np.full((120, 160, 3), 127, np.uint8)
+    for recognizer in (pixel, landmark):
+        (prediction,) = recognizer.predict([blank])
+        assert prediction.letter is None and prediction.hand is None
+        assert prediction.confidence == 0 and (prediction.probabilities == 0).all()
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((28, 28)),
+        np.zeros((28, 28), np.float32),
+        np.zeros((28, 28, 1), np.uint8),
+        np.zeros((30, 30), np.uint8),
+        np.zeros((50, 50, 3)),
+        np.zeros((50, 50, 4), np.uint8),
+        np.zeros((0, 50, 3), np.uint8),
+        [[1, 2], [3, 4]],
+        None,
+        "photo.jpg",
+    ],
+)
+def test_what_is_no_image_is_refused_in_one_line(pixel, landmark, image):
+    for recognizer in (pixel, landmark):
+        with pytest.raises(InputError) as error:
+            recognizer.predict([image])
+        assert "\n" not in str(error.value)
+
+
+def test_the_landmark_network_needs_photos(landmark, letter_set, blobs, no_data):
+    with pytest.raises(InputError):
+        landmark.predict([blobs(1)[0]])
+    with pytest.raises(InputError):
+        landmark.read_set(letter_set(["A"], blobs(1)), progress=False)
+
+
+def test_photos_are_read_one_by_one_as_they_are_as_a_set(pixel, landmark, drawn, no_data):
+    looks = track(drawn, progress=False)
+    assert looks.found.mean() >= 0.5
+    for recognizer in (landmark, pixel):
+        whole = recognizer.read_set(drawn, progress=False)
+        alone = recognizer.predict([drawn.images[i] for i in range(len(drawn))])
+        assert [prediction.hand is not None for prediction in alone] == looks.found.tolist()
+        together = np.stack([prediction.probabilities for prediction in alone])
+        np.testing.assert_allclose(together, spread(whole, recognizer.alphabet), atol=1e-3)
+        read = read_letters(whole, recognizer.alphabet)
+        assert read.tolist() == [prediction.letter or NO_HAND for prediction in alone]
+    images, found = crop_set(drawn, looks)
+    assert images.shape == (6, 28, 28) and images.dtype == np.uint8
+    assert found.tolist() == looks.found.tolist()
+    assert images[found].std((1, 2)).min() > 5 and (images[~found] == 0).all()
+
+
+def test_a_mirrored_photo_gives_the_same_letter_with_the_same_confidence(landmark, drawn):
+    compared = 0
+    for i in range(len(drawn)):
+        there, back = landmark.predict([drawn.images[i], np.ascontiguousarray(drawn.images[i][:, ::-1])])
+        if there.hand is None:
+            continue
+        compared += 1
+        assert back.letter == there.letter
+        np.testing.assert_allclose(back.probabilities, there.probabilities, atol=0.01)
+    assert compared >= 3
+
+
+def test_probabilities_of_an_alphabet_go_to_their_letters():
+    full = spread(np.array([[0.2, 0.3, 0.5]]), "BKY")
+    assert full.shape == (1, 26) and full.dtype == np.float32
+    assert full[0, [1, 10, 24]] == pytest.approx([0.2, 0.3, 0.5])
+    assert full.sum() == pytest.approx(1)
+
+
+def test_a_recognizer_of_six_letters_reads_only_these(tmp_path, blobs):
+    folder = save_model(tmp_path / "six", PixelCNN(PixelConfig(classes=6)), FIRST_SIX, {"seed": 1})
+    recognizer = asllib.load_recognizer(str(folder))
+    assert recognizer.alphabet == "ABCDEF" and recognizer.kind == "pixel" and recognizer.card["seed"] == 1
+    assert {prediction.letter for prediction in recognizer.predict(list(blobs(40)))} <= set("ABCDEF")
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(InputError, match="nor a run folder"):
+        asllib.load_recognizer(tmp_path)
+
+
+def test_the_shipped_pixel_network_reads_the_official_test(real_data):
+    from asllib.data import load_sign_mnist
+
+    letters = load_sign_mnist(real_data / "sign-mnist")
+    part = letters.subset(np.flatnonzero(letters.table["split"] == "test")[::5])
+    recognizer = load_recognizer("pixel")
+    read = read_letters(recognizer.read_set(part), recognizer.alphabet)
+    assert (read == part.letters).mean() >= 0.995
+
+
+def test_the_shipped_landmark_network_reads_photos(real_data):
+    photos = load_photos(real_data / "photos").only().thin(1)
+    some = photos.subset(np.arange(0, len(photos), 4))
+    read = load_recognizer("landmark").predict([some.images[i] for i in range(len(some))])
+    assert np.mean([p.letter == letter for p, letter in zip(read, some.letters, strict=True)]) >= 0.8
