@@ -64,6 +64,24 @@ def image_grid(images: np.ndarray, titles: Sequence[str], caption: str, limits: 
     return _caption(figure, caption)
 
 
+def picture_grid(images: Sequence[np.ndarray], titles: Sequence[str], caption: str, columns: int = 6) -> Figure:
+    """Pictures side by side, (H, W) grey or (H, W, 3) RGB uint8, with a title each."""
+    return _caption(_pictures(images, titles, columns, cmap="gray", vmin=0, vmax=255), caption)
+
+
+def source_grid(letters: LetterSet, wanted: Sequence[str]) -> Figure:
+    """An example of each letter from each source, one row a source."""
+    images, titles = [], []
+    for source, table in letters.table.groupby("source"):
+        for letter in wanted:
+            places = table.index[table["label"] == letter]
+            images.append(
+                letters.images[places[len(places) // 2]] if len(places) else np.full((1, 1, 3), 255, np.uint8)
+            )
+            titles.append(f"{letter} · {source}" if letter == wanted[0] else letter)
+    return picture_grid(images, titles, f"Data: {letters.name}", len(wanted))
+
+
 def mean_image_figure(mean: np.ndarray, caption: str) -> Figure:
     """The paper's figure 4: the average of all training images, (H, W) in 0..1."""
     figure, axis = _figure(4.2, 4)
@@ -187,19 +205,55 @@ def accuracy_bars(table: pd.DataFrame, caption: str) -> Figure:
 
 
 def steps_figure(table: pd.DataFrame, caption: str) -> Figure:
-    """What each normalisation step buys: accuracy on photos and on their mirror images.
+    """What each normalisation step buys.
 
     Parameters
     ----------
     table
-        Columns ``step, photo, mirrored``.
+        Column ``step``, and one column of accuracies for each line, named as the legend shall name it.
     """
-    figure, axis = _figure(8, 3.8)
+    figure, axis = _figure(8, 4)
     places = np.arange(len(table))
-    axis.plot(places, table["photo"], color=BLUE, marker="o", label="photo")
-    axis.plot(places, table["mirrored"], color=ORANGE, marker="s", linestyle="--", label="its mirror image")
+    styles = zip((BLUE, ORANGE, GREEN, GRAY), "osD^", ("-", "--", "-.", ":"), strict=True)
+    for name, (color, marker, line) in zip(table.columns.drop("step"), styles, strict=False):
+        axis.plot(places, table[name], color=color, marker=marker, linestyle=line, label=name)
     axis.set_xticks(places, table["step"])
-    axis.set(xlabel="normalisation steps, added from left to right", ylabel="validation accuracy", ylim=(0, 1.02))
+    axis.set(xlabel="normalisation steps, added from left to right", ylabel="accuracy", ylim=(0, 1.02))
     axis.grid(alpha=0.3)
-    axis.legend()
+    axis.legend(loc="lower right")
+    return _caption(figure, caption)
+
+
+def turns_figure(table: pd.DataFrame, limit: float, caption: str) -> Figure:
+    """What becomes of letters when the hand is turned in the image plane.
+
+    Parameters
+    ----------
+    table
+        Columns ``turn`` in degrees, ``shown`` and ``read``, letters, and ``share``: of the photos of ``shown``, turned
+        so far, how many are read as ``read``. One panel for each letter shown.
+    limit
+        Largest turn of the augmentation, degrees; the range is shaded.
+    """
+    panels = table["shown"].unique()
+    figure, axes = _figure(3.1 * len(panels), 3.4, 1, len(panels), squeeze=False, sharey=True)
+    for axis, shown in zip(axes.flat, panels, strict=True):
+        axis.axvspan(-limit, limit, color=GRAY, alpha=0.15, linewidth=0)
+        for letter, part in table[table["shown"] == shown].groupby("read"):
+            same = letter == shown
+            style = {"color": BLUE, "marker": "o"} if same else {"color": ORANGE, "marker": "s", "linestyle": "--"}
+            axis.plot(part["turn"], part["share"], label=f"read as {letter}", markersize=4, **style)
+        axis.set(title=f"{shown}, turned", xlabel="degrees", ylim=(-0.02, 1.02))
+        axis.set_xticks(range(-90, 91, 45))
+        axis.grid(alpha=0.3)
+        axis.legend(
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1.12),
+            frameon=False,
+            ncols=2,
+            fontsize=9,
+            columnspacing=1,
+            handlelength=1.6,
+        )
+    axes.flat[0].set_ylabel("share of photos")
     return _caption(figure, caption)

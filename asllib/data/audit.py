@@ -118,7 +118,7 @@ def audit(letters: LetterSet, predictions: Sequence[str] | None = None, landmark
     labels_of_copy = pd.Series(letters.letters).groupby(first).nunique()
     group = near_duplicate_groups(thumbs)
     sizes = np.bincount(group)
-    agreement = {} if predictions is None else _agreement(letters.letters, np.asarray(predictions, str))
+    shares = {} if predictions is None else agreement(letters.letters, np.asarray(predictions, str))
     return Audit(
         name=letters.name,
         rows=len(letters),
@@ -132,8 +132,8 @@ def audit(letters: LetterSet, predictions: Sequence[str] | None = None, landmark
         originals=len(sizes),
         across=_across(letters.table["split"].to_numpy(str), group),
         conflicts=int((labels_of_copy[first].to_numpy() > 1).sum()),
-        foreign=foreign_classes(agreement),
-        agreement=agreement,
+        foreign=foreign_classes(shares),
+        agreement=shares,
         small=small,
         tight=None if landmarks is None else int(touches_border(landmarks).sum()),
         no_hand=None if landmarks is None else int((landmarks["score"] == 0).sum()),
@@ -186,15 +186,16 @@ def touches_border(landmarks: pd.DataFrame) -> np.ndarray:
     return ((places < BORDER) | (places > 1 - BORDER)).any((1, 2))
 
 
-def foreign_classes(agreement: dict[str, float]) -> tuple[str, ...]:
+def foreign_classes(shares: dict[str, float]) -> tuple[str, ...]:
     """Name the classes that are read as themselves less than half as often as the set's median class."""
-    if not agreement:
+    if not shares:
         return ()
-    usual = float(np.median(list(agreement.values())))
-    return tuple(name for name, share in agreement.items() if share < FOREIGN * usual)
+    usual = float(np.median(list(shares.values())))
+    return tuple(name for name, share in shares.items() if share < FOREIGN * usual)
 
 
-def _agreement(letters: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
+def agreement(letters: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
+    """Share of each still letter's items, labels (N,) and predictions (N,), that are read as that letter."""
     return {name: float((predictions[letters == name] == name).mean()) for name in STATIC if name in letters}
 
 
