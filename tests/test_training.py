@@ -237,7 +237,7 @@ def test_without_early_stopping_the_last_weights_are_kept(pixels):
 
 
 def test_fit_overfits_a_small_set_to_zero_loss(pixels, landmarks):
-    settings = Training(epochs=20, learning_rate=4e-3, batch=16, one_cycle=True)
+    settings = Training(epochs=30, learning_rate=4e-3, batch=16, one_cycle=True)
     for model, examples, prepare in (
         (fresh(lambda: PixelCNN(PixelConfig(dropout=0.0, classes=6))), pixels, pixel_prepare()),
         (fresh(lambda: LandmarkCNN(LandmarkConfig(dropout=0.0, classes=6))), landmarks, landmark_prepare()),

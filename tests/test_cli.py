@@ -1,0 +1,241 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+
+from asllib.cli import main
+from asllib.data import write_pixel_csv
+from asllib.hands import read_landmarks
+from asllib.letters import STATIC
+from asllib.models import LandmarkCNN, LandmarkConfig
+from asllib.models.zoo import load_model, save_model
+
+LABELS = np.array([n for n in range(25) if n != 9])
+
+
+@pytest.fixture
+def asl(monkeypatch, capfd, no_data):
+    """Run the command with these arguments; returns exit code, standard output and standard error."""
+
+    def run(*arguments) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["asl", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+            raise SystemExit(0)
+        out, err = capfd.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
+@pytest.fixture
+def refused(asl):
+    """Run the command, which must end with exit code 1 and one line on standard error; returns that line."""
+
+    def run(*arguments) -> str:
+        code, out, err = asl(*arguments)
+        assert (code, out) == (1, "")
+        lines = [line for line in err.replace("\r", "\n").splitlines() if line.strip() and "photo/s" not in line]
+        assert len(lines) == 1 and lines[0].startswith("asl: ")
+        return lines[0]
+
+    return run
+
+
+@pytest.fixture
+def pixel_folder(tmp_path, blobs):
+    folder = tmp_path / "pixels"
+    folder.mkdir()
+    write_pixel_csv(folder / "sign_mnist_train.csv", np.tile(blobs(24), (4, 1, 1)), np.tile(LABELS, 4))
+    write_pixel_csv(folder / "sign_mnist_test.csv", blobs(24), LABELS)
+    return folder
+
+
+@pytest.fixture
+def photo_folder(tmp_path):
+    folder = tmp_path / "photos"
+    for letter in "AB":
+        (folder / letter).mkdir(parents=True)
+        PIL.Image.new("RGB", (80, 60), (90, 90, 90)).save(folder / letter / "1.png")
+    return folder
+
+
+@pytest.fixture
+def landmark_run(tmp_path):
+    torch.manual_seed(0)
+    return save_model(tmp_path / "landmark-run", LandmarkCNN(LandmarkConfig()), STATIC, {})
+
+
+def test_data_list_names_the_sets_and_where_they_are(asl, tmp_path):
+    code, out, err = asl("data", "list")
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()[::2]] == ["sign-mnist", "photos", "synthetic"]
+    code, out, _ = asl("data", "list", "--json", "-")
+    rows = json.loads(out)
+    assert code == 0 and [row["where"] for row in rows] == ["not here", "not here", "everywhere"]
+    code, out, _ = asl("data", "list", "--json", tmp_path / "list.json")
+    assert code == 0 and json.loads((tmp_path / "list.json").read_text()) == rows
+    assert "synthetic" in out
+
+
+def test_a_run_from_data_to_a_report(asl, refused, pixel_folder, tmp_path):
+    run = tmp_path / "run"
+    code, out, _ = asl("train", "pixel", "--data", pixel_folder, "--out", run, "--epochs", 6, "--seed", 1)
+    assert code == 0 and "pixel network" in out
+    assert sorted(path.name for path in run.iterdir()) == ["card.json", "history.csv", "model.safetensors"]
+    _, card = load_model(run)
+    assert (card["preset"], card["seed"], card["alphabet"]) == ("best", 1, "".join(STATIC))
+    assert card["data"]["rows"] == 120 and len(card["data"]["sha256"]) == 64
+    assert len((run / "history.csv").read_text().splitlines()) == 1 + 6
+    assert "holds a finished run" in refused("train", "pixel", "--data", pixel_folder, "--out", run)
+
+    code, out, _ = asl("evaluate", "--model", run, "--data", pixel_folder, "--split", "test", "--json", "-")
+    found = json.loads(out)
+    assert code == 0
+    assert list(found) == [
+        "model", "data", "n", "hand_found", "accuracy", "interval", "by_letter", "by_source", "by_signer",
+    ]  # fmt: skip
+    assert found["n"] == 24 and found["hand_found"] == 1.0
+    assert found["accuracy"] == pytest.approx(card["metrics"]["test_accuracy"], abs=1e-6)
+    assert found["interval"][0] <= found["accuracy"] <= found["interval"][1]
+    assert set(found["by_letter"]) == set(STATIC)
+    code, out, _ = asl("evaluate", "--model", run, "--data", pixel_folder)
+    assert code == 0 and "of 120 right" in out
+    assert "no image of" in refused("evaluate", "--model", run, "--data", pixel_folder, "--split", "none")
+
+
+def test_predict_says_what_it_reads_in_each_file(asl, photo_folder, landmark_run):
+    files = sorted(photo_folder.glob("*/*.png"))
+    code, out, _ = asl("predict", *files, "--model", landmark_run, "--json", "-")
+    assert code == 0
+    assert json.loads(out) == [
+        {"file": str(file), "letter": None, "confidence": 0.0, "hand_found": False} for file in files
+    ]
+    code, out, _ = asl("predict", *files, "--model", landmark_run)
+    assert code == 0 and out.splitlines() == [f"{file}: no hand found" for file in files]
+
+
+def test_a_photo_without_a_hand_counts_as_wrong(asl, photo_folder, landmark_run):
+    code, out, _ = asl("evaluate", "--model", landmark_run, "--data", photo_folder, "--json", "-")
+    found = json.loads(out)
+    assert (code, found["n"], found["hand_found"], found["accuracy"]) == (0, 2, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "parquet"])
+def test_extract_writes_a_row_a_photo(asl, photo_folder, tmp_path, ending):
+    out = tmp_path / f"landmarks.{ending}"
+    code, said, _ = asl("extract", photo_folder, "--out", out)
+    assert code == 0 and "2 photos, a hand in 0" in said
+    table = read_landmarks(out)
+    assert table["file"].tolist() == ["A/1.png", "B/1.png"] and table["label"].tolist() == ["A", "B"]
+    assert (table["score"] == 0).all()
+
+
+def test_extract_refuses_what_it_cannot_write_before_it_begins(refused, photo_folder, tmp_path):
+    assert "give an ending" in refused("extract", photo_folder, "--out", tmp_path / "landmarks.txt")
+    assert "no such folder" in refused("extract", photo_folder, "--out", tmp_path / "none" / "landmarks.csv")
+
+
+def test_a_file_that_is_no_image_stops_extract_and_predict(refused, photo_folder, landmark_run, tmp_path):
+    (photo_folder / "A" / "0.png").write_text("not an image")
+    out = tmp_path / "landmarks.csv"
+    assert "0.png: not a readable image" in refused("extract", photo_folder, "--out", out, "--workers", 1)
+    assert not out.exists()
+    files = sorted((photo_folder / "A").iterdir())
+    assert "not a readable image" in refused("predict", *files, "--model", landmark_run, "--json", "-")
+    assert "no such file" in refused("predict", tmp_path / "none.jpg", "--model", landmark_run)
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "value", "said"),
+    [(2, 0, "9", "row 2, label is 9"), (1, 0, "25", "row 1, label is 25"), (3, 7, "256", "row 3, pixel7 is '256'"),
+     (3, 7, "-1", "row 3, pixel7 is '-1'"), (3, 7, "x", "row 3, pixel7 is 'x'"), (24, 784, None, "row 24 has 784")],
+)  # fmt: skip
+def test_a_damaged_csv_stops_every_command_and_nothing_is_written(
+    refused, pixel_folder, landmark_run, tmp_path, row, column, value, said
+):
+    path = pixel_folder / "sign_mnist_test.csv"
+    lines = [line.split(",") for line in path.read_text().splitlines()]
+    lines[row][column : column + 1] = [] if value is None else [value]
+    path.write_text("\n".join(map(",".join, lines)))
+    for arguments in (
+        ("data", "check", pixel_folder),
+        ("train", "pixel", "--data", pixel_folder, "--out", tmp_path / "run"),
+        ("evaluate", "--model", landmark_run, "--data", pixel_folder),
+    ):
+        line = refused(*arguments)
+        assert said in line and "sign_mnist_test.csv" in line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("data", "check", "{}/none"), "neither a data set"),
+        (("data", "check", "{}/empty"), "no photos"),
+        (("data", "check", "sign-mnist-2"), "neither a data set"),
+        (("data", "fetch", "photos"), "only sign-mnist can be fetched"),
+        (("train", "audio", "--out", "{}/run"), "no preset 'best' for the 'audio' network"),
+        (("train", "pixel", "--preset", "worst", "--out", "{}/run"), "no preset 'worst'"),
+        (("evaluate", "--model", "{}/none"), "nor a run folder"),
+        (("predict", "{}/none.jpg", "--model", "{}/empty"), "nor a run folder"),
+    ],
+)
+def test_a_bad_input_is_one_line_and_exit_1(refused, tmp_path, arguments, said):
+    (tmp_path / "empty").mkdir()
+    assert said in refused(*(argument.format(tmp_path) for argument in arguments))
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_that_are_not_the_cards_are_refused(refused, landmark_run, photo_folder):
+    weights = landmark_run / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    assert "sha256" in refused("evaluate", "--model", landmark_run, "--data", photo_folder)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nonsense",),
+        ("data", "nonsense"),
+        ("predict",),
+        ("evaluate",),
+        ("train", "pixel"),
+        ("train", "pixel", "--out", "run", "--epochs", "0"),
+        ("train", "pixel", "--out", "run", "--seed", "one"),
+        ("doctor", "--nonsense"),
+    ],
+)
+def test_wrong_usage_is_exit_2(asl, arguments):
+    code, out, err = asl(*arguments)
+    assert (code, out) == (2, "") and "Usage" in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("arguments", [(), ("data",), ("train",), ("evaluate",), ("predict",), ("doctor",)])
+def test_every_command_explains_itself(asl, arguments):
+    code, out, _ = asl(*arguments, "--help")
+    assert code == 0 and "Usage" in out
+
+
+def test_doctor_says_how_to_mend_what_is_missing(asl):
+    code, out, err = asl("doctor")
+    marks = [line.split()[0] for line in out.splitlines() if not line.startswith(" ")]
+    assert {"ok", "MISSING", "absent", "Everything"} >= set(marks) and marks.count("ok") > 3
+    assert (code == 1) == ("MISSING" in marks) == err.startswith("asl: ")
+    for line, following in zip(out.splitlines(), [*out.splitlines()[1:], ""], strict=True):
+        if line.startswith(("MISSING", "absent")):
+            assert following.strip().startswith("-> ")
+
+
+def test_the_installed_command_ends_without_a_traceback(tmp_path):
+    code = "from asllib.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "data", "check", str(tmp_path)], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("asl: ") and done.stderr.count("\n") == 1 and "no photos" in done.stderr
