@@ -115,13 +115,15 @@ def settle(shape: HandShape, poses: torch.Tensor, letters: list[str] | None = No
         offsets = offsets * size[:, None, None, None]
     delta = torch.zeros_like(hand, requires_grad=True)
     optimiser = torch.optim.Adam([delta], lr=1.5)
-    for _ in range(steps):
+    for step in range(steps):
         joints = pose_hand(shape, torch.cat([hand + delta, arm], 1), skin=False).joints
         deep = (penetration(shape, joints) - 0.0003).clamp_min(0) * 1000  # millimetres
-        loss = deep.square().sum() + (0.02 * stiff * delta.square()).sum()
+        loss = 2 * deep.square().sum() + (0.02 * stiff * delta.square()).sum()
         if letters is not None:
             off = _middles(joints, _THUMB)[:, :, None] - _middles(joints, _PLACES)[:, None] - offsets
-            loss = loss + 0.3 * (weights * (off * 1000).square().sum(-1)).sum()
+            # The last steps only part what still overlaps.
+            pull = 0.3 if step < 0.7 * steps else 0.03
+            loss = loss + pull * (weights * (off * 1000).square().sum(-1)).sum()
         elif deep.max() < 0.3:
             break
         optimiser.zero_grad()

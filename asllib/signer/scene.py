@@ -152,7 +152,7 @@ def letter_poses(person: Signer, letters: list[str], still: bool = True) -> np.n
     shapes = hand_shape(np.array([person.phenotype])).take([0] * len(letters))
     # G may borrow Q's hand.
     touch = ["Q" if x == "G" and person.edge > 0.5 and person.inward < 0.5 else x for x in letters]
-    return settle(shapes, poses, touch, steps=30).numpy().astype(np.float64)
+    return settle(shapes, poses, touch, steps=40).numpy().astype(np.float64)
 
 
 def draw_shot(rng: np.random.Generator, angle: float = 35.0) -> Shot:
