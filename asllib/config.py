@@ -80,7 +80,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ("landmark", "paper"): Preset(LandmarkConfig(classes=6), PAPER_TRAINING, None, FIRST_SIX),
     ("pixel", "best"): Preset(
         PixelConfig(batch_norm=True, dropout=0.1),
-        Training(epochs=8, learning_rate=4e-3, batch=128, one_cycle=True, weight_decay=0.01, smoothing=0.05),
+        Training(epochs=5, learning_rate=4e-3, batch=128, one_cycle=True, weight_decay=0.01, smoothing=0.05),
         ImageAugment(),
     ),
     ("landmark", "best"): Preset(
@@ -110,6 +110,8 @@ class Profile:
         "ci" (small) or "paper" (all of the real data).
     per_letter
         Images of a letter and source that are used at most; None for all.
+    per_letter_pixels
+        The same for the training images of 28x28 pixels.
     seeds
         Runs of each ``best`` network.
     paper_epochs
@@ -120,6 +122,7 @@ class Profile:
 
     name: str
     per_letter: int | None
+    per_letter_pixels: int | None
     seeds: int
     paper_epochs: int
     signers: int
@@ -127,8 +130,8 @@ class Profile:
 
 
 PROFILES = {
-    "ci": Profile("ci", per_letter=10, seeds=1, paper_epochs=3, signers=12, views=2),
-    "paper": Profile("paper", per_letter=None, seeds=3, paper_epochs=12, signers=24, views=8),
+    "ci": Profile("ci", per_letter=10, per_letter_pixels=200, seeds=1, paper_epochs=3, signers=12, views=2),
+    "paper": Profile("paper", per_letter=None, per_letter_pixels=None, seeds=3, paper_epochs=8, signers=24, views=8),
 }
 
 

@@ -14,10 +14,10 @@ from asllib.data import load_letters, split
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
 from asllib.evaluation import read_letters
-from asllib.models.zoo import save_model
+from asllib.models.zoo import load_model, save_model
 from asllib.recognizer import crop_set
 from asllib.results import data_card, versions
-from asllib.runs import for_pixels, landmark_examples, look_probabilities, pixel_examples, track, train
+from asllib.runs import for_pixels, landmark_examples, look_probabilities, pixel_prepare, track, train
 from asllib.training import History, evaluate_loss
 
 
@@ -62,7 +62,6 @@ def train_run(
     }
     save_model(out, model, settings.alphabet, about)
     checkpoint.unlink(missing_ok=True)
-    from asllib.models.zoo import load_model
 
     return load_model(out)[1]
 
@@ -96,7 +95,6 @@ def _train_pixel(settings, letters, seed, epochs, checkpoint):
         fitting = fitting & ~deciding
     valid = examples.subset(deciding) if deciding.any() else None
     model, history = train(settings, examples.subset(fitting), valid, seed=seed, epochs=epochs, checkpoint=checkpoint)
-    from asllib.runs import pixel_prepare
 
     test = examples.subset(part == "test")
     return model, history, {"test_accuracy": evaluate_loss(model, test, pixel_prepare())[1]}
@@ -115,6 +113,3 @@ def _train_landmark(settings, letters, seed, epochs, checkpoint):
         read = read_letters(look_probabilities(model, looks.subset(part == name)), settings.alphabet)
         metrics[f"{name}_accuracy"] = float((read == letters.letters[part == name]).mean())
     return model, history, metrics
-
-
-__all__ = ["history_table", "parts", "pixel_examples", "train_run"]
