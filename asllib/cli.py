@@ -97,6 +97,22 @@ def data_check(
     _emit(dataclasses.asdict(found), json_file, "\n".join(found.lines()))
 
 
+@data_app.command("render")
+def data_render(
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    letters: Annotated[str, typer.Option(help="Some of A-Z.")] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    signers: Annotated[int, typer.Option(help="People.")] = 8,
+    views: Annotated[int, typer.Option(help="Pictures of each letter a person.")] = 12,
+    size: Annotated[int, typer.Option(help="Pixels of a picture's side, at least 28.")] = 224,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same set.")] = 0,
+) -> None:
+    """Photograph the synthetic signer: pictures, manifest.csv and true landmarks."""
+    from asllib.signer import write_letters
+
+    write_letters(out, letters, signers, views, size, seed)
+    print(f"{out}: {len(letters) * signers * views:,} pictures")
+
+
 @app.command()
 def extract(
     folder: Annotated[str, typer.Argument(help="A folder of photos, or a data set's name.")],

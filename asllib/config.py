@@ -131,7 +131,7 @@ class Profile:
 
 PROFILES = {
     "ci": Profile("ci", per_letter=10, per_letter_pixels=200, seeds=1, paper_epochs=3, signers=12, views=2),
-    "paper": Profile("paper", per_letter=None, per_letter_pixels=None, seeds=3, paper_epochs=8, signers=24, views=8),
+    "paper": Profile("paper", per_letter=None, per_letter_pixels=None, seeds=3, paper_epochs=5, signers=24, views=4),
 }
 
 

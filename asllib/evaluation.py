@@ -74,9 +74,7 @@ def report(table: pd.DataFrame, read: np.ndarray, model: str, data: str) -> dict
     keys = (table["source"] + "/" + table["original"]).to_numpy(str)
 
     def by(column: pd.Series) -> dict[str, float]:
-        return {
-            str(name): float(part.mean()) for name, part in pd.Series(right).groupby(column.to_numpy(str))
-        }
+        return {str(name): float(part.mean()) for name, part in pd.Series(right).groupby(column.to_numpy(str))}
 
     return {
         "model": model,

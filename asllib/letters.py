@@ -30,9 +30,7 @@ def encode(letters: Sequence[str], alphabet: Sequence[str] = STATIC) -> np.ndarr
     places = {letter: place for place, letter in enumerate(alphabet)}
     foreign = sorted({str(letter) for letter in letters} - places.keys())
     if foreign:
-        raise InputError(
-            f"{', '.join(foreign)}: not in the alphabet {''.join(alphabet)}; leave these items out"
-        )
+        raise InputError(f"{', '.join(foreign)}: not in the alphabet {''.join(alphabet)}; leave these items out")
     return np.array([places[letter] for letter in letters], np.int64)
 
 

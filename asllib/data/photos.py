@@ -31,15 +31,11 @@ def load_photos(folder: str | Path, name: str | None = None) -> LetterSet:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(
-            f"{folder}: no such folder; a data folder is FOLDER/LETTER/*.jpg or has a manifest.csv"
-        )
+        raise InputError(f"{folder}: no such folder; a data folder is FOLDER/LETTER/*.jpg or has a manifest.csv")
     manifest = folder / "manifest.csv"
     table = _from_manifest(folder, manifest) if manifest.is_file() else _from_folders(folder)
     if table.empty:
-        raise InputError(
-            f"{folder}: no photos; put .jpg or .png files into {folder.name}/A, {folder.name}/B, ..."
-        )
+        raise InputError(f"{folder}: no photos; put .jpg or .png files into {folder.name}/A, {folder.name}/B, ...")
     synthetic = bool((table["source"] == "synthetic").all())
     files = tuple(table["file"])
     return LetterSet(name or folder.name, table, PhotoFiles(folder, files), synthetic)
@@ -64,9 +60,7 @@ def _from_manifest(folder: Path, manifest: Path) -> pd.DataFrame:
         except (OSError, ValueError):  # too long a name, or one with a zero byte
             raise InputError(f"{manifest}: row {row}, {file[:80]!r} cannot be the name of a file") from None
         if not path.is_relative_to(root):
-            raise InputError(
-                f"{manifest}: row {row}, {file} lies outside the folder; give paths within {folder}"
-            )
+            raise InputError(f"{manifest}: row {row}, {file} lies outside the folder; give paths within {folder}")
         if not found:
             raise InputError(f"{manifest}: row {row}, {file}: no such file; remove the row or bring the file")
     return _fill(table, folder.name)

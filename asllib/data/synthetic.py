@@ -37,9 +37,7 @@ def load_synthetic(pixels: bool = False) -> LetterSet:
     key = f"{size.signers}x{size.views}-{SIZE}-seed{SEED}"
     folder = cache_dir() / "synthetic" / key
     if not (folder / "manifest.csv").is_file():
-        print(
-            f"Drawing {len(LETTERS) * size.signers * size.views:,} pictures, once; they are kept in {folder}."
-        )
+        print(f"Drawing {len(LETTERS) * size.signers * size.views:,} pictures, once; they are kept in {folder}.")
         unfinished = folder.with_name(f".{os.getpid()}-{key}")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.parent.mkdir(parents=True, exist_ok=True)

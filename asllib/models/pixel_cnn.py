@@ -66,6 +66,7 @@ class PixelCNN(nn.Module):
             nn.ReLU(),
             nn.Linear(config.hidden, config.classes),
         )
+        self.to(memory_format=torch.channels_last)  # the same numbers in an order that convolutions read faster
 
     def set_statistics(self, images: Tensor) -> None:
         """Take mean image and standard deviation from training images (N, 28, 28) in 0..1."""
