@@ -255,8 +255,10 @@ def improved(history: History, settings: Training) -> bool:
 
 def _optimiser(model: nn.Module, settings: Training, n: int):
     if not settings.one_cycle:
-        return torch.optim.Adam(model.parameters(), settings.learning_rate), None
-    optimiser = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+        return torch.optim.Adam(model.parameters(), settings.learning_rate, fused=True), None
+    optimiser = torch.optim.AdamW(
+        model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+    )
     steps = settings.epochs * sum(1 for _ in batches(n, settings.batch, None))
     steps = max(5, steps)  # at 4, PyTorch divides by 0
     return optimiser, torch.optim.lr_scheduler.OneCycleLR(
