@@ -57,16 +57,20 @@ def letter_grid(letters: LetterSet, wanted: Sequence[str], columns: int = 6) -> 
     return _caption(figure, f"Data: {letters.name}")
 
 
-def image_grid(images: np.ndarray, titles: Sequence[str], caption: str, limits: tuple[float, float]) -> Figure:
+def image_grid(
+    images: np.ndarray, titles: Sequence[str], caption: str, limits: tuple[float, float], colors: str = "gray"
+) -> Figure:
     """The paper's figures 2 and 3: preprocessed grey images (N, H, W) with the scale of their values."""
-    figure = _pictures(images, titles, min(6, len(images)), cmap="gray", vmin=limits[0], vmax=limits[1])
+    figure = _pictures(images, titles, min(6, len(images)), cmap=colors, vmin=limits[0], vmax=limits[1])
     figure.colorbar(figure.axes[0].images[0], ax=figure.axes, label="value", shrink=0.8)
     return _caption(figure, caption)
 
 
-def picture_grid(images: Sequence[np.ndarray], titles: Sequence[str], caption: str, columns: int = 6) -> Figure:
-    """Pictures side by side, (H, W) grey or (H, W, 3) RGB uint8, with a title each."""
-    return _caption(_pictures(images, titles, columns, cmap="gray", vmin=0, vmax=255), caption)
+def picture_grid(
+    images: Sequence[np.ndarray], titles: Sequence[str], caption: str, columns: int = 6, size: float = 1.6
+) -> Figure:
+    """Pictures side by side, (H, W) grey or (H, W, 3) RGB uint8, with a title each, ``size`` inches wide."""
+    return _caption(_pictures(images, titles, columns, size, cmap="gray", vmin=0, vmax=255), caption)
 
 
 def source_grid(letters: LetterSet, wanted: Sequence[str]) -> Figure:
@@ -79,7 +83,7 @@ def source_grid(letters: LetterSet, wanted: Sequence[str]) -> Figure:
                 letters.images[places[len(places) // 2]] if len(places) else np.full((1, 1, 3), 255, np.uint8)
             )
             titles.append(f"{letter} · {source}" if letter == wanted[0] else letter)
-    return picture_grid(images, titles, f"Data: {letters.name}", len(wanted))
+    return picture_grid(images, titles, f"Data: {letters.name}", len(wanted), 1.3)
 
 
 def mean_image_figure(mean: np.ndarray, caption: str) -> Figure:
@@ -87,7 +91,7 @@ def mean_image_figure(mean: np.ndarray, caption: str) -> Figure:
     figure, axis = _figure(4.2, 4)
     shown = axis.imshow(mean, cmap="gray", vmin=0, vmax=1)
     axis.set(xlabel="column (pixel)", ylabel="row (pixel)")
-    figure.colorbar(shown, ax=axis, label="mean brightness (0 black, 1 white)")
+    figure.colorbar(shown, ax=axis, label="mean brightness (0 black, 1 white)", shrink=0.8)
     return _caption(figure, caption)
 
 
@@ -235,25 +239,22 @@ def turns_figure(table: pd.DataFrame, limit: float, caption: str) -> Figure:
     limit
         Largest turn of the augmentation, degrees; the range is shaded.
     """
-    panels = table["shown"].unique()
-    figure, axes = _figure(3.1 * len(panels), 3.4, 1, len(panels), squeeze=False, sharey=True)
-    for axis, shown in zip(axes.flat, panels, strict=True):
+    panels = list(table["shown"].unique())
+    rows = -(-len(panels) // 2)
+    figure, axes = _figure(8, 2.3 * rows + 0.3, rows, 2, squeeze=False, sharex=True, sharey=True)
+    for axis, shown in zip(axes.flat, panels, strict=False):
         axis.axvspan(-limit, limit, color=GRAY, alpha=0.15, linewidth=0)
-        for letter, part in table[table["shown"] == shown].groupby("read"):
+        for letter in sorted(table.loc[table["shown"] == shown, "read"].unique(), key=lambda read: read != shown):
+            part = table[(table["shown"] == shown) & (table["read"] == letter)]
             same = letter == shown
             style = {"color": BLUE, "marker": "o"} if same else {"color": ORANGE, "marker": "s", "linestyle": "--"}
             axis.plot(part["turn"], part["share"], label=f"read as {letter}", markersize=4, **style)
-        axis.set(title=f"{shown}, turned", xlabel="degrees", ylim=(-0.02, 1.02))
-        axis.set_xticks(range(-90, 91, 45))
+        axis.set(title=f"{shown}, turned", ylim=(-0.04, 1.04))
+        axis.set_xticks(range(-90, 91, 30))
         axis.grid(alpha=0.3)
-        axis.legend(
-            loc="lower center",
-            bbox_to_anchor=(0.5, 1.12),
-            frameon=False,
-            ncols=2,
-            fontsize=9,
-            columnspacing=1,
-            handlelength=1.6,
-        )
-    axes.flat[0].set_ylabel("share of photos")
+        axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    for axis in axes[-1]:
+        axis.set_xlabel("degrees (clockwise)")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("share of photos")
     return _caption(figure, caption)

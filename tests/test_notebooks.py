@@ -1,0 +1,119 @@
+"""The notebooks as files, and the proof that nbval fails on one that is broken."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from asllib.paths import project_root
+
+FOLDER = project_root() / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
+ABSOLUTE = re.compile(r"(?<![\w.:/])/(home|root|tmp|work|Users|usr|opt|mnt|var)/|[A-Z]:\\")
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def lines(cell) -> int:
+    return len([line for line in cell.source.splitlines() if line.strip()])
+
+
+def text_of(output) -> str:
+    return output.get("text", "") + "".join(
+        value for kind, value in output.get("data", {}).items() if kind.startswith("text/")
+    )
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def notebook(request):
+    notebook = nbformat.read(request.param, as_version=4)
+    nbformat.validate(notebook)
+    return notebook
+
+
+def test_there_are_notebooks():
+    assert {"01_data", "02_preprocessing", "03_landmarks"} <= {path.stem for path in NOTEBOOKS}
+
+
+def test_outputs_are_stored_from_one_run_without_errors(notebook):
+    cells = code_cells(notebook)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
+    assert not [output for output in outputs if "application/vnd.jupyter.widget-view+json" in output.get("data", {})]
+    assert "widgets" not in notebook.metadata
+
+
+def test_stored_outputs_are_of_real_data_and_name_no_folder(notebook):
+    for cell in notebook.cells:
+        text = cell.source + "".join(text_of(output) for output in cell.get("outputs", []))
+        assert not ABSOLUTE.search(text), ABSOLUTE.search(text)
+        assert "the synthetic signer takes its place" not in text
+
+
+def test_compared_cells_have_something_to_compare(notebook):
+    tagged = [cell for cell in code_cells(notebook) if "nbval-check-output" in cell.metadata.get("tags", [])]
+    assert tagged
+    for cell in tagged:
+        assert any(text_of(output) for output in cell.outputs), cell.source
+
+
+def test_cells_are_short_and_the_first_ones_say_what_this_is(notebook):
+    sizes = [lines(cell) for cell in code_cells(notebook)]
+    assert statistics.median(sizes) <= 7
+    assert max(sizes) <= 25
+    title, first = notebook.cells[0], code_cells(notebook)[0]
+    assert title.source.startswith("# ") and "**Question.**" in title.source and "minute" in title.source
+    assert first.source.startswith("%matplotlib inline\n")
+
+
+def run_nbval(folder, notebook) -> subprocess.CompletedProcess:
+    """Write a notebook beside the conftest of the real ones, and run nbval on it."""
+    shutil.copy(FOLDER / "conftest.py", folder)
+    nbformat.write(notebook, folder / "copy.ipynb")
+    options = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=120", "-x", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *options, "copy.ipynb"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture
+def short_copy():
+    """The imports of the first notebook and its cells that are compared: seconds in the place of a minute."""
+    notebook = nbformat.read(FOLDER / "01_data.ipynb", as_version=4)
+    cells = code_cells(notebook)
+    notebook.cells = [cells[0], *(cell for cell in cells if "nbval-check-output" in cell.metadata.get("tags", []))]
+    return notebook
+
+
+@pytest.mark.slow
+def test_nbval_passes_an_honest_copy(tmp_path, short_copy):
+    run = run_nbval(tmp_path, short_copy)
+    assert run.returncode == 0, run.stdout
+    assert f"{len(short_copy.cells)} passed" in run.stdout
+
+
+@pytest.mark.slow
+def test_nbval_catches_a_broken_cell(tmp_path, short_copy):
+    short_copy.cells[1].source += "\nassert len(STATIC) == 26"
+    run = run_nbval(tmp_path, short_copy)
+    assert run.returncode == 1, run.stdout
+    assert "copy.ipynb::Cell 1" in run.stdout and "AssertionError" in run.stdout
+
+
+@pytest.mark.slow
+def test_nbval_catches_an_altered_output(tmp_path, short_copy):
+    output = short_copy.cells[2].outputs[0]
+    assert output.data["text/plain"] == "['J', 'Z']"
+    output.data["text/plain"] = "['J']"
+    run = run_nbval(tmp_path, short_copy)
+    assert run.returncode == 1, run.stdout
+    assert "copy.ipynb::Cell 2" in run.stdout and "mismatch" in run.stdout
