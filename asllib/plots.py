@@ -162,8 +162,10 @@ def all_models(curves: Mapping[str, Mapping[str, Sequence[float]]], chance: floa
             style = {"color": palette[number % 8], "marker": MARKERS[number % 8], "markersize": 5}
             axis.plot(np.arange(1, len(accuracy) + 1), accuracy, label=name, **style)
         axis.axhline(chance, color=GRAY, linestyle="--", linewidth=1)
-        axis.text(0.99, chance + 0.015, "guessing", color=GRAY, ha="right", transform=axis.get_yaxis_transform())
+        where = {"ha": "right", "va": "top", "transform": axis.get_yaxis_transform()}
+        axis.text(0.99, chance - 0.015, "guessing one of six letters", color=GRAY, fontsize=9, **where)
         axis.set(title=panel, xlabel="epoch", ylim=(0, 1.02))
+        axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
         axis.legend(loc="upper left", bbox_to_anchor=(0, -0.18), ncols=2, fontsize=9, frameon=False)
     axes.flat[0].set_ylabel("validation accuracy")

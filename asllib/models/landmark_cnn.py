@@ -32,7 +32,7 @@ class LandmarkConfig:
     """
 
     features: int = 9
-    channels: tuple[int, int, int] = (48, 64, 96)
+    channels: tuple[int, int, int] = (32, 48, 64)
     hidden: int = 128
     dropout: float = 0.3
     classes: int = 24
@@ -71,7 +71,7 @@ class LandmarkCNN(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Turn features (B, C, 21) into logits (B, classes)."""
         x = features[:, :, self.grid].unflatten(2, (5, 5))  # (B, C, 5, 5): fingers x joints
-        x = self.along(x)  # (B, 64, 5, 3)
-        x = self.across(x)  # (B, 96, 3, 1)
+        x = self.along(x)  # (B, 48, 5, 3)
+        x = self.across(x)  # (B, 64, 3, 1)
         # The points themselves go along: a finger's direction in the image is what tells G from Q.
         return self.head(torch.cat([x.flatten(1), features.flatten(1)], 1))
