@@ -33,7 +33,7 @@ def _caption(figure: Figure, text: str) -> Figure:
 
 
 def _pictures(images: Sequence[np.ndarray], titles: Sequence[str], columns: int, size: float = 1.6, **show) -> Figure:
-    rows = -(-len(images) // columns)
+    rows = max(1, -(-len(images) // columns))
     figure, axes = _figure(size * columns, (size + 0.25) * rows + 0.3, rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
@@ -97,7 +97,7 @@ def mean_image_figure(mean: np.ndarray, caption: str) -> Figure:
 
 def landmark_grid(images: Sequence[np.ndarray], hands: Sequence[Hand | None], titles, caption: str) -> Figure:
     """The paper's figure 5: photos with the 21 landmarks drawn on the hand."""
-    figure = _pictures([draw_hand(i, h) for i, h in zip(images, hands, strict=True)], titles, 6, 1.9)
+    figure = _pictures([draw_hand(i, h) for i, h in zip(images, hands, strict=True)], titles, 6, 1.6)
     return _caption(figure, caption)
 
 
@@ -224,7 +224,8 @@ def steps_figure(table: pd.DataFrame, caption: str) -> Figure:
     for name, (color, marker, line) in zip(table.columns.drop("step"), styles, strict=False):
         axis.plot(places, table[name], color=color, marker=marker, linestyle=line, label=name)
     axis.set_xticks(places, table["step"])
-    axis.set(xlabel="normalisation steps, added from left to right", ylabel="accuracy", ylim=(0, 1.02))
+    lowest = float(table.drop(columns="step").to_numpy().min())
+    axis.set(xlabel="normalisation steps, added from left to right", ylabel="accuracy", ylim=(0.8 * lowest, 1.02))
     axis.grid(alpha=0.3)
     axis.legend(loc="lower right")
     return _caption(figure, caption)
