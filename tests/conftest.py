@@ -5,12 +5,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from asllib.data.letterset import LetterSet
 from asllib.hands.tracker import Hand
 from asllib.letters import STATIC
 
 torch.set_num_threads(1)  # the networks here are tiny: more threads only wait for each other
+
+# A busy machine is no failure: no example is held to a time.
+settings.register_profile("asllib", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("asllib")
 
 
 @pytest.fixture

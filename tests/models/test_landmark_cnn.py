@@ -14,10 +14,10 @@ def features(hands):
 
 
 def test_it_is_small():
-    convolutions = (9 * 3 + 1) * 48 + (48 * 3 + 1) * 64 + (64 * 9 + 1) * 96
-    layers = (96 * 3 + 9 * 21 + 1) * 128 + 129 * 24
+    convolutions = (9 * 3 + 1) * 32 + (32 * 3 + 1) * 48 + (48 * 9 + 1) * 64
+    layers = (64 * 3 + 9 * 21 + 1) * 128 + 129 * 24
     count = parameter_count(LandmarkCNN(LandmarkConfig()))
-    assert count == convolutions + 2 * (48 + 64 + 96) + layers == 130_712
+    assert count == convolutions + 2 * (32 + 48 + 64) + layers == 85_544
     assert count < 250_000
 
 
@@ -30,8 +30,8 @@ def test_shapes(features, classes):
     model = LandmarkCNN(LandmarkConfig(classes=classes)).eval()
     assert features.shape == (24, 9, 21)
     laid_out = features[:, :, model.grid].unflatten(2, (5, 5))
-    assert model.along(laid_out).shape == (24, 64, 5, 3)
-    assert model.across(model.along(laid_out)).shape == (24, 96, 3, 1)
+    assert model.along(laid_out).shape == (24, 48, 5, 3)
+    assert model.across(model.along(laid_out)).shape == (24, 64, 3, 1)
     assert model(features).shape == (24, classes)
     assert torch.isfinite(model(features)).all()
     torch.testing.assert_close(laid_out[:, :, 2, 4], features[:, :, 12])  # the middle finger's tip
