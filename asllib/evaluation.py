@@ -110,7 +110,7 @@ def worst_pairs(matrix: np.ndarray, alphabet: Sequence[str], most: int = 10) -> 
     errors = letters + letters.T
     totals = matrix.sum(1)
     rows = [
-        (f"{alphabet[i]}/{alphabet[j]}", int(errors[i, j]), errors[i, j] / max(1, totals[i] + totals[j]))
+        (f"{alphabet[j]}/{alphabet[i]}", int(errors[i, j]), errors[i, j] / max(1, totals[i] + totals[j]))
         for i in range(len(alphabet))
         for j in range(i)
         if errors[i, j]
