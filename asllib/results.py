@@ -15,6 +15,7 @@ from asllib.errors import InputError
 from asllib.paths import figures_dir, results_dir, write_text
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 PACKAGES = ("asllib", "torch", "mediapipe", "opencv-python", "numpy", "scikit-learn")
@@ -83,4 +84,11 @@ def save_figure(figure: Figure, name: str, synthetic: bool = False) -> Path:
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     figure.savefig(temporary, dpi=110, bbox_inches="tight", metadata={"Software": None})
     temporary.replace(path)
+    return path
+
+
+def save_table(table: pd.DataFrame, name: str, synthetic: bool = False) -> Path:
+    """Write ``NAME.csv`` beside the figures; return its path."""
+    path = place(figures_dir(), synthetic) / f"{name}.csv"
+    write_text(path, table.to_csv(index=False, float_format="%.4f"))
     return path
