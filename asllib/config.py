@@ -20,6 +20,8 @@ class Training:
     ----------
     epochs
         At most so many passes over the training data.
+    min_steps
+        At least so many steps: a small set is passed over more often than ``epochs``.
     learning_rate
         Of Adam (constant), or the peak of one cycle of AdamW.
     batch
@@ -46,6 +48,7 @@ class Training:
     one_cycle: bool = False
     weight_decay: float = 0.0
     smoothing: float = 0.0
+    min_steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,9 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ("landmark", "paper"): Preset(LandmarkConfig(classes=6), PAPER_TRAINING, None, FIRST_SIX),
     ("pixel", "best"): Preset(
         PixelConfig(batch_norm=True, dropout=0.1),
-        Training(epochs=5, learning_rate=4e-3, batch=128, one_cycle=True, weight_decay=0.01, smoothing=0.05),
+        Training(
+            epochs=5, learning_rate=4e-3, batch=128, one_cycle=True, weight_decay=0.01, smoothing=0.05, min_steps=600
+        ),
         ImageAugment(),
     ),
     ("landmark", "best"): Preset(
@@ -130,7 +135,7 @@ class Profile:
 
 
 PROFILES = {
-    "ci": Profile("ci", per_letter=10, per_letter_pixels=200, seeds=1, paper_epochs=3, signers=12, views=2),
+    "ci": Profile("ci", per_letter=10, per_letter_pixels=200, seeds=1, paper_epochs=3, signers=12, views=4),
     "paper": Profile("paper", per_letter=None, per_letter_pixels=None, seeds=3, paper_epochs=5, signers=24, views=4),
 }
 

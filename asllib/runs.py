@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -192,7 +193,10 @@ def train(
     if pixel:
         model.set_statistics(examples.inputs[0].float() / 255)
     prepare = pixel_prepare(preset.augment) if pixel else landmark_prepare(preset.augment)
-    settings = preset.training if epochs is None else dataclasses.replace(preset.training, epochs=epochs)
+    settings = preset.training
+    if epochs is None:
+        epochs = max(settings.epochs, math.ceil(settings.min_steps * settings.batch / len(examples)))
+    settings = dataclasses.replace(settings, epochs=epochs)
     history = fit(model, examples, valid, prepare, settings, seed=seed, checkpoint=checkpoint, progress=progress)
     return model, history
 

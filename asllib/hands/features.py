@@ -51,9 +51,7 @@ def palm_scale(points: Tensor) -> Tensor:
 
 def mirror_left(points: Tensor, left: Tensor) -> Tensor:
     """Mirror left hands (True in ``left``, (B,)) to right hands; the wrist must be the origin."""
-    return torch.cat(
-        [torch.where(left[:, None, None], -points[..., :1], points[..., :1]), points[..., 1:]], dim=-1
-    )
+    return torch.cat([torch.where(left[:, None, None], -points[..., :1], points[..., :1]), points[..., 1:]], dim=-1)
 
 
 def upright(points: Tensor) -> Tensor:

@@ -132,9 +132,7 @@ def read_landmarks(path: str | os.PathLike[str]) -> pd.DataFrame:
     elif path.suffix == ".parquet":
         reader = pd.read_parquet
     else:
-        raise InputError(
-            f"{path}: {path.suffix or 'no'} ending; a landmark table is .csv, .csv.gz or .parquet"
-        )
+        raise InputError(f"{path}: {path.suffix or 'no'} ending; a landmark table is .csv, .csv.gz or .parquet")
     try:
         table = reader(path)
     except InputError:
@@ -157,9 +155,7 @@ def write_landmarks(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     """
     path = Path(path)
     if not path.name.endswith((".csv", ".csv.gz", ".parquet")):
-        raise InputError(
-            f"{path}: {path.suffix or 'no'} ending; a landmark table is .csv, .csv.gz or .parquet"
-        )
+        raise InputError(f"{path}: {path.suffix or 'no'} ending; a landmark table is .csv, .csv.gz or .parquet")
     table = check_landmarks(table, path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}-{path.name}")  # the same ending: it names the compression
@@ -187,9 +183,7 @@ def check_landmarks(table: pd.DataFrame, name: object = "landmarks") -> pd.DataF
     missing = [column for column in columns if column not in table]
     if missing:
         some = ", ".join(missing[:3]) + (", .." if len(missing) > 3 else "")
-        raise InputError(
-            f"{name}: {len(missing)} of {len(columns)} columns are missing ({some}); extract again"
-        )
+        raise InputError(f"{name}: {len(missing)} of {len(columns)} columns are missing ({some}); extract again")
     numbers = columns[3:]
     table = table[[*columns, *(column for column in table if column not in columns)]].copy()
     table[numbers] = _as_float32(table[numbers], name)

@@ -22,7 +22,9 @@ import numpy as np
 from asllib.errors import InputError
 
 MODEL_NAME = "hand_landmarker.task"
-MODEL_URL = "https://storage.googleapis.com/mediapipe-models/hand_landmarker/hand_landmarker/float16/1/hand_landmarker.task"
+MODEL_URL = (
+    "https://storage.googleapis.com/mediapipe-models/hand_landmarker/hand_landmarker/float16/1/hand_landmarker.task"
+)
 MODEL_BYTES = 7_819_105
 MODEL_SHA256 = "fbc2a30080c3c557093b5ddfc334698132eb341044ccee322ccf8bcf3607cde1"
 
@@ -244,9 +246,7 @@ def _close(landmarker: Any) -> None:
     """Close a landmarker, also one that nobody closed and that the interpreter's exit finds."""
     try:
         landmarker.close()
-    except (
-        RuntimeError
-    ):  # its thread is gone already: only its __del__ remains, which would print a TypeError
+    except RuntimeError:  # its thread is gone already: only its __del__ remains, which would print a TypeError
         landmarker._handle = None
 
 
@@ -319,9 +319,7 @@ def model_file() -> Path:
         import pooch
 
         try:
-            pooch.retrieve(
-                MODEL_URL, f"sha256:{MODEL_SHA256}", fname=MODEL_NAME, path=cached.parent, progressbar=True
-            )
+            pooch.retrieve(MODEL_URL, f"sha256:{MODEL_SHA256}", fname=MODEL_NAME, path=cached.parent, progressbar=True)
         except Exception as error:  # no network, wrong contents, no space: one line says which
             raise InputError(
                 f"{MODEL_NAME}: cannot be downloaded from {MODEL_URL} ({error}); "

@@ -75,7 +75,7 @@ def iter_letters(
     angle: float = 35.0,
     first_signer: int = 0,
 ) -> Iterator[SyntheticShots]:
-    """The same as :func:`render_letters` in pieces of at most 32 pictures, for sets that do not fit in memory."""
+    """The same as :func:`render_letters` in pieces of at most 64 pictures, for sets that do not fit in memory."""
     letters = _check(letters, signers, views, size, seed)
     plan = [
         (number, letter, view)

@@ -41,9 +41,7 @@ class Lazy:
 
 
 def test_one_row_an_image_in_order():
-    table = extract_landmarks(
-        pictures(3), files=["a", "b", "c"], labels=list("ABC"), attempts=FAST, progress=False
-    )
+    table = extract_landmarks(pictures(3), files=["a", "b", "c"], labels=list("ABC"), attempts=FAST, progress=False)
     assert list(table) == [*landmark_columns(), *SIZE_COLUMNS]
     assert table["file"].tolist() == ["a", "b", "c"] and table["label"].tolist() == ["A", "B", "C"]
     assert table["score"].tolist() == [0, 0, 0] and table["side"].isna().all()
@@ -105,9 +103,7 @@ def test_a_stopped_run_goes_on_and_a_changed_photo_is_done_again(tmp_path, monke
     assert len(done) == 8
     next((tmp_path / "part").iterdir()).write_bytes(b"half-written")
     done.clear()
-    pd.testing.assert_frame_equal(
-        extract_landmarks(images, checkpoint=tmp_path / "part", progress=False), table
-    )
+    pd.testing.assert_frame_equal(extract_landmarks(images, checkpoint=tmp_path / "part", progress=False), table)
 
 
 @pytest.mark.parametrize("n", [3, 70])
@@ -128,11 +124,7 @@ def test_real_hands_come_back_as_the_tracker_found_them(photos, read_photo, tmp_
     assert (table["score"] > 0).all() and (table["side"] == "right").mean() > 0.8
     with HandTracker() as tracker:
         hand = tracker.detect(images[0])
-    np.testing.assert_allclose(
-        table.loc[0, "x0":"z20"].to_numpy(float).reshape(21, 3), hand.landmarks, atol=1e-5
-    )
-    np.testing.assert_allclose(
-        table.loc[0, "wx0":"wz20"].to_numpy(float).reshape(21, 3), hand.world, atol=1e-5
-    )
+    np.testing.assert_allclose(table.loc[0, "x0":"z20"].to_numpy(float).reshape(21, 3), hand.landmarks, atol=1e-5)
+    np.testing.assert_allclose(table.loc[0, "wx0":"wz20"].to_numpy(float).reshape(21, 3), hand.world, atol=1e-5)
     write_landmarks(table, tmp_path / "hands.csv")
     pd.testing.assert_frame_equal(read_landmarks(tmp_path / "hands.csv"), table)

@@ -46,9 +46,7 @@ def test_each_step_does_what_it_says():
     assert mirrored[1].equal(scaled[1])
     straight = upright(scaled)
     assert straight[:, 9, 0].abs().max() < 1e-5 and (straight[:, 9, 1] < 0).all()
-    torch.testing.assert_close(
-        torch.cdist(straight, straight), torch.cdist(scaled, scaled), atol=1e-3, rtol=0
-    )
+    torch.testing.assert_close(torch.cdist(straight, straight), torch.cdist(scaled, scaled), atol=1e-3, rtol=0)
     bones = bone_directions(scaled)
     torch.testing.assert_close(bones[:, 1:].norm(dim=-1), torch.ones(4, 20))
     assert bones[:, 0].abs().max() == 0
@@ -62,9 +60,7 @@ def test_features_do_not_depend_on_place_size_or_shape_of_the_image():
     wide = points * torch.tensor([0.5, 1, 0.5])  # the same hand in an image twice as wide as high
     torch.testing.assert_close(landmark_features(wide, points, left, torch.full((4,), 2.0)), square)
     moved = 0.5 * points + torch.tensor([0.1, -0.2, 0.3])
-    torch.testing.assert_close(
-        landmark_features(moved, points, left, torch.ones(4)), square, atol=1e-5, rtol=0
-    )
+    torch.testing.assert_close(landmark_features(moved, points, left, torch.ones(4)), square, atol=1e-5, rtol=0)
     one = torch.cat(
         [landmark_features(points[i : i + 1], points[i : i + 1], left[:1], torch.ones(1)) for i in range(4)]
     )

@@ -115,16 +115,12 @@ def test_nothing_is_printed_not_even_at_exit(tmp_path):
     )
     root = Path(module.__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root)}
-    run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment
-    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert (run.returncode, run.stdout, run.stderr.strip()) == (0, "", "WARNING: of another kind")
 
 
 def test_the_package_imports_neither_mediapipe_nor_torch():
-    code = (
-        "import sys, asllib.hands; print({'mediapipe', 'torch', 'cv2', 'pandas', 'numpy'} & set(sys.modules))"
-    )
+    code = "import sys, asllib.hands; print({'mediapipe', 'torch', 'cv2', 'pandas', 'numpy'} & set(sys.modules))"
     root = Path(module.__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
