@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--signers", type=int, default=20)
     parser.add_argument("--views", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cache", type=Path, default=Path("/tmp/asllib-benchmark"))
+    parser.add_argument("--cache", type=Path, default=None)
     parser.add_argument("--all-sources", action="store_true", help="also what is reported, not only what is tuned on")
     options = parser.parse_args()
 
