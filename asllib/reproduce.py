@@ -52,6 +52,7 @@ def run_notebook(path: Path, keep: bool, on_cell: Callable[[int, int], None] = l
         resources={"metadata": {"path": str(path.parent)}},
         record_timing=False,
         store_widget_state=False,
+        extra_arguments=["--log-level=ERROR"],  # its warnings would tear the progress bar
     )
     client.on_cell_complete = lambda cell, cell_index, **_: on_cell(cell_index + 1, total)
     started = time.perf_counter()

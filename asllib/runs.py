@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from asllib.augment import ImageAugment, LandmarkAugment, augment_images, augment_landmarks
 from asllib.config import Preset
 from asllib.data.letterset import LetterSet
+from asllib.errors import InputError
 from asllib.hands.extract import extract_landmarks
 from asllib.hands.features import landmark_features
 from asllib.hands.landmarks import landmark_arrays, read_landmarks, write_landmarks
@@ -24,6 +25,7 @@ from asllib.letters import STATIC
 from asllib.models.pixel_cnn import PixelCNN
 from asllib.models.zoo import build
 from asllib.paths import cache_dir
+from asllib.preprocess import SIDE
 from asllib.training import Examples, History, Prepare, fit, predict_logits, set_seed
 
 
@@ -91,6 +93,8 @@ def track_once(
 
     ``ATTEMPTS[:1]`` is the tracker as it comes, without a retry.
     """
+    if len(letters) and letters.images[0].ndim == 2:
+        raise InputError(f"{letters.name}: grey images of {SIDE}x{SIDE} pixels; hands are looked for in photos")
     folder = cache_dir() / "landmarks"
     stored = folder / f"{_identity(letters, attempts)}.parquet"
     if stored.is_file():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -34,7 +36,7 @@ def load_synthetic(pixels: bool = False) -> LetterSet:
     from asllib.signer import write_letters
 
     size = profile()
-    key = f"{size.signers}x{size.views}-{SIZE}-seed{SEED}"
+    key = f"{size.signers}x{size.views}-{SIZE}-seed{SEED}-{_signer_version()}"
     folder = cache_dir() / "synthetic" / key
     if not (folder / "manifest.csv").is_file():
         print(f"Drawing {len(LETTERS) * size.signers * size.views:,} pictures, once; they are kept in {folder}.")
@@ -45,6 +47,12 @@ def load_synthetic(pixels: bool = False) -> LetterSet:
         unfinished.replace(folder)
     letters = load_photos(folder, NAME)
     return to_pixel_set(letters, folder) if pixels else letters
+
+
+def _signer_version() -> str:
+    """Hash of the signer's code: another signer draws another set."""
+    code = sorted((Path(__file__).resolve().parents[1] / "signer").glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in code)).hexdigest()[:8]
 
 
 def to_pixel_set(letters: LetterSet, folder) -> LetterSet:
