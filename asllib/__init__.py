@@ -16,6 +16,7 @@ _HOME = {
     "Recognizer": "asllib.recognizer",
     "load_letters": "asllib.data.registry",
     "load_recognizer": "asllib.recognizer",
+    "read_text": "asllib.spelling.reading",
 }
 
 __all__ = [*sorted(_HOME), "__version__"]

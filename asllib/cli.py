@@ -213,6 +213,26 @@ def predict(
 
 
 @app.command()
+def read(
+    video: Annotated[Path, typer.Argument(help="A video: .mp4, .mov, .avi, .webm, or .mjpeg.")],
+    fps: Annotated[float | None, typer.Option(help="Frames a second, if the file does not say it.")] = None,
+    model: Annotated[str, typer.Option(help="landmark, or a run folder.")] = "landmark",
+    json_file: Json = None,
+) -> None:
+    """Read the letters that a video spells, with their times."""
+    import dataclasses
+
+    from asllib.recognizer import load_recognizer
+    from asllib.spelling import read_text
+
+    found = read_text(video, load_recognizer(model), fps=fps, progress=True)
+    rows = [dataclasses.asdict(letter) for letter in found.letters]
+    lines = [found.text or ("no letter was read" if found.hand_found else "no hand was found")]
+    lines += [f"  {r['start_s']:6.2f} s  {r['letter']}  {r['confidence']:.0%}" for r in rows]
+    _emit({"text": found.text, "letters": rows}, json_file, "\n".join(lines))
+
+
+@app.command()
 def reproduce() -> None:
     """Run the numbered notebooks: train both networks, draw every figure, write every result."""
     from tqdm.auto import tqdm

@@ -4,12 +4,13 @@ Nothing heavy is imported here; the first call imports torch, anny and warp and 
 """
 
 from asllib.signer.letters import SyntheticShots, iter_letters, render_letters, write_letters
-from asllib.signer.video import SignedWord, render_word, write_video
+from asllib.signer.video import SignedWord, render_idle, render_word, write_video
 
 __all__ = [
     "SignedWord",
     "SyntheticShots",
     "iter_letters",
+    "render_idle",
     "render_letters",
     "render_word",
     "write_letters",

@@ -57,18 +57,59 @@ def _along(path: np.ndarray, t: np.ndarray) -> np.ndarray:
     return np.stack([np.interp(t * lengths[-1], lengths, path[:, k]) for k in range(3)], 1)
 
 
-def _stroke(letter: str, pose: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
+@dataclass(frozen=True)
+class StrokeHabit:
+    """How somebody draws J and Z.
+
+    Attributes
+    ----------
+    size, flat : float
+        Factors on the path, and on its height alone.
+    wrist : float
+        0..1, the part of the path that the fingertip makes because the hand turns about the wrist; the arm does the
+        rest.
+    spin, lean : float
+        Degrees that the forearm turns and the hand tips over in J.
+    """
+
+    size: float = 1.0
+    flat: float = 1.0
+    wrist: float = 0.0
+    spin: float = 110.0
+    lean: float = 20.0
+
+
+def draw_stroke_habit(rng: np.random.Generator) -> StrokeHabit:
+    """Somebody's way of drawing J and Z: small to large, from the arm or from the wrist."""
+    return StrokeHabit(
+        size=float(np.exp(rng.normal(0, 0.25))),
+        flat=float(rng.uniform(0.6, 1.2)),
+        wrist=float(rng.uniform(0, 0.85)),
+        spin=float(rng.uniform(70, 175)),
+        lean=float(rng.uniform(5, 95)),
+    )
+
+
+_REACH = 0.17  # metres from the wrist to a fingertip: what a turn of the wrist moves the tip by
+
+
+def _stroke(letter: str, pose: np.ndarray, frames: int, habit: StrokeHabit) -> tuple[np.ndarray, np.ndarray]:
     """Poses (frames, angles) and offsets (frames, 3) of J or Z."""
     part = np.linspace(0, 1, frames)
     poses = np.repeat(pose[None], frames, 0)
+    scale = habit.size * np.array([1, habit.flat, 1])
     if letter == "Z":
         # Each of the three lines starts and ends slowly.
         line = np.minimum(np.floor(part * 3), 2)
-        return poses, _along(_Z_PATH, (line + minimum_jerk(part * 3 - line)) / 3)
+        path = _along(_Z_PATH, (line + minimum_jerk(part * 3 - line)) / 3) * scale
+        turned = habit.wrist * path
+        poses[:, ANGLES.index("lean")] -= np.rad2deg(np.arctan2(turned[:, 0], _REACH))
+        poses[:, ANGLES.index("pitch")] += np.rad2deg(np.arctan2(turned[0, 1] - turned[:, 1], 0.6 * _REACH))
+        return poses, path - turned
     way = minimum_jerk(part)
-    poses[:, ANGLES.index("spin")] += 110 * minimum_jerk((part - 0.3) / 0.7)
-    poses[:, ANGLES.index("lean")] -= 20 * way
-    return poses, _along(_J_PATH, way)
+    poses[:, ANGLES.index("spin")] += habit.spin * minimum_jerk((part - 0.3) / 0.7)
+    poses[:, ANGLES.index("lean")] -= habit.lean * way
+    return poses, _along(_J_PATH, way) * scale * (1 - 0.7 * habit.wrist)
 
 
 def word_motion(
@@ -89,7 +130,8 @@ def word_motion(
     known : dict of letter -> (angles,), optional
         How the signer makes the letters (J and Z where their strokes begin), by default as in the table.
     rng : numpy Generator, optional
-        Varies the times by a tenth and chooses between slide and bounce; without it the word slides and keeps time.
+        Varies the times by a tenth, chooses between slide and bounce, and how J and Z are drawn; without it the word
+        slides and keeps time.
 
     Raises
     ------
@@ -104,6 +146,7 @@ def word_motion(
         raise ValueError("no letters in the word: give some of A-Z")
     if not (fps > 0 and letters_per_second > 0):
         raise ValueError(f"fps {fps} and letters_per_second {letters_per_second} must be above 0")
+    habit = StrokeHabit() if rng is None else draw_stroke_habit(rng)
     rest = np.array(OTHERS["rest"].angles, np.float64)
     low = np.array([0.02, -0.07, 0.0])
     bounce = rng is not None and rng.random() < 0.4
@@ -141,7 +184,7 @@ def word_motion(
         moving = letter in "JZ"
         pose = np.array(LETTERS[letter].angles if known is None else known[letter], np.float64)
         if moving:
-            stroke = _stroke(letter, pose, frames(STROKE_SECONDS, 4))
+            stroke = _stroke(letter, pose, frames(STROKE_SECONDS, 4), habit)
         target = place + (stroke[1][0] if moving else 0)
         if letter == before and not moving:
             # A doubled letter keeps its shape: it slides to the side, or opens a little and dips.
@@ -160,3 +203,40 @@ def word_motion(
     go(rest, low, 2 * share * (1 - HOLD))
     stay(rest, low, frames(REST_SECONDS))
     return Motion(np.concatenate(poses), np.concatenate(offsets), letters, np.array(positions))
+
+
+def idle_motion(seconds: float, fps: float, rng: np.random.Generator) -> Motion:
+    """Plan a hand that does not sign: it rests, opens and closes, gestures, points up with the thumb, scratches.
+
+    It goes from one of the shapes in ``alphabet.OTHERS`` to the next, each made loosely, stays there or waves, and
+    wanders through the picture. ``letters`` is empty throughout.
+    """
+    count = max(2, round(seconds * fps))
+    names = list(OTHERS)
+    poses, offsets = [], []
+    pose, place = np.array(OTHERS["rest"].angles, np.float64), np.array([0.02, -0.07, 0.0])
+    spread = np.array([10.0] * 16 + [6.0] * 5 + [8, 6, 25, 15, 20, 10])
+    made = 0
+    while made < count:
+        name = names[rng.choice(len(names), p=_idle_chances(names))]
+        target = np.array(OTHERS[name].angles, np.float64) + rng.normal(0, 1, len(ANGLES)) * spread
+        # The knuckles of all fingers loosen together.
+        target[[ANGLES.index(f"{finger}_mcp") for finger in ("index", "middle", "ring", "little")]] += rng.normal(0, 12)
+        goal = np.array([rng.normal(0, 0.05), rng.uniform(-0.1, 0.06), 0.0])
+        way = minimum_jerk(np.linspace(0, 1, max(2, round(fps * rng.uniform(0.3, 1.2)))))[:, None]
+        poses.append(pose + (target - pose) * way)
+        offsets.append(place + (goal - place) * way)
+        still = max(1, round(fps * rng.exponential(1.0)))
+        wave = np.sin(2 * np.pi * rng.uniform(0.5, 2.5) * np.arange(still) / fps)[:, None] * (rng.random() < 0.5)
+        poses.append(target + wave * rng.normal(0, 1, len(ANGLES)) * np.array([6.0] * 21 + [5, 5, 10, 12, 10, 6]))
+        offsets.append(goal + wave * rng.normal(0, 0.015, 3) * [1, 1, 0])
+        pose, place, made = poses[-1][-1], offsets[-1][-1], made + len(way) + still
+    return Motion(
+        np.concatenate(poses)[:count], np.concatenate(offsets)[:count], [""] * count, np.full(count, -1, np.int64)
+    )
+
+
+def _idle_chances(names: list[str]) -> np.ndarray:
+    """A hand at rest most of the time."""
+    weights = np.array([3.0 if name == "rest" else 1.0 for name in names])
+    return weights / weights.sum()

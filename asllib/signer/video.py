@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from asllib.errors import InputError
 from asllib.signer.alphabet import ANGLES, LETTERS, clip_to_limits
-from asllib.signer.motion import word_motion
+from asllib.signer.motion import Motion, idle_motion, word_motion
+
+if TYPE_CHECKING:
+    from asllib.signer.scene import Signer
 
 BATCH = 32
 MIN_SIZE = 28
@@ -78,14 +82,9 @@ def render_word(
     InputError (a ValueError)
         A character outside A-Z and space, a size below 28, a rate that is not above 0.
     """
-    from asllib.signer.hand import hand_shape
-    from asllib.signer.scene import draw_shot, draw_signer, letter_poses, photograph
+    from asllib.signer.scene import draw_signer, letter_poses
 
-    width, height = size
-    if min(width, height) < MIN_SIZE:
-        raise InputError(f"size is {width}x{height}: both must be at least {MIN_SIZE}")
-    if signer < 0 or seed < 0:
-        raise InputError(f"signer {signer} and seed {seed} must not be below 0")
+    _check(size, signer, seed)
     person = draw_signer(seed, signer)
     rng = np.random.default_rng([seed, signer, *word.upper().encode()])
     try:
@@ -94,10 +93,42 @@ def render_word(
         motion = word_motion(word, fps, letters_per_second, known, rng)
     except ValueError as error:
         raise InputError(str(error)) from error
+    return _film(person, motion, fps, size, rng, word.upper())
+
+
+def render_idle(
+    seconds: float = 10.0, signer: int = 0, fps: float = 30.0, size: tuple[int, int] = (320, 240), seed: int = 0
+) -> SignedWord:
+    """Film a hand that does not sign: at rest, opening, gesturing; parameters as in :func:`render_word`."""
+    from asllib.signer.scene import draw_signer
+
+    _check(size, signer, seed)
+    if not (fps > 0 and seconds > 0):
+        raise InputError(f"fps {fps} and seconds {seconds} must be above 0")
+    person = draw_signer(seed, signer)
+    rng = np.random.default_rng([seed, signer, 7])
+    return _film(person, idle_motion(seconds, fps, rng), fps, size, rng, "")
+
+
+def _check(size: tuple[int, int], signer: int, seed: int) -> None:
+    width, height = size
+    if min(width, height) < MIN_SIZE:
+        raise InputError(f"size is {width}x{height}: both must be at least {MIN_SIZE}")
+    if signer < 0 or seed < 0:
+        raise InputError(f"signer {signer} and seed {seed} must not be below 0")
+
+
+def _film(
+    person: Signer, motion: Motion, fps: float, size: tuple[int, int], rng: np.random.Generator, word: str
+) -> SignedWord:
+    """Film one person's motion with one camera, which shows the signing space."""
+    from asllib.signer.hand import hand_shape
+    from asllib.signer.scene import draw_shot, photograph
+
+    width, height = size
     count = len(motion.letters)
     poses = clip_to_limits(motion.poses + _tremor(count, fps, rng))
     offsets = motion.offsets + 0.001 * _tremor(count, fps, rng, channels=3)
-    # One camera for the whole film: it shows the signing space.
     shot = replace(draw_shot(rng), fill=float(rng.uniform(0.52, 0.68)), roll=float(rng.normal(0, 3)))
     shapes = hand_shape(np.array([person.phenotype]))
     centre = np.array([0.0, 0.05, 0.0])
@@ -124,7 +155,7 @@ def render_word(
     return SignedWord(
         frames,
         float(fps),
-        word.upper(),
+        word,
         motion.letters,
         motion.positions,
         landmarks,

@@ -1,0 +1,173 @@
+"""From probabilities of letters, frame by frame, to letters: the simple way, thresholds and a vote."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from asllib.errors import InputError
+from asllib.letters import LETTERS
+
+
+@dataclass(frozen=True)
+class ReadLetter:
+    """A letter that was read.
+
+    Attributes
+    ----------
+    letter
+        "A".."Z".
+    start_s, end_s
+        When it was seen, seconds of the video; ``end_s`` is when it was sure.
+    confidence
+        Mean probability over that time, 0..1.
+    """
+
+    letter: str
+    start_s: float
+    end_s: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class SpellerSettings:
+    """When a letter counts as shown.
+
+    Attributes
+    ----------
+    confidence
+        The mean probability that a letter must reach, 0..1.
+    hold_s
+        Seconds that it must be seen.
+    double_s
+        A letter that is held on so long is written a second time; a letter is doubled once by holding.
+    slide
+        Palm sizes that a hand which keeps its shape must have moved for the letter to be written again.
+    still
+        Palm sizes a second: a hand that changes faster is on its way between two letters.
+    gap_s
+        A hand that is not seen for longer ends the letter.
+    """
+
+    confidence: float = 0.6
+    hold_s: float = 0.12
+    double_s: float = 2.0
+    slide: float = 0.3
+    still: float = 3.0
+    gap_s: float = 0.3
+
+    def __post_init__(self) -> None:
+        if not 0 < self.confidence < 1:
+            raise InputError(f"confidence={self.confidence}: choose a value between 0 and 1")
+        for name in ("hold_s", "double_s", "slide", "still", "gap_s"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name}={getattr(self, name)}: choose a value above 0")
+
+
+class Speller:
+    """Streaming decoder: a letter a hold, none on the way.
+
+    Examples
+    --------
+    >>> speller = Speller(SpellerSettings(hold_s=0.1))
+    >>> sure = np.eye(26)[0]
+    >>> [letter.letter for i in range(30) for letter in speller.update(sure, i / 30)]
+    ['A']
+    """
+
+    def __init__(self, settings: SpellerSettings | None = None) -> None:
+        self.settings = settings or SpellerSettings()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the hand: the next frame starts anew."""
+        self._last_time = -math.inf
+        self._seen_time = -math.inf
+        self._points: np.ndarray | None = None
+        self._run: list[tuple[float, np.ndarray]] = []  # frames of the handshape that is shown now
+        self._letter: int | None = None  # what the run is
+        self._written_s: float | None = None  # when the run's letter was last written
+        self._doubled = False
+        self._moved = False  # the hand was on its way since then
+        self._place: np.ndarray | None = None  # where the wrist was when it was written
+
+    def update(
+        self, probabilities: np.ndarray | None, time_s: float, landmarks: np.ndarray | None = None, aspect: float = 1.0
+    ) -> list[ReadLetter]:
+        """Take one frame and return the letters that it completes, mostly none.
+
+        Parameters
+        ----------
+        probabilities
+            (26,) A to Z, or None: no hand.
+        time_s
+            Time of the frame in seconds, later than the one before.
+        landmarks
+            (21, 3) image landmarks; without them, doubles are told by holding on only.
+        aspect
+            Width / height of the frame.
+
+        Raises
+        ------
+        InputError
+            If the time is not a number or not later than the one before.
+        """
+        check_time(time_s, self._last_time)
+        settings, step = self.settings, time_s - self._last_time
+        self._last_time = time_s
+        if probabilities is None:
+            if time_s - self._seen_time > settings.gap_s:
+                self._forget()
+            return []
+        self._seen_time = time_s
+        best = int(np.argmax(probabilities))
+        speed, place = self._movement(landmarks, aspect, step)
+        if best != self._letter or probabilities[best] < settings.confidence / 2:
+            self._forget(best)
+        elif speed > settings.still:
+            self._run.clear()
+            self._moved = True
+        self._run.append((time_s, probabilities))
+        mean = float(np.mean([p[best] for _, p in self._run]))
+        start = self._run[0][0]
+        sure = time_s - start >= settings.hold_s - 1e-9 and mean >= settings.confidence
+        if not sure or not self._is_new(time_s, place):
+            return []
+        self._written_s, self._place, self._moved = time_s, place, False
+        return [ReadLetter(LETTERS[best], start, time_s, mean)]
+
+    def _is_new(self, time_s: float, place: np.ndarray | None) -> bool:
+        """Whether the letter of this run is to be written: not yet written, or doubled."""
+        if self._written_s is None:
+            return True
+        if place is not None and self._place is not None and self._moved:
+            return bool(np.abs(place - self._place).max() > self.settings.slide)
+        if not self._doubled and time_s - self._written_s >= self.settings.double_s:
+            self._doubled = True
+            return True
+        return False
+
+    def _movement(self, landmarks: np.ndarray | None, aspect: float, step: float) -> tuple[float, np.ndarray | None]:
+        """Palm sizes a second that the hand's points move, and the wrist's place in palm sizes."""
+        if landmarks is None:
+            return 0.0, None
+        points = landmarks[:, :2] * (aspect, 1.0)
+        size = max(float(np.sqrt(((points[[5, 9, 13, 17]] - points[0]) ** 2).sum(1).mean())), 1e-6)
+        points = points / size
+        before, self._points = self._points, points
+        speed = 0.0 if before is None else float(np.abs(points - before).mean()) / max(step, 1e-3)
+        return speed, points[0]
+
+    def _forget(self, letter: int | None = None) -> None:
+        self._run.clear()
+        self._letter, self._written_s, self._place, self._doubled, self._moved = letter, None, None, False, False
+
+
+def check_time(time_s: float, last: float) -> None:
+    """Refuse a time that is no number or not later than the one before."""
+    if not (isinstance(time_s, (int, float, np.number)) and math.isfinite(time_s)):
+        raise InputError(f"time {time_s!r}: each frame needs its time in seconds")
+    if time_s <= last:
+        raise InputError(f"time {time_s:g} s after {last:g} s: frames come in order, each later than the one before")

@@ -1,0 +1,170 @@
+"""Streams of a hand: what the tracker sees of the synthetic signer, frame by frame, with the truth."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from asllib.hands.tracker import Hand, HandTracker
+from asllib.letters import LETTERS
+from asllib.paths import cache_dir
+
+SIZE = (240, 180)  # pixels of a frame: the tracker works at 192x192, more only costs time
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A film to be made: somebody who spells a word, or, with an empty word, ``seconds`` of an idle hand.
+
+    Attributes
+    ----------
+    word
+        Letters A-Z.
+    signer, seed
+        The person ``signer`` of the set ``seed``.
+    fps, letters_per_second
+        Frames and letters a second.
+    seconds
+        Length of an idle film.
+    """
+
+    word: str
+    signer: int
+    seed: int
+    fps: float = 15.0
+    letters_per_second: float = 3.0
+    seconds: float = 10.0
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A hand in F frames.
+
+    Attributes
+    ----------
+    times
+        (F,) seconds.
+    landmarks, world
+        (F, 21, 3) float32 as in ``Hand``; NaN where no hand was found.
+    left
+        (F,) bool: the tracker calls it a left hand.
+    aspect
+        Width / height of the frames.
+    word
+        What is spelled.
+    positions
+        (F,) which letter of the word is held or drawn, -1 on the way and at rest.
+    signer
+        Who.
+    """
+
+    times: np.ndarray
+    landmarks: np.ndarray
+    world: np.ndarray
+    left: np.ndarray
+    aspect: float
+    word: str = ""
+    positions: np.ndarray | None = None
+    signer: str = ""
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @property
+    def found(self) -> np.ndarray:
+        """(F,) bool: there is a hand in the frame."""
+        return np.isfinite(self.landmarks[:, 0, 0])
+
+    def hands(self) -> list[Hand | None]:
+        """One hand a frame, or None."""
+        return [
+            Hand(self.landmarks[i], self.world[i], "left" if self.left[i] else "right", 1.0) if found else None
+            for i, found in enumerate(self.found)
+        ]
+
+
+def stream_of(hands: Sequence[Hand | None], times: Sequence[float], aspect: float, **truth) -> Stream:
+    """Gather the hands of a video's frames into a stream."""
+    empty = np.full((21, 3), np.nan, np.float32)
+    return Stream(
+        times=np.asarray(times, np.float64),
+        landmarks=np.array([empty if hand is None else hand.landmarks for hand in hands], np.float32).reshape(
+            -1, 21, 3
+        ),
+        world=np.array([empty if hand is None else hand.world for hand in hands], np.float32).reshape(-1, 21, 3),
+        left=np.array([hand is not None and hand.side == "left" for hand in hands], bool),
+        aspect=float(aspect),
+        **truth,
+    )
+
+
+def film(plan: Plan) -> Stream:
+    """Film a plan with the synthetic signer and follow the hand with the tracker, as in a live video."""
+    from asllib.signer import render_idle, render_word
+
+    if plan.word:
+        made = render_word(plan.word, plan.signer, plan.fps, plan.letters_per_second, SIZE, plan.seed)
+    else:
+        made = render_idle(plan.seconds, plan.signer, plan.fps, SIZE, plan.seed)
+    times = np.arange(len(made)) / plan.fps
+    with HandTracker(video=True) as tracker:
+        hands = [tracker.detect(frame, round(1000 * time)) for frame, time in zip(made.frames, times, strict=True)]
+    return stream_of(hands, times, SIZE[0] / SIZE[1], word=made.word, positions=made.positions, signer=made.signer)
+
+
+def films(plans: Sequence[Plan], *, progress: bool = True) -> Iterator[Stream]:
+    """Film plans in turn; what was filmed by the same signer's code is read from the cache folder."""
+    from tqdm.auto import tqdm
+
+    folder = cache_dir() / "streams" / signer_version()
+    folder.mkdir(parents=True, exist_ok=True)
+    for plan in tqdm(plans, desc="Filming", unit="film", disable=not progress):
+        path = folder / f"{hashlib.sha256(repr(plan).encode()).hexdigest()[:24]}.npz"
+        if not path.is_file():
+            _save(path, film(plan))
+        yield _load(path)
+
+
+def _save(path: Path, stream: Stream) -> None:
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    np.savez(temporary, **{name: getattr(stream, name) for name in stream.__dataclass_fields__})
+    temporary.replace(path)
+
+
+def _load(path: Path) -> Stream:
+    with np.load(path) as stored:
+        values = {name: stored[name] for name in stored}
+    for name, kind in (("aspect", float), ("word", str), ("signer", str)):
+        values[name] = kind(values[name])
+    return Stream(**values)
+
+
+def signer_version() -> str:
+    """Hash of the signer's code: another signer makes other films."""
+    code = sorted((Path(__file__).resolve().parents[1] / "signer").glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in code)).hexdigest()[:8]
+
+
+def practice_plans(
+    count: int, seed: int, *, fps: float = 15.0, speeds: Iterable[float] = (2.0, 5.0), length: int = 8
+) -> list[Plan]:
+    """Plans of random letters, every film by another signer: all letters and all pairs of them come up.
+
+    One letter in ten is doubled; J and Z come up as often as the others.
+    """
+    rng = np.random.default_rng([seed, count])
+    slow, fast = speeds
+    plans = []
+    for number in range(count):
+        letters = [LETTERS[k] for k in rng.integers(0, 26, length)]
+        for place in range(1, length):
+            if rng.random() < 0.1:
+                letters[place] = letters[place - 1]
+        rate = float(np.round(np.exp(rng.uniform(np.log(slow), np.log(fast))), 2))
+        plans.append(Plan("".join(letters), number, seed, fps, rate))
+    return plans

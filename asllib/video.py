@@ -1,0 +1,108 @@
+"""Frames of a video with their times: a file or a camera."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from asllib.errors import InputError
+
+MJPEG_FPS = 30.0  # concatenated JPEGs keep no rate; browsers play them at this one
+_MJPEG = (".mjpeg", ".mjpg")
+
+
+def iter_frames(source: str | os.PathLike[str] | int, fps: float | None = None) -> Iterator[tuple[float, np.ndarray]]:
+    """Go through the frames of a video file, or of a camera until the caller stops.
+
+    Parameters
+    ----------
+    source
+        A video file, concatenated JPEGs (``.mjpeg``, taken to have 30 frames a second), or a camera's number.
+    fps
+        Frames a second, in the place of what the file says.
+
+    Yields
+    ------
+    tuple
+        The time in seconds from the first frame, increasing; the frame, (H, W, 3) uint8 RGB.
+
+    Raises
+    ------
+    InputError
+        If the file is not there or no video, the camera does not open, or there is no frame rate.
+    """
+    if fps is not None and not (math.isfinite(fps) and fps > 0):
+        raise InputError(f"fps={fps}: a video has more than 0 frames a second")
+    if isinstance(source, int):
+        return _camera_frames(source)
+    path = Path(source)
+    _check_file(path)
+    return _file_frames(path, fps)
+
+
+def count_frames(source: str | os.PathLike[str] | int) -> int | None:
+    """How many frames a file says that it has, for progress; None for a camera or where it does not say."""
+    if isinstance(source, int) or Path(source).suffix.lower() in _MJPEG:
+        return None
+    import cv2
+
+    capture = cv2.VideoCapture(str(source))
+    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    capture.release()
+    return count if count > 0 else None
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise InputError(f"{path}: no such video")
+    if not path.stat().st_size:
+        raise InputError(f"{path}: an empty file, no video")
+
+
+def _file_frames(path: Path, fps: float | None) -> Iterator[tuple[float, np.ndarray]]:
+    import cv2
+
+    capture = cv2.VideoCapture(str(path))
+    try:
+        if not capture.isOpened():
+            raise InputError(f"{path}: not a video that can be read; give .mp4, .mov, .avi, .webm or .mjpeg")
+        own_times = fps is None and path.suffix.lower() not in _MJPEG
+        rate = fps or (capture.get(cv2.CAP_PROP_FPS) if own_times else MJPEG_FPS)
+        if not (math.isfinite(rate) and rate > 0):
+            raise InputError(f"{path}: says {rate:g} frames a second; give the true rate with fps (--fps)")
+        number, last = 0, -math.inf
+        while True:
+            read, frame = capture.read()
+            if not read:
+                break
+            moment = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 if own_times else number / rate
+            if not (math.isfinite(moment) and moment > last):  # a frame without a time of its own
+                moment = 0.0 if number == 0 else last + 1 / rate
+            yield moment, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            number, last = number + 1, moment
+        if not number:
+            raise InputError(f"{path}: no frame can be read; the file is damaged or no video")
+    finally:
+        capture.release()
+
+
+def _camera_frames(camera: int) -> Iterator[tuple[float, np.ndarray]]:
+    import cv2
+
+    capture = cv2.VideoCapture(camera)
+    try:
+        if not capture.isOpened():
+            raise InputError(f"camera {camera} does not open: is it plugged in, and used by no other program?")
+        started = time.monotonic()
+        while True:
+            read, frame = capture.read()
+            if not read:
+                raise InputError(f"camera {camera} gives no more frames: was it unplugged?")
+            yield time.monotonic() - started, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+    finally:
+        capture.release()

@@ -1,0 +1,55 @@
+"""The simple decoder on made-up probabilities: no tracker, no network."""
+
+import numpy as np
+import pytest
+
+from asllib.errors import InputError
+from asllib.letters import LETTERS
+from asllib.spelling import Speller, SpellerSettings
+
+
+def shown(letter: str, sure: float = 0.9) -> np.ndarray:
+    probabilities = np.full(26, (1 - sure) / 25, np.float32)
+    probabilities[LETTERS.index(letter)] = sure
+    return probabilities
+
+
+def spell(letters: str, seconds: float = 0.4, fps: float = 30.0, **settings) -> str:
+    """Each letter of a string shown for a while; "-" is no hand, "?" an unknown handshape."""
+    speller, read = Speller(SpellerSettings(**settings)), ""
+    for number in range(round(len(letters) * seconds * fps)):
+        letter = letters[int(number / fps / seconds)]
+        frame = None if letter == "-" else np.full(26, 1 / 26) if letter == "?" else shown(letter)
+        read += "".join(found.letter for found in speller.update(frame, number / fps))
+    return read
+
+
+@pytest.mark.parametrize("fps", [10, 15, 30, 60])
+def test_one_letter_a_hold_at_any_frame_rate(fps):
+    assert spell("ASL", fps=fps) == "ASL"
+
+
+def test_unknown_handshape_and_no_hand_write_nothing():
+    assert spell("??A??--B") == "AB"
+    assert spell("------") == spell("?????") == ""
+
+
+def test_a_letter_comes_again_after_the_hand_was_away_or_when_it_is_held_on():
+    assert spell("L-L") == "LL"
+    assert spell("L" * 8, double_s=2.0) == "LL"
+    assert spell("L" * 4, double_s=2.0) == "L"
+
+
+@pytest.mark.parametrize("time", [float("nan"), None, 0.0, -1.0])
+def test_times_are_refused_in_one_line(time):
+    speller = Speller()
+    speller.update(shown("A"), 0.0)
+    with pytest.raises(InputError) as caught:
+        speller.update(shown("A"), time)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name, value", [("confidence", 0), ("confidence", 1.2), ("hold_s", -1), ("still", 0)])
+def test_bad_settings_are_refused(name, value):
+    with pytest.raises(InputError, match=f"{name}={value}"):
+        SpellerSettings(**{name: value})
