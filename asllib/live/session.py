@@ -1,0 +1,338 @@
+"""One person in front of one camera: the browser's messages come in, what it shows goes out. No widget in here."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asllib.errors import InputError
+from asllib.hands.tracker import Hand
+from asllib.letters import FIRST_SIX, STATIC
+from asllib.video import iter_frames
+
+Message = dict[str, Any]
+
+MAX_SIDE = 1920  # pixels; the browser sends 320
+EDGE = 0.01  # of the picture's width or height
+FAR = 0.07  # palm length in picture heights, below which landmarks are poor
+FAST = 2.5  # palm lengths a second, above which no letter is held
+
+
+class Session:
+    """Answer the messages of a camera view; what it does with a hand is up to its kinds.
+
+    Parameters
+    ----------
+    source
+        None: frames come from the browser. Else a camera's number or a film of this machine, whose frames are sent
+        to the browser.
+    """
+
+    def __init__(self, source: int | str | Path | None = None) -> None:
+        if source is not None:
+            iter_frames(source)  # opens nothing yet, but refuses a film that is not there
+        self.source = source
+        self._view: str | None = None  # the view whose Start was pressed last; only its frames are read
+        self._frames: Iterator[tuple[float, np.ndarray]] | None = None
+        self._offset = 0.0  # from the view's clock to the session's, which never goes back
+        self._time = 0.0
+        self._last: tuple[float, Hand] | None = None
+
+    def answer(self, message: Any, buffers: Sequence[bytes] = ()) -> tuple[Message, list[bytes]]:
+        """Answer one message; there is an answer to everything, and no exception.
+
+        Returns
+        -------
+        message
+            With ``type``, and the ``view`` and ``id`` of what is answered.
+        buffers
+            The frame as JPEG, if this machine has the camera.
+        """
+        if not isinstance(message, dict):
+            return {"type": "error", "message": f"a message is a dictionary, not {type(message).__name__}"}, []
+        back = {key: message[key] for key in ("view", "id") if key in message}
+        try:
+            reply, images = self._answer(message, buffers)
+        except InputError as error:
+            reply, images = {"type": "error", "message": str(error)}, []
+        except Exception as error:  # a bug must not stop the frames: it is shown in the cell
+            reply, images = {"type": "error", "message": f"{type(error).__name__}: {error}"}, []
+        return {**reply, **back}, images
+
+    def close(self) -> None:
+        """Let the camera and the tracker go."""
+        self.release()
+
+    def release(self) -> None:
+        """Let this machine's camera go; the next frame opens it again."""
+        frames, self._frames = self._frames, None
+        if frames is not None and hasattr(frames, "close"):
+            frames.close()
+
+    def _answer(self, message: Message, buffers: Sequence[bytes]) -> tuple[Message, list[bytes]]:
+        kind, view = message.get("type"), message.get("view")
+        if kind == "frame":
+            return self._frame(message, buffers)
+        if kind == "start":
+            self._view, self._last = view, None
+            self._offset = self._time + 1.0 - _seconds(message)
+            self.release()
+        elif kind == "stop":
+            if view == self._view:
+                self._view = None
+                self.release()
+        elif kind == "settings":
+            self._settings(message)
+        elif kind == "edit":
+            self._edit(str(message.get("what")))
+        elif kind != "hello":
+            raise InputError(f"a message of type {kind!r}: unknown")
+        return {"type": "state", **self.state()}, []
+
+    def _frame(self, message: Message, buffers: Sequence[bytes]) -> tuple[Message, list[bytes]]:
+        if message.get("view") != self._view:
+            return {"type": "taken", "message": "The camera was started elsewhere; press Start to have it here."}, []
+        started = time.perf_counter()
+        if self.source is None:
+            seconds = self._offset + _seconds(message)
+            frame, images = decode(buffers), []
+        else:
+            if self._frames is None:
+                self._frames = _paced(iter_frames(self.source))
+                self._offset = self._time + 1.0
+            seconds, frame = next(self._frames, (0.0, None))
+            if frame is None:
+                self.release()
+                return {"type": "ended", "message": "The film is over, or the camera is gone; press Start."}, []
+            started = time.perf_counter()  # waiting for the camera is no work
+            seconds += self._offset
+            images = [encode(frame)]
+        self._time = max(self._time + 1e-3, seconds)
+        reply = self._read(frame, self._time)
+        return {"type": "reading", **reply, "ms": 1000 * (time.perf_counter() - started)}, images
+
+    def _speed(self, hand: Hand | None, seconds: float) -> float:
+        """Palm lengths a second that a hand moves, fingers included; 0 for the first one."""
+        last, self._last = self._last, None if hand is None else (seconds, hand)
+        if last is None or hand is None:
+            return 0.0
+        moved = np.linalg.norm((hand.landmarks - last[1].landmarks)[:, :2], axis=1).mean()
+        return float(moved / max(palm_length(hand), 1e-3) / max(seconds - last[0], 1e-3))
+
+    def state(self) -> Message:
+        """What a view shows when it appears."""
+        raise NotImplementedError
+
+    def _settings(self, message: Message) -> None:
+        raise NotImplementedError
+
+    def _edit(self, what: str) -> None:
+        raise NotImplementedError
+
+    def _read(self, frame: np.ndarray, seconds: float) -> Message:
+        raise NotImplementedError
+
+
+def _seconds(message: Message) -> float:
+    """The browser's clock; a time that is none is 0."""
+    value = message.get("time", 0.0)
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
+
+
+def _paced(frames: Iterator[tuple[float, np.ndarray]]) -> Iterator[tuple[float, np.ndarray]]:
+    """Give frames no earlier than their time; a camera's come at their time anyway."""
+    started = time.perf_counter()
+    for seconds, frame in frames:
+        time.sleep(max(0.0, min(1.0, seconds - (time.perf_counter() - started))))
+        yield seconds, frame
+
+
+def decode(buffers: Sequence[bytes]) -> np.ndarray:
+    """Decode the JPEG of a message to (H, W, 3) uint8 RGB.
+
+    Raises
+    ------
+    InputError
+        If there is none, it is no image, or one of more than 1920 pixels a side.
+    """
+    import cv2
+
+    data = np.frombuffer(buffers[0], np.uint8) if buffers else np.zeros(0, np.uint8)
+    try:
+        frame = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if len(data) else None
+    except cv2.error:
+        frame = None
+    if frame is None:
+        raise InputError(f"a frame of {len(data)} bytes is not an image; it is left out")
+    if max(frame.shape) > MAX_SIDE:
+        raise InputError(f"a frame of {frame.shape[1]}x{frame.shape[0]} pixels; send at most {MAX_SIDE} a side")
+    return frame
+
+
+def encode(frame: np.ndarray) -> bytes:
+    """Encode (H, W, 3) uint8 RGB as JPEG, at most 640 pixels wide."""
+    import cv2
+
+    if frame.shape[1] > 640:
+        frame = cv2.resize(frame, (640, round(frame.shape[0] * 640 / frame.shape[1])), interpolation=cv2.INTER_AREA)
+    return cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
+
+
+def palm_length(hand: Hand) -> float:
+    """Wrist to the middle finger's knuckle, as a fraction of the picture."""
+    return float(np.linalg.norm((hand.landmarks[9] - hand.landmarks[0])[:2]))
+
+
+def trouble(hand: Hand | None, speed: float) -> str:
+    """Say why a hand cannot be read well, "" if it can."""
+    if hand is None:
+        return "No hand in view."
+    points = hand.landmarks[:, :2]
+    if points.min() < EDGE or points.max() > 1 - EDGE:
+        return "Hand too close to the edge."
+    if palm_length(hand) < FAR:
+        return "Come closer to the camera."
+    if speed > FAST:
+        return "Hold still."
+    return ""
+
+
+def points(hand: Hand | None) -> list[list[float]] | None:
+    """Landmarks for the browser to draw: 21 of [x, y], fractions of the picture."""
+    return None if hand is None else [[round(float(x), 4), round(float(y), 4)] for x, y in hand.landmarks[:, :2]]
+
+
+def models() -> list[str]:
+    """Recognisers that can be chosen: the shipped ones, then the run folders in ``runs/`` of the project."""
+    import json
+
+    from asllib.models.zoo import SHIPPED
+    from asllib.paths import project_root
+
+    found = []
+    for card in sorted((project_root() / "runs").glob("*/card.json")):
+        try:
+            if json.loads(card.read_text()).get("network") in ("landmark", "pixel"):
+                found.append(str(card.parent))
+        except (OSError, ValueError, AttributeError):
+            continue
+    return [*(name for name in ("landmark", "pixel") if name in SHIPPED), *found]
+
+
+class ReadingSession(Session):
+    """The live cell's session: every frame goes through ``asllib.spelling.TextReader``, the path of ``asl read``.
+
+    Parameters
+    ----------
+    source
+        See ``Session``.
+    model
+        "landmark", "pixel", or a run folder.
+    """
+
+    def __init__(self, source: int | str | Path | None = None, model: str | Path = "landmark") -> None:
+        from asllib.recognizer import load_recognizer
+        from asllib.spelling import SpellerSettings
+
+        super().__init__(source)
+        self.model = str(model)
+        self.settings = SpellerSettings()
+        self.alphabet = "all"
+        self._recognizer = load_recognizer(model)
+        self._reader = self._open()
+
+    @property
+    def text(self) -> str:
+        """What was read so far."""
+        return self._reader.text
+
+    def close(self) -> None:
+        """Let the camera and the tracker go."""
+        super().close()
+        self._reader.close()
+
+    def state(self) -> Message:
+        """Text, settings, and what can be chosen."""
+        chosen = {"model": self.model, "alphabet": self.alphabet}
+        return {
+            "text": self.text,
+            "settings": {**chosen, "confidence": self.settings.confidence, "hold_s": self.settings.hold_s},
+            "models": [[name, Path(name).name] for name in dict.fromkeys([self.model, *models()])],
+            "alphabets": [[name, title] for name, (title, _) in ALPHABETS.items()],
+        }
+
+    def _answer(self, message: Message, buffers: Sequence[bytes]) -> tuple[Message, list[bytes]]:
+        if message.get("type") == "start":
+            self._reader = self._open()  # nothing of an earlier picture is left in the tracker
+        return super()._answer(message, buffers)
+
+    def _settings(self, message: Message) -> None:
+        changes = {name: float(message[name]) for name in ("confidence", "hold_s") if name in message}
+        self.settings = self._reader.settings = dataclasses.replace(self.settings, **changes)
+        if not {"model", "alphabet"} & message.keys():
+            return
+        model, alphabet = str(message.get("model", self.model)), str(message.get("alphabet", self.alphabet))
+        if alphabet not in ALPHABETS:
+            raise InputError(f"alphabet {alphabet!r}: choose one of {', '.join(ALPHABETS)}")
+        from asllib.recognizer import load_recognizer
+
+        if model != self.model:
+            self._recognizer = load_recognizer(model)
+        self.model, self.alphabet = model, alphabet
+        self._reader = self._open()
+
+    def _edit(self, what: str) -> None:
+        actions = {"space": self._reader.space, "delete": self._reader.delete, "clear": self._reader.clear}
+        if what not in actions:
+            raise InputError(f"edit {what!r}: choose one of {', '.join(actions)}")
+        actions[what]()
+
+    def _read(self, frame: np.ndarray, seconds: float) -> Message:
+        reading = self._reader.read(frame, seconds)
+        status = trouble(reading.hand, self._speed(reading.hand, seconds))
+        if not status:
+            sure = reading.confidence >= self.settings.confidence
+            status = f"Reading {reading.letter}." if sure else f"Not sure; is it {reading.letter}?"
+        return {
+            "hand": points(reading.hand),
+            "letter": reading.letter,
+            "confidence": round(reading.confidence, 3),
+            "text": reading.text,
+            "status": status,
+        }
+
+    def _open(self) -> Any:
+        """A new reader with the chosen network, letters and settings, which goes on with the text."""
+        from asllib.spelling import TextReader
+
+        reader = TextReader(_Only(self._recognizer, ALPHABETS[self.alphabet][1]), self.settings)
+        if hasattr(self, "_reader"):
+            reader.text = self._reader.text
+            self._reader.close()
+        return reader
+
+
+ALPHABETS: dict[str, tuple[str, Sequence[str] | None]] = {
+    "all": ("All that it knows", None),
+    "still": ("24 still letters", STATIC),
+    "six": ("A to F", FIRST_SIX),
+}
+
+
+class _Only:
+    """A recogniser that knows only some of its letters: theirs are the only probabilities that are left."""
+
+    def __init__(self, recognizer: Any, letters: Sequence[str] | None) -> None:
+        self.recognizer = recognizer
+        self._places = [i for i, letter in enumerate(recognizer.alphabet) if letters is None or letter in letters]
+        self.alphabet = [recognizer.alphabet[i] for i in self._places]
+
+    def probabilities(self, image: np.ndarray, hands: Sequence[Hand]) -> np.ndarray:
+        kept = self.recognizer.probabilities(image, hands)[self._places]
+        return kept / max(float(kept.sum()), 1e-9)

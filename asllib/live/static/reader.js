@@ -1,0 +1,171 @@
+// The live cell: camera picture, letter being read, text.
+
+import { Stage, fill, listCameras, make } from "./camera.js";
+
+let count = 0; // of labelled controls: ids are unique in the page
+
+function field(label, control) {
+  control.id = `asl-${++count}`;
+  return make("div", { className: "asl-field" }, make("label", { for: control.id, textContent: label }), control);
+}
+
+function button(text, title, onclick) {
+  return make("button", { type: "button", className: "asl-button", textContent: text, title, onclick });
+}
+
+function render({ model, el }) {
+  const root = make("div", { className: "asl", "data-state": "off", "data-lm-suppress-shortcuts": "true" });
+  const status = make("p", { className: "asl-status", textContent: "Press Start and show a letter." });
+  const spoken = make("p", { className: "asl-spoken", role: "status", "aria-live": "polite" });
+  const letter = make("span", { className: "asl-letter", textContent: "–" });
+  const share = make("span", { className: "asl-share" });
+  const bar = make("span", { className: "asl-bar" });
+  const mark = make("span", { className: "asl-mark" });
+  const meter = make("div", { className: "asl-meter", "aria-hidden": "true" }, bar, mark);
+  const now = make("div", { className: "asl-now", "aria-hidden": "true" }, letter, make("div", {}, share, meter));
+  const text = make("div", {
+    className: "asl-text",
+    role: "log",
+    "aria-live": "polite",
+    "aria-label": "Text that was read",
+    tabIndex: 0,
+  });
+  const numbers = make("p", { className: "asl-numbers", textContent: "Frames stay in memory; nothing is stored." });
+
+  const stage = new Stage(model, {
+    remote: model.get("remote"),
+    label: "Camera picture. Keys: Space adds a space, Backspace deletes a letter, Escape clears the text.",
+    onReading: show,
+    onStatus: say,
+    onState(state) {
+      root.dataset.state = state;
+      start.disabled = state !== "off";
+      stop.disabled = state === "off";
+      if (state === "off") showLetter(null);
+      if (state === "running" && !stage.remote) listCameras(camera);
+    },
+  });
+
+  const camera = make("select", { onchange: () => stage.running && stage.start(camera.value) });
+  const recogniser = make("select", { onchange: () => stage.send({ type: "settings", model: recogniser.value }) });
+  const alphabet = make("select", { onchange: () => stage.send({ type: "settings", alphabet: alphabet.value }) });
+  const confidence = slider("confidence", 0.3, 0.99, 0.01, (value) => `${Math.round(100 * value)} %`);
+  const hold = slider("hold_s", 0.06, 1, 0.02, (value) => `${value.toFixed(2)} s`);
+
+  const start = button("Start", "Switch the camera on", async () => {
+    await stage.start(camera.value);
+    if (stage.running) stage.element.focus({ preventScroll: true });
+  });
+  const stop = button("Stop", "Switch the camera off", () => {
+    stage.stop("Stopped; the camera is off.");
+    start.focus({ preventScroll: true });
+  });
+  const flip = button("Flip", "Show the picture as in a mirror, or as others see you", () => {
+    flip.setAttribute("aria-pressed", String(!stage.flip()));
+  });
+  start.classList.add("asl-first");
+  stop.disabled = true;
+  flip.setAttribute("aria-pressed", "false");
+  const edit = (what) => stage.send({ type: "edit", what });
+  const edits = [
+    button("Space", "Add a space (key: Space)", () => edit("space")),
+    button("Delete", "Delete the last letter (key: Backspace)", () => edit("delete")),
+    button("Clear", "Clear the text (key: Escape)", () => edit("clear")),
+  ];
+
+  root.append(
+    make("div", { className: "asl-left" }, stage.element, make("div", { className: "asl-row" }, start, stop, flip)),
+    make(
+      "div",
+      { className: "asl-right" },
+      make("div", { className: "asl-row asl-reading" }, now, status),
+      spoken,
+      text,
+      make("div", { className: "asl-row" }, ...edits),
+      make(
+        "div",
+        { className: "asl-fields" },
+        ...(stage.remote ? [] : [field("Camera", camera)]),
+        field("Model", recogniser),
+        field("Letters", alphabet),
+        confidence.element,
+        hold.element,
+      ),
+      numbers,
+    ),
+  );
+  el.append(root);
+  if (!stage.remote) listCameras(camera);
+
+  root.addEventListener("keydown", (event) => {
+    if (event.target.closest("select, input")) return;
+    const key = { " ": "space", Backspace: "delete", Escape: "clear" }[event.key];
+    if (!key || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (key === "space" && event.target.closest("button")) return; // there it presses the button
+    event.preventDefault();
+    event.stopPropagation();
+    edit(key);
+  });
+
+  function slider(name, min, max, step, format) {
+    const value = make("output", {});
+    const input = make("input", { type: "range", min, max, step });
+    const set = (to) => {
+      input.value = to;
+      value.textContent = format(Number(input.value));
+      if (name === "confidence") mark.style.left = `${100 * input.value}%`;
+    };
+    input.addEventListener("input", () => set(input.value));
+    input.addEventListener("change", () => stage.send({ type: "settings", [name]: Number(input.value) }));
+    const element = field(name === "confidence" ? "Confidence" : "Hold time", input);
+    element.append(value);
+    return { element, set, input };
+  }
+
+  // Seen at once; spoken only when it has lasted, so that a screen reader is not flooded.
+  let speaking;
+  function say(what, bad = false) {
+    if (status.textContent !== what) {
+      status.textContent = what;
+      clearTimeout(speaking);
+      speaking = setTimeout(() => (spoken.textContent = what), 1200);
+    }
+    status.classList.toggle("asl-bad", bad);
+  }
+
+  function showLetter(name, probability = 0) {
+    letter.textContent = name ?? "–";
+    letter.classList.toggle("asl-long", (name ?? "").length > 1);
+    share.textContent = name ? `${Math.round(100 * probability)} %` : "";
+    bar.style.width = `${100 * probability}%`;
+    meter.classList.toggle("asl-sure", probability >= Number(confidence.input.value));
+  }
+
+  function show(message) {
+    if (message.text !== undefined && message.text !== text.textContent) {
+      text.textContent = message.text;
+      text.scrollTop = text.scrollHeight;
+    }
+    if (message.settings) {
+      fill(recogniser, message.models, message.settings.model);
+      fill(alphabet, message.alphabets, message.settings.alphabet);
+      confidence.set(message.settings.confidence);
+      hold.set(message.settings.hold_s);
+    }
+    if (message.type !== "reading") return;
+    showLetter(message.letter, message.confidence);
+    say(message.status);
+    const { rate, delay } = stage.meter;
+    const { lost } = stage.throttle;
+    numbers.textContent =
+      `${rate.toFixed(0)} frames a second · delay ${delay.toFixed(0)} ms ` +
+      `(${message.ms.toFixed(0)} ms of it reading) · ${lost} lost`;
+  }
+
+  return () => {
+    clearTimeout(speaking);
+    stage.dispose();
+  };
+}
+
+export default { render };

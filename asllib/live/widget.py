@@ -1,0 +1,147 @@
+"""The widgets: a session behind an anywidget, with a thread of its own."""
+
+from __future__ import annotations
+
+import atexit
+import contextvars
+import queue
+import re
+import threading
+import weakref
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+from asllib.live.session import ReadingSession, Session
+
+STATIC = Path(__file__).parent / "static"
+LATE = 2  # messages that may wait: the browser sends no more frames, but a kernel that was busy finds old ones too
+IDLE = 5.0  # seconds without a message after which this machine's camera is let go
+
+_current: weakref.ref[CameraWidget] | None = None
+
+
+def _bundle(name: str) -> str:
+    """One module of the camera's and the widget's own: a notebook loads a single one."""
+    own = re.sub(r'^import [^;]* from "\./camera\.js";\n', "", (STATIC / name).read_text(encoding="utf-8"), flags=re.M)
+    return (STATIC / "camera.js").read_text(encoding="utf-8") + own
+
+
+class CameraWidget(anywidget.AnyWidget):
+    """A session shown in a notebook.
+
+    The kernel hands each message of the browser to some thread; all are queued for one worker, which alone uses the
+    session and sends the answers, so that nothing is shared and a busy notebook does not stop the picture.
+
+    Parameters
+    ----------
+    session
+        What answers the messages.
+    """
+
+    _css = STATIC / "live.css"
+    remote = traitlets.Bool(False).tag(sync=True)  # the camera is this machine's
+
+    def __init__(self, session: Session) -> None:
+        global _current
+        if _current is not None and (before := _current()) is not None:
+            before.stop("Another live cell took over; run this cell again to use it.")
+        super().__init__(remote=session.source is not None)
+        _current = weakref.ref(self)
+        self._session: Session | None = session
+        self._end = ""
+        self._messages: queue.Queue[tuple[contextvars.Context, Any, list] | None] = queue.Queue()
+        # ipykernel sends a widget's messages to the thread that last wrote to it: not to the one that ran this cell.
+        vars(self.comm).pop("_reply_subshell_id", None)
+        self.on_msg(CameraWidget._take)
+        self._worker = threading.Thread(target=self._work, name="asllib-live", daemon=True)
+        self._worker.start()
+        atexit.register(_stop_at_exit, weakref.ref(self))
+
+    def stop(self, why: str = "Closed; run this cell again.") -> None:
+        """End the session: camera, tracker and thread are let go, and the cell says why. Twice does no harm."""
+        if self._session is None:
+            return
+        self._end = why
+        self._messages.put(None)
+        if threading.current_thread() is not self._worker:
+            self._worker.join(timeout=5)
+        self.send({"type": "closed", "message": why})
+
+    def close(self) -> None:
+        """End the session and take the widget off the page."""
+        self.stop()
+        super().close()
+
+    def _take(self, content: Any, buffers: list) -> None:
+        """Queue a message, with the context of the thread: the answer goes back the way that it came."""
+        if self._session is None:
+            view = content.get("view") if isinstance(content, dict) else None
+            self.send({"type": "closed", "message": self._end, "view": view})
+            return
+        self._messages.put((contextvars.copy_context(), content, buffers))
+
+    def _work(self) -> None:
+        session = self._session
+        while True:
+            try:
+                item = self._messages.get(timeout=IDLE)
+            except queue.Empty:
+                session.release()
+                continue
+            if item is None:
+                break
+            context, content, buffers = item
+            if self._messages.qsize() > LATE and isinstance(content, dict) and content.get("type") == "frame":
+                reply, images = {"type": "late", "view": content.get("view"), "id": content.get("id")}, []
+            else:
+                reply, images = session.answer(content, buffers)
+            context.run(self.send, reply, images)
+        self._session = None
+        session.close()
+
+
+def _stop_at_exit(widget: weakref.ref[CameraWidget]) -> None:
+    if (found := widget()) is not None:
+        found.stop()
+
+
+class LiveReader(CameraWidget):
+    """The live cell: show letters to a camera, read text.
+
+    Parameters
+    ----------
+    source
+        None for the browser's camera; the number of a camera on the kernel's machine, or a film there.
+    model
+        "landmark", "pixel", or a run folder.
+
+    Raises
+    ------
+    InputError
+        If there is no such model or film.
+
+    Examples
+    --------
+    >>> live = LiveReader()
+    >>> live.text
+    ''
+    >>> live.close()
+    """
+
+    _esm = _bundle("reader.js")
+
+    def __init__(self, source: int | str | Path | None = None, model: str | Path = "landmark") -> None:
+        super().__init__(ReadingSession(source, model))
+
+    @property
+    def text(self) -> str:
+        """What was read so far."""
+        return self._text if self._session is None else self._session.text
+
+    def stop(self, why: str = "Closed; run this cell again.") -> None:
+        """End the session; the text stays."""
+        self._text = self.text
+        super().stop(why)

@@ -1,0 +1,176 @@
+"""A real browser with a fake camera, and the two servers that notebooks are seen through."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+TOKEN = "only-for-this-test"
+FLAGS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --use-fake-device-for-media-stream"
+).split()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def server(command: list[str], url: str, folder: Path, environment: dict[str, str]) -> Iterator[str]:
+    """Run a server until its page answers, then end it; its output is shown if it does not start."""
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **environment}
+        )
+        try:
+            deadline = time.monotonic() + 120
+            while True:
+                with contextlib.suppress(OSError):
+                    urllib.request.urlopen(url, timeout=5).close()
+                    break
+                if process.poll() is not None or time.monotonic() > deadline:
+                    pytest.fail(f"the server does not start:\n{log.read_text()}")
+                time.sleep(0.3)
+            yield url
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@pytest.fixture
+def notebook(tmp_path):
+    """Maker of a notebook from the sources of its cells; returns its path, in a folder of its own."""
+
+    def make(*cells: str) -> Path:
+        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        folder = tmp_path / "book"
+        folder.mkdir()
+        nbformat.write(book, folder / "live.ipynb")
+        return folder / "live.ipynb"
+
+    return make
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """Maker of a JupyterLab on a loopback port, with a token; gives the address of a notebook in it."""
+    with contextlib.ExitStack() as running:
+
+        def start(book: Path, *options: str) -> str:
+            settings = tmp_path / "settings"
+            settings.mkdir()
+            overrides = {
+                "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+                "@jupyterlab/apputils-extension:themes": {"adaptive-theme": True},
+            }
+            (settings / "overrides.json").write_text(json.dumps(overrides))
+            port = free_port()
+            command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1"]
+            command += [f"--ServerApp.port={port}", f"--IdentityProvider.token={TOKEN}"]
+            command += ["--LabApp.expose_app_in_browser=True", f"--LabApp.app_settings_dir={settings}", *options]
+            home = f"http://127.0.0.1:{port}"
+            state = {"JUPYTERLAB_WORKSPACES_DIR": str(tmp_path), "JUPYTERLAB_SETTINGS_DIR": str(tmp_path)}
+            running.enter_context(server(command, f"{home}/api/status?token={TOKEN}", book.parent, state))
+            return f"{home}/lab/tree/{book.name}?token={TOKEN}"
+
+        yield start
+
+
+@pytest.fixture
+def browser():
+    """Maker of a browser whose camera shows a film, or that has no camera, or refuses it."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here: 'apt-get install chromium' brings it")
+    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright here: pip install 'asllib[test]'")
+    with contextlib.ExitStack() as running:
+        engine = running.enter_context(playwright.sync_playwright())
+
+        def launch(film: Path | None, *flags: str, allow: bool = True):
+            options = [*FLAGS, *flags]
+            if allow:
+                options.append("--use-fake-ui-for-media-stream")
+            if film is None:
+                options.remove("--use-fake-device-for-media-stream")
+            else:
+                options.append(f"--use-file-for-fake-video-capture={film}")
+            started = engine.chromium.launch(
+                executable_path=CHROMIUM, ignore_default_args=["--headless", "--headless=old"], args=options
+            )
+            running.callback(started.close)
+            return started
+
+        yield launch
+
+
+@pytest.fixture(scope="session")
+def hello(tmp_path_factory) -> Path:
+    """A film of the synthetic signer, who spells HELLO slowly; browsers play it in a loop."""
+    from asllib.signer import render_word, write_video
+
+    word = render_word("HELLO", letters_per_second=1.0, size=(320, 240))
+    return write_video(tmp_path_factory.mktemp("film") / "hello.mjpeg", word.frames)
+
+
+class Lab:
+    """A notebook that is open in JupyterLab."""
+
+    def __init__(self, page) -> None:
+        self.page = page
+        self.live = page.locator(".asl")
+
+    def open(self, url: str) -> None:
+        self.page.goto(url)
+        self.connect()
+
+    def connect(self) -> None:
+        """Wait for the kernel: a request to run that is sent before its websocket is open would be lost."""
+        self.page.wait_for_function(
+            """() => {
+              const kernel = window.jupyterapp?.shell?.currentWidget?.context?.sessionContext?.session?.kernel;
+              return kernel && kernel.connectionStatus === 'connected' && kernel.status === 'idle';
+            }""",
+            timeout=90_000,
+        )
+        self.page.evaluate("() => jupyterapp.shell.currentWidget.context.sessionContext.session.kernel.info")
+
+    def run_all(self) -> None:
+        self.page.evaluate("() => { jupyterapp.commands.execute('notebook:run-all-cells'); }")
+
+    def text(self) -> str:
+        return self.live.locator(".asl-text").inner_text()
+
+
+@pytest.fixture
+def open_lab(notebook, lab, browser):
+    """Maker of a notebook of the given cells, open in JupyterLab in a browser whose camera shows a film."""
+
+    def make(film: Path | None, *cells: str, flags: tuple[str, ...] = (), allow: bool = True, **context) -> Lab:
+        url = lab(notebook(*cells))
+        page = browser(film, *flags, allow=allow).new_context(**context).new_page()
+        opened = Lab(page)
+        opened.open(url)
+        return opened
+
+    return make
