@@ -1,0 +1,171 @@
+"""What the kernel answers to the browser's messages, without either."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from asllib.errors import InputError
+from asllib.hands.tracker import Hand
+from asllib.live.session import ReadingSession, decode, trouble
+
+
+@pytest.fixture
+def session():
+    opened = ReadingSession()
+    yield opened
+    opened.close()
+
+
+def ask(session, kind, buffers=(), view="v", **more):
+    reply, images = session.answer({"type": kind, "view": view, **more}, buffers)
+    json.dumps(reply)  # it goes through JSON
+    return reply, images
+
+
+def frames_of(session, frames, jpeg, fps=15, view="v", start=0.0):
+    return [ask(session, "frame", [jpeg(frame)], view, id=i, time=start + i / fps)[0] for i, frame in enumerate(frames)]
+
+
+def test_a_view_is_told_what_there_is(session):
+    reply, images = ask(session, "hello")
+    assert reply["type"] == "state" and reply["view"] == "v" and reply["text"] == "" and images == []
+    assert reply["settings"] == {"model": "landmark", "alphabet": "all", "confidence": 0.6, "hold_s": 0.12}
+    assert ["landmark", "landmark"] in reply["models"] and len(reply["alphabets"]) == 3
+
+
+def test_frames_become_text(session, film, jpeg):
+    ask(session, "start", time=7.0)
+    replies = frames_of(session, film, jpeg, start=7.0)
+    assert [reply["id"] for reply in replies] == list(range(len(film)))
+    assert {reply["type"] for reply in replies} == {"reading"}
+    seen = [reply for reply in replies if reply["hand"]]
+    assert len(seen) > 0.8 * len(film)
+    assert all(len(reply["hand"]) == 21 and 0 <= reply["confidence"] <= 1 for reply in seen)
+    assert "L" in replies[-1]["text"] and "B" in replies[-1]["text"]
+    assert session.text == replies[-1]["text"]
+
+
+def test_it_reads_as_the_video_reader_does(session, film, jpeg):
+    from asllib.spelling import read_text
+
+    decoded = [(i / 15, decode([jpeg(frame)])) for i, frame in enumerate(film)]
+    ask(session, "start", time=0.0)
+    assert frames_of(session, film, jpeg)[-1]["text"] == read_text(decoded).text
+
+
+def test_text_is_edited(session):
+    session._reader.text = "AB"
+    assert ask(session, "edit", what="space")[0]["text"] == "AB "
+    assert ask(session, "edit", what="delete")[0]["text"] == "AB"
+    assert ask(session, "edit", what="clear")[0]["text"] == ""
+    assert ask(session, "edit", what="burn")[0]["type"] == "error"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        None,
+        "frame",
+        {},
+        {"type": "dance"},
+        {"type": "settings", "confidence": "much"},
+        {"type": "settings", "hold_s": -1},
+    ],
+)
+def test_every_message_is_answered(session, message):
+    reply, _ = session.answer(message)
+    assert reply["type"] == "error" and reply["message"]
+
+
+@pytest.mark.parametrize("buffers", [[], [b""], [b"no image"], [b"\xff\xd8\xff\xe0 cut off"]])
+def test_a_broken_frame_is_answered_and_the_next_is_read(session, film, jpeg, buffers):
+    ask(session, "start", time=0.0)
+    reply, _ = ask(session, "frame", buffers, id=1, time=0.1)
+    assert reply["type"] == "error" and reply["id"] == 1 and "not an image" in reply["message"]
+    assert ask(session, "frame", [jpeg(film[20])], id=2, time=0.2)[0]["type"] == "reading"
+
+
+def test_a_huge_frame_is_refused(jpeg):
+    with pytest.raises(InputError, match="2000x10 pixels"):
+        decode([jpeg(np.zeros((10, 2000, 3), np.uint8))])
+
+
+@pytest.mark.parametrize("time", [None, "soon", float("nan"), float("inf"), -5.0, 0.0])
+def test_a_clock_that_stands_or_goes_back_does_no_harm(session, film, jpeg, time):
+    ask(session, "start", time=100.0)
+    replies = [ask(session, "frame", [jpeg(film[20])], id=i, time=time)[0] for i in range(3)]
+    assert [reply["type"] for reply in replies] == ["reading"] * 3
+
+
+def test_only_the_view_that_was_started_last_is_read(session, film, jpeg):
+    ask(session, "start", view="first", time=0.0)
+    ask(session, "start", view="second", time=0.0)
+    assert ask(session, "frame", [jpeg(film[0])], view="first", id=1, time=1.0)[0]["type"] == "taken"
+    assert ask(session, "frame", [jpeg(film[0])], view="second", id=1, time=1.0)[0]["type"] == "reading"
+    ask(session, "stop", view="first")
+    assert ask(session, "frame", [jpeg(film[0])], view="second", id=2, time=2.0)[0]["type"] == "reading"
+
+
+def test_settings_reach_the_reader_and_the_text_stays(session, film, jpeg):
+    session._reader.text = "KEEP"
+    ask(session, "settings", confidence=0.9, hold_s=0.4)
+    assert (session._reader.settings.confidence, session._reader.settings.hold_s) == (0.9, 0.4)
+    reply, _ = ask(session, "settings", alphabet="six")
+    assert reply["text"] == "KEEP" and reply["settings"]["alphabet"] == "six"
+    assert (session._reader.settings.confidence, session._reader.settings.hold_s) == (0.9, 0.4)
+    ask(session, "start", time=0.0)
+    letters = {reply["letter"] for reply in frames_of(session, film, jpeg)}
+    assert letters <= {*"ABCDEF", None}
+    assert ask(session, "settings", alphabet="runes")[0]["type"] == "error"
+    assert ask(session, "settings", model="no/such/run")[0]["type"] == "error"
+
+
+def test_the_pixel_network_can_be_chosen(session, film, jpeg):
+    assert ask(session, "settings", model="pixel")[0]["settings"]["model"] == "pixel"
+    ask(session, "start", time=0.0)
+    assert any(reply["letter"] for reply in frames_of(session, film[10:20], jpeg))
+
+
+def test_a_film_of_this_machine_is_read_and_shown(film, tmp_path):
+    from asllib.signer import write_video
+
+    session = ReadingSession(write_video(tmp_path / "ab.mp4", film, fps=60))
+    ask(session, "start")
+    seen = []
+    while True:
+        reply, images = ask(session, "frame", id=len(seen))
+        if reply["type"] != "reading":
+            break
+        seen.append(decode(images).shape)
+    assert reply["type"] == "ended" and seen == [(240, 320, 3)] * len(film)
+    ask(session, "start")
+    assert ask(session, "frame", id=0)[0]["type"] == "reading"  # from the beginning
+    session.close()
+
+
+def test_a_film_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"none\.mp4: no such video"):
+        ReadingSession(tmp_path / "none.mp4")
+
+
+def test_a_camera_that_does_not_open_is_told():
+    session = ReadingSession(99)
+    ask(session, "start")
+    reply, _ = ask(session, "frame", id=0)
+    assert reply["type"] == "error" and "camera 99 does not open" in reply["message"]
+    session.close()
+
+
+def test_trouble_with_a_hand(one_hand):
+    def hand(points):
+        return Hand(np.asarray(points, np.float32), one_hand.world, "right", 0.9)
+
+    assert trouble(None, 0) == "No hand in view."
+    fine = np.clip(one_hand.landmarks, 0.1, 0.9)
+    assert trouble(hand(fine), 0) == ""
+    assert trouble(hand(fine), 9) == "Hold still."
+    assert trouble(hand(fine + np.float32([0.99 - fine[:, 0].max(), 0, 0]) + 0.005), 0) == "Hand too close to the edge."
+    assert trouble(hand(0.5 + (fine - 0.5) * 0.1), 0) == "Come closer to the camera."

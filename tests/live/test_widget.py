@@ -1,0 +1,138 @@
+"""The widget's thread and its end, without a browser: messages go in as the kernel hands them over."""
+
+from __future__ import annotations
+
+import gc
+import queue
+import threading
+import time
+import weakref
+
+import pytest
+
+from asllib.live.session import Session
+from asllib.live.widget import CameraWidget, LiveReader
+
+
+class Echo(Session):
+    """Answers with what it was asked, or fails, or takes its time."""
+
+    closed = False
+    released = 0
+
+    def _answer(self, message, buffers):
+        if message.get("fail"):
+            raise RuntimeError("broken on purpose")
+        time.sleep(message.get("sleep", 0))
+        return {"type": "echo", "buffers": len(buffers), "thread": threading.current_thread().name}, []
+
+    def close(self):
+        self.closed = True
+
+    def release(self):
+        self.released += 1
+
+
+@pytest.fixture
+def widget():
+    opened = CameraWidget(Echo())
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """Queue of what any widget sends."""
+    messages: queue.Queue = queue.Queue()
+    monkeypatch.setattr(CameraWidget, "send", lambda self, content, buffers=None: messages.put(content))
+    return messages
+
+
+def give(widget, content, buffers=()):
+    widget._handle_custom_msg(content, list(buffers))
+
+
+def test_there_is_one_answer_to_every_frame(widget, sent):
+    for i in range(20):
+        give(widget, {"type": "frame", "view": "v", "id": i, "fail": i % 5 == 0}, [b"x"])
+    answers = [sent.get(timeout=5) for _ in range(20)]
+    assert [answer["id"] for answer in answers] == list(range(20))
+    assert all(answer["view"] == "v" for answer in answers)
+    assert sent.empty()
+
+
+def test_a_failing_session_is_told_and_goes_on(widget, sent):
+    give(widget, {"type": "frame", "id": 1, "fail": True})
+    assert sent.get(timeout=5) == {"type": "error", "message": "RuntimeError: broken on purpose", "id": 1}
+    give(widget, {"type": "frame", "id": 2})
+    assert sent.get(timeout=5)["type"] == "echo"
+
+
+def test_one_thread_does_all_the_work(widget, sent):
+    def give_one(i):
+        give(widget, {"type": "frame", "id": i})
+
+    for i in range(3):
+        caller = threading.Thread(target=give_one, args=(i,))
+        caller.start()
+        caller.join()
+        assert sent.get(timeout=5)["thread"] == "asllib-live"
+
+
+def test_frames_that_waited_too_long_are_passed_over(widget, sent):
+    give(widget, {"type": "frame", "id": 0, "sleep": 0.5})
+    while widget._messages.qsize():  # until it is being worked on
+        time.sleep(0.01)
+    for i in range(1, 6):
+        give(widget, {"type": "frame", "id": i})
+    answers = [sent.get(timeout=5) for _ in range(6)]
+    assert [answer["type"] for answer in answers] == ["echo", "late", "late", "echo", "echo", "echo"]
+
+
+def test_a_second_cell_takes_over_from_the_first(sent):
+    first = CameraWidget(Echo())
+    session, worker = first._session, first._worker
+    second = CameraWidget(Echo())
+    assert sent.get(timeout=5) == {
+        "type": "closed",
+        "message": "Another live cell took over; run this cell again to use it.",
+    }
+    assert session.closed and not worker.is_alive()
+    give(first, {"type": "frame", "id": 1, "view": "v"})
+    answer = sent.get(timeout=5)
+    assert answer["type"] == "closed" and answer["view"] == "v"
+    give(second, {"type": "frame", "id": 1})
+    assert sent.get(timeout=5)["type"] == "echo"
+    second.close()
+
+
+def test_twenty_runs_of_the_cell_leave_one_session(sent):
+    sessions = []
+    before = threading.active_count()
+    for _ in range(20):
+        widget = CameraWidget(Echo())
+        sessions.append(weakref.ref(widget._session))
+    assert threading.active_count() == before + 1
+    widget.close()
+    del widget
+    gc.collect()
+    assert threading.active_count() == before
+    assert [ref() for ref in sessions[:-1]] == [None] * 19
+
+
+def test_a_quiet_widget_lets_the_camera_go(widget, monkeypatch):
+    monkeypatch.setattr("asllib.live.widget.IDLE", 0.05)
+    give(widget, {"type": "hello"})
+    deadline = time.monotonic() + 5
+    while not widget._session.released and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert widget._session.released
+
+
+def test_the_text_outlives_the_session():
+    live = LiveReader()
+    assert live.text == ""
+    live._session._reader.text = "HELLO"
+    live.close()
+    live.close()
+    assert live.text == "HELLO" and live._session is None
