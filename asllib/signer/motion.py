@@ -93,23 +93,30 @@ def draw_stroke_habit(rng: np.random.Generator) -> StrokeHabit:
 _REACH = 0.17  # metres from the wrist to a fingertip: what a turn of the wrist moves the tip by
 
 
-def _stroke(letter: str, pose: np.ndarray, frames: int, habit: StrokeHabit) -> tuple[np.ndarray, np.ndarray]:
-    """Poses (frames, angles) and offsets (frames, 3) of J or Z."""
-    part = np.linspace(0, 1, frames)
-    poses = np.repeat(pose[None], frames, 0)
+def stroke_path(letter: str, count: int, habit: StrokeHabit) -> tuple[np.ndarray, ...]:
+    """How J or Z is drawn: lean, spin and pitch (count,) in degrees to be added to the pose, and offsets (count, 3)."""
+    part = np.linspace(0, 1, count)
     scale = habit.size * np.array([1, habit.flat, 1])
     if letter == "Z":
         # Each of the three lines starts and ends slowly.
         line = np.minimum(np.floor(part * 3), 2)
         path = _along(_Z_PATH, (line + minimum_jerk(part * 3 - line)) / 3) * scale
         turned = habit.wrist * path
-        poses[:, ANGLES.index("lean")] -= np.rad2deg(np.arctan2(turned[:, 0], _REACH))
-        poses[:, ANGLES.index("pitch")] += np.rad2deg(np.arctan2(turned[0, 1] - turned[:, 1], 0.6 * _REACH))
-        return poses, path - turned
+        lean = -np.rad2deg(np.arctan2(turned[:, 0], _REACH))
+        pitch = np.rad2deg(np.arctan2(turned[0, 1] - turned[:, 1], 0.6 * _REACH))
+        return lean, np.zeros(count), pitch, path - turned
     way = minimum_jerk(part)
-    poses[:, ANGLES.index("spin")] += habit.spin * minimum_jerk((part - 0.3) / 0.7)
-    poses[:, ANGLES.index("lean")] -= habit.lean * way
-    return poses, _along(_J_PATH, way) * scale * (1 - 0.7 * habit.wrist)
+    spin = habit.spin * minimum_jerk((part - 0.3) / 0.7)
+    return -habit.lean * way, spin, np.zeros(count), _along(_J_PATH, way) * scale * (1 - 0.7 * habit.wrist)
+
+
+def _stroke(letter: str, pose: np.ndarray, count: int, habit: StrokeHabit) -> tuple[np.ndarray, np.ndarray]:
+    """Poses (count, angles) and offsets (count, 3) of J or Z."""
+    poses = np.repeat(pose[None], count, 0)
+    lean, spin, pitch, path = stroke_path(letter, count, habit)
+    for angle, values in (("lean", lean), ("spin", spin), ("pitch", pitch)):
+        poses[:, ANGLES.index(angle)] += values
+    return poses, path
 
 
 def word_motion(

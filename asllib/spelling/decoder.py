@@ -1,0 +1,107 @@
+"""The trained way from hands to letters: the motion network at even moments, and a letter a peak."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from asllib.hands.tracker import Hand
+from asllib.models.motion_net import NEITHER, MotionNet
+from asllib.spelling.moments import RATE, Moment, Resampler, moment_features
+from asllib.spelling.speller import ReadLetter, SpellerSettings
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the network says of one moment: its time in seconds, and (1 + signs,) probabilities, "neither" first."""
+
+    time_s: float
+    probabilities: np.ndarray
+
+
+class HandListener:
+    """Runs the motion network over the hands of a video as they come.
+
+    What it says of a moment it says ``delay`` moments later, and does not change afterwards.
+    """
+
+    def __init__(self, model: MotionNet) -> None:
+        self.model = model
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the hand."""
+        config = self.model.config
+        self._sampler = Resampler()
+        self._features = torch.zeros(1, config.features, 0)
+        self._last: Moment | None = None
+
+    @torch.inference_mode()
+    def hear(self, hand: Hand | None, time_s: float, aspect: float) -> list[Said]:
+        """Take a frame; return what is said of the moments that are known now, none to some."""
+        moments = list(self._sampler.push(hand, time_s))
+        if not moments:
+            return []
+        config, known = self.model.config, [*([self._last] if self._last else []), *moments]
+        left = torch.tensor([[moment.left for moment in known]])
+        landmarks = torch.from_numpy(np.stack([moment.landmarks for moment in known])[None])
+        world = torch.from_numpy(np.stack([moment.world for moment in known])[None]) if config.solid else None
+        new = moment_features(landmarks, world, left, torch.tensor([aspect]))[:, :, -len(moments) :]
+        # The last answers depend on so many moments and no more.
+        self._features = torch.cat([self._features, new], 2)[:, :, -(config.memory + len(moments) - 1) :]
+        self._last = moments[-1]
+        said = self.model(self._features)[0, :, -len(moments) :].softmax(0).T.numpy()
+        return [
+            Said(moment.time_s - config.delay / RATE, probabilities)
+            for moment, probabilities in zip(moments, said, strict=True)
+        ]
+
+
+class PeakSpeller:
+    """Streaming greedy CTC: a sign is read when it is the likeliest, again when "neither" came in between.
+
+    Parameters
+    ----------
+    signs
+        Of the network's outputs 1, 2, ..
+    settings
+        ``confidence`` that a moment must reach, ``hold_s`` that the sign must last, and ``double_s``.
+    """
+
+    def __init__(self, signs: tuple[str, ...], settings: SpellerSettings) -> None:
+        self.signs, self.settings = signs, settings
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was said."""
+        self._sign = NEITHER
+        self._start_s = -math.inf
+        self._sum, self._count = 0.0, 0
+        self._read = False
+        self._doubled = False
+        self._last_s = -math.inf
+
+    def update(self, said: Said, now_s: float) -> list[ReadLetter]:
+        """Take what is said of a moment, at the time ``now_s``; return the signs that it completes, mostly none."""
+        best = int(np.argmax(said.probabilities))
+        confidence = float(said.probabilities[best])
+        if best != self._sign:
+            self._sign, self._start_s, self._sum, self._count = best, said.time_s, 0.0, 0
+            self._read = self._doubled = False
+        if best == NEITHER:
+            return []
+        self._sum, self._count = self._sum + confidence, self._count + 1
+        mean = self._sum / self._count
+        long = said.time_s - self._start_s
+        if not self._read:
+            if long + 1 / RATE < self.settings.hold_s - 1e-9 or confidence < self.settings.confidence:
+                return []
+            self._read = True
+        elif self._doubled or long < self.settings.double_s or len(self.signs[best - 1]) > 1:
+            return []
+        else:
+            self._doubled = True
+        return [ReadLetter(self.signs[best - 1], self._start_s, now_s, mean)]

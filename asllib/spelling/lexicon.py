@@ -1,0 +1,160 @@
+"""Words: completing the one that is being spelled, and correcting one that is done."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Collection, Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from asllib.errors import InputError
+from asllib.letters import LETTERS
+
+SIZE = 50_000
+# Chosen on practice words of signers that are in no test.
+PRIOR_WEIGHT = 0.6  # of a word's frequency against what was seen
+UNKNOWN = 1e-10  # the frequency of a word that is not in the lexicon: names and rare words do occur
+LETTER_COST = 6.0  # logarithm of how unlikely a wrong letter is, where only the letters are known
+# Handshapes that are taken for each other: wrong in the same way by signers, trackers and networks.
+ALIKE: tuple[str, ...] = ("AEMNST", "DRUVKZ", "GHPQ", "COE", "IJY", "DXZT", "KVPR", "BEF", "UVWR")
+
+
+class Lexicon:
+    """English words with their frequencies, from the package wordfreq.
+
+    Parameters
+    ----------
+    size
+        How many of the most frequent words.
+    names
+        Words that are never changed: the names of people and places of one's own.
+
+    Examples
+    --------
+    >>> lexicon = Lexicon(size=5000)
+    >>> lexicon.complete("HEL", 2)
+    ('HELP', 'HELL')
+    >>> lexicon.correct("HELO")
+    'HELP'
+    """
+
+    def __init__(self, size: int = SIZE, names: Collection[str] = ()) -> None:
+        if size < 1:
+            raise InputError(f"size={size}: a lexicon has at least one word")
+        self._frequency = _frequencies(size)
+        self._sorted = sorted(self._frequency)
+        self._names = {name.upper() for name in names}
+
+    def __contains__(self, word: str) -> bool:
+        return word.upper() in self._frequency
+
+    def __len__(self) -> int:
+        return len(self._frequency)
+
+    def words(self) -> tuple[str, ...]:
+        """All words, the most frequent first."""
+        return tuple(self._frequency)
+
+    def frequency(self, word: str) -> float:
+        """How often a word is used, 0..1; 0 for one that is not there."""
+        return self._frequency.get(word.upper(), 0.0)
+
+    def complete(self, start: str, count: int = 3) -> tuple[str, ...]:
+        """The most frequent words that begin with the letters spelled so far, without that very word."""
+        start = start.upper()
+        if not start:
+            return ()
+        low = bisect_left(self._sorted, start)
+        high = bisect_left(self._sorted, start + "[")  # "[" comes right after "Z"
+        found = (word for word in self._sorted[low:high] if word != start)
+        return tuple(sorted(found, key=lambda word: -self._frequency[word])[:count])
+
+    def correct(self, word: str, log_probabilities: np.ndarray | None = None) -> str:
+        """The word that was most likely meant.
+
+        A name is never changed if it was given to the lexicon. One that was not may be, if a word is near and what was
+        seen speaks for that word: so correction is for the caller to ask for, never a matter of course.
+
+        Parameters
+        ----------
+        word
+            Letters as they were read.
+        log_probabilities
+            (T, 27) what the network said at each moment of the word, with "neither" first, if it is kept: then every
+            candidate is weighed by how well it explains all of them, else by how alike the letters' hands are.
+        """
+        word = word.upper()
+        if not word or word in self._names:
+            return word
+        candidates = [word, *(candidate for candidate in self.candidates(word) if candidate != word)]
+        prior = np.array([math.log(self._frequency.get(candidate, UNKNOWN)) for candidate in candidates])
+        if log_probabilities is None:
+            fit = np.array([-LETTER_COST * letter_distance(word, candidate) for candidate in candidates])
+        else:
+            fit = word_scores(log_probabilities, candidates)
+        return candidates[int(np.argmax(fit + PRIOR_WEIGHT * prior))]
+
+    def candidates(self, word: str, count: int = 60) -> tuple[str, ...]:
+        """Words of the lexicon that differ in few letters, the nearest first."""
+        from rapidfuzz import process
+        from rapidfuzz.distance import Levenshtein
+
+        most = 1 if len(word) <= 3 else 2 if len(word) <= 6 else 3
+        near = process.extract(word, self._sorted, scorer=Levenshtein.distance, score_cutoff=most, limit=20 * count)
+        ranked = sorted(near, key=lambda found: (found[1], -self._frequency[found[0]]))
+        return tuple(found[0] for found in ranked[:count])
+
+
+def letter_distance(read: str, meant: str) -> float:
+    """Edit distance in which taking a letter for one of the same family (``ALIKE``) costs half."""
+    row = [float(k) for k in range(len(meant) + 1)]
+    for number, letter in enumerate(read, 1):
+        before, row = row, [float(number)]
+        for place, other in enumerate(meant, 1):
+            swap = 0.0 if letter == other else 0.5 if any(letter in f and other in f for f in ALIKE) else 1.0
+            row.append(min(before[place] + 1, row[-1] + 1, before[place - 1] + swap))
+    return row[-1]
+
+
+def word_scores(log_probabilities: np.ndarray, words: Sequence[str]) -> np.ndarray:
+    """Logarithm of the probability (N,) that moments (T, 1 + letters) spell each word, over all alignments (CTC)."""
+    import torch
+    import torch.nn.functional as F
+
+    table = torch.from_numpy(np.ascontiguousarray(log_probabilities, np.float32))[:, None].expand(-1, len(words), -1)
+    numbers = [torch.tensor([1 + LETTERS.index(letter) for letter in word]) for word in words]
+    loss = F.ctc_loss(
+        table,
+        torch.cat(numbers),
+        torch.full((len(words),), len(log_probabilities)),
+        torch.tensor([len(word) for word in words]),
+        blank=0,
+        reduction="none",
+        zero_infinity=False,
+    )
+    return -loss.numpy()
+
+
+@lru_cache(maxsize=4)
+def _frequencies(size: int) -> dict[str, float]:
+    """The most frequent words of letters A-Z alone, with their frequencies; of single letters only A and I."""
+    from wordfreq import top_n_list, word_frequency
+
+    words: dict[str, float] = {}
+    for word in top_n_list("en", size * 2):
+        upper = word.upper()
+        if upper.isascii() and upper.isalpha() and (len(upper) > 1 or upper in "AI"):
+            words[upper] = word_frequency(word, "en")
+            if len(words) == size:
+                break
+    return words
+
+
+def draw_words(count: int, seed: int, size: int = 10_000) -> list[str]:
+    """Draw different words of two letters and more by their frequency, to spell them."""
+    words = {word: share for word, share in _frequencies(size).items() if len(word) > 1}
+    shares = np.array(list(words.values()))
+    drawn = np.random.default_rng(seed).choice(list(words), count, replace=False, p=shares / shares.sum())
+    return [str(word) for word in drawn]

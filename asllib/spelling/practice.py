@@ -1,0 +1,285 @@
+"""What the motion network is trained on: films of the synthetic signer, and words pieced together from still hands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from asllib.hands.features import mirror_left, palm_scale, true_aspect, wrist_origin
+from asllib.letters import LETTERS
+from asllib.models.motion_net import NEITHER
+from asllib.signer.motion import draw_stroke_habit, minimum_jerk
+from asllib.spelling.moments import RATE, moment_features, resample
+from asllib.spelling.streams import Stream
+
+SIGNS: tuple[str, ...] = (*LETTERS, "space", "del")  # all that is shown by one hand while spelling
+IGNORE = -100  # a moment that the loss leaves out
+_STILL_STROKE_S = 0.5  # J or Z held without a stroke counts after so long
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A hand at T even moments, with what is to be read.
+
+    Attributes
+    ----------
+    landmarks, world
+        (T, 21, 3) float32, a right hand seen in one unit for x, y and z; NaN without a hand. ``world`` may be None.
+    targets
+        (T,) int64: the number of the sign that is shown, ``NEITHER``, or ``IGNORE``.
+    spelled
+        Numbers of the signs in order.
+    """
+
+    landmarks: np.ndarray
+    world: np.ndarray | None
+    targets: np.ndarray
+    spelled: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Stills:
+    """Still hands: ``image`` and ``world`` (N, 21, 3) in palm sizes from the wrist, right hands; ``labels`` (N,)."""
+
+    image: np.ndarray
+    world: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def subset(self, which: np.ndarray) -> Stills:
+        """Take the hands of a mask or of positions."""
+        return Stills(self.image[which], self.world[which], self.labels[which])
+
+
+def stills_of(tables: Sequence) -> Stills:
+    """Take every found hand of landmark tables, see ``asllib.hands.read_landmarks``."""
+    from asllib.runs import landmark_inputs
+
+    images, worlds, labels = [], [], []
+    for table in tables:
+        table = table[(table["score"] > 0).to_numpy()]
+        landmarks, world, left, aspect = landmark_inputs(table)
+        images.append(mirror_left(palm_scale(wrist_origin(true_aspect(landmarks, aspect))), left).numpy())
+        worlds.append(mirror_left(palm_scale(wrist_origin(world)), left).numpy())
+        labels.append(table["label"].to_numpy(str))
+    return Stills(np.concatenate(images), np.concatenate(worlds), np.concatenate(labels))
+
+
+def film_clip(stream: Stream, signs: Sequence[str] = SIGNS) -> Clip:
+    """Turn a film into a clip; letters that are no signs of the network's are NEITHER."""
+    even = resample(stream)
+    flip = np.where(even.left, -1.0, 1.0)[:, None]
+    landmarks = even.landmarks * np.array([stream.aspect, 1, stream.aspect], np.float32)
+    world = even.world.copy()
+    landmarks[..., 0] *= flip
+    world[..., 0] *= flip
+    targets = np.full(len(even), NEITHER, np.int64)
+    spelled = []
+    for position in range(len(even.word)):
+        rows = np.flatnonzero(even.positions == position)
+        letter = even.word[position]
+        if letter not in signs or not len(rows):
+            continue
+        number = 1 + signs.index(letter)
+        # A stroke cannot be told before half of it is drawn.
+        targets[rows[len(rows) // 2 :] if letter in "JZ" else rows] = number
+        spelled.append(number)
+    return Clip(landmarks.astype(np.float32), world.astype(np.float32), targets, tuple(spelled))
+
+
+def _rotation(about: int, degrees: np.ndarray | float) -> np.ndarray:
+    """(..., 3, 3) right-handed rotations about an axis; image coordinates (x right, y down, z away)."""
+    angle = np.deg2rad(np.asarray(degrees, np.float64))
+    c, s = np.cos(angle), np.sin(angle)
+    matrix = np.zeros((*angle.shape, 3, 3))
+    a, b = [(1, 2), (2, 0), (0, 1)][about]
+    matrix[..., about, about] = 1
+    matrix[..., a, a] = matrix[..., b, b] = c
+    matrix[..., a, b], matrix[..., b, a] = -s, s
+    return matrix
+
+
+def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str] = SIGNS, letters: int = 7) -> Clip:
+    """Spell random signs with still hands of any people: holds, smooth ways between them, doubles, strokes, pauses.
+
+    No hand stands quite still, some drift or come nearer while they hold, some letters are cut from one to the next
+    without a way between them, as in films put together from pieces.
+    """
+    names = sorted(set(stills.labels))
+    share = np.exp(rng.uniform(np.log(0.2), np.log(1.4)))  # seconds a letter
+    hold_part = rng.uniform(0.35, 0.75)
+    cut = rng.random() < 0.15
+    rows_of = {name: np.flatnonzero(stills.labels == name) for name in names}
+    image, world, place, size, targets, spelled = [], [], [], [], [], []
+    at, scale = rng.normal(0, 0.5, 2), 1.0
+
+    def steps(seconds: float, least: int = 1) -> int:
+        return max(least, round(seconds * RATE * float(np.clip(rng.normal(1, 0.15), 0.5, 1.6))))
+
+    def add(points, solid, at_, scale_, label, count):
+        image.append(np.broadcast_to(points, (count, 21, 3)))
+        world.append(np.broadcast_to(solid, (count, 21, 3)))
+        place.append(np.broadcast_to(at_, (count, 2)))
+        size.append(np.broadcast_to(scale_, (count,)))
+        targets.append(np.broadcast_to(label, (count,)))
+
+    def go(points, solid, goal, scale_, seconds, dip=0.0):
+        count = 0 if cut else steps(seconds)
+        if not count or not image:
+            return
+        way = minimum_jerk(np.arange(1, count + 1) / (count + 1))
+        w = way[:, None, None]
+        path = at + (goal - at) * way[:, None] + dip * np.sin(np.pi * way)[:, None] * [0, 1]
+        add(
+            image[-1][-1] * (1 - w) + points * w,
+            world[-1][-1] * (1 - w) + solid * w,
+            path,
+            scale + (scale_ - scale) * way,
+            NEITHER,
+            count,
+        )
+
+    before, row = None, 0
+    for _ in range(letters):
+        if before is not None and rng.random() < 0.12 and before not in ("J", "Z"):
+            name = before  # doubled: the same hand slides, dips, or is cut
+        else:
+            name = names[rng.integers(len(names))]
+            row = rows_of[name][rng.integers(len(rows_of[name]))]
+        points, solid = stills.image[row], stills.world[row]
+        doubled = name == before
+        if doubled and not cut:
+            slide = rng.random() < 0.6
+            aside = np.array([rng.choice([-1, 1], p=[0.8, 0.2]) * rng.uniform(0.35, 0.8), rng.normal(0, 0.05)])
+            goal = at + aside if slide else at
+            go(points, solid, goal, scale, share * (1 - hold_part), 0 if slide else rng.uniform(0.25, 0.5))
+            at = goal
+        else:
+            goal = at + rng.normal(0, 0.1 if not cut else 0.6, 2)
+            nearer = scale * np.exp(rng.normal(0, 0.03 if not cut else 0.25))
+            go(points, solid, goal, nearer, share * (1 - hold_part) * (1 if before else 2))
+            at, scale = goal, nearer
+        number = 1 + signs.index(name) if name in signs else NEITHER
+        if name in ("J", "Z") and rng.random() < 0.6 and not cut:
+            if name == "J" and "I" in rows_of:
+                row = rows_of["I"][rng.integers(len(rows_of["I"]))]
+                points, solid = stills.image[row], stills.world[row]
+            count = steps(rng.uniform(0.5, 1.1), 6)
+            turn, path = stroke(name, count, rng)
+            label = np.where(np.arange(count) < count // 2, NEITHER, number)
+            add(
+                np.einsum("tij,nj->tni", turn, points), np.einsum("tij,nj->tni", turn, solid), at + path, scale, label,
+                count,
+            )  # fmt: skip
+            at = at + path[-1]
+        else:
+            seconds = share * hold_part
+            if name in ("J", "Z"):
+                seconds = max(seconds, 0.8)
+            elif rng.random() < 0.12:
+                seconds += rng.exponential(1.0)  # a learner thinks
+            count = steps(seconds, 2)
+            label = np.full(count, number)
+            if name in ("J", "Z"):
+                label[: round(_STILL_STROKE_S * RATE)] = NEITHER
+            # Hands that are held drift, wobble and come nearer, the more the longer.
+            drift = np.cumsum(rng.normal(0, 0.02, (count, 2)), 0) * rng.uniform(0, 1.5)
+            growth = scale * np.exp(np.linspace(0, rng.normal(0, 0.15) * count / RATE, count))
+            add(points, solid, at + drift, growth, label, count)
+            at, scale = at + drift[-1], float(np.clip(growth[-1], 0.4, 2.5))
+        if number != NEITHER:
+            spelled.append(number)
+        before = name
+        if rng.random() < 0.08:  # the hand leaves the picture
+            gone = steps(rng.uniform(0.4, 1.0))
+            add(np.full((21, 3), np.nan), np.full((21, 3), np.nan), at, scale, NEITHER, gone)
+            before = None
+            image.append(points[None])
+            world.append(solid[None])
+            place.append(at[None])
+            size.append(np.array([scale]))
+            targets.append(np.array([NEITHER]))
+    points, solid = np.concatenate(image), np.concatenate(world)
+    points = points * np.concatenate(size)[:, None, None]
+    points[..., :2] += np.concatenate(place)[:, None]
+    return Clip(
+        points.astype(np.float32), solid.astype(np.float32), np.concatenate(targets).astype(np.int64), tuple(spelled)
+    )
+
+
+def stroke(letter: str, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Turns (count, 3, 3) about the wrist and offsets (count, 2) in palm sizes of J or Z, drawn by anybody."""
+    from asllib.signer.motion import stroke_path
+
+    palm = 0.09  # metres
+    lean, spin, pitch, path = stroke_path(letter, count, draw_stroke_habit(rng))
+    # The signer's axes are x right, y up, z to the viewer: half a turn about x away from the image's.
+    turn = _rotation(2, -lean) @ _rotation(0, pitch) @ _rotation(1, -spin)
+    return turn, path[:, :2] * [1, -1] / palm
+
+
+def augment(clip: Clip, rng: np.random.Generator) -> Clip:
+    """See the clip from elsewhere, by another tracker, faster or slower, with some frames lost."""
+    landmarks, world, targets = clip.landmarks, clip.world, clip.targets
+    count = len(targets)
+    # Time: linear in between moments.
+    if rng.random() < 0.7 and count > 4:
+        factor = float(np.exp(rng.uniform(np.log(0.75), np.log(1.35))))
+        places = np.arange(0, count - 1, factor)
+        low, part = places.astype(int), (places % 1)[:, None, None].astype(np.float32)
+        landmarks = landmarks[low] * (1 - part) + landmarks[low + 1] * part
+        world = None if world is None else world[low] * (1 - part) + world[low + 1] * part
+        targets, count = targets[np.round(places).astype(int)], len(places)
+    turn = _rotation(2, rng.uniform(-14, 14)) @ _rotation(0, rng.uniform(-15, 15)) @ _rotation(1, rng.uniform(-15, 15))
+    matrix = (turn @ np.diag(1 + rng.uniform(-0.08, 0.08, 3))).astype(np.float32).T
+    palm = np.nanmedian(np.linalg.norm(landmarks[:, 9] - landmarks[:, 0], axis=-1)) if count else 1.0
+    landmarks = landmarks @ matrix + _jitter(count, rng) * palm
+    if world is not None:
+        world = world @ matrix
+        world = world + _jitter(count, rng) * np.nanmedian(np.linalg.norm(world[:, 9] - world[:, 0], axis=-1))
+    lost = rng.random(count) < rng.choice([0.0, 0.0, 0.02])
+    landmarks[lost] = np.nan
+    return Clip(
+        landmarks.astype(np.float32), world if world is None else world.astype(np.float32), targets, clip.spelled
+    )
+
+
+def _jitter(count: int, rng: np.random.Generator) -> np.ndarray:
+    """(count, 21, 3) errors in palm sizes: most of them last, some change from moment to moment."""
+    size = rng.uniform(0.005, 0.03)
+    lasting = rng.normal(0, size, (1, 21, 3))
+    slow = rng.normal(0, size, (count // 5 + 2, 21, 3))
+    places = np.arange(count) / 5
+    low, part = places.astype(int), (places % 1)[:, None, None]
+    return (lasting + slow[low] * (1 - part) + slow[low + 1] * part + rng.normal(0, size / 2, (count, 21, 3))).astype(
+        np.float32
+    )
+
+
+def batch_clips(clips: Sequence[Clip], tail: int) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
+    """Features (B, C, T), targets (B, T) padded by moments without a hand, and what is spelled.
+
+    ``tail`` moments more than the longest clip has are added, in which late answers have room.
+    """
+    longest = max(len(clip.targets) for clip in clips) + tail
+    solid = clips[0].world is not None
+    landmarks = np.full((len(clips), longest, 21, 3), np.nan, np.float32)
+    world = np.full((len(clips), longest, 21, 3), np.nan, np.float32) if solid else None
+    targets = np.full((len(clips), longest), NEITHER, np.int64)
+    for i, clip in enumerate(clips):
+        count = len(clip.targets)
+        landmarks[i, :count], targets[i, :count] = clip.landmarks, clip.targets
+        if solid:
+            world[i, :count] = clip.world
+    features = moment_features(
+        torch.from_numpy(landmarks),
+        None if world is None else torch.from_numpy(world),
+        torch.zeros(landmarks.shape[:2], dtype=torch.bool),
+        torch.ones(len(clips)),
+    )
+    return features, torch.from_numpy(targets), [torch.tensor(clip.spelled, dtype=torch.long) for clip in clips]
