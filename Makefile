@@ -31,7 +31,7 @@ check: $(INSTALLED) ## quick: lint, format, fast tests
 	ASLLIB_PROFILE=ci $(BIN)/python -m pytest -q -m 'not slow' tests
 
 lab: $(INSTALLED) ## open the notebooks in JupyterLab
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab notebooks --ServerApp.kernel_websocket_connection_class=asllib.live.server.PromptConnection
 
 doctor: $(INSTALLED) ## say what is missing on this machine and how to mend it
 	$(BIN)/asl doctor

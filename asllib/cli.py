@@ -233,6 +233,22 @@ def read(
 
 
 @app.command()
+def live(
+    source: Annotated[str | None, typer.Argument(help="A film, or the number of this machine's camera.")] = None,
+    model: Annotated[str, typer.Option(help="landmark, pixel, or a run folder.")] = "landmark",
+    port: Annotated[int, typer.Option(min=1024, max=65535, help="Of the page; this machine alone sees it.")] = 8866,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+) -> None:
+    """Show letters to the camera and read text, on a page in the browser; without SOURCE its camera is used."""
+    try:
+        from asllib.live.server import serve
+    except ModuleNotFoundError as error:
+        raise InputError(f"package {error.name} is missing; run 'pip install \"asllib[notebooks]\"'") from None
+
+    serve(int(source) if source is not None and source.isdigit() else source, model, port, browser)
+
+
+@app.command()
 def reproduce() -> None:
     """Run the numbered notebooks: train both networks, draw every figure, write every result."""
     from tqdm.auto import tqdm

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 
-_HOME = {"LiveReader": "widget", "SignRecorder": "widget", "add_signs": "signs"}
+_HOME = {"LiveReader": "widget"}
 
 __all__ = sorted(_HOME)
 

@@ -25,7 +25,9 @@ FLAGS = (
 ).split()
 
 
+@pytest.fixture
 def free_port() -> int:
+    """A loopback port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -74,7 +76,7 @@ def notebook(tmp_path):
 
 
 @pytest.fixture
-def lab(tmp_path):
+def lab(tmp_path, free_port):
     """Maker of a JupyterLab on a loopback port, with a token; gives the address of a notebook in it."""
     with contextlib.ExitStack() as running:
 
@@ -86,11 +88,10 @@ def lab(tmp_path):
                 "@jupyterlab/apputils-extension:themes": {"adaptive-theme": True},
             }
             (settings / "overrides.json").write_text(json.dumps(overrides))
-            port = free_port()
             command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1"]
-            command += [f"--ServerApp.port={port}", f"--IdentityProvider.token={TOKEN}"]
+            command += [f"--ServerApp.port={free_port}", f"--IdentityProvider.token={TOKEN}"]
             command += ["--LabApp.expose_app_in_browser=True", f"--LabApp.app_settings_dir={settings}", *options]
-            home = f"http://127.0.0.1:{port}"
+            home = f"http://127.0.0.1:{free_port}"
             state = {"JUPYTERLAB_WORKSPACES_DIR": str(tmp_path), "JUPYTERLAB_SETTINGS_DIR": str(tmp_path)}
             running.enter_context(server(command, f"{home}/api/status?token={TOKEN}", book.parent, state))
             return f"{home}/lab/tree/{book.name}?token={TOKEN}"

@@ -1,0 +1,73 @@
+"""The live cell as a page of its own: `asl live`, in a browser with a fake camera."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def page_of(tmp_path, free_port):
+    """Maker of a running `asl live`; gives the address that it prints."""
+    running = []
+
+    def start(*arguments: str) -> str:
+        command = [sys.executable, "-m", "asllib.cli", "live", "--no-browser", "--port", str(free_port), *arguments]
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        process = subprocess.Popen(
+            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+        )
+        running.append(process)
+        line = process.stdout.readline().strip()
+        assert re.fullmatch(rf"http://127\.0\.0\.1:{free_port}/\?token=\S{{22}}", line), line
+        return line
+
+    yield start
+    for process in running:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def test_the_page_reads_a_word_and_wants_its_token(page_of, browser, hello):
+    from playwright.sync_api import expect
+
+    url = page_of()
+    page = browser(hello).new_context(viewport={"width": 390, "height": 844}).new_page()
+    page.goto(url)
+    live = page.locator(".asl")
+    expect(live).to_be_visible(timeout=60_000)
+    live.get_by_role("button", name="Start").click()
+    expect(live.locator(".asl-text")).to_contain_text(re.compile("H.*E.*L.*O"), timeout=40_000)
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390  # nothing is wider than a phone
+    live.get_by_role("button", name="Stop").click()
+    expect(live).to_have_attribute("data-state", "off")
+
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.build_opener(NoRedirect).open(url.partition("?")[0], timeout=10)
+    assert refused.value.code == 302 and "/login" in refused.value.headers["Location"]
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_):
+        return None
+
+
+def test_this_machines_film_is_shown_and_read(page_of, browser, hello):
+    from playwright.sync_api import expect
+
+    page = browser(None).new_page()
+    page.goto(page_of(str(hello)))
+    live = page.locator(".asl")
+    expect(live).to_be_visible(timeout=60_000)
+    live.get_by_role("button", name="Start").click()
+    expect(live.locator(".asl-status")).to_have_text(re.compile("^The film is over"), timeout=60_000)
+    assert re.search("H.*E.*L.*O", live.locator(".asl-text").inner_text())
+    assert page.evaluate("() => document.querySelector('.asl canvas.asl-picture').width") == 320
