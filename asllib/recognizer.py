@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from asllib.data.letterset import LetterSet
+from asllib.errors import InputError
 from asllib.evaluation import NO_HAND, read_letters
 from asllib.hands.landmarks import landmark_arrays
 from asllib.hands.tracker import Hand, HandTracker
@@ -155,7 +156,12 @@ def spread(probabilities: np.ndarray, alphabet: Sequence[str]) -> np.ndarray:
 
 def load_recognizer(name: str | Path = "landmark") -> Recognizer:
     """Load a shipped recogniser, "landmark" or "pixel", or the one of a run folder."""
-    return Recognizer(*load_model(name))
+    model, card = load_model(name)
+    if card["network"] == "motion":
+        raise InputError(
+            f"{name}: a motion network reads videos, not photos; use 'asl read', or choose landmark or pixel"
+        )
+    return Recognizer(model, card)
 
 
 __all__ = ["NO_HAND", "Prediction", "Recognizer", "crop_set", "load_recognizer", "read_letters", "spread"]

@@ -1,4 +1,4 @@
-"""Networks on disk: a run folder with weights (safetensors) and a card, and the two that are shipped."""
+"""Networks on disk: a run folder with weights (safetensors) and a card, and those that are shipped."""
 
 from __future__ import annotations
 
@@ -15,21 +15,26 @@ from torch import nn
 from asllib.errors import InputError
 from asllib.letters import LETTERS
 from asllib.models.landmark_cnn import LandmarkCNN, LandmarkConfig
+from asllib.models.motion_net import MotionConfig, MotionNet
 from asllib.models.pixel_cnn import PixelCNN, PixelConfig
 from asllib.paths import write_text
 
 SHIPPED = ("pixel", "landmark")
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
-NETWORKS = {"pixel": (PixelCNN, PixelConfig), "landmark": (LandmarkCNN, LandmarkConfig)}
+NETWORKS = {
+    "pixel": (PixelCNN, PixelConfig),
+    "landmark": (LandmarkCNN, LandmarkConfig),
+    "motion": (MotionNet, MotionConfig),
+}
 
 
-def build(config: PixelConfig | LandmarkConfig) -> nn.Module:
+def build(config: PixelConfig | LandmarkConfig | MotionConfig) -> nn.Module:
     """Make the network of a configuration, with fresh weights."""
     return next(network(config) for network, kind in NETWORKS.values() if isinstance(config, kind))
 
 
 def network_name(model: nn.Module) -> str:
-    """Which network it is: "pixel" or "landmark"."""
+    """Which network it is: "pixel", "landmark" or "motion"."""
     return next(name for name, (network, _) in NETWORKS.items() if isinstance(model, network))
 
 
@@ -73,7 +78,7 @@ def save_model(folder: str | Path, model: nn.Module, alphabet: Sequence[str], ab
 
 
 def load_model(name: str | Path) -> tuple[nn.Module, dict[str, Any]]:
-    """Load a shipped network ("pixel", "landmark") or a run folder; return it with its card.
+    """Load a shipped network (one of ``SHIPPED``) or a run folder; return it with its card.
 
     Raises
     ------
@@ -88,12 +93,14 @@ def load_model(name: str | Path) -> tuple[nn.Module, dict[str, Any]]:
         raise InputError(f"{name}: neither a shipped model ({', '.join(SHIPPED)}) nor a run folder with card.json")
     try:
         card = json.loads(card_file.read_text())
-        network, config = NETWORKS[card["network"]]
-        fields = {key: tuple(v) if isinstance(v, list) else v for key, v in card["config"].items()}
-        model = network(config(**fields))
+        network, shape = NETWORKS[card["network"]]
+        config = shape(**{key: tuple(v) if isinstance(v, list) else v for key, v in card["config"].items()})
+        model = network(config)
         alphabet, expected = card["alphabet"], card["weights_sha256"]
-        if not len(alphabet) == len(set(alphabet)) == model.config.classes or not set(alphabet) <= set(LETTERS):
-            raise ValueError(f"alphabet {alphabet!r} for {model.config.classes} classes")
+        # A motion network says "neither" too, and knows signs that are no letters.
+        classes = sum(len(s) == 1 for s in config.signs) if isinstance(config, MotionConfig) else config.classes
+        if not len(alphabet) == len(set(alphabet)) == classes or not set(alphabet) <= set(LETTERS):
+            raise ValueError(f"alphabet {alphabet!r} for {classes} classes")
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise InputError(f"{card_file}: not a model card ({type(error).__name__}: {error}); train again") from error
     content = weights_file.read_bytes()

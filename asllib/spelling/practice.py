@@ -17,6 +17,7 @@ from asllib.spelling.streams import Stream
 
 SIGNS: tuple[str, ...] = (*LETTERS, "space", "del")  # all that is shown by one hand while spelling
 IGNORE = -100  # a moment that the loss leaves out
+GESTURES = 0.06  # of the signs that are pieced together move as no letter does
 _STILL_STROKE_S = 0.5  # J or Z held without a stroke counts after so long
 
 
@@ -164,18 +165,30 @@ def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str
             nearer = scale * np.exp(rng.normal(0, 0.03 if not cut else 0.25))
             go(points, solid, goal, nearer, share * (1 - hold_part) * (1 if before else 2))
             at, scale = goal, nearer
+        if name not in ("I", "J", "Z") and rng.random() < GESTURES and not cut:
+            # Another sign: the hand moves as in no letter of its shape.
+            count = steps(rng.uniform(0.4, 1.2), 6)
+            turn, path = stroke(("J", "Z")[rng.integers(2)], count, rng)
+            order = np.arange(count) if rng.random() < 0.5 else np.abs(np.arange(count) - count // 2)
+            path = path[order] * rng.choice([-1, 1], 2) if rng.random() < 0.7 else path[order][:, ::-1]
+            add(*_moved(points, solid, turn[order]), at + path - path[0], scale, NEITHER, count)
+            at, before = at + path[-1] - path[0], name
+            continue
         number = 1 + signs.index(name) if name in signs else NEITHER
         if name in ("J", "Z") and rng.random() < 0.6 and not cut:
             if name == "J" and "I" in rows_of:
                 row = rows_of["I"][rng.integers(len(rows_of["I"]))]
                 points, solid = stills.image[row], stills.world[row]
+            seen = NEITHER
+            if name == "Z" and rng.random() < 0.4:  # somebody waits before drawing
+                count = steps(rng.uniform(0.2, 1.2), 2)
+                label = np.where(np.arange(count) < _STILL_STROKE_S * RATE, NEITHER, number)
+                add(points, solid, at, scale, label, count)
+                seen = label[-1]  # once read, it is not read again
             count = steps(rng.uniform(0.5, 1.1), 6)
             turn, path = stroke(name, count, rng)
-            label = np.where(np.arange(count) < count // 2, NEITHER, number)
-            add(
-                np.einsum("tij,nj->tni", turn, points), np.einsum("tij,nj->tni", turn, solid), at + path, scale, label,
-                count,
-            )  # fmt: skip
+            label = np.where(np.arange(count) < count // 2, seen, number)
+            add(*_moved(points, solid, turn), at + path, scale, label, count)
             at = at + path[-1]
         else:
             seconds = share * hold_part
@@ -210,6 +223,11 @@ def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str
     return Clip(
         points.astype(np.float32), solid.astype(np.float32), np.concatenate(targets).astype(np.int64), tuple(spelled)
     )
+
+
+def _moved(points: np.ndarray, solid: np.ndarray, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A still hand's image and world points (21, 3) turned about the wrist by (T, 3, 3)."""
+    return np.einsum("tij,nj->tni", turn, points), np.einsum("tij,nj->tni", turn, solid)
 
 
 def stroke(letter: str, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

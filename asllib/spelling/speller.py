@@ -49,6 +49,8 @@ class SpellerSettings:
         Palm sizes a second: a hand that changes faster is on its way between two letters.
     gap_s
         A hand that is not seen for longer ends the letter.
+    space_s
+        Seconds without a letter, the hand lowered or at rest, after which a space is written.
     """
 
     confidence: float = 0.6
@@ -57,11 +59,12 @@ class SpellerSettings:
     slide: float = 0.3
     still: float = 3.0
     gap_s: float = 0.3
+    space_s: float = 1.2
 
     def __post_init__(self) -> None:
         if not 0 < self.confidence < 1:
             raise InputError(f"confidence={self.confidence}: choose a value between 0 and 1")
-        for name in ("hold_s", "double_s", "slide", "still", "gap_s"):
+        for name in ("hold_s", "double_s", "slide", "still", "gap_s", "space_s"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name}={getattr(self, name)}: choose a value above 0")
 
