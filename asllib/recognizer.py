@@ -30,11 +30,11 @@ class Prediction:
     Attributes
     ----------
     letter
-        "A".."Z", or None where no hand was found.
+        "A".."Z", the name of a sign that was added, or None where no hand was found.
     confidence
         The letter's probability, 0..1; 0 without a hand.
     probabilities
-        (26,) float32, A to Z; 0 for letters that the network does not know.
+        (26 + signs,) float32, A to Z, then the signs that were added; 0 for letters that the network does not know.
     hand
         The hand, or None: none was found, or the image is a 28x28 one, which needs none.
     """
@@ -62,8 +62,8 @@ class Recognizer:
     _tracker: HandTracker | None = field(default=None, repr=False)
 
     @property
-    def alphabet(self) -> str:
-        """The letters it tells apart, in the order of the network's outputs."""
+    def alphabet(self) -> Sequence[str]:
+        """The letters and signs that it tells apart, in the order of the network's outputs."""
         return self.card["alphabet"]
 
     @property
@@ -106,10 +106,12 @@ class Recognizer:
             self._tracker = self._tracker or HandTracker()
             hands = self._tracker.detect_looks(image)
             if not hands:
-                return Prediction(None, 0.0, np.zeros(len(LETTERS), np.float32), None)
+                return Prediction(None, 0.0, np.zeros(len(signs(self.alphabet)), np.float32), None)
         probabilities = spread(self.probabilities(image, hands)[None], self.alphabet)[0]
         best = int(probabilities.argmax())
-        return Prediction(LETTERS[best], float(probabilities[best]), probabilities, hands[0] if hands else None)
+        return Prediction(
+            signs(self.alphabet)[best], float(probabilities[best]), probabilities, hands[0] if hands else None
+        )
 
     def read_set(self, letters: LetterSet, *, progress: bool = True) -> np.ndarray:
         """Read a whole set, hands tracked on all cores and cached: (N, classes) probabilities, 0 without a hand."""
@@ -147,10 +149,16 @@ def crop_set(letters: LetterSet, looks) -> tuple[np.ndarray, np.ndarray]:
     return images, found
 
 
+def signs(alphabet: Sequence[str]) -> tuple[str, ...]:
+    """All 26 letters, then the signs of an alphabet that are no letters."""
+    return (*LETTERS, *(name for name in alphabet if name not in LETTERS))
+
+
 def spread(probabilities: np.ndarray, alphabet: Sequence[str]) -> np.ndarray:
-    """Bring probabilities (N, classes) of an alphabet to all 26 letters, (N, 26)."""
-    full = np.zeros((len(probabilities), len(LETTERS)), np.float32)
-    full[:, [LETTERS.index(letter) for letter in alphabet]] = probabilities
+    """Bring probabilities (N, classes) of an alphabet to all letters and its further signs, (N, 26 + signs)."""
+    names = signs(alphabet)
+    full = np.zeros((len(probabilities), len(names)), np.float32)
+    full[:, [names.index(name) for name in alphabet]] = probabilities
     return full
 
 

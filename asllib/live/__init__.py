@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 
-_HOME = {"LiveReader": "widget"}
+_HOME = {"LiveReader": "widget", "TeachingSettings": "signs", "add_signs": "signs"}
 
 __all__ = sorted(_HOME)
 

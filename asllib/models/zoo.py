@@ -53,7 +53,7 @@ def save_model(folder: str | Path, model: nn.Module, alphabet: Sequence[str], ab
     model
         The network.
     alphabet
-        The letters of its outputs, in order.
+        The letters of its outputs, in order; also names of signs.
     about
         What else the card says: preset, seed, data with hashes, versions, metrics.
     """
@@ -68,7 +68,7 @@ def save_model(folder: str | Path, model: nn.Module, alphabet: Sequence[str], ab
     card = {
         "network": network_name(model),
         "config": dataclasses.asdict(model.config),
-        "alphabet": "".join(alphabet),
+        "alphabet": "".join(alphabet) if set(alphabet) <= set(LETTERS) else list(alphabet),
         "parameters": parameter_count(model),
         "weights_sha256": digest,
         **about,
@@ -99,7 +99,9 @@ def load_model(name: str | Path) -> tuple[nn.Module, dict[str, Any]]:
         alphabet, expected = card["alphabet"], card["weights_sha256"]
         # A motion network says "neither" too, and knows signs that are no letters.
         classes = sum(len(s) == 1 for s in config.signs) if isinstance(config, MotionConfig) else config.classes
-        if not len(alphabet) == len(set(alphabet)) == classes or not set(alphabet) <= set(LETTERS):
+        # A list has names of signs that somebody added, too; a string has letters only.
+        foreign = isinstance(alphabet, str) and not set(alphabet) <= set(LETTERS)
+        if not len(alphabet) == len(set(alphabet)) == classes or foreign or not all(name.strip() for name in alphabet):
             raise ValueError(f"alphabet {alphabet!r} for {classes} classes")
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise InputError(f"{card_file}: not a model card ({type(error).__name__}: {error}); train again") from error
