@@ -7,7 +7,12 @@ from __future__ import annotations
 
 import importlib
 
-_HOME = {"LiveReader": "widget", "TeachingSettings": "signs", "add_signs": "signs"}
+_HOME = {
+    "LiveReader": "widget",
+    "SignRecorder": "widget",
+    "TeachingSettings": "signs",
+    "add_signs": "signs",
+}
 
 __all__ = sorted(_HOME)
 

@@ -8,12 +8,14 @@ import queue
 import re
 import threading
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets
 
+from asllib.live.recording import RecordingSession
 from asllib.live.session import ReadingSession, Session
 
 STATIC = Path(__file__).parent / "static"
@@ -145,3 +147,41 @@ class LiveReader(CameraWidget):
         """End the session; the text stays."""
         self._text = self.text
         super().stop(why)
+
+
+class SignRecorder(CameraWidget):
+    """The recorder: asks for one sign after the other, and writes a data folder for ``add_signs``.
+
+    It counts down, keeps frames in which the hand is well in view, asks for slight turns and distances, and shows why
+    other frames are not kept. Kept frames, and nothing else, are written, with landmarks and a manifest.
+
+    Parameters
+    ----------
+    folder
+        The data folder; one that was recorded before is gone on with.
+    signs
+        Letters, or names of any signs.
+    per_sign
+        How many frames of each.
+    signer
+        Whose hand it is, for the manifest.
+    source
+        None for the browser's camera; the number of a camera on the kernel's machine, or a film there.
+
+    Raises
+    ------
+    InputError
+        See ``asllib.live.recording.RecordingSession``.
+    """
+
+    _esm = _bundle("recorder.js")
+
+    def __init__(
+        self,
+        folder: str | Path,
+        signs: Sequence[str],
+        per_sign: int = 10,
+        signer: str = "me",
+        source: int | str | Path | None = None,
+    ) -> None:
+        super().__init__(RecordingSession(folder, signs, per_sign, signer, source))

@@ -27,7 +27,7 @@ def test_throttle(tmp_path):
     assert "# pass 7" in run.stdout and "# fail 0" in run.stdout
 
 
-@pytest.mark.parametrize("name", ["reader.js"])
+@pytest.mark.parametrize("name", ["reader.js", "recorder.js"])
 def test_the_bundle_is_one_module(tmp_path, name):
     from asllib.live.widget import _bundle
 

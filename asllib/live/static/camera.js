@@ -90,6 +90,39 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
+let count = 0; // of labelled controls: ids are unique in the page
+
+/** A control with its label. */
+export function field(label, control) {
+  control.id = `asl-${++count}`;
+  return make("div", { className: "asl-field" }, make("label", { for: control.id, textContent: label }), control);
+}
+
+export function button(text, title, onclick) {
+  return make("button", { type: "button", className: "asl-button", textContent: text, title, onclick });
+}
+
+/** A line of words, seen at once and spoken only when it has lasted: a screen reader is not flooded. */
+export class Speaker {
+  constructor(text) {
+    this.seen = make("p", { className: "asl-status", textContent: text });
+    this.spoken = make("p", { className: "asl-spoken", role: "status", "aria-live": "polite" });
+  }
+
+  say(text, bad = false) {
+    if (this.seen.textContent !== text) {
+      this.seen.textContent = text;
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => (this.spoken.textContent = text), 1200);
+    }
+    this.seen.classList.toggle("asl-bad", bad);
+  }
+
+  dispose() {
+    clearTimeout(this.timer);
+  }
+}
+
 // Bones by their landmarks, coloured by finger after Okabe and Ito: told apart with any common colour vision.
 const FINGERS = [
   ["#e69f00", [0, 1, 2, 3, 4]],

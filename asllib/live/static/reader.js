@@ -1,22 +1,10 @@
 // The live cell: camera picture, letter being read, text.
 
-import { Stage, fill, listCameras, make } from "./camera.js";
-
-let count = 0; // of labelled controls: ids are unique in the page
-
-function field(label, control) {
-  control.id = `asl-${++count}`;
-  return make("div", { className: "asl-field" }, make("label", { for: control.id, textContent: label }), control);
-}
-
-function button(text, title, onclick) {
-  return make("button", { type: "button", className: "asl-button", textContent: text, title, onclick });
-}
+import { Speaker, Stage, button, field, fill, listCameras, make } from "./camera.js";
 
 function render({ model, el }) {
   const root = make("div", { className: "asl", "data-state": "off", "data-lm-suppress-shortcuts": "true" });
-  const status = make("p", { className: "asl-status", textContent: "Press Start and show a letter." });
-  const spoken = make("p", { className: "asl-spoken", role: "status", "aria-live": "polite" });
+  const status = new Speaker("Press Start and show a letter.");
   const letter = make("span", { className: "asl-letter", textContent: "–" });
   const share = make("span", { className: "asl-share" });
   const bar = make("span", { className: "asl-bar" });
@@ -36,7 +24,7 @@ function render({ model, el }) {
     remote: model.get("remote"),
     label: "Camera picture. Keys: Space adds a space, Backspace deletes a letter, Escape clears the text.",
     onReading: show,
-    onStatus: say,
+    onStatus: (what, bad) => status.say(what, bad),
     onState(state) {
       root.dataset.state = state;
       start.disabled = state !== "off";
@@ -78,8 +66,8 @@ function render({ model, el }) {
     make(
       "div",
       { className: "asl-right" },
-      make("div", { className: "asl-row asl-reading" }, now, status),
-      spoken,
+      make("div", { className: "asl-row asl-reading" }, now, status.seen),
+      status.spoken,
       text,
       make("div", { className: "asl-row" }, ...edits),
       make(
@@ -122,17 +110,6 @@ function render({ model, el }) {
     return { element, set, input };
   }
 
-  // Seen at once; spoken only when it has lasted, so that a screen reader is not flooded.
-  let speaking;
-  function say(what, bad = false) {
-    if (status.textContent !== what) {
-      status.textContent = what;
-      clearTimeout(speaking);
-      speaking = setTimeout(() => (spoken.textContent = what), 1200);
-    }
-    status.classList.toggle("asl-bad", bad);
-  }
-
   function showLetter(name, probability = 0) {
     letter.textContent = name ?? "–";
     letter.classList.toggle("asl-long", (name ?? "").length > 1);
@@ -154,7 +131,7 @@ function render({ model, el }) {
     }
     if (message.type !== "reading") return;
     showLetter(message.letter, message.confidence);
-    say(message.status);
+    status.say(message.status);
     const { rate, delay } = stage.meter;
     const { lost } = stage.throttle;
     numbers.textContent =
@@ -163,7 +140,7 @@ function render({ model, el }) {
   }
 
   return () => {
-    clearTimeout(speaking);
+    status.dispose();
     stage.dispose();
   };
 }

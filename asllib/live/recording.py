@@ -1,0 +1,240 @@
+"""The recorder's session: asks for signs, keeps good frames, writes a data folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from asllib.data.letterset import COLUMNS
+from asllib.errors import InputError
+from asllib.hands.landmarks import SIZE_COLUMNS, landmark_columns, read_landmarks, write_landmarks
+from asllib.hands.tracker import Hand, HandTracker
+from asllib.live.session import Message, Session, points, trouble
+from asllib.live.signs import LANDMARKS
+from asllib.paths import write_text
+
+COUNTDOWN = 3.0  # seconds to form the sign
+PAUSE = 0.25  # seconds between two kept frames at least
+PATIENCE = 1.0  # seconds after which a frame is kept though it is like the last one
+ALIKE = 0.12  # palm lengths that the points of two hands lie apart on average, below which they are alike
+DARK = 40  # mean of the pixels, 0..255
+
+HINTS = (
+    "Show it to the camera as you usually do.",
+    "Turn your hand a little to the left.",
+    "Turn your hand a little to the right.",
+    "Come a little closer.",
+    "Go a little further away.",
+    "Tip your hand a little forward.",
+    "Tip your hand a little back.",
+    "Move it to another place in the picture.",
+)
+
+
+class RecordingSession(Session):
+    """Ask for one sign after the other and keep frames in which the hand is well in view.
+
+    Parameters
+    ----------
+    folder
+        The data folder; one that was recorded before is gone on with.
+    signs
+        Names: letters, or any signs.
+    per_sign
+        How many frames of each.
+    signer
+        Whose hand it is, for the manifest.
+    source
+        See ``Session``.
+
+    Raises
+    ------
+    InputError
+        If a name cannot be a folder's, the number is below 1, or the folder holds something else.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        signs: Sequence[str],
+        per_sign: int = 10,
+        signer: str = "me",
+        source: int | str | Path | None = None,
+    ) -> None:
+        super().__init__(source)
+        self.folder = Path(folder)
+        self.signs = [_name(sign) for sign in signs]
+        if not self.signs or len(set(self.signs)) < len(self.signs):
+            raise InputError(f"signs {signs!r}: name at least one sign, each once")
+        if per_sign < 1:
+            raise InputError(f"per_sign={per_sign}: keep at least 1 frame of each sign")
+        self.per_sign = per_sign
+        self.signer = _name(signer, "signer")
+        self._rows, self._hands = self._earlier()
+        self._tracker = HandTracker(video=True)
+        self._passed: Counter[str] = Counter()
+        self._begin(next((i for i, sign in enumerate(self.signs) if self.kept[sign] < per_sign), len(self.signs)))
+
+    @property
+    def kept(self) -> dict[str, int]:
+        """How many frames of each sign are in the folder."""
+        counts = Counter(row["label"] for row in self._rows)
+        return {sign: counts[sign] for sign in self.signs}
+
+    def close(self) -> None:
+        """Write what was kept; let the camera and the tracker go."""
+        super().close()
+        self._write()
+        self._tracker.close()
+
+    def state(self) -> Message:
+        """Which sign is asked for, and how far it is."""
+        kept = self.kept
+        return {
+            "sign": self._sign,
+            "kept": kept.get(self._sign, 0),
+            "of": self.per_sign,
+            "signs": [[sign, kept[sign]] for sign in self.signs],
+            "passed": [[reason, n] for reason, n in self._passed.most_common()],
+            "folder": str(self.folder),
+        }
+
+    @property
+    def _sign(self) -> str | None:
+        return self.signs[self._at] if self._at < len(self.signs) else None
+
+    def _begin(self, at: int) -> None:
+        """Turn to a sign; its countdown starts with the next frame."""
+        self._at = at
+        self._passed.clear()
+        self._started: float | None = None
+        self._kept_last: tuple[float, Hand] | None = None
+
+    def _answer(self, message: Message, buffers: Sequence[bytes]) -> tuple[Message, list[bytes]]:
+        if message.get("type") == "start":
+            self._started = None
+        if message.get("type") == "stop":
+            self._write()
+        return super()._answer(message, buffers)
+
+    def _settings(self, message: Message) -> None:
+        raise InputError("the recorder has no settings")
+
+    def _edit(self, what: str) -> None:
+        if self._sign is None:
+            return
+        if what == "again":
+            for row in [row for row in self._rows if row["label"] == self._sign]:
+                (self.folder / row["file"]).unlink(missing_ok=True)
+                self._rows.remove(row)
+                self._hands.pop(row["file"], None)
+            self._write()
+            self._begin(self._at)
+        elif what == "skip":
+            self._write()
+            self._begin(self._at + 1)
+        else:
+            raise InputError(f"edit {what!r}: choose again or skip")
+
+    def _read(self, frame: np.ndarray, seconds: float) -> Message:
+        hand = self._tracker.detect(frame, round(1000 * seconds))
+        reason = trouble(hand, self._speed(hand, seconds))
+        if self._started is None:
+            self._started = seconds
+        left = COUNTDOWN - (seconds - self._started)
+        if self._sign is None:
+            status, left = f"Done. The folder is {self.folder}.", 0.0
+        elif left > 0:
+            status = reason or "Ready."
+        else:
+            status = self._keep(frame, hand, reason, seconds)
+            left = 0.0 if self._started is not None else COUNTDOWN
+        hint = HINTS[self.kept.get(self._sign, 0) * len(HINTS) // self.per_sign % len(HINTS)] if self._sign else ""
+        return {"hand": points(hand), "status": status, "hint": hint, "left": max(0.0, left), **self.state()}
+
+    def _keep(self, frame: np.ndarray, hand: Hand | None, reason: str, seconds: float) -> str:
+        """Keep a frame or count why not; go on to the next sign when there are enough."""
+        last = self._kept_last
+        if not reason and frame.mean() < DARK:
+            reason = "Too dark."
+        if not reason and last is not None and seconds - last[0] < PAUSE:
+            return "Kept."
+        if not reason and last is not None and _alike(hand, last[1]) and seconds - last[0] < PATIENCE:
+            reason = "Too much like the last one: change it a little."
+        if reason:
+            self._passed[reason] += 1
+            return reason
+        self._save(frame, hand)
+        self._kept_last = seconds, hand
+        if self.kept[self._sign] >= self.per_sign:
+            self._write()
+            self._begin(self._at + 1)
+        return "Kept."
+
+    def _save(self, frame: np.ndarray, hand: Hand) -> None:
+        import cv2
+
+        number = 1 + max(
+            (int(Path(row["file"]).stem[-4:]) for row in self._rows if row["label"] == self._sign), default=0
+        )
+        file = f"{self._sign}/{self.signer}-{number:04d}.jpg"
+        path = self.folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
+        temporary = path.with_name(f".{os.getpid()}-{path.name}")
+        temporary.write_bytes(data)
+        temporary.replace(path)
+        self._rows.append(
+            {
+                "file": file,
+                "label": self._sign,
+                "source": "recorded",
+                "signer": self.signer,
+                "original": file,
+                "split": "",
+            }
+        )
+        coordinates = np.concatenate([hand.landmarks.ravel(), hand.world.ravel()]).tolist()
+        self._hands[file] = [file, self._sign, hand.side, hand.score, *coordinates, frame.shape[1], frame.shape[0]]
+
+    def _write(self) -> None:
+        """Write manifest and landmarks of all that was kept; nothing if there is nothing."""
+        manifest = self.folder / "manifest.csv"
+        if not self._rows and not manifest.is_file():
+            return
+        write_text(manifest, pd.DataFrame(self._rows, columns=[*COLUMNS]).to_csv(index=False))
+        table = pd.DataFrame(list(self._hands.values()), columns=[*landmark_columns(), *SIZE_COLUMNS])
+        write_landmarks(table, self.folder / LANDMARKS)
+
+    def _earlier(self) -> tuple[list[dict[str, Any]], dict[str, list]]:
+        """What the folder holds from an earlier recording."""
+        if not (self.folder / "manifest.csv").is_file():
+            if self.folder.exists() and any(self.folder.iterdir()):
+                raise InputError(f"{self.folder}: holds something else; name a new folder")
+            return [], {}
+        table = pd.read_csv(self.folder / "manifest.csv", dtype=str, keep_default_na=False)
+        if not (self.folder / LANDMARKS).is_file() or set(table.get("source", [])) - {"recorded"}:
+            raise InputError(f"{self.folder}: was not written by the recorder; name a new folder")
+        hands = read_landmarks(self.folder / LANDMARKS)[[*landmark_columns(), *SIZE_COLUMNS]]
+        return table.to_dict("records"), {row[0]: row for row in hands.to_numpy(object).tolist()}
+
+
+def _alike(hand: Hand, other: Hand) -> bool:
+    """Tell whether two hands are nearly the same in place, size, turn and shape."""
+    palm = np.linalg.norm((other.landmarks[9] - other.landmarks[0])[:2])
+    apart = np.linalg.norm((hand.landmarks - other.landmarks)[:, :2], axis=1).mean()
+    return bool(apart < ALIKE * palm)
+
+
+def _name(text: object, what: str = "sign") -> str:
+    """A sign's or signer's name, which folders and files are named after."""
+    if not isinstance(text, str) or not re.fullmatch(r"\w[\w -]{0,31}", text):
+        raise InputError(f"{what} {text!r}: a name has letters, digits, spaces, - and _, 32 at most")
+    return text.upper() if len(text) == 1 else text
