@@ -6,12 +6,9 @@ import hashlib
 import importlib.util
 import os
 import re
-import sys
-import tempfile
-import threading
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -20,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from asllib.errors import InputError
+from asllib.quiet import without_lines
 
 MODEL_NAME = "hand_landmarker.task"
 MODEL_URL = (
@@ -194,7 +192,9 @@ class HandTracker:
         import mediapipe
 
         # MediaPipe logs its last line when it finds the process's first hand.
-        with _quiet() if confidence not in self._landmarkers or not _first_hand_found else nullcontext():
+        with (
+            without_lines(_LOG_LINE) if confidence not in self._landmarkers or not _first_hand_found else nullcontext()
+        ):
             landmarker = self._landmarker(confidence)
             frame = mediapipe.Image(mediapipe.ImageFormat.SRGB, np.ascontiguousarray(image))
             if self.video:
@@ -353,31 +353,7 @@ def _sha256(path: Path, changed: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-# MediaPipe's C++ part writes to file descriptor 2, which notebooks show in the cell. It reads no environment
-# variable and has no call for its log level, so the descriptor itself is turned away while those lines come.
+# MediaPipe's C++ part logs to stderr, which notebooks show in the cell. It reads no environment variable and has no
+# call for its log level.
 _LOG_LINE = re.compile(rb"^(INFO: |WARNING: Logging before|[IW]\d{4} )")
-_quiet_lock = threading.Lock()
 _first_hand_found = False
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Drop MediaPipe's information and warnings from stderr; every other line is passed on afterwards."""
-    # One at a time: two that nest across threads would restore each other's file.
-    with _quiet_lock, tempfile.TemporaryFile() as held:
-        try:
-            sys.stderr.flush()
-            stderr = os.dup(2)
-        except (OSError, AttributeError, ValueError):  # no stderr to protect
-            yield
-            return
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            held.seek(0)
-            kept = b"".join(line for line in held if not _LOG_LINE.match(line))
-            if kept:
-                os.write(2, kept)

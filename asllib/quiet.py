@@ -1,0 +1,39 @@
+"""Keep the log lines of C++ libraries off the screen."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_lock = threading.Lock()
+
+
+@contextmanager
+def without_lines(unwanted: re.Pattern[bytes]) -> Iterator[None]:
+    """Drop the lines that match from file descriptor 2; every other line is passed on afterwards.
+
+    For libraries that write there directly, below Python's ``sys.stderr``, and have no setting against it.
+    """
+    # One at a time: two that nest across threads would restore each other's file.
+    with _lock, tempfile.TemporaryFile() as held:
+        try:
+            sys.stderr.flush()
+            stderr = os.dup(2)
+        except (OSError, AttributeError, ValueError):  # no stderr to protect
+            yield
+            return
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            held.seek(0)
+            kept = b"".join(line for line in held if not unwanted.match(line))
+            if kept:
+                os.write(2, kept)
