@@ -156,8 +156,42 @@ class Lab:
         )
         self.page.evaluate("() => jupyterapp.shell.currentWidget.context.sessionContext.session.kernel.info")
 
+    def start(self) -> None:
+        self.live.get_by_role("button", name="Start").click()
+
+    def frames(self) -> int:
+        """How many frames were answered."""
+        return int(self.live.locator(".asl-stage").get_attribute("data-frames") or 0)
+
+    def wait_for_frames(self, more: int = 10, seconds: float = 30) -> None:
+        """Wait until so many more frames were answered."""
+        target = self.frames() + more
+        deadline = time.monotonic() + seconds
+        while self.frames() < target:
+            assert time.monotonic() < deadline, f"{self.frames()} frames, {target} wanted: {self.status()}"
+            self.page.wait_for_timeout(100)
+
+    def status(self) -> str:
+        return self.live.locator(".asl-status").inner_text()
+
+    def camera_is_on(self) -> bool:
+        return self.live.locator("video").evaluate("(video) => Boolean(video.srcObject?.active)")
+
+    def command(self, name: str) -> None:
+        self.page.evaluate("(name) => { jupyterapp.commands.execute(name); }", name)
+
     def run_all(self) -> None:
-        self.page.evaluate("() => { jupyterapp.commands.execute('notebook:run-all-cells'); }")
+        self.command("notebook:run-all-cells")
+
+    def run_last(self) -> None:
+        """Run the last cell."""
+        self.page.evaluate(
+            """() => {
+              const panel = jupyterapp.shell.currentWidget;
+              panel.content.activeCellIndex = panel.content.widgets.length - 1;
+              jupyterapp.commands.execute('notebook:run-cell');
+            }"""
+        )
 
     def text(self) -> str:
         return self.live.locator(".asl-text").inner_text()

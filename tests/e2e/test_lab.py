@@ -9,18 +9,158 @@ import pytest
 pytestmark = pytest.mark.slow
 
 CELL = "from asllib.live import LiveReader\nlive = LiveReader()\nlive"
+TWO = "other = LiveReader()\nother"
+BUSY = "import time\ntime.sleep(8)\nprint('woke', 'up')"
+TEXT = "print('kernel', 'read', live.text)"
 
 
-def test_a_rendered_word_is_read(open_lab, hello):
-    playwright = pytest.importorskip("playwright.sync_api")
-    expect = playwright.expect
-    lab = open_lab(hello, CELL)
+@pytest.fixture
+def expect():
+    return pytest.importorskip("playwright.sync_api", reason="no playwright here: pip install 'asllib[test]'").expect
+
+
+def shown(lab, expect):
+    """Run all cells and wait for the live cell."""
     lab.run_all()
-    expect(lab.live).to_be_visible(timeout=60_000)
-    lab.live.get_by_role("button", name="Start").click()
-    expect(lab.live.locator(".asl-text")).to_contain_text("HELLO", timeout=40_000)
+    expect(lab.live.first).to_be_visible(timeout=60_000)
+
+
+def test_a_word_is_read_while_a_cell_is_busy_and_the_camera_goes_off(open_lab, hello, expect):
+    lab = open_lab(hello, CELL, BUSY, TEXT)
+    shown(lab, expect)
+    lab.start()
+    lab.wait_for_frames(20, seconds=20)
+    assert lab.page.get_by_text("woke up").count() == 0  # frames went by while the cell sleeps
+    expect(lab.live.locator(".asl-text")).to_contain_text(re.compile("H.*E.*L.*O"), timeout=60_000)
+    assert lab.camera_is_on()
     numbers = lab.live.locator(".asl-numbers").inner_text()
     assert float(re.match(r"(\d+) frames a second", numbers)[1]) >= 5, numbers
+
     lab.live.get_by_role("button", name="Stop").click()
     expect(lab.live).to_have_attribute("data-state", "off")
-    assert lab.page.evaluate("() => document.querySelector('.asl video').srcObject") is None
+    assert not lab.camera_is_on()
+    assert lab.status() == "Stopped; the camera is off."
+    text = lab.text()
+    lab.page.get_by_text("woke up").wait_for(timeout=30_000)
+    lab.run_last()
+    lab.page.get_by_text(f"kernel read {text}").wait_for(timeout=30_000)
+
+
+def test_keys_edit_the_text_and_the_page_keeps_its_shortcuts(open_lab, hello, expect):
+    lab = open_lab(hello, CELL)
+    shown(lab, expect)
+    lab.start()
+    expect(lab.live.locator(".asl-text")).to_have_text(re.compile("."), timeout=40_000)
+    lab.live.get_by_role("button", name="Stop").click()
+    text = lab.text()
+    lab.live.locator(".asl-text").focus()
+    for key, becomes in ((" ", text + " "), ("Backspace", text), ("Backspace", text[:-1]), ("Escape", "")):
+        lab.page.keyboard.press(key)
+        lab.page.wait_for_function(
+            "(text) => document.querySelector('.asl-text').textContent === text", arg=becomes, timeout=5000
+        )
+    assert lab.page.locator(".jp-Cell").count() == 1
+
+    lab.live.get_by_role("button", name="Flip").press("Enter")
+    expect(lab.live.get_by_role("button", name="Flip")).to_have_attribute("aria-pressed", "true")
+    expect(lab.live.locator(".asl-stage")).not_to_have_class(re.compile("asl-mirrored"))
+    slider = lab.live.get_by_label("Confidence")
+    slider.press("ArrowRight")
+    expect(lab.live.locator("output").first).to_have_text("61 %")
+    lab.live.get_by_label("Letters").select_option("six")
+    assert lab.live.get_by_label("Model").input_value() == "landmark"
+
+
+def test_what_goes_wrong_is_told_and_the_notebook_stays_usable(open_lab, hello, expect):
+    lab = open_lab(hello, CELL)
+    shown(lab, expect)
+    lab.start()
+    lab.wait_for_frames()
+
+    # The camera is unplugged.
+    lab.live.locator("video").evaluate("(v) => v.srcObject.getTracks()[0].dispatchEvent(new Event('ended'))")
+    expect(lab.live.locator(".asl-status")).to_have_text("The camera is gone: plug it in and press Start.")
+    assert not lab.camera_is_on()
+    lab.start()
+    lab.wait_for_frames()
+
+    # The page is loaded anew: the text is still there, and Start goes on.
+    lab.command("docmanager:save")
+    lab.page.wait_for_timeout(1500)
+    lab.page.reload()
+    lab.connect()
+    expect(lab.live).to_be_visible(timeout=30_000)
+    lab.start()
+    lab.wait_for_frames()
+
+    # The kernel dies: the camera goes off by itself.
+    lab.page.evaluate("() => { jupyterapp.shell.currentWidget.context.sessionContext.session.kernel.restart(); }")
+    expect(lab.live).to_have_attribute("data-state", "off", timeout=20_000)
+    assert "kernel" in lab.status() and not lab.camera_is_on()
+    lab.connect()
+    shown(lab, expect)
+    lab.start()
+    lab.wait_for_frames()
+
+    # The cell's output is cleared: nothing is left of it.
+    lab.page.evaluate("() => { window.track = document.querySelector('.asl video').srcObject.getTracks()[0]; }")
+    lab.command("notebook:clear-all-cell-outputs")
+    lab.page.wait_for_function("() => window.track.readyState === 'ended'", timeout=5000)
+
+
+def test_of_two_cells_the_later_one_reads(open_lab, hello, expect):
+    lab = open_lab(hello, CELL)
+    shown(lab, expect)
+    lab.start()
+    lab.wait_for_frames()
+    lab.page.evaluate(
+        """(source) => {
+          const model = jupyterapp.shell.currentWidget.content.model.sharedModel;
+          model.addCell({ cell_type: 'code', source });
+        }""",
+        TWO,
+    )
+    lab.run_last()
+    first, second = lab.live.nth(0), lab.live.nth(1)
+    expect(second).to_be_visible(timeout=30_000)
+    expect(first.locator(".asl-status")).to_have_text("Another live cell took over; run this cell again to use it.")
+    expect(first).to_have_attribute("data-state", "off")
+    second.get_by_role("button", name="Start").click()
+    expect(second.locator(".asl-stage")).to_have_attribute("data-frames", re.compile(r"\d\d"), timeout=20_000)
+    first.get_by_role("button", name="Start").click()
+    expect(first.locator(".asl-status")).to_have_text("Another live cell took over; run this cell again to use it.")
+    expect(second).to_have_attribute("data-state", "running")
+
+
+def test_without_a_camera(open_lab, expect):
+    lab = open_lab(None, CELL)
+    shown(lab, expect)
+    lab.start()
+    expect(lab.live.locator(".asl-status")).to_have_text(
+        "No camera found: plug one in and press Start.", timeout=15_000
+    )
+    expect(lab.live.get_by_role("button", name="Start")).to_be_enabled()
+
+
+def test_with_a_camera_that_is_refused(open_lab, hello, expect):
+    lab = open_lab(hello, CELL, flags=("--deny-permission-prompts",), allow=False)
+    shown(lab, expect)
+    lab.start()
+    expect(lab.live.locator(".asl-status")).to_have_text(re.compile("^Camera refused: allow it"), timeout=15_000)
+    expect(lab.live.get_by_role("button", name="Start")).to_be_enabled()
+
+
+def test_the_recorder_writes_a_folder(open_lab, hello, expect, tmp_path):
+    cell = (
+        f"from asllib.live import SignRecorder\nrecorder = SignRecorder({str(tmp_path / 'mine')!r}, ['H', 'wave'], 3)\n"
+    )
+    lab = open_lab(hello, cell + "recorder")
+    shown(lab, expect)
+    lab.start()
+    expect(lab.live.locator(".asl-prompt")).to_have_text("All signs are recorded.", timeout=60_000)
+    expect(lab.live).to_have_attribute("data-state", "off")
+    from asllib.data import load_photos
+
+    letters = load_photos(tmp_path / "mine")
+    assert letters.table["label"].tolist() == ["H"] * 3 + ["wave"] * 3
+    assert letters.images[0].shape == (240, 320, 3)

@@ -165,6 +165,7 @@ export class Stage {
     this.meter = new Meter();
     this.run = 0; // counts starts: what belongs to an earlier one is dropped
     this.frame = 0;
+    this.readings = 0;
     this.running = false;
     this.video = make("video", { muted: true, playsInline: true, className: "asl-picture" });
     this.film = make("canvas", { className: "asl-picture" });
@@ -306,6 +307,7 @@ export class Stage {
     if (message.type === "late") this.throttle.lost += 1;
     if (message.type === "reading") {
       this.meter.add(now, delay);
+      this.element.dataset.frames = ++this.readings;
       if (this.remote && buffers?.length) this.show(buffers[0]);
       const [width, height] = this.remote
         ? [this.film.width, this.film.height]

@@ -86,7 +86,7 @@ function render({ model, el }) {
   if (!stage.remote) listCameras(camera);
 
   root.addEventListener("keydown", (event) => {
-    if (event.target.closest("select, input")) return;
+    if (event.target.closest("select, input")) return event.stopPropagation(); // else the notebook takes the arrows
     const key = { " ": "space", Backspace: "delete", Escape: "clear" }[event.key];
     if (!key || event.ctrlKey || event.metaKey || event.altKey) return;
     if (key === "space" && event.target.closest("button")) return; // there it presses the button
