@@ -88,9 +88,7 @@ def main() -> None:
     for name, values in (("server, a frame", total), ("ours, above the tracker", own)):
         low, high = np.percentile(values, [50, 95])
         print(f"{name}: median {low:.1f} ms, 95th percentile {high:.1f} ms")
-    print(
-        f"hand in {found / options.frames:.0%} of {options.frames} frames; memory after frame {warm_up}: {grown:+.1f} MB"
-    )
+    print(f"hand in {found / options.frames:.0%}; memory since frame {warm_up} of {options.frames}: {grown:+.1f} MB")
     session.close()
 
 
