@@ -1,13 +1,22 @@
-"""The motion network: a CNN along time over the landmarks of a hand, for signs that move and signs in a row."""
+"""The motion network: the landmark network on each moment, then convolutions along time.
+
+It reads signs that move and signs in a row, from the landmarks of a hand.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from asllib.models.landmark_cnn import LandmarkCNN, LandmarkConfig
+
 NEITHER = 0  # the output that says: none of the signs
+# Knuckles and tips: enough to see how a hand turns and which finger draws, and little that differs between trackers.
+SKETCH = (5, 8, 12, 16, 17, 20)
+MOVEMENT = 5  # numbers a moment beside the hand's shape
 
 
 @dataclass(frozen=True)
@@ -18,10 +27,14 @@ class MotionConfig:
     ----------
     signs
         What it tells apart, besides "neither", which is its output 0.
+    shapes
+        Handshapes that its first part tells apart, besides "none of them"; without any there is no such part.
     solid
         Whether it sees world landmarks too; sets of landmarks from elsewhere may have none.
     channels
-        Width of every layer.
+        Width of every layer along time.
+    hidden
+        Width of the fully connected layer of the first part.
     dilations
         Steps between the three moments that each convolution along time sees.
     dropout
@@ -31,16 +44,23 @@ class MotionConfig:
     """
 
     signs: tuple[str, ...] = ("J", "Z")
+    shapes: tuple[str, ...] = ()
     solid: bool = False
-    channels: int = 96
+    channels: int = 80
+    hidden: int = 128
     dilations: tuple[int, ...] = (1, 2, 4, 8)
     dropout: float = 0.1
     delay: int = 3
 
     @property
+    def points(self) -> int:
+        """Numbers a landmark, see ``asllib.spelling.moments``."""
+        return 9 if self.solid else 6
+
+    @property
     def features(self) -> int:
-        """Numbers a moment, see ``asllib.spelling.features``."""
-        return (9 if self.solid else 6) * 21 + 4
+        """Numbers a moment, see ``asllib.spelling.moments``."""
+        return self.points * 21 + MOVEMENT
 
     @property
     def classes(self) -> int:
@@ -54,29 +74,56 @@ class MotionConfig:
 
 
 class MotionNet(nn.Module):
-    """A layer on each moment, then convolutions that look back in time, each adding to what it is given.
+    """The handshape of each moment, then convolutions that look back in time, each adding to what it is given.
 
-    It never looks ahead, so that it can answer while the hand still moves.
+    The first part is the landmark network with one more output, "none of them". It is trained first, on single moments
+    and still photos; what it says goes on beside a few numbers on where the hand points and how it moves. No
+    convolution looks ahead in time, so that the network can answer while the hand still moves.
     """
 
     def __init__(self, config: MotionConfig) -> None:
         super().__init__()
         self.config = config
-        width = config.channels
-        self.moment = nn.Sequential(
-            nn.Conv1d(config.features, width, 1), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(config.dropout)
+        width, shapes = config.channels, len(config.shapes) + bool(config.shapes)
+        # Without an eye for handshapes the network sees a sketch alone: a few points of the image, x and y.
+        columns = (
+            range(config.points * 21) if config.shapes else [config.points * p + k for p in SKETCH for k in (0, 1)]
         )
-        self.moment2 = nn.Sequential(nn.Conv1d(width, width, 1), nn.BatchNorm1d(width), nn.ReLU())
+        self.register_buffer("columns", torch.tensor(list(columns)), persistent=False)
+        self.pose = nn.Conv1d(len(self.columns), 24, 1)
+        self.enter = nn.Sequential(nn.Conv1d(shapes + 24 + MOVEMENT, width, 1), nn.BatchNorm1d(width), nn.ReLU())
         self.back = nn.ModuleList(
             nn.Sequential(nn.Conv1d(width, width, 3, dilation=d), nn.BatchNorm1d(width), nn.ReLU())
             for d in config.dilations
         )
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Conv1d(width, config.classes, 1)
+        if not config.shapes:
+            return
+        self.hand = LandmarkCNN(LandmarkConfig(features=config.points, hidden=config.hidden, classes=shapes))
+        # A sign that is a handshape is first of all what the eye saw at that moment; time has to say the rest.
+        self.copy = nn.Conv1d(shapes, config.classes, 1, bias=False)
+        with torch.no_grad():
+            self.copy.weight.zero_()
+            for place, sign in enumerate(config.signs, 1):
+                if sign in config.shapes:
+                    self.copy.weight[place, 1 + config.shapes.index(sign)] = 6.0
+
+    def handshapes(self, features: Tensor) -> Tensor:
+        """Turn features (B, C, T) into logits of the handshapes (B, 1 + shapes, T), "none of them" first."""
+        batch, _, steps = features.shape
+        hands = features[:, :-MOVEMENT].transpose(1, 2).reshape(batch * steps, 21, -1).transpose(1, 2)  # (B * T, 9, 21)
+        return self.hand(hands).unflatten(0, (batch, steps)).transpose(1, 2)
 
     def forward(self, features: Tensor) -> Tensor:
         """Turn features (B, C, T) into logits (B, classes, T)."""
-        x = self.moment2(self.moment(features))  # (B, channels, T)
+        seen = [self.pose(features[:, self.columns]), features[:, -MOVEMENT:]]
+        if self.config.shapes:
+            shapes = self.handshapes(features).softmax(1) * features[:, -1:]
+            seen.append(shapes)
+        x = self.dropout(self.enter(torch.cat(seen, 1)))  # (B, channels, T)
         for layer, dilation in zip(self.back, self.config.dilations, strict=True):
             x = x + self.dropout(layer(F.pad(x, (2 * dilation, 0))))
-        return self.head(x)
+        if not self.config.shapes:
+            return self.head(x)
+        return self.head(x) + self.copy(F.pad(shapes, (self.config.delay, 0))[:, :, : shapes.shape[2]])

@@ -68,25 +68,32 @@ class StrokeHabit:
     wrist : float
         0..1, the part of the path that the fingertip makes because the hand turns about the wrist; the arm does the
         rest.
-    spin, lean : float
-        Degrees that the forearm turns and the hand tips over in J.
+    start : float
+        Degrees that the hand leans to the signer's other side where Z begins.
+    spin, lean, pitch : float
+        Degrees in J that the forearm turns, the hand tips over, and the fingers tip to the viewer on the way down.
     """
 
     size: float = 1.0
     flat: float = 1.0
     wrist: float = 0.0
+    start: float = 0.0
     spin: float = 110.0
     lean: float = 20.0
+    pitch: float = 0.0
 
 
 def draw_stroke_habit(rng: np.random.Generator) -> StrokeHabit:
     """Somebody's way of drawing J and Z: small to large, from the arm or from the wrist."""
+    wrist = float(rng.uniform(0, 1.1))
     return StrokeHabit(
-        size=float(np.exp(rng.normal(0, 0.25))),
-        flat=float(rng.uniform(0.6, 1.2)),
-        wrist=float(rng.uniform(0, 0.85)),
+        size=float(np.exp(rng.normal(0.05, 0.28))),
+        flat=float(rng.uniform(0.5, 1.3)),
+        wrist=wrist,
+        start=float(rng.uniform(-5, 30) * wrist),
         spin=float(rng.uniform(70, 175)),
-        lean=float(rng.uniform(5, 95)),
+        lean=float(rng.uniform(5, 100)),
+        pitch=float(rng.uniform(0, 75) * min(1.0, wrist)),
     )
 
 
@@ -102,12 +109,13 @@ def stroke_path(letter: str, count: int, habit: StrokeHabit) -> tuple[np.ndarray
         line = np.minimum(np.floor(part * 3), 2)
         path = _along(_Z_PATH, (line + minimum_jerk(part * 3 - line)) / 3) * scale
         turned = habit.wrist * path
-        lean = -np.rad2deg(np.arctan2(turned[:, 0], _REACH))
+        lean = -habit.start - np.rad2deg(np.arctan2(turned[:, 0], _REACH))
         pitch = np.rad2deg(np.arctan2(turned[0, 1] - turned[:, 1], 0.6 * _REACH))
         return lean, np.zeros(count), pitch, path - turned
     way = minimum_jerk(part)
-    spin = habit.spin * minimum_jerk((part - 0.3) / 0.7)
-    return -habit.lean * way, spin, np.zeros(count), _along(_J_PATH, way) * scale * (1 - 0.7 * habit.wrist)
+    spin = habit.spin * minimum_jerk((part - 0.2) / 0.8)
+    pitch = habit.pitch * minimum_jerk(part / 0.5)
+    return -habit.lean * way, spin, pitch, _along(_J_PATH, way) * scale * (1 - habit.wrist)
 
 
 def _stroke(letter: str, pose: np.ndarray, count: int, habit: StrokeHabit) -> tuple[np.ndarray, np.ndarray]:

@@ -9,13 +9,16 @@ import torch
 import torch.nn.functional as F
 
 from asllib.models.motion_net import NEITHER, MotionConfig, MotionNet
-from asllib.spelling.practice import IGNORE, Clip, Stills, augment, batch_clips, piece_together
+from asllib.spelling.practice import IGNORE, Clip, Stills, augment, batch_clips, piece_together, still_clip
 from asllib.training import set_seed
 
-CTC_WEIGHT = 0.3
+CTC_WEIGHT = 0.1
+_SHAPE_MOMENTS = 512  # a step of the first part's training
 
 
-def motion_loss(logits: torch.Tensor, targets: torch.Tensor, spelled: Sequence[torch.Tensor], delay: int):
+def motion_loss(
+    logits: torch.Tensor, targets: torch.Tensor, spelled: Sequence[torch.Tensor], delay: int
+) -> torch.Tensor:
     """Cross entropy of each moment, ``delay`` moments later, and CTC of the whole clip.
 
     Parameters
@@ -30,13 +33,54 @@ def motion_loss(logits: torch.Tensor, targets: torch.Tensor, spelled: Sequence[t
         Moments that an answer comes late.
     """
     late = logits[:, :, delay:]
-    loss = F.cross_entropy(late, targets[:, : late.shape[2]], ignore_index=IGNORE, label_smoothing=0.02)
-    lengths = torch.full((len(logits),), logits.shape[2])
+    weight = torch.ones(logits.shape[1])
+    weight[NEITHER] = 0.5  # most moments are on the way
+    loss = F.cross_entropy(late, targets[:, : late.shape[2]], weight, ignore_index=IGNORE, label_smoothing=0.02)
     ctc = F.ctc_loss(
-        logits.permute(2, 0, 1).log_softmax(2), torch.cat(list(spelled)), lengths,
-        torch.tensor([len(signs) for signs in spelled]), blank=NEITHER, zero_infinity=True,
-    )  # fmt: skip
+        logits.permute(2, 0, 1).log_softmax(2),
+        torch.cat(list(spelled)),
+        torch.full((len(logits),), logits.shape[2]),
+        torch.tensor([len(signs) for signs in spelled]),
+        blank=NEITHER,
+        zero_infinity=True,
+    )
     return loss + CTC_WEIGHT * ctc
+
+
+def fit_shapes(
+    model: MotionNet, clips: Sequence[Clip], stills: Stills | None, steps: int, rng: np.random.Generator, bar
+) -> float:
+    """Train the first part on single moments of films and on still hands, half and half; return the last losses' mean.
+
+    Parameters
+    ----------
+    clips
+        With ``shapes``, the handshapes of their moments.
+    """
+    optimiser = torch.optim.AdamW(model.hand.parameters(), 4e-3, weight_decay=0.05, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=max(5, steps), pct_start=0.2)
+    model.train()
+    losses = []
+    for _ in range(steps):
+        some = [augment(clips[i], rng) for i in rng.integers(0, len(clips), 6)]
+        if stills is not None:
+            some += [augment(still_clip(stills, 40, rng, model.config.shapes), rng) for _ in range(8)]
+        some = [clip if model.config.solid else clip.flat() for clip in some]
+        features, _, _, shapes = batch_clips(some, 0)
+        known = (features[:, -1] > 0) & (shapes != IGNORE)
+        chosen = torch.nonzero(known)
+        chosen = chosen[torch.randperm(len(chosen))[:_SHAPE_MOMENTS]]
+        moments = features[chosen[:, 0], :, chosen[:, 1]][:, :, None]  # (N, C, 1)
+        logits = model.handshapes(moments)[:, :, 0]
+        loss = F.cross_entropy(logits, shapes[chosen[:, 0], chosen[:, 1]], label_smoothing=0.05)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        losses.append(float(loss.detach()))
+        bar.update()
+        bar.set_postfix(shapes=f"{losses[-1]:.3f}")
+    return float(np.mean(losses[-50:]))
 
 
 def fit_motion(
@@ -44,67 +88,72 @@ def fit_motion(
     clips: Sequence[Clip],
     stills: Stills | None,
     *,
-    epochs: int = 60,
-    pieced: int | None = None,
-    batch: int = 32,
+    shape_steps: int = 1500,
+    steps: int = 1500,
+    pieced: float = 0.5,
+    batch: int = 16,
     learning_rate: float = 4e-3,
     seed: int = 0,
     progress: bool = True,
 ) -> tuple[MotionNet, list[float]]:
-    """Train a motion network on films, and in each epoch on as many new words pieced together from still hands.
+    """Train a motion network: first its eye for handshapes, then, with that fixed, what it makes of them in time.
 
     Parameters
     ----------
     config
         Shape of the network.
     clips
-        Films, see ``film_clip``; seen anew in each epoch.
+        Films, see ``film_clip``.
     stills
-        Still hands, or None.
-    epochs, batch, learning_rate
-        One cycle of AdamW.
+        Still hands, or None. Words are pieced together from them as training goes on.
+    shape_steps, steps
+        Of the two parts.
     pieced
-        Words pieced together an epoch, by default as many as there are films.
+        Part of each batch that is pieced together from stills.
+    batch, learning_rate
+        Clips a step; the peak of one cycle of AdamW.
     seed
         Of everything.
 
     Returns
     -------
     tuple
-        The network, on the CPU, and the mean loss of each epoch.
+        The network, on the CPU, and the loss of each step of the second part.
     """
     from tqdm.auto import tqdm
 
     set_seed(seed)
     rng = np.random.default_rng(seed)
     model = MotionNet(config)
-    more = 0 if stills is None else len(clips) if pieced is None else pieced
-    count = -(-(len(clips) + more) // batch)
-    optimiser = torch.optim.AdamW(model.parameters(), learning_rate, weight_decay=0.02, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, learning_rate, total_steps=max(5, epochs * count), pct_start=0.15
-    )
-    losses = []
-    with tqdm(total=epochs, unit="epoch", disable=not progress, leave=False) as bar:
-        for _ in range(epochs):
+    with tqdm(total=shape_steps + steps, unit="step", disable=not progress, leave=False) as bar:
+        if config.shapes:
+            fit_shapes(model, clips, stills, shape_steps, rng, bar)
+            model.hand.requires_grad_(False)
+        rest = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        optimiser = torch.optim.AdamW(rest, learning_rate, weight_decay=0.02, fused=True)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, learning_rate, total_steps=max(5, steps), pct_start=0.15
+        )
+        losses = []
+        for _ in range(steps):
             model.train()
-            made = [piece_together(stills, rng, config.signs) for _ in range(more)]
-            everything = [*clips, *made]
-            order = rng.permutation(len(everything))
-            total = 0.0
-            for start in range(0, len(order), batch):
-                some = [augment(everything[i], rng) for i in order[start : start + batch]]
-                if not config.solid:
-                    some = [Clip(clip.landmarks, None, clip.targets, clip.spelled) for clip in some]
-                features, targets, spelled = batch_clips(some, config.delay + 2)
-                loss = motion_loss(model(features), targets, spelled, config.delay)
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-                optimiser.step()
-                schedule.step()
-                total += float(loss.detach()) * len(some)
-            losses.append(total / len(everything))
+            if config.shapes:
+                model.hand.eval()
+            made = 0 if stills is None else round(batch * pieced)
+            some = [piece_together(stills, rng, config.signs) for _ in range(made)]
+            some = [
+                augment(clip, rng) for clip in (*some, *(clips[i] for i in rng.integers(0, len(clips), batch - made)))
+            ]
+            some = [clip if config.solid else clip.flat() for clip in some]
+            features, targets, spelled, _ = batch_clips(some, config.delay + 2)
+            loss = motion_loss(model(features), targets, spelled, config.delay)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(rest, 5.0)
+            optimiser.step()
+            schedule.step()
+            losses.append(float(loss.detach()))
             bar.update()
             bar.set_postfix(loss=f"{losses[-1]:.3f}")
+    model.requires_grad_(True)
     return model.eval(), losses

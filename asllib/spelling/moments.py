@@ -121,9 +121,10 @@ def moment_features(landmarks: Tensor, world: Tensor | None, left: Tensor, aspec
     Returns
     -------
     Tensor
-        (B, C, T) float32, C = 6 x 21 + 4 or 9 x 21 + 4: image points in palm sizes from the wrist, unit vectors of the
+        (B, C, T) float32, C = 6 x 21 + 5 or 9 x 21 + 5: image points in palm sizes from the wrist, unit vectors of the
         image's bones, world points in palm sizes; then the wrist's movement since the moment before (x, y, in palm
-        sizes), how much the palm grew (logarithm), and whether there is a hand. All 0 without one; left hands are
+        sizes), how much the palm grew (logarithm), how much the shape changed (5 times the root mean square movement of
+        the points from the wrist), and whether there is a hand. All 0 without one; left hands are
         mirrored.
     """
     batch, steps = landmarks.shape[:2]
@@ -146,7 +147,9 @@ def moment_features(landmarks: Tensor, world: Tensor | None, left: Tensor, aspec
     move = (wrist - _shift(wrist)) / size[..., None]
     move = torch.cat([move[..., :1] * sign.unflatten(0, (batch, steps)), move[..., 1:]], -1)
     grow = (size / _shift(size).clamp_min(1e-3)).log()[..., None]
-    motion = torch.cat([move, grow], -1).clamp(-2, 2) * both[..., None]
+    flat = image[..., :2].unflatten(0, (batch, steps))
+    change = (flat - _shift(flat)).square().sum(-1).mean(-1, keepdim=True).sqrt()  # (B, T, 1)
+    motion = torch.cat([move, grow, 5 * change], -1).clamp(-2, 2) * both[..., None]
     features = torch.cat([shape, motion, torch.ones_like(grow)], -1) * found[..., None]
     return features.transpose(1, 2).clamp(-5, 5).contiguous()  # (B, C, T)
 

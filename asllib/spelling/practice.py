@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ import torch
 from asllib.hands.features import mirror_left, palm_scale, true_aspect, wrist_origin
 from asllib.letters import LETTERS
 from asllib.models.motion_net import NEITHER
-from asllib.signer.motion import draw_stroke_habit, minimum_jerk
+from asllib.signer.motion import draw_stroke_habit, minimum_jerk, stroke_path
 from asllib.spelling.moments import RATE, moment_features, resample
 from asllib.spelling.streams import Stream
 
@@ -31,6 +32,8 @@ class Clip:
         (T, 21, 3) float32, a right hand seen in one unit for x, y and z; NaN without a hand. ``world`` may be None.
     targets
         (T,) int64: the number of the sign that is shown, ``NEITHER``, or ``IGNORE``.
+    shapes
+        (T,) int64: the number of the handshape that is shown, ``NEITHER`` or ``IGNORE``.
     spelled
         Numbers of the signs in order.
     """
@@ -38,7 +41,12 @@ class Clip:
     landmarks: np.ndarray
     world: np.ndarray | None
     targets: np.ndarray
+    shapes: np.ndarray
     spelled: tuple[int, ...]
+
+    def flat(self) -> Clip:
+        """The same without world landmarks."""
+        return replace(self, world=None)
 
 
 @dataclass(frozen=True)
@@ -71,26 +79,31 @@ def stills_of(tables: Sequence) -> Stills:
     return Stills(np.concatenate(images), np.concatenate(worlds), np.concatenate(labels))
 
 
-def film_clip(stream: Stream, signs: Sequence[str] = SIGNS) -> Clip:
-    """Turn a film into a clip; letters that are no signs of the network's are NEITHER."""
+def film_clip(stream: Stream, signs: Sequence[str] = SIGNS, names: Sequence[str] = SIGNS) -> Clip:
+    """Turn a film into a clip; letters that are no signs of the network's are NEITHER, ``names`` its handshapes."""
     even = resample(stream)
     flip = np.where(even.left, -1.0, 1.0)[:, None]
     landmarks = even.landmarks * np.array([stream.aspect, 1, stream.aspect], np.float32)
     world = even.world.copy()
     landmarks[..., 0] *= flip
     world[..., 0] *= flip
-    targets = np.full(len(even), NEITHER, np.int64)
+    targets, shapes = np.full((2, len(even)), NEITHER, np.int64)
     spelled = []
     for position in range(len(even.word)):
         rows = np.flatnonzero(even.positions == position)
         letter = even.word[position]
+        if letter in names and len(rows):
+            # J begins as I, and both are drawn with a hand that turns away.
+            shapes[rows] = IGNORE if letter == "J" else 1 + names.index(letter)
+            # On the way the hand is neither the one letter nor the other, at its ends it is nearly one of them.
+            shapes[[max(rows[0] - 1, 0), min(rows[-1] + 1, len(even) - 1)]] = IGNORE
         if letter not in signs or not len(rows):
             continue
         number = 1 + signs.index(letter)
         # A stroke cannot be told before half of it is drawn.
         targets[rows[len(rows) // 2 :] if letter in "JZ" else rows] = number
         spelled.append(number)
-    return Clip(landmarks.astype(np.float32), world.astype(np.float32), targets, tuple(spelled))
+    return Clip(landmarks.astype(np.float32), world.astype(np.float32), targets, shapes, tuple(spelled))
 
 
 def _rotation(about: int, degrees: np.ndarray | float) -> np.ndarray:
@@ -105,6 +118,21 @@ def _rotation(about: int, degrees: np.ndarray | float) -> np.ndarray:
     return matrix
 
 
+def still_clip(stills: Stills, count: int, rng: np.random.Generator, names: Sequence[str] = SIGNS) -> Clip:
+    """Still hands, one a moment, as many of each handshape: for the network's first part, which knows no time."""
+    kinds, which = np.unique(stills.labels, return_inverse=True)
+    rows = [np.flatnonzero(which == kind) for kind in rng.integers(0, len(kinds), count)]
+    rows = np.array([some[rng.integers(len(some))] for some in rows])
+    shapes = np.array([1 + names.index(label) if label in names else NEITHER for label in stills.labels[rows]])
+    return Clip(
+        stills.image[rows].astype(np.float32),
+        stills.world[rows].astype(np.float32),
+        np.full(count, NEITHER),
+        shapes,
+        (),
+    )
+
+
 def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str] = SIGNS, letters: int = 7) -> Clip:
     """Spell random signs with still hands of any people: holds, smooth ways between them, doubles, strokes, pauses.
 
@@ -116,6 +144,7 @@ def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str
     hold_part = rng.uniform(0.35, 0.75)
     cut = rng.random() < 0.15
     rows_of = {name: np.flatnonzero(stills.labels == name) for name in names}
+    rows_of.setdefault("J", rows_of.get("I", np.arange(len(stills))))  # J begins as I
     image, world, place, size, targets, spelled = [], [], [], [], [], []
     at, scale = rng.normal(0, 0.5, 2), 1.0
 
@@ -150,7 +179,8 @@ def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str
         if before is not None and rng.random() < 0.12 and before not in ("J", "Z"):
             name = before  # doubled: the same hand slides, dips, or is cut
         else:
-            name = names[rng.integers(len(names))]
+            few = len(signs) <= 4 and rng.random() < 0.35  # a network for few signs would hardly ever see them
+            name = signs[rng.integers(len(signs))] if few else names[rng.integers(len(names))]
             row = rows_of[name][rng.integers(len(rows_of[name]))]
         points, solid = stills.image[row], stills.world[row]
         doubled = name == before
@@ -171,25 +201,28 @@ def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str
             turn, path = stroke(("J", "Z")[rng.integers(2)], count, rng)
             order = np.arange(count) if rng.random() < 0.5 else np.abs(np.arange(count) - count // 2)
             path = path[order] * rng.choice([-1, 1], 2) if rng.random() < 0.7 else path[order][:, ::-1]
-            add(*_moved(points, solid, turn[order]), at + path - path[0], scale, NEITHER, count)
-            at, before = at + path[-1] - path[0], name
+            add(*_moved(points, solid, turn[order]), at + path, scale, NEITHER, count)
+            at, before = at + path[-1], name
             continue
         number = 1 + signs.index(name) if name in signs else NEITHER
-        if name in ("J", "Z") and rng.random() < 0.6 and not cut:
+        spells = "I" in signs  # a network for strokes alone does not count a hand that only stands as if
+        if name in ("J", "Z") and rng.random() < (0.6 if spells else 0.85) and not cut:
             if name == "J" and "I" in rows_of:
                 row = rows_of["I"][rng.integers(len(rows_of["I"]))]
                 points, solid = stills.image[row], stills.world[row]
             seen = NEITHER
-            if name == "Z" and rng.random() < 0.4:  # somebody waits before drawing
-                count = steps(rng.uniform(0.2, 1.2), 2)
-                label = np.where(np.arange(count) < _STILL_STROKE_S * RATE, NEITHER, number)
+            if (name == "Z" or not spells) and rng.random() < 0.5:  # somebody waits before drawing
+                count = steps(rng.uniform(0.2, 1.4), 2)
+                label = np.where(np.arange(count) < _STILL_STROKE_S * RATE, NEITHER, number if spells else NEITHER)
                 add(points, solid, at, scale, label, count)
                 seen = label[-1]  # once read, it is not read again
             count = steps(rng.uniform(0.5, 1.1), 6)
             turn, path = stroke(name, count, rng)
             label = np.where(np.arange(count) < count // 2, seen, number)
-            add(*_moved(points, solid, turn), at + path, scale, label, count)
-            at = at + path[-1]
+            if not spells and rng.random() < 0.3:  # the film ends before the stroke does
+                count -= round(count * rng.uniform(0, 0.4))
+            add(*_moved(points, solid, turn[:count]), at + path[:count], scale, label[:count], count)
+            at = at + path[count - 1]
         else:
             seconds = share * hold_part
             if name in ("J", "Z"):
@@ -199,7 +232,8 @@ def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str
             count = steps(seconds, 2)
             label = np.full(count, number)
             if name in ("J", "Z"):
-                label[: round(_STILL_STROKE_S * RATE)] = NEITHER
+                label[: round(_STILL_STROKE_S * RATE) if spells else count] = NEITHER
+                number = number if spells else NEITHER
             # Hands that are held drift, wobble and come nearer, the more the longer.
             drift = np.cumsum(rng.normal(0, 0.02, (count, 2)), 0) * rng.uniform(0, 1.5)
             growth = scale * np.exp(np.linspace(0, rng.normal(0, 0.15) * count / RATE, count))
@@ -220,9 +254,9 @@ def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str
     points, solid = np.concatenate(image), np.concatenate(world)
     points = points * np.concatenate(size)[:, None, None]
     points[..., :2] += np.concatenate(place)[:, None]
-    return Clip(
-        points.astype(np.float32), solid.astype(np.float32), np.concatenate(targets).astype(np.int64), tuple(spelled)
-    )
+    numbers = np.concatenate(targets).astype(np.int64)
+    unknown = np.full(len(numbers), IGNORE)  # the first part of the network learns from the stills themselves
+    return Clip(points.astype(np.float32), solid.astype(np.float32), numbers, unknown, tuple(spelled))
 
 
 def _moved(points: np.ndarray, solid: np.ndarray, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -232,18 +266,28 @@ def _moved(points: np.ndarray, solid: np.ndarray, turn: np.ndarray) -> tuple[np.
 
 def stroke(letter: str, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Turns (count, 3, 3) about the wrist and offsets (count, 2) in palm sizes of J or Z, drawn by anybody."""
-    from asllib.signer.motion import stroke_path
-
     palm = 0.09  # metres
-    lean, spin, pitch, path = stroke_path(letter, count, draw_stroke_habit(rng))
+    fine = 8 * count
+    lean, spin, pitch, path = stroke_path(letter, fine, draw_stroke_habit(rng))
+    # Anybody's haste: some begin slowly, some end slowly, and corners are rounded.
+    when = np.linspace(0, 1, count) ** np.exp(rng.normal(0, 0.2))
+    width = int(rng.integers(1, max(2, fine // 12)))
+    kernel = np.ones(width) / width
+
+    def at(values: np.ndarray) -> np.ndarray:
+        smooth = np.convolve(np.pad(values, (width // 2, width - 1 - width // 2), mode="edge"), kernel, mode="valid")
+        return np.interp(when, np.linspace(0, 1, fine), smooth)
+
     # The signer's axes are x right, y up, z to the viewer: half a turn about x away from the image's.
-    turn = _rotation(2, -lean) @ _rotation(0, pitch) @ _rotation(1, -spin)
-    return turn, path[:, :2] * [1, -1] / palm
+    turn = _rotation(2, -at(lean)) @ _rotation(0, at(pitch)) @ _rotation(1, -at(spin))
+    flat = np.stack([at(path[:, 0]), -at(path[:, 1])], 1) / palm
+    aslant = _rotation(2, rng.normal(0, 8))[:2, :2]
+    return turn, (flat - flat[0]) @ aslant.T
 
 
 def augment(clip: Clip, rng: np.random.Generator) -> Clip:
     """See the clip from elsewhere, by another tracker, faster or slower, with some frames lost."""
-    landmarks, world, targets = clip.landmarks, clip.world, clip.targets
+    landmarks, world, targets, shapes = clip.landmarks, clip.world, clip.targets, clip.shapes
     count = len(targets)
     # Time: linear in between moments.
     if rng.random() < 0.7 and count > 4:
@@ -252,8 +296,9 @@ def augment(clip: Clip, rng: np.random.Generator) -> Clip:
         low, part = places.astype(int), (places % 1)[:, None, None].astype(np.float32)
         landmarks = landmarks[low] * (1 - part) + landmarks[low + 1] * part
         world = None if world is None else world[low] * (1 - part) + world[low + 1] * part
-        targets, count = targets[np.round(places).astype(int)], len(places)
-    turn = _rotation(2, rng.uniform(-14, 14)) @ _rotation(0, rng.uniform(-15, 15)) @ _rotation(1, rng.uniform(-15, 15))
+        nearest, count = np.round(places).astype(int), len(places)
+        targets, shapes = targets[nearest], shapes[nearest]
+    turn = _rotation(2, rng.uniform(-18, 18)) @ _rotation(0, rng.uniform(-20, 20)) @ _rotation(1, rng.uniform(-20, 20))
     matrix = (turn @ np.diag(1 + rng.uniform(-0.08, 0.08, 3))).astype(np.float32).T
     palm = np.nanmedian(np.linalg.norm(landmarks[:, 9] - landmarks[:, 0], axis=-1)) if count else 1.0
     landmarks = landmarks @ matrix + _jitter(count, rng) * palm
@@ -262,15 +307,14 @@ def augment(clip: Clip, rng: np.random.Generator) -> Clip:
         world = world + _jitter(count, rng) * np.nanmedian(np.linalg.norm(world[:, 9] - world[:, 0], axis=-1))
     lost = rng.random(count) < rng.choice([0.0, 0.0, 0.02])
     landmarks[lost] = np.nan
-    return Clip(
-        landmarks.astype(np.float32), world if world is None else world.astype(np.float32), targets, clip.spelled
-    )
+    world = None if world is None else world.astype(np.float32)
+    return Clip(landmarks.astype(np.float32), world, targets, shapes, clip.spelled)
 
 
 def _jitter(count: int, rng: np.random.Generator) -> np.ndarray:
     """(count, 21, 3) errors in palm sizes: most of them last, some change from moment to moment."""
     size = rng.uniform(0.005, 0.03)
-    lasting = rng.normal(0, size, (1, 21, 3))
+    lasting = rng.normal(0, rng.uniform(0, 0.06), (1, 21, 3))
     slow = rng.normal(0, size, (count // 5 + 2, 21, 3))
     places = np.arange(count) / 5
     low, part = places.astype(int), (places % 1)[:, None, None]
@@ -279,8 +323,10 @@ def _jitter(count: int, rng: np.random.Generator) -> np.ndarray:
     )
 
 
-def batch_clips(clips: Sequence[Clip], tail: int) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
-    """Features (B, C, T), targets (B, T) padded by moments without a hand, and what is spelled.
+def batch_clips(
+    clips: Sequence[Clip], tail: int
+) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor], torch.Tensor]:
+    """Features (B, C, T), targets (B, T) padded by moments without a hand, what is spelled, handshapes (B, T).
 
     ``tail`` moments more than the longest clip has are added, in which late answers have room.
     """
@@ -288,10 +334,12 @@ def batch_clips(clips: Sequence[Clip], tail: int) -> tuple[torch.Tensor, torch.T
     solid = clips[0].world is not None
     landmarks = np.full((len(clips), longest, 21, 3), np.nan, np.float32)
     world = np.full((len(clips), longest, 21, 3), np.nan, np.float32) if solid else None
-    targets = np.full((len(clips), longest), NEITHER, np.int64)
+    targets = np.full((len(clips), longest), IGNORE, np.int64)
+    shapes = np.full((len(clips), longest), IGNORE, np.int64)
     for i, clip in enumerate(clips):
         count = len(clip.targets)
-        landmarks[i, :count], targets[i, :count] = clip.landmarks, clip.targets
+        landmarks[i, :count], targets[i, :count], shapes[i, :count] = clip.landmarks, clip.targets, clip.shapes
+        targets[i, count : count + tail] = NEITHER
         if solid:
             world[i, :count] = clip.world
     features = moment_features(
@@ -300,4 +348,22 @@ def batch_clips(clips: Sequence[Clip], tail: int) -> tuple[torch.Tensor, torch.T
         torch.zeros(landmarks.shape[:2], dtype=torch.bool),
         torch.ones(len(clips)),
     )
-    return features, torch.from_numpy(targets), [torch.tensor(clip.spelled, dtype=torch.long) for clip in clips]
+    spelled = [torch.tensor(clip.spelled, dtype=torch.long) for clip in clips]
+    return features, torch.from_numpy(targets), spelled, torch.from_numpy(shapes)
+
+
+def film_stills(clips: Sequence[Clip], names: Sequence[str] = SIGNS) -> Stills:
+    """The middle moment of every handshape that is held in films."""
+    image, world, labels = [], [], []
+    for clip in clips:
+        found = np.isfinite(clip.landmarks[:, 0, 0]) & (clip.shapes > 0)
+        edges = np.flatnonzero(np.diff(np.where(found, clip.shapes, 0), prepend=0, append=0))
+        for start, end in itertools.pairwise(edges):
+            if found[start]:
+                middle = (start + end) // 2
+                image.append(clip.landmarks[middle])
+                world.append(clip.world[middle])
+                labels.append(names[clip.shapes[middle] - 1])
+    right = [torch.from_numpy(np.array(points, np.float32)) for points in (image, world)]
+    image, world = (palm_scale(wrist_origin(points)).numpy() for points in right)
+    return Stills(image, world, np.array(labels))

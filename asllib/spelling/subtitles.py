@@ -1,0 +1,143 @@
+"""What was read in a video, written for people: subtitles, and the video with the hand and the text drawn into it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from asllib.errors import InputError
+from asllib.paths import write_text
+from asllib.spelling.reading import FrameReading, Reading
+from asllib.spelling.speller import ReadLetter
+
+_STAY_S = 1.0  # a subtitle stays for so long after its last letter, unless the next one comes
+
+
+def words(reading: Reading) -> list[tuple[float, float, str]]:
+    """Words with the seconds at which they begin and end, from the times of their letters."""
+    found, place = [], 0
+    for word in reading.text.split():
+        # A corrected word may have more or fewer letters than were read: it takes its share of their times.
+        letters = reading.letters[place : place + len(word)] or reading.letters[-1:]
+        place += len(word)
+        if letters:
+            found.append((letters[0].start_s, letters[-1].end_s, word))
+    return found
+
+
+def write_subtitles(path: str | os.PathLike[str], reading: Reading) -> Path:
+    """Write a reading as subtitles (.srt), one a word.
+
+    Raises
+    ------
+    InputError
+        If the name ends otherwise.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".srt":
+        raise InputError(f"{path}: use a name that ends in .srt")
+    shown = words(reading)
+    lines = []
+    for number, (start, end, word) in enumerate(shown, 1):
+        follows = shown[number][0] if number < len(shown) else np.inf
+        lines += [str(number), f"{_clock(start)} --> {_clock(max(end, min(end + _STAY_S, follows)))}", word, ""]
+    write_text(path, "\n".join(lines))
+    return path
+
+
+def _clock(seconds: float) -> str:
+    thousandths = round(1000 * max(0.0, seconds))
+    minutes, rest = divmod(thousandths, 60_000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1000:02d},{rest % 1000:03d}"
+
+
+class AnnotatedVideo:
+    """Writes a video (.mp4) with hand and text drawn into its frames; complete or not at all.
+
+    Parameters
+    ----------
+    path
+        A name that ends in .mp4.
+    fps
+        Frames a second.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], fps: float) -> None:
+        self.path = Path(path)
+        if self.path.suffix.lower() != ".mp4":
+            raise InputError(f"{path}: use a name that ends in .mp4")
+        if not self.path.absolute().parent.is_dir():
+            raise InputError(f"{self.path.parent}: no such folder")
+        self.fps = fps
+        self._partial = self.path.with_name(f".{os.getpid()}-{self.path.name}")
+        self._writer = None
+
+    def write(self, frame: np.ndarray, reading: FrameReading) -> None:
+        """Draw what was read into a frame (H, W, 3) uint8 RGB and add it."""
+        import cv2
+
+        drawn = annotate(frame, reading)
+        if self._writer is None:
+            height, width = drawn.shape[:2]
+            self._writer = cv2.VideoWriter(
+                str(self._partial), cv2.VideoWriter_fourcc(*"mp4v"), self.fps, (width, height)
+            )
+            if not self._writer.isOpened():
+                raise InputError(f"cannot write {self.path}: no encoder for {width}x{height}")
+        self._writer.write(np.ascontiguousarray(drawn[..., ::-1]))
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._writer is not None:
+            self._writer.release()
+            self._writer = None
+            self._partial.replace(self.path)
+
+    def __enter__(self) -> AnnotatedVideo:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self.close()
+            return
+        if self._writer is not None:
+            self._writer.release()
+        self._partial.unlink(missing_ok=True)
+
+
+def annotate(frame: np.ndarray, reading: FrameReading) -> np.ndarray:
+    """Return a copy of a frame with the hand, the letter of the moment and the end of the text drawn on it."""
+    import cv2
+
+    from asllib.hands import draw_hand
+
+    drawn = draw_hand(frame, reading.hand)
+    height, width = drawn.shape[:2]
+    size = height / 360
+    bar = round(44 * size)
+    drawn[height - bar :] //= 4
+    room = max(1, int(width / (17 * size)))
+    for text, place in (
+        (reading.text[-room:], (round(8 * size), height - round(13 * size))),
+        (f"{reading.letter} {reading.confidence:.0%}" if reading.letter else "", (round(8 * size), round(30 * size))),
+    ):
+        for color, wide in (((0, 0, 0), 4), ((255, 255, 255), 2)):
+            thick = max(1, round(wide * size))
+            cv2.putText(drawn, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.85 * size, color, thick, cv2.LINE_AA)
+    return drawn
+
+
+def letters_json(letters: Sequence[ReadLetter]) -> list[dict[str, object]]:
+    """Letters as ``--json`` writes them."""
+    return [
+        {
+            "letter": letter.letter,
+            "start_s": round(letter.start_s, 3),
+            "end_s": round(letter.end_s, 3),
+            "confidence": round(letter.confidence, 4),
+        }
+        for letter in letters
+    ]

@@ -1,0 +1,142 @@
+"""Train the two motion networks that are shipped: what ``asl train motion`` and ``asl train spelling`` do."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asllib.config import profile
+from asllib.data import find_photos, load_letters
+from asllib.errors import InputError
+from asllib.letters import LETTERS
+from asllib.models.motion_net import MotionConfig
+from asllib.models.zoo import load_model, save_model
+from asllib.paths import write_text
+from asllib.results import data_card, versions
+from asllib.spelling.fitting import fit_motion
+from asllib.spelling.practice import SIGNS, Clip, Stills, film_clip, film_stills, stills_of
+from asllib.spelling.streams import Plan, films, practice_plans, signer_version
+
+# Of the synthetic signer: seeds that no test uses.
+PRACTICE_SEED, IDLE_SEED = 1001, 3001
+# The signer of the two videos that are only ever read, never trained on.
+LEFT_OUT = "t32rahman"
+
+
+@dataclass(frozen=True)
+class MotionTraining:
+    """How a motion network is trained.
+
+    Attributes
+    ----------
+    network
+        Its shape.
+    films, idle
+        Films of random letters and of idle hands, every one of another signer.
+    shape_steps, steps
+        Of the eye for handshapes, and of what is made of them in time.
+    pieced
+        Part of each batch that is pieced together from still hands.
+    photos
+        Whether real photos are among the still hands.
+    """
+
+    network: MotionConfig
+    films: int = 400
+    idle: int = 30
+    shape_steps: int = 1500
+    steps: int = 1000
+    pieced: float = 0.5
+    photos: bool = False
+
+
+TRAINING: dict[str, MotionTraining] = {
+    "motion": MotionTraining(MotionConfig(channels=64, dropout=0.15), shape_steps=0, pieced=0.75),
+    "spelling": MotionTraining(MotionConfig(signs=SIGNS, shapes=SIGNS, solid=True), photos=True),
+}
+
+
+def train_motion(network: str, out: Path, *, seed: int = 0, steps: int | None = None) -> dict[str, Any]:
+    """Train a motion network and write a run folder: ``model.safetensors``, ``card.json``, ``history.csv``.
+
+    "motion" tells J and Z from everything else and sees the synthetic signer alone. "spelling" reads all letters as
+    they are spelled, and the signs for space and delete; it sees real photos too where they are.
+
+    Returns
+    -------
+    dict
+        The model card.
+
+    Raises
+    ------
+    InputError
+        If there is no such network, or the folder holds a finished run.
+    """
+    if network not in TRAINING:
+        raise InputError(f"no motion network {network!r}; there are: {', '.join(TRAINING)}")
+    if (out / "card.json").is_file():
+        raise InputError(f"{out}: holds a finished run; name another folder")
+    settings = TRAINING[network]
+    if steps is not None:
+        settings = dataclasses.replace(settings, steps=steps, shape_steps=min(settings.shape_steps, steps))
+    if profile().name == "ci":
+        settings = dataclasses.replace(settings, films=min(settings.films, 12), idle=min(settings.idle, 2))
+    signs = settings.network.signs
+    clips = practice_clips(settings, signs)
+    held = film_stills(clips)
+    about: dict[str, Any] = {"films": settings.films, "idle_films": settings.idle, "signer_version": signer_version()}
+    stills = held
+    if settings.photos and find_photos() is not None:
+        photos, card = photo_stills()
+        stills, about["photos"] = join(photos, held), card
+    model, losses = fit_motion(
+        settings.network, clips, stills, shape_steps=settings.shape_steps, steps=settings.steps,
+        pieced=settings.pieced, seed=seed,
+    )  # fmt: skip
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(out / "history.csv", "step,loss\n" + "".join(f"{i},{loss:.4f}\n" for i, loss in enumerate(losses, 1)))
+    letters = [sign for sign in signs if sign in LETTERS]
+    save_model(
+        out,
+        model,
+        letters,
+        {
+            "preset": network,
+            "training": {k: v for k, v in dataclasses.asdict(settings).items() if k != "network"},
+            "seed": seed,
+            "data": about,
+            "metrics": {"loss": float(np.mean(losses[-50:]))},
+            "versions": versions(),
+        },
+    )
+    return load_model(out)[1]
+
+
+def practice_clips(settings: MotionTraining, signs: Sequence[str] = SIGNS) -> list[Clip]:
+    """Films of random letters and of idle hands as clips; filmed once, then read from the cache folder."""
+    plans = practice_plans(settings.films, PRACTICE_SEED)
+    idle = [Plan("", number, IDLE_SEED, fps=10.0, seconds=10.0) for number in range(settings.idle)]
+    return [film_clip(stream, signs) for stream in films([*plans, *idle])]
+
+
+def photo_stills() -> tuple[Stills, dict[str, Any]]:
+    """Hands on the real photos that may be trained on, and their card.
+
+    Test photos are left out, and the one source whose signer also made the two videos that are read as a check.
+    """
+    from asllib.runs import track
+
+    letters = load_letters("photos")
+    table = letters.table
+    keep = ((table["split"] != "test") & (table["source"] != LEFT_OUT) & (table["label"] != "nothing")).to_numpy()
+    return stills_of(track(letters).subset(keep).tables), data_card(letters.subset(keep))
+
+
+def join(*parts: Stills) -> Stills:
+    """Stills of several sets as one."""
+    return Stills(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("image", "world", "labels")))
