@@ -78,6 +78,7 @@ class RecordingSession(Session):
         self.per_sign = per_sign
         self.signer = _name(signer, "signer")
         self._rows, self._hands = self._earlier()
+        self._changed = False
         self._tracker = HandTracker(video=True)
         self._passed: Counter[str] = Counter()
         self._begin(next((i for i, sign in enumerate(self.signs) if self.kept[sign] < per_sign), len(self.signs)))
@@ -131,6 +132,7 @@ class RecordingSession(Session):
         if self._sign is None:
             return
         if what == "again":
+            self._changed = True
             for row in [row for row in self._rows if row["label"] == self._sign]:
                 (self.folder / row["file"]).unlink(missing_ok=True)
                 self._rows.remove(row)
@@ -205,11 +207,11 @@ class RecordingSession(Session):
         self._hands[file] = [file, self._sign, hand.side, hand.score, *coordinates, frame.shape[1], frame.shape[0]]
 
     def _write(self) -> None:
-        """Write manifest and landmarks of all that was kept; nothing if there is nothing."""
-        manifest = self.folder / "manifest.csv"
-        if not self._rows and not manifest.is_file():
+        """Write manifest and landmarks of all that was kept, if that has changed."""
+        if not self._changed:
             return
-        write_text(manifest, pd.DataFrame(self._rows, columns=[*COLUMNS]).to_csv(index=False))
+        self._changed = False
+        write_text(self.folder / "manifest.csv", pd.DataFrame(self._rows, columns=[*COLUMNS]).to_csv(index=False))
         table = pd.DataFrame(list(self._hands.values()), columns=[*landmark_columns(), *SIZE_COLUMNS])
         write_landmarks(table, self.folder / LANDMARKS)
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
+from itertools import pairwise
 
+import PIL.Image
 import pytest
+
+from asllib.paths import figures_dir
+from asllib.results import place
 
 pytestmark = pytest.mark.slow
 
@@ -60,14 +67,33 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def test_this_machines_film_is_shown_and_read(page_of, browser, hello):
+def test_this_machines_film_is_shown_and_read_and_makes_the_readmes_picture(page_of, browser, hello):
     from playwright.sync_api import expect
 
-    page = browser(None).new_page()
+    page = browser(None).new_context(viewport={"width": 1000, "height": 600}).new_page()
     page.goto(page_of(str(hello)))
     live = page.locator(".asl")
     expect(live).to_be_visible(timeout=60_000)
     live.get_by_role("button", name="Start").click()
-    expect(live.locator(".asl-status")).to_have_text(re.compile("^The film is over"), timeout=60_000)
+    expect(live.locator(".asl-stage")).to_have_attribute("data-frames", re.compile("."), timeout=30_000)
+    pictures, started = [], time.monotonic()
+    while live.get_attribute("data-state") != "off":
+        assert time.monotonic() < started + 60, live.locator(".asl-status").inner_text()
+        pictures.append((time.monotonic(), live.screenshot()))
+        page.wait_for_timeout(100)
+    assert live.locator(".asl-status").inner_text().startswith("The film is over")
     assert re.search("H.*E.*L.*O", live.locator(".asl-text").inner_text())
     assert page.evaluate("() => document.querySelector('.asl canvas.asl-picture').width") == 320
+    assert len(pictures) > 10
+    path = write_animation(place(figures_dir(), synthetic=True) / "live.webp", pictures)
+    assert path.stat().st_size < 2_000_000
+
+
+def write_animation(path, pictures):
+    """Write (seconds, PNG) pairs as an animated WebP that plays at their pace."""
+    images = [PIL.Image.open(io.BytesIO(data)).convert("RGB") for _, data in pictures]
+    times = [seconds for seconds, _ in pictures]
+    durations = [round(1000 * (after - before)) for before, after in pairwise(times)] + [2000]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images[0].save(path, save_all=True, append_images=images[1:], duration=durations, loop=0, quality=60, method=4)
+    return path
