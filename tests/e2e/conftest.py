@@ -134,6 +134,19 @@ def hello(tmp_path_factory) -> Path:
     return write_video(tmp_path_factory.mktemp("film") / "hello.mjpeg", word.frames)
 
 
+@pytest.fixture(scope="session")
+def spelled(hello) -> str:
+    """What the library reads in that film, without a browser."""
+    from asllib.live.session import ReadingSession
+
+    session = ReadingSession(hello)
+    session.answer({"type": "start"})
+    while session.answer({"type": "frame"})[0]["type"] == "reading":
+        pass
+    session.close()
+    return session.text.strip()
+
+
 class Lab:
     """A notebook that is open in JupyterLab."""
 
