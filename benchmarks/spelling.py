@@ -1,0 +1,197 @@
+"""How well text comes out: character error rates on films of the synthetic signer, false letters, real videos, times.
+
+python benchmarks/spelling.py [--words 200] [--speeds 2 4] [--fps 15] [--only words|strokes|idle|videos|times]
+
+Films of test signers are made once and kept in the cache folder; the real parts need ASLLIB_DATA. Everything is written
+to data/results/spelling.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+
+import numpy as np
+
+from asllib.errors import InputError
+from asllib.letters import MOVING
+from asllib.paths import data_dir, results_dir, write_text
+from asllib.results import versions
+
+PARTS = ("words", "strokes", "idle", "videos", "times")
+
+
+def words(count: int, speeds: list[float], fps: float) -> dict:
+    """Character error rates by speed, letter and group of signers, and the delay."""
+    from asllib.spelling.lexicon import Lexicon
+    from asllib.spelling.scoring import (
+        bootstrap,
+        character_error_rate,
+        errors_by_letter,
+        groups,
+        read_stream,
+        test_plans,
+    )
+    from asllib.spelling.streams import films
+
+    lexicon, found, every = Lexicon(), {}, []
+    for speed in speeds:
+        plans = test_plans(count, speed, fps)
+        read = [read_stream(stream, lexicon=lexicon) for stream in films(plans)]
+        raw = [(one.read, one.word) for one in read]
+        delays = [delay for one in read for delay in one.delays]
+        found[f"{speed:g}"] = {
+            "words": count,
+            "letters": sum(len(word) for _, word in raw),
+            "cer": character_error_rate(raw),
+            "interval": bootstrap(raw),
+            "cer_lexicon": character_error_rate((one.corrected, one.word) for one in read),
+            "delay_median_s": float(np.median(delays)) if delays else None,
+            "delay_90_s": float(np.percentile(delays, 90)) if delays else None,
+            "read": [{"word": one.word, "read": one.read, "corrected": one.corrected} for one in read],
+        }
+        every += list(zip(plans, raw, strict=True))
+        line = found[f"{speed:g}"]
+        print(
+            f"{speed:g} letters a second, {count} words, {fps:g} frames a second: CER {line['cer']:.1%} "
+            f"({line['interval'][0]:.1%} to {line['interval'][1]:.1%}), after the lexicon {line['cer_lexicon']:.1%}, "
+            f"delay {line['delay_median_s']:.2f} s"
+        )
+    by_letter = errors_by_letter(pair for _, pair in every)
+    by_group: dict[str, dict[str, float]] = {}
+    for kind in ("skin tone", "hand", "age"):
+        names = [groups(plan)[kind] for plan, _ in every]
+        by_group[kind] = {
+            name: character_error_rate(pair for (_, pair), own in zip(every, names, strict=True) if own == name)
+            for name in sorted(set(names))
+        }
+    print("  by letter: " + " ".join(f"{letter} {wrong}/{n}" for letter, (wrong, n) in by_letter.items()))
+    print(
+        "  by signer: " + json.dumps({k: {n: round(v, 3) for n, v in group.items()} for k, group in by_group.items()})
+    )
+    rates = sorted((float(speed), line["cer"]) for speed, line in found.items())
+    above = [speed for speed, rate in rates if rate > 0.1]
+    return {
+        "fps": fps,
+        "speeds": found,
+        "by_letter": by_letter,
+        "by_signer": by_group,
+        "cer_above_10_percent_from": above[0] if above else None,
+    }
+
+
+def strokes() -> dict:
+    """Real J and Z read by the shipped motion network, and J or Z read in other real signs."""
+    from asllib.models.zoo import load_model
+    from asllib.spelling.scoring import load_sequences, read_strokes
+
+    model, _ = load_model("motion")
+    right, false = {}, {}
+    for sign, streams in load_sequences().items():
+        read = [read_strokes(model, stream) for stream in streams]
+        if sign in MOVING:
+            right[sign] = float(np.mean([sign in one for one in read]))
+        else:
+            false[sign] = float(np.mean([bool(one) for one in read]))
+    result = {"read": float(np.mean(list(right.values()))), "false": float(np.mean(list(false.values())))}
+    print(f"real J and Z, trained on synthetic only: {result['read']:.1%} read {right}; false {result['false']:.1%}")
+    return {**result, "by_sign": {**right, **false}}
+
+
+def idle(minutes: float) -> dict:
+    """False letters a minute on synthetic idle hands and on the real video of a hand that does not sign."""
+    from asllib.spelling.reading import read_text
+    from asllib.spelling.scoring import TEST_SEED, read_stream
+    from asllib.spelling.streams import Plan, films
+
+    plans = [Plan("", number, TEST_SEED + 1, 10.0, seconds=20.0) for number in range(round(minutes * 3))]
+    read = [read_stream(stream) for stream in films(plans)]
+    lasted = sum(one.seconds for one in read) / 60
+    false = sum(len(one.read) for one in read)
+    result = {"minutes": lasted, "false_a_minute": false / lasted}
+    print(f"synthetic idle hands, {lasted:.1f} minutes: {false / lasted:.2f} false letters a minute")
+    video = data_dir() / "video" / "hand_not_signing.mp4"
+    if video.is_file():
+        found = read_text(video)
+        result["hand_not_signing"] = {"text": found.text, "seconds": found.seconds}
+        print(f"hand_not_signing.mp4, {found.seconds:.1f} s: {len(found.letters)} letters {found.text!r}")
+    return result
+
+
+def videos() -> dict:
+    """What is read in the two real videos, before any lexicon."""
+    from asllib.spelling.reading import read_text
+
+    result = {}
+    for name in ("hello", "quiz"):
+        path = data_dir() / "video" / f"{name}.mjpeg"
+        if path.is_file():
+            result[name] = read_text(path).text
+            print(f"{path.name}: {result[name]}")
+    return result
+
+
+def times() -> dict:
+    """Milliseconds that each stage takes for a frame."""
+    from asllib.hands.tracker import HandTracker
+    from asllib.signer import render_word
+    from asllib.spelling.lexicon import Lexicon
+    from asllib.spelling.reading import TextReader
+    from asllib.spelling.streams import stream_of
+
+    made = render_word("HELLO", 1, 30.0, 3.0, (320, 240), 9)
+    hands, took = [], {"tracker": [], "reader": []}
+    with HandTracker(video=True) as tracker:
+        for i, frame in enumerate(made.frames):
+            start = time.perf_counter()
+            hands.append(tracker.detect(frame, round(1000 * i / 30)))
+            took["tracker"].append(time.perf_counter() - start)
+    stream = stream_of(hands, np.arange(len(hands)) / 30, 4 / 3)
+    with TextReader() as reader:
+        for hand, moment in zip(stream.hands(), stream.times, strict=True):
+            start = time.perf_counter()
+            reader.read_hand(hand, float(moment), 4 / 3)
+            took["reader"].append(time.perf_counter() - start)
+        lexicon = Lexicon()
+        lexicon.correct("HELLP", reader.evidence())
+        start = time.perf_counter()
+        lexicon.correct("HELLP", reader.evidence())
+        correct = time.perf_counter() - start
+    result = {
+        name: {"median_ms": 1000 * float(np.median(t)), "p95_ms": 1000 * float(np.percentile(t, 95))}
+        for name, t in took.items()
+    }
+    result["lexicon_word_ms"] = 1000 * correct
+    for name, value in result.items():
+        print(name, json.dumps(value))
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--words", type=int, default=200)
+    parser.add_argument("--speeds", type=float, nargs="+", default=[2.0, 4.0])
+    parser.add_argument("--fps", type=float, default=15.0)
+    parser.add_argument("--idle-minutes", type=float, default=10.0)
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=list(PARTS))
+    options = parser.parse_args()
+    import torch
+
+    torch.set_num_threads(1)
+    path = results_dir() / "spelling.json"
+    result = json.loads(path.read_text()) if path.is_file() else {}
+    for part in options.only:
+        try:
+            if part == "words":
+                result[part] = words(options.words, options.speeds, options.fps)
+            else:
+                result[part] = idle(options.idle_minutes) if part == "idle" else globals()[part]()
+        except InputError as error:
+            print(f"{part}: {error}")
+    result["versions"] = versions()
+    write_text(path, json.dumps(result, indent=1, default=float) + "\n")
+
+
+if __name__ == "__main__":
+    main()

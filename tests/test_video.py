@@ -1,0 +1,74 @@
+import cv2
+import numpy as np
+import pytest
+
+from asllib.errors import InputError
+from asllib.signer import write_video
+from asllib.video import count_frames, frame_rate, iter_frames
+
+
+@pytest.fixture
+def film():
+    """Twelve frames of 64x48, each brighter than the one before."""
+    return np.stack([np.full((48, 64, 3), 20 * i, np.uint8) for i in range(12)])
+
+
+def test_mp4_keeps_its_own_times(tmp_path, film):
+    path = write_video(tmp_path / "film.mp4", film, fps=10)
+    frames = list(iter_frames(path))
+    assert [time for time, _ in frames] == pytest.approx(np.arange(12) / 10, abs=1e-3)
+    assert frames[5][1].shape == (48, 64, 3) and abs(int(frames[5][1].mean()) - 100) < 8
+    assert count_frames(path) == 12 and frame_rate(path) == pytest.approx(10)
+
+
+def test_concatenated_jpegs_have_thirty_frames_a_second_unless_said_otherwise(tmp_path, film):
+    path = write_video(tmp_path / "film.mjpeg", film)
+    assert [time for time, _ in iter_frames(path)] == pytest.approx(np.arange(12) / 30)
+    assert [time for time, _ in iter_frames(path, fps=15)] == pytest.approx(np.arange(12) / 15)
+    assert count_frames(path) is None and frame_rate(path) == 30
+
+
+def test_frames_are_rgb(tmp_path):
+    red = np.zeros((8, 48, 64, 3), np.uint8)
+    red[..., 0] = 200
+    _, frame = next(iter_frames(write_video(tmp_path / "red.mp4", red)))
+    assert frame[..., 0].mean() > 150 and frame[..., 2].mean() < 60
+
+
+@pytest.mark.parametrize("fps", [0, -3, float("nan"), float("inf")])
+def test_a_rate_that_is_none_is_refused(tmp_path, film, fps):
+    path = write_video(tmp_path / "film.mp4", film)
+    with pytest.raises(InputError, match="fps="):
+        iter_frames(path, fps=fps)
+
+
+def test_a_file_that_says_no_rate_is_refused_in_one_line(tmp_path, film, monkeypatch):
+    path = write_video(tmp_path / "film.mp4", film)
+    real = cv2.VideoCapture
+
+    class Capture:
+        def __init__(self, *arguments):
+            self._real = real(*arguments)
+
+        def get(self, what):
+            return 0.0 if what == cv2.CAP_PROP_FPS else self._real.get(what)
+
+        def __getattr__(self, name):
+            return getattr(self._real, name)
+
+    monkeypatch.setattr(cv2, "VideoCapture", Capture)
+    with pytest.raises(InputError, match=r"0 frames a second; .*--fps") as caught:
+        next(iter_frames(path))
+    assert "\n" not in str(caught.value)
+    assert len(list(iter_frames(path, fps=20))) == 12
+
+
+def test_what_is_no_video_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no such video"):
+        iter_frames(tmp_path / "none.mp4")
+    (tmp_path / "empty.mp4").touch()
+    with pytest.raises(InputError, match="empty"):
+        iter_frames(tmp_path / "empty.mp4")
+    (tmp_path / "text.mp4").write_text("hello")
+    with pytest.raises(InputError, match=r"not a video|no frame"):
+        next(iter_frames(tmp_path / "text.mp4"))
