@@ -57,6 +57,28 @@ def count_frames(source: str | os.PathLike[str] | int) -> int | None:
     return count if count > 0 else None
 
 
+def frame_rate(path: str | os.PathLike[str]) -> float:
+    """Frames a second that a video file says; 30 for concatenated JPEGs.
+
+    Raises
+    ------
+    InputError
+        If the file is not there, or says no rate above 0.
+    """
+    import cv2
+
+    path = Path(path)
+    _check_file(path)
+    if path.suffix.lower() in _MJPEG:
+        return MJPEG_FPS
+    capture = cv2.VideoCapture(str(path))
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    capture.release()
+    if not (math.isfinite(rate) and rate > 0):
+        raise InputError(f"{path}: says {rate:g} frames a second; give the true rate with fps (--fps)")
+    return rate
+
+
 def _check_file(path: Path) -> None:
     if not path.is_file():
         raise InputError(f"{path}: no such video")

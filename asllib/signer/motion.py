@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
 from asllib.signer.alphabet import ANGLES, LETTERS, OTHERS
 
@@ -66,12 +67,14 @@ class StrokeHabit:
     size, flat : float
         Factors on the path, and on its height alone.
     wrist : float
-        0..1, the part of the path that the fingertip makes because the hand turns about the wrist; the arm does the
-        rest.
+        0..1, or a little more, the part of the path that the fingertip makes because the hand turns about the wrist;
+        the arm does the rest.
     start : float
         Degrees that the hand leans to the signer's other side where Z begins.
     spin, lean, pitch : float
         Degrees in J that the forearm turns, the hand tips over, and the fingers tip to the viewer on the way down.
+    back, hook : float
+        Degrees in J that the hand leans to the other side at first, and comes up again at the end.
     """
 
     size: float = 1.0
@@ -81,19 +84,23 @@ class StrokeHabit:
     spin: float = 110.0
     lean: float = 20.0
     pitch: float = 0.0
+    back: float = 0.0
+    hook: float = 0.0
 
 
 def draw_stroke_habit(rng: np.random.Generator) -> StrokeHabit:
     """Somebody's way of drawing J and Z: small to large, from the arm or from the wrist."""
-    wrist = float(rng.uniform(0, 1.1))
+    wrist = float(rng.uniform(0, 1.25))
     return StrokeHabit(
         size=float(np.exp(rng.normal(0.05, 0.28))),
         flat=float(rng.uniform(0.5, 1.3)),
         wrist=wrist,
-        start=float(rng.uniform(-5, 30) * wrist),
+        start=float(rng.uniform(-5, 35) * min(1.0, wrist)),
         spin=float(rng.uniform(70, 175)),
-        lean=float(rng.uniform(5, 100)),
-        pitch=float(rng.uniform(0, 75) * min(1.0, wrist)),
+        lean=float(rng.uniform(15, 105)),
+        pitch=float(rng.uniform(10, 90) * min(1.0, wrist)),
+        back=float(rng.uniform(0, 35)),
+        hook=float(rng.uniform(0, 45)),
     )
 
 
@@ -114,8 +121,11 @@ def stroke_path(letter: str, count: int, habit: StrokeHabit) -> tuple[np.ndarray
         return lean, np.zeros(count), pitch, path - turned
     way = minimum_jerk(part)
     spin = habit.spin * minimum_jerk((part - 0.2) / 0.8)
-    pitch = habit.pitch * minimum_jerk(part / 0.5)
-    return -habit.lean * way, spin, pitch, _along(_J_PATH, way) * scale * (1 - habit.wrist)
+    # Down with the fingers tipped to the viewer, then round to the signer's other side and a little up.
+    when = (0, 0.3, 0.55, 0.8, 1)
+    lean = PchipInterpolator(when, (0, habit.back, -0.3 * habit.lean, -habit.lean, habit.hook - habit.lean))(way)
+    pitch = PchipInterpolator(when, np.array([0, 0.7, 1, 0.6, 0.3]) * habit.pitch)(way)
+    return lean, spin, pitch, _along(_J_PATH, way) * scale * (1 - habit.wrist)
 
 
 def _stroke(letter: str, pose: np.ndarray, count: int, habit: StrokeHabit) -> tuple[np.ndarray, np.ndarray]:
@@ -200,6 +210,7 @@ def word_motion(
         pose = np.array(LETTERS[letter].angles if known is None else known[letter], np.float64)
         if moving:
             stroke = _stroke(letter, pose, frames(STROKE_SECONDS, 4), habit)
+            pose = stroke[0][0]
         target = place + (stroke[1][0] if moving else 0)
         if letter == before and not moving:
             # A doubled letter keeps its shape: it slides to the side, or opens a little and dips.

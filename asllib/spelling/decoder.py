@@ -105,3 +105,41 @@ class PeakSpeller:
         else:
             self._doubled = True
         return [ReadLetter(self.signs[best - 1], self._start_s, now_s, mean)]
+
+
+def beam_search(log_probabilities: np.ndarray, width: int = 8) -> tuple[int, ...]:
+    """The likeliest signs in a row over all alignments (CTC prefix beam search), once all was seen.
+
+    Parameters
+    ----------
+    log_probabilities
+        (T, 1 + signs), NEITHER first.
+    width
+        Beginnings that are kept from moment to moment.
+
+    Returns
+    -------
+    tuple
+        Numbers of the signs.
+
+    Source: A. Graves, S. Fernandez, F. Gomez and J. Schmidhuber, "Connectionist temporal classification", ICML 2006.
+    """
+    beams: dict[tuple[int, ...], tuple[float, float]] = {(): (0.0, -math.inf)}  # ending in NEITHER, in a sign
+    for row in log_probabilities:
+        grown: dict[tuple[int, ...], list[float]] = {}
+        likely = np.argsort(row)[-width:]
+        for signs, (rest, held) in beams.items():
+            kept = grown.setdefault(signs, [-math.inf, -math.inf])
+            kept[0] = np.logaddexp(kept[0], np.logaddexp(rest, held) + row[NEITHER])
+            if signs:
+                kept[1] = np.logaddexp(kept[1], held + row[signs[-1]])
+            for sign in likely:
+                if sign == NEITHER:
+                    continue
+                # The same sign again counts only after NEITHER.
+                before = rest if signs and signs[-1] == sign else np.logaddexp(rest, held)
+                longer = grown.setdefault((*signs, int(sign)), [-math.inf, -math.inf])
+                longer[1] = np.logaddexp(longer[1], before + row[sign])
+        best = sorted(grown.items(), key=lambda item: -np.logaddexp(*item[1]))[:width]
+        beams = {signs: (rest, held) for signs, (rest, held) in best}
+    return max(beams, key=lambda signs: np.logaddexp(*beams[signs]))

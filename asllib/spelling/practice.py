@@ -19,6 +19,7 @@ from asllib.spelling.streams import Stream
 SIGNS: tuple[str, ...] = (*LETTERS, "space", "del")  # all that is shown by one hand while spelling
 IGNORE = -100  # a moment that the loss leaves out
 GESTURES = 0.06  # of the signs that are pieced together move as no letter does
+_TOLD = 0.4  # of a stroke must be drawn before it can be told
 _STILL_STROKE_S = 0.5  # J or Z held without a stroke counts after so long
 
 
@@ -100,8 +101,7 @@ def film_clip(stream: Stream, signs: Sequence[str] = SIGNS, names: Sequence[str]
         if letter not in signs or not len(rows):
             continue
         number = 1 + signs.index(letter)
-        # A stroke cannot be told before half of it is drawn.
-        targets[rows[len(rows) // 2 :] if letter in "JZ" else rows] = number
+        targets[rows[round(_TOLD * len(rows)) :] if letter in "JZ" else rows] = number
         spelled.append(number)
     return Clip(landmarks.astype(np.float32), world.astype(np.float32), targets, shapes, tuple(spelled))
 
@@ -183,6 +183,15 @@ def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str
             name = signs[rng.integers(len(signs))] if few else names[rng.integers(len(names))]
             row = rows_of[name][rng.integers(len(rows_of[name]))]
         points, solid = stills.image[row], stills.world[row]
+        spells = "I" in signs  # a network for strokes alone does not count a hand that only stands as if
+        draws = name in ("J", "Z") and rng.random() < (0.6 if spells else 0.85) and not cut
+        if draws:
+            if name == "J" and "I" in rows_of:
+                row = rows_of["I"][rng.integers(len(rows_of["I"]))]
+            count = steps(rng.uniform(0.5, 1.1), 6)
+            turn, path = stroke(name, count, rng)
+            drawn, drawn_solid = _moved(stills.image[row], stills.world[row], turn)
+            points, solid = drawn[0], drawn_solid[0]
         doubled = name == before
         if doubled and not cut:
             slide = rng.random() < 0.6
@@ -199,29 +208,24 @@ def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str
             # Another sign: the hand moves as in no letter of its shape.
             count = steps(rng.uniform(0.4, 1.2), 6)
             turn, path = stroke(("J", "Z")[rng.integers(2)], count, rng)
-            order = np.arange(count) if rng.random() < 0.5 else np.abs(np.arange(count) - count // 2)
+            turn = turn @ turn[0].T  # it begins as the hand is
+            order = np.arange(count) if rng.random() < 0.5 else count // 2 - np.abs(np.arange(count) - count // 2)
             path = path[order] * rng.choice([-1, 1], 2) if rng.random() < 0.7 else path[order][:, ::-1]
             add(*_moved(points, solid, turn[order]), at + path, scale, NEITHER, count)
             at, before = at + path[-1], name
             continue
         number = 1 + signs.index(name) if name in signs else NEITHER
-        spells = "I" in signs  # a network for strokes alone does not count a hand that only stands as if
-        if name in ("J", "Z") and rng.random() < (0.6 if spells else 0.85) and not cut:
-            if name == "J" and "I" in rows_of:
-                row = rows_of["I"][rng.integers(len(rows_of["I"]))]
-                points, solid = stills.image[row], stills.world[row]
+        if draws:
             seen = NEITHER
             if (name == "Z" or not spells) and rng.random() < 0.5:  # somebody waits before drawing
-                count = steps(rng.uniform(0.2, 1.4), 2)
-                label = np.where(np.arange(count) < _STILL_STROKE_S * RATE, NEITHER, number if spells else NEITHER)
-                add(points, solid, at, scale, label, count)
+                wait = steps(rng.uniform(0.2, 1.4), 2)
+                label = np.where(np.arange(wait) < _STILL_STROKE_S * RATE, NEITHER, number if spells else NEITHER)
+                add(points, solid, at, scale, label, wait)
                 seen = label[-1]  # once read, it is not read again
-            count = steps(rng.uniform(0.5, 1.1), 6)
-            turn, path = stroke(name, count, rng)
-            label = np.where(np.arange(count) < count // 2, seen, number)
-            if not spells and rng.random() < 0.3:  # the film ends before the stroke does
-                count -= round(count * rng.uniform(0, 0.4))
-            add(*_moved(points, solid, turn[:count]), at + path[:count], scale, label[:count], count)
+            label = np.where(np.arange(count) < _TOLD * count, seen, number)
+            if not spells and rng.random() < 0.5:  # the film ends before the stroke does
+                count = max(4, round(count * rng.uniform(_TOLD + 0.05, 1)))
+            add(drawn[:count], drawn_solid[:count], at + path[:count], scale, label[:count], count)
             at = at + path[count - 1]
         else:
             seconds = share * hold_part
@@ -291,7 +295,7 @@ def augment(clip: Clip, rng: np.random.Generator) -> Clip:
     count = len(targets)
     # Time: linear in between moments.
     if rng.random() < 0.7 and count > 4:
-        factor = float(np.exp(rng.uniform(np.log(0.75), np.log(1.35))))
+        factor = float(np.exp(rng.uniform(np.log(0.65), np.log(1.5))))
         places = np.arange(0, count - 1, factor)
         low, part = places.astype(int), (places % 1)[:, None, None].astype(np.float32)
         landmarks = landmarks[low] * (1 - part) + landmarks[low + 1] * part

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
+from asllib.errors import InputError
+from asllib.models.motion_net import MotionNet
+from asllib.paths import data_dir
+from asllib.spelling.decoder import HandListener, PeakSpeller
 from asllib.spelling.lexicon import Lexicon, draw_words
 from asllib.spelling.reading import ReadsLetters, TextReader
 from asllib.spelling.speller import ReadLetter, SpellerSettings
@@ -124,3 +130,48 @@ def groups(plan: Plan) -> dict[str, str]:
         "hand": person.side,
         "age": "child" if age < 0.5 else "adult" if age < 0.8 else "old",
     }
+
+
+SEQUENCE_FPS = 15.0  # the real sequences say no rate; at this one a stroke takes about a second
+SEQUENCE_ASPECT = 4 / 3
+
+
+def load_sequences(path: str | os.PathLike[str] | None = None) -> dict[str, list[Stream]]:
+    """Load the real sequences of signs in motion (``motion/sequences.npz``), by sign.
+
+    They hold image landmarks alone, 30 frames each, without times or the frames' shape: 15 frames a second and 4 to 3
+    are taken.
+
+    Raises
+    ------
+    InputError
+        If they are not there.
+    """
+    path = data_dir() / "motion" / "sequences.npz" if path is None else Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: the real sequences are not here; see data/README.md")
+    with np.load(path) as stored:
+        return {name: [sequence_stream(sequence) for sequence in stored[name]] for name in stored}
+
+
+def sequence_stream(sequence: np.ndarray, fps: float = SEQUENCE_FPS) -> Stream:
+    """Turn one sequence (F, 63) of image landmarks into a stream."""
+    landmarks = np.asarray(sequence, np.float32).reshape(-1, 21, 3)
+    count = len(landmarks)
+    return Stream(np.arange(count) / fps, landmarks, np.zeros_like(landmarks), np.zeros(count, bool), SEQUENCE_ASPECT)
+
+
+def read_strokes(model: MotionNet, stream: Stream, settings: SpellerSettings | None = None) -> str:
+    """Read the moving letters of a stream with a motion network, in order; empty for none."""
+    listener, speller = HandListener(model), PeakSpeller(model.config.signs, settings or STROKES)
+    read = ""
+    end = float(stream.times[-1])
+    frames = [*zip(stream.hands(), stream.times, strict=True), *((None, end + 0.05 * k) for k in range(1, 11))]
+    for hand, time in frames:
+        for said in listener.hear(hand, float(time), stream.aspect):
+            read += "".join(letter.letter for letter in speller.update(said, float(time)))
+    return read
+
+
+# A stroke is told at once; chosen on films of the synthetic signer.
+STROKES = SpellerSettings(confidence=0.5, hold_s=0.05, double_s=60.0)
