@@ -261,3 +261,83 @@ def turns_figure(table: pd.DataFrame, limit: float, caption: str) -> Figure:
     for axis in axes[:, 0]:
         axis.set_ylabel("share of photos")
     return _caption(figure, caption)
+
+
+def film_strip(frames: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
+    """Frames of a film in a row, each with what is shown in it."""
+    return _pictures(frames, titles, len(frames), 1.5)
+
+
+def letter_timeline(
+    times: np.ndarray,
+    probabilities: np.ndarray,
+    letters: Sequence[str],
+    held: Sequence[str],
+    read: Sequence,
+    title: str,
+) -> Figure:
+    """What a network says as a word is spelled: probabilities over time, what is held below, what is read above.
+
+    Parameters
+    ----------
+    times
+        (T,) seconds.
+    probabilities
+        (T, L) of the letters that are shown.
+    letters
+        The L letters.
+    held
+        (T,) the letter that is held at each time, "" for none.
+    read
+        ``ReadLetter`` s: each is drawn where it was written.
+    """
+    figure, axis = _figure(9, 0.32 * len(letters) + 1.6)
+    edges = (times[0], times[-1], len(letters) - 0.5, -0.5)
+    axis.imshow(probabilities.T, aspect="auto", extent=edges, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    axis.set_yticks(range(len(letters)), letters)
+    for row, letter in enumerate(letters):
+        for start, end in _runs(np.array(held) == letter):
+            axis.plot(times[[start, end]], [row + 0.42] * 2, color=ORANGE, lw=3, solid_capstyle="butt")
+    for one in read:
+        axis.annotate(
+            one.letter, (one.end_s, -0.5), (one.end_s, -1.1), ha="center", fontsize=12, annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": GRAY},
+        )  # fmt: skip
+    axis.set_xlabel("seconds")
+    return _caption(figure, title)
+
+
+def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
+    """First and last position of each run of True."""
+    edges = np.flatnonzero(np.diff(mask.astype(int), prepend=0, append=0))
+    return [(int(a), int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def stroke_paths(paths: Mapping[str, Sequence[np.ndarray]], title: str, columns: int = 6) -> Figure:
+    """Ways of fingertips in the picture: one row a kind of stroke, each path (T, 2) with y downwards."""
+    figure, axes = _figure(1.5 * columns, 1.6 * len(paths) + 0.3, len(paths), columns, squeeze=False)
+    for row, (name, some) in zip(axes, paths.items(), strict=True):
+        for axis in row:
+            axis.axis("off")
+        for axis, path in zip(row, some, strict=False):
+            axis.plot(path[:, 0], path[:, 1], color=BLUE, marker=".", ms=4)
+            axis.plot(*path[0], color=GREEN, marker="o")
+            axis.set_aspect("equal")
+            axis.invert_yaxis()
+        row[0].set_title(name, loc="left", fontsize=10)
+    return _caption(figure, title)
+
+
+def error_rates(speeds: Mapping[str, Mapping[str, float]], title: str) -> Figure:
+    """Character error rate against letters a second, before and after the lexicon."""
+    figure, axis = _figure(5.5, 3.4)
+    x = [float(speed) for speed in speeds]
+    for key, name, color, marker in (
+        ("cer", "raw letters", BLUE, "o"),
+        ("cer_lexicon", "after the lexicon", GREEN, "s"),
+    ):
+        axis.plot(x, [100 * line[key] for line in speeds.values()], color=color, marker=marker, label=name)
+    axis.axhline(10, color=GRAY, ls="--", lw=1)
+    axis.set(xlabel="letters a second", ylabel="character error rate, %", ylim=(0, None))
+    axis.legend(frameon=False)
+    return _caption(figure, title)
