@@ -146,6 +146,31 @@ def test_a_film_of_this_machine_is_read_and_shown(film, tmp_path):
     session.close()
 
 
+def test_a_film_that_ends_within_a_frame_is_read_to_there(film, tmp_path):
+    from asllib.signer import write_video
+
+    path = write_video(tmp_path / "cut.mjpeg", film[:12])
+    path.write_bytes(path.read_bytes()[:-2000])
+    session = ReadingSession(path)
+    ask(session, "start")
+    kinds = [ask(session, "frame", id=i)[0]["type"] for i in range(13)]
+    assert kinds[:11] == ["reading"] * 11 and kinds[-1] == "ended"
+    session.close()
+
+
+def test_a_left_hand_is_read_as_the_right_one(film, jpeg):
+    def letters(frames):
+        session = ReadingSession()
+        ask(session, "start", time=0.0)
+        replies = frames_of(session, frames, jpeg)
+        session.close()
+        return np.array([reply["letter"] or "-" for reply in replies])
+
+    right, left = letters(film), letters(film[:, :, ::-1])
+    assert (right == left).mean() > 0.7
+    assert {"L", "B"} <= set(left)
+
+
 def test_a_film_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"none\.mp4: no such video"):
         ReadingSession(tmp_path / "none.mp4")

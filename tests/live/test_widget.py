@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import queue
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -136,3 +138,23 @@ def test_the_text_outlives_the_session():
     live.close()
     live.close()
     assert live.text == "HELLO" and live._session is None
+
+
+def test_an_open_cell_ends_with_python_and_says_nothing(tmp_path, film, jpeg):
+    (tmp_path / "frame.jpg").write_bytes(jpeg(film[20]))
+    program = """
+import time
+from pathlib import Path
+from asllib.live import LiveReader
+live = LiveReader(model="landmark")
+answers = []
+live.send = lambda content, buffers=None: answers.append(content)
+live._handle_custom_msg({"type": "start", "view": "v"}, [])
+live._handle_custom_msg({"type": "frame", "view": "v", "id": 1}, [Path("frame.jpg").read_bytes()])
+while len(answers) < 2:
+    time.sleep(0.01)
+print(answers[1]["type"], answers[1]["hand"] is not None)
+"""
+    run = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0 and run.stdout == "reading True\n"
+    assert run.stderr == ""

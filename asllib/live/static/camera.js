@@ -320,7 +320,7 @@ export class Stage {
       drawHand(this.overlay, message.hand);
       this.onReading(message);
     }
-    this.again();
+    this.again(message.type === "error" ? 500 : 0); // time to read what was wrong, and no storm of retries
   }
 
   async show(jpeg) {
