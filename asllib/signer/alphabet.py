@@ -66,64 +66,81 @@ def _shape(name, words, index, middle, ring, little, thumb, arm=(0, 0, 0, 0, 0, 
 # the arm (wrist_flex, wrist_radial, spin, lean, turn, pitch).
 _TABLE = (
     _shape("A", "Fist, the thumb straight up along the side of the index finger.",
-           (81, 92, 38, -3), (91, 92, 40, 0), (93, 92, 40, 1), (93, 89, 40, 1), (44, 12, 0, 46, 6)),
+           (71, 102, 64, 2), (86, 102, 64, 4), (86, 99, 63, 7), (87, 98, 63, -3), (38, 16, -2, 26, 8),
+           (0, 0, 5, 0, 10, -6)),
     _shape("B", "Flat hand, four fingers up and together, the thumb folded across the palm.",
-           (0, 4, 3, -4), (0, 4, 3, 0), (0, 4, 3, 2), (0, 4, 3, 7), (36, 19, 14, 68, 69)),
+           (4, 6, 4, -4), (4, 6, 4, -1), (-1, 5, 4, 4), (2, 5, 3, 5), (41, 26, 23, 46, 57),
+           (0, 0, 0, 0, 10, 10)),
     _shape("C", "Fingers together and thumb bent into the curve of a C.",
-           (35, 38, 23, 1), (35, 40, 23, 0), (35, 42, 24, 1), (31, 40, 24, 4), (39, 43, 39, 35, 39),
+           (34, 34, 22, 1), (34, 35, 22, 0), (33, 42, 24, 2), (33, 40, 24, 3), (30, 39, 38, 34, 34),
            (0, 0, 45, 0, 0, 0)),
     _shape("D", "Index finger up; middle, ring and little finger curve down to the thumb's tip.",
-           (4, 8, 6, -2), (57, 67, 37, 0), (57, 67, 38, 2), (66, 74, 40, 6), (17, 32, 40, 47, 40)),
+           (6, 9, 6, -3), (53, 63, 36, 0), (53, 60, 36, 3), (61, 72, 40, 6), (16, 53, 20, 33, 29),
+           (0, 0, 2, 0, 10, 2)),
     _shape("E", "Fingers hooked down, their tips at the thumb that is folded below them.",
-           (45, 96, 46, 0), (48, 100, 48, 0), (49, 101, 48, 2), (57, 102, 50, 5), (34, 45, 21, 68, 67)),
+           (38, 89, 46, 0), (46, 93, 46, 2), (44, 87, 44, 5), (53, 101, 50, -1), (37, 43, 30, 60, 75),
+           (0, 0, 3, 0, 10, -6)),
     _shape("F", "Tips of index finger and thumb touch in a ring; the other three are up and apart.",
-           (52, 52, 26, 0), (4, 6, 4, 2), (0, 4, 3, -6), (0, 4, 3, -16), (20, 29, 49, 36, 30)),
+           (45, 49, 26, 1), (9, 8, 4, 1), (2, 5, 3, -6), (0, 4, 3, -17), (34, 40, 19, 35, 33),
+           (0, 0, 4, 0, 10, 9)),
     _shape("G", "Index finger and thumb parallel with a gap, pointing to the side; the rest is a fist.",
-           (13, 8, 5, 0), (91, 92, 40, 0), (93, 92, 40, 1), (93, 89, 40, 1), (8, 20, 28, 8, 4),
-           (0, -20, 0, 74, 0, 0)),
+           (14, 11, 5, 1), (88, 105, 71, 6), (88, 99, 68, 9), (83, 100, 71, -2), (10, 28, 26, 10, 10),
+           (2, -19, -4, 77, 0, -11)),
     _shape("H", "Index and middle finger together, pointing to the side; the thumb holds the ring finger.",
-           (4, 5, 3, -4), (4, 5, 3, 2), (92, 92, 40, 1), (93, 89, 40, 1), (14, 34, 12, 49, 41),
+           (4, 5, 3, -1), (4, 5, 3, -1), (84, 103, 68, 13), (84, 100, 66, 1), (24, 47, 21, 47, 41),
            (0, -20, 0, 74, 0, 0)),
     _shape("I", "Fist with the little finger up, the thumb across the fingers.",
-           (88, 93, 38, -3), (93, 92, 40, 0), (93, 92, 40, 1), (0, 5, 4, -8), (26, 46, 11, 48, 48)),
+           (79, 110, 67, -1), (87, 105, 68, -1), (87, 104, 66, 3), (-6, 3, 4, -8), (34, 56, 17, 37, 59),
+           (0, 0, 1, 0, 10, -17)),
     _shape("J", "The little finger of I draws a J: down, then round with a turn of the wrist.",
-           (88, 93, 38, -3), (93, 92, 40, 0), (93, 92, 40, 1), (0, 5, 4, -8), (26, 46, 11, 48, 48)),
+           (79, 110, 67, -1), (87, 105, 68, -1), (87, 104, 66, 3), (-6, 3, 4, -8), (34, 56, 17, 37, 59)),
     _shape("K", "Index finger up, middle finger forward, the thumb's tip at the middle finger's side between the two.",
-           (4, 6, 4, 12), (47, 8, 5, -4), (93, 92, 40, 1), (93, 89, 40, 1), (5, 15, 11, 21, 7)),
+           (3, 5, 4, 13), (43, 6, 4, -4), (85, 101, 66, 13), (90, 98, 64, 3), (11, 31, 11, 19, 13),
+           (0, 0, -1, 0, 10, -14)),
     _shape("L", "Index finger up, thumb out to the side: a right angle.",
-           (2, 5, 4, 0), (91, 92, 40, 0), (93, 92, 40, 1), (93, 89, 40, 1), (66, 8, 10, 0, 0)),
+           (2, 5, 4, -2), (77, 103, 66, 6), (82, 98, 65, 9), (87, 96, 62, -1), (50, 19, 13, 2, 6),
+           (0, 0, 4, 0, 10, -7)),
     _shape("M", "Three fingers folded over the thumb, whose tip lies between ring and little finger.",
-           (64, 82, 27, -2), (66, 84, 28, 0), (66, 84, 28, 1), (93, 89, 40, 1), (9, 49, -15, 64, 33)),
+           (67, 81, 38, 0), (62, 85, 11, 0), (60, 79, 36, 3), (91, 91, 60, 4), (16, 31, 11, 70, 53),
+           (3, 2, -15, -10, 14, 11)),
     _shape("N", "Two fingers folded over the thumb, whose tip lies between middle and ring finger.",
-           (63, 80, 26, -2), (65, 84, 28, 0), (93, 92, 40, 1), (93, 89, 40, 1), (17, 49, -20, 62, 27)),
+           (52, 82, 36, 2), (46, 82, 29, 2), (94, 95, 61, 7), (90, 99, 60, -2), (25, 25, 12, 66, 25),
+           (-3, 5, 25, -2, 17, 7)),
     _shape("O", "Fingertips meet the thumb's tip in a round O.",
-           (54, 54, 32, 0), (65, 60, 36, 0), (61, 60, 36, 3), (63, 56, 34, 6), (30, 30, 45, 44, 49),
+           (41, 51, 31, 1), (55, 63, 35, 1), (50, 61, 35, 3), (54, 53, 30, 2), (19, 32, 49, 30, 34),
            (0, 0, 55, 0, 0, 0)),
     _shape("P", "The K hand turned down: the middle finger points to the ground, the index finger forward.",
-           (4, 6, 4, 10), (59, 10, 6, -4), (93, 92, 40, 1), (93, 89, 40, 1), (9, 17, 12, 27, 9),
-           (20, 0, -55, 92, 0, 0)),
+           (6, 5, 4, 10), (60, 6, 6, -7), (89, 102, 72, 12), (79, 97, 75, -3), (34, 28, 7, 33, 14),
+           (20, 0, -61, 97, -1, 3)),
     _shape("Q", "The G hand turned down: index finger and thumb point to the ground.",
-           (46, 7, 5, 0), (91, 92, 40, 0), (93, 92, 40, 1), (93, 89, 40, 1), (13, 19, 45, 22, 15),
+           (46, 7, 5, 0), (87, 105, 68, 5), (85, 103, 68, 9), (85, 100, 66, -1), (19, 26, 44, 26, 18),
            (35, 0, -65, 108, 0, 0)),
     _shape("R", "Index and middle finger up and crossed, the middle finger behind the index finger.",
-           (25, 8, 4, -15), (2, 14, 8, 11), (92, 92, 40, 1), (93, 89, 40, 1), (14, 34, 12, 49, 41)),
+           (22, 10, 6, -17), (-4, 12, 7, 5), (69, 88, 66, 8), (86, 96, 63, -3), (28, 47, 22, 43, 49),
+           (0, 2, 0, 0, 12, -10)),
     _shape("S", "Fist with the thumb across the front of the fingers.",
-           (88, 93, 38, -3), (93, 92, 40, 0), (93, 92, 40, 1), (93, 89, 40, 1), (26, 46, 11, 48, 48)),
+           (73, 110, 68, 3), (86, 105, 70, 4), (90, 98, 75, 8), (95, 100, 68, -2), (35, 54, 25, 46, 60),
+           (5, 2, 1, 1, 18, 5)),
     _shape("T", "Fist with the index finger over the thumb, whose tip looks out beside the middle finger.",
-           (62, 79, 50, 6), (89, 94, 42, -3), (93, 92, 40, 1), (93, 89, 40, 1), (34, 13, 15, 61, 15)),
+           (24, 86, 50, 12), (76, 105, 70, 0), (81, 93, 73, 5), (89, 93, 65, -4), (26, 39, -28, 54, 24),
+           (1, 11, -3, -5, 20, 5)),
     _shape("U", "Index and middle finger up and together, the thumb over the ring finger.",
-           (4, 5, 3, -4), (4, 5, 3, 2), (92, 92, 40, 1), (93, 89, 40, 1), (14, 34, 12, 49, 41)),
+           (5, 4, 5, -2), (0, 5, 4, 1), (73, 95, 73, 11), (77, 91, 81, 0), (28, 47, 22, 43, 49),
+           (3, 5, 2, 0, 6, -10)),
     _shape("V", "Index and middle finger up and apart, the thumb over the ring finger.",
-           (3, 5, 4, 14), (3, 5, 4, -11), (92, 92, 40, 1), (93, 89, 40, 1), (14, 34, 12, 49, 41)),
+           (4, 5, 4, 14), (2, 5, 4, -11), (77, 101, 68, 13), (86, 98, 63, 2), (14, 48, 15, 44, 40),
+           (0, 0, 0, 0, 10, -6)),
     _shape("W", "Index, middle and ring finger up and apart, the thumb holds the little finger.",
-           (3, 5, 4, 17), (2, 5, 4, 1), (8, 8, 4, -12), (75, 75, 40, 6), (0, 30, 14, 53, 47)),
+           (3, 5, 4, 17), (3, 6, 4, 0), (8, 8, 4, -12), (71, 73, 39, 6), (5, 44, -4, 45, 35),
+           (0, 0, 0, 0, 10, 2)),
     _shape("X", "Fist with the index finger up and bent like a hook.",
-           (4, 78, 46, 0), (91, 92, 40, 0), (93, 92, 40, 1), (93, 89, 40, 1), (27, 34, 21, 48, 47),
-           (0, 0, 0, 0, 0, 0)),
+           (5, 75, 43, -5), (78, 103, 69, 5), (82, 99, 70, 7), (83, 100, 75, -3), (26, 60, 1, 35, 45),
+           (0, 5, -9, -1, 12, 2)),
     _shape("Y", "Thumb and little finger out, the other three folded.",
-           (88, 92, 38, -3), (91, 92, 40, 0), (93, 92, 40, 1), (0, 5, 4, -16), (48, 8, 10, -5, -10)),
+           (81, 102, 65, -2), (88, 104, 65, -2), (87, 103, 67, 1), (-2, 5, 4, -17), (45, 19, 12, 6, 6),
+           (0, 0, 2, 0, 10, -17)),
     _shape("Z", "The index finger points and draws a Z in the air.",
-           (0, 4, 3, 0), (92, 92, 40, 0), (93, 92, 40, 1), (93, 89, 40, 1), (22, 40, 15, 46, 48),
+           (0, 4, 3, 0), (87, 105, 68, 5), (85, 103, 68, 9), (85, 100, 66, -1), (23, 52, 23, 49, 48),
            (0, 0, 0, 0, 0, 15)),
 )
 
@@ -182,7 +199,7 @@ def letter_pose(name: str, inward: float = 0.0, edge: float = 0.0, still: bool =
         0 shows the palm in the letters that point to the side, as in the signer's own eyes; 1 turns it to the
         signer, as a partner sees it.
     edge : float
-        0..1, how much of the thumb's edge the hand shows in C, G, H, O and P.
+        0..1, how much of the thumb's edge the hand shows in C, G, H, O, P and X.
     still : bool
         False gives J where its stroke begins.
     """
@@ -192,17 +209,17 @@ def letter_pose(name: str, inward: float = 0.0, edge: float = 0.0, still: bool =
         if name == "G" and edge > 0.5 and inward < 0.5:
             # Some bend the knuckle instead of the wrist: the hand of Q, held up, seen from the thumb's edge.
             pose[:] = LETTERS["Q"].angles
-            pose[[ANGLES.index("wrist_flex"), spin, lean]] = 10, -75, 30 + 30 * edge
+            pose[[ANGLES.index("wrist_flex"), spin, lean]] = 10, -65, 25 + 20 * edge
         pose[turn] += 160 * inward
         pose[spin] -= 20 * edge * (1 - inward)
     elif name in "PQ":
         pose[turn] += 85 * inward
         if name == "P":
-            pose[lean] += 25 - 45 * edge
+            pose[lean] -= 12 + 60 * edge
     elif name in "CO":
         pose[spin] += 50 * edge - 20 if edge > 0.3 else -80
     elif name == "X":
-        pose[spin] += 120 * inward - 70
+        pose[spin] += 110 * edge - 70
     elif name == "J" and still:
         pose[lean] += 75 * (1 - inward)
         pose[spin] += 70 * inward

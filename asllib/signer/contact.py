@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from asllib.signer.alphabet import ANGLES, LETTERS, OTHERS, limit
-from asllib.signer.hand import HandShape, hand_shape, pose_hand
+from asllib.signer.hand import PHALANGES, THUMB, HandShape, PosedHand, hand_model, hand_shape, pose_hand, start_warp
 
 if TYPE_CHECKING:
     import torch
 
+_BONES = [bone for bones in (THUMB, *PHALANGES.values()) for bone in bones]
 # Which capsules of the hand are compared with each other: phalanges of different fingers, and the thumb with all.
-_PHALANX_JOINTS = [(1 + 4 * f + k, 2 + 4 * f + k) for f in range(5) for k in range(3)]
 _PAIRS = [(a, b) for a in range(15) for b in range(a + 1, 15) if a // 3 != b // 3 and not (a % 3 == 0 and b % 3 == 0)]
 
 
@@ -32,26 +32,64 @@ def segment_distance(p1, q1, p2, q2):
     return (p1 + d1 * s[..., None] - p2 - d2 * t[..., None]).square().sum(-1).add(1e-12).sqrt()
 
 
-def penetration(shape: HandShape, joints: torch.Tensor) -> torch.Tensor:
-    """(B, pairs) metres by which the capsules of two fingers overlap, 0 where they do not.
-
-    A finger is three capsules whose radii are the skin's distance from the bone, corrected on the mesh.
-    """
+def penetration(shape: HandShape, posed: PosedHand) -> torch.Tensor:
+    """(B, pairs) metres by which the capsules of two fingers overlap, 0 where they do not."""
     import torch
 
-    ends = torch.tensor(_PHALANX_JOINTS)
-    radii = shape.radii.reshape(len(joints), 15)
-    start, stop = joints[:, ends[:, 0]], joints[:, ends[:, 1]]
-    # The tip lies on the skin, the capsule's end a radius before it.
-    tips = torch.tensor([k % 3 == 2 for k in range(15)])
-    along = torch.nn.functional.normalize(stop - start, dim=-1)
-    stop = torch.where(tips[:, None], stop - along * radii[..., None], stop)
-    pairs = torch.tensor(_PAIRS)
-    a, b = pairs[:, 0], pairs[:, 1]
-    gap = segment_distance(start[:, a], stop[:, a], start[:, b], stop[:, b])
-    # Measured on the mesh: the thumb's flesh meets fingers earlier than its thinner capsules, webs do not.
-    wide = torch.tensor([(1.25, 1.25, 1.45)[k] if k < 3 else 1.08 for k, _ in _PAIRS])
-    return (wide * (radii[:, a] + radii[:, b]) - gap).clamp_min(0)
+    bones = posed.bones[:, _BONES]  # (B, 15, 3, 4)
+    ends = (bones[..., :3] @ shape.cores.transpose(2, 3) + bones[..., 3:]).transpose(2, 3)  # (B, 15, 2, 3)
+    a, b = torch.tensor(_PAIRS).T
+    gap = segment_distance(ends[:, a, 0], ends[:, a, 1], ends[:, b, 0], ends[:, b, 1])
+    return (shape.radii[:, a] + shape.radii[:, b] - gap).clamp_min(0)
+
+
+@lru_cache(maxsize=1)
+def _depth_kernel():
+    wp = start_warp()
+
+    @wp.kernel(enable_backward=False)
+    def depth(mesh: wp.uint64, points: wp.array(dtype=wp.vec3), out: wp.array(dtype=wp.float32)):
+        i = wp.tid()
+        near = wp.mesh_query_point_sign_winding_number(mesh, points[i], 0.03)
+        if near.result and near.sign < 0.0:
+            out[i] = wp.length(wp.mesh_eval_position(mesh, near.face, near.u, near.v) - points[i])
+
+    return wp, depth
+
+
+def overlap(vertices: np.ndarray) -> np.ndarray:
+    """(B,) metres by which the skin of one finger lies inside another, measured on the mesh.
+
+    Parameters
+    ----------
+    vertices : (B, V, 3) float32
+        From ``pose_hand``. The skin of the last two phalanges is looked for inside the other fingers; first phalanges
+        share the web between them.
+    """
+    wp, depth = _depth_kernel()
+    model = hand_model()
+    weights, faces = model.weights.numpy(), model.faces.numpy()
+    fingers = (THUMB, *PHALANGES.values())
+    outer = [np.flatnonzero(weights[:, bones[1:]].sum(1) > 0.9) for bones in fingers]
+    tubes = []
+    for bones in fingers:
+        inside = np.append(weights[:, bones].sum(1) > 0.5, np.zeros(faces.max() + 1 - len(weights), bool))
+        number = np.cumsum(inside) - 1
+        tubes.append((np.flatnonzero(inside), number[faces[inside[faces].all(1)]].astype(np.int32).ravel()))
+    out = np.zeros(len(vertices), np.float32)
+    for k, hand in enumerate(np.asarray(vertices, np.float32)):
+        for b, (skin, triangles) in enumerate(tubes):
+            mesh = wp.Mesh(
+                points=wp.array(hand[skin], dtype=wp.vec3, device="cpu"),
+                indices=wp.array(triangles, dtype=wp.int32, device="cpu"),
+                support_winding_number=True,
+            )
+            points = hand[np.concatenate([outer[a] for a in range(5) if a != b])]
+            found = wp.zeros(len(points), dtype=wp.float32, device="cpu")
+            inputs = [mesh.id, wp.array(points, dtype=wp.vec3, device="cpu")]
+            wp.launch(depth, dim=len(points), inputs=inputs, outputs=[found], device="cpu")
+            out[k] = max(out[k], found.numpy().max())
+    return out
 
 
 # What is pulled back into place: the thumb's tip, its last joint and the middle between the two.
@@ -118,8 +156,9 @@ def settle(shape: HandShape, poses: torch.Tensor, letters: list[str] | None = No
     delta = torch.zeros_like(hand, requires_grad=True)
     optimiser = torch.optim.Adam([delta], lr=1.5)
     for step in range(steps):
-        joints = pose_hand(shape, torch.cat([hand + delta, arm], 1), skin=False).joints
-        deep = (penetration(shape, joints) - 0.0003).clamp_min(0) * 1000  # millimetres
+        posed = pose_hand(shape, torch.cat([hand + delta, arm], 1), skin=False)
+        joints = posed.joints
+        deep = (penetration(shape, posed) - 0.0003).clamp_min(0) * 1000  # millimetres
         loss = 2 * deep.square().sum() + (0.02 * stiff * delta.square()).sum()
         if letters is not None:
             off = _middles(joints, _THUMB)[:, :, None] - _middles(joints, _PLACES)[:, None] - offsets

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import sys
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from asllib.quiet import without_lines
 from asllib.signer.alphabet import ANGLES
 
 if TYPE_CHECKING:
@@ -45,13 +47,15 @@ class HandShape:
     """Hands of B signers at rest, in the frame of the hand.
 
     ``vertices`` (B, V, 3), ``heads`` (B, 21, 3) bone heads, ``rest`` (B, 21, 3, 3) bone frames with columns
-    flexion axis, bone direction and palm side, ``tips`` (B, 5, 3), ``radii`` (B, 5, 3) finger radii.
+    flexion axis, bone direction and palm side, ``tips`` (B, 5, 3). A phalanx is a capsule: ``cores`` (B, 15, 2, 3) are
+    the ends of its axis, ``radii`` (B, 15) its radius; thumb first, each finger from its base.
     """
 
     vertices: torch.Tensor
     heads: torch.Tensor
     rest: torch.Tensor
     tips: torch.Tensor
+    cores: torch.Tensor
     radii: torch.Tensor
 
     def take(self, rows) -> HandShape:
@@ -83,11 +87,20 @@ def cache_folder():
     return folder
 
 
+def start_warp():
+    """Import warp, with its cache in ours and without a word about graphics cards that are not there."""
+    cache_folder()
+    import warp as wp
+
+    wp.config.log_level = wp.LOG_ERROR
+    with without_lines(re.compile(rb"^Warp CUDA warning")):
+        wp.init()
+    return wp
+
+
 def _anny_model():
     path = cache_folder() / MODEL_FILE
-    import warp
-
-    warp.config.log_level = warp.LOG_ERROR
+    start_warp()
     import anny
     from anny.models.model_data import ModelData
 
@@ -126,7 +139,9 @@ def hand_model() -> HandModel:
     faces = model.get_triangular_faces().numpy()
     loop = _open_loop(faces)
     count = len(weights)
-    shape = _rest(model, weights, torch.full((1, 6), 0.5, dtype=torch.float64), None)
+    middling = torch.full((1, 6), 0.5, dtype=torch.float64)
+    shape = _rest(model, weights, middling, None)
+    weights = _knuckle_weights(weights, shape)
     return HandModel(
         anny=model,
         weights=weights,
@@ -162,6 +177,54 @@ def _tube_faces(loop: np.ndarray, first: int) -> np.ndarray:
 THUMB = (2, 3, 4)
 PHALANGES = {name: (6 + 4 * i, 7 + 4 * i, 8 + 4 * i) for i, name in enumerate(FINGERS)}
 
+# anny's fingers turn where they leave the palm, and its thumb begins above the wrist's bones: its first phalanges
+# come out 30 % too short and the thumb's metacarpal too. Knuckles lie nearer to the wrist, by these parts of the way
+# to the metacarpal's other end, and fingers are a little shorter: then bones have the proportions that A. Buryanov and
+# V. Kotiuk measured ("Proportions of Hand Segments", 2010). The palm is widened to a human breadth.
+KNUCKLE = {"index": 0.19, "middle": 0.165, "ring": 0.175, "little": 0.20}
+THUMB_BASE, THUMB_KNUCKLE, BREADTH, FINGER = 0.30, 0.10, 1.10, 0.95
+
+
+def _move_joints(heads: torch.Tensor) -> torch.Tensor:
+    """(B, 21, 3) anny's bone heads in the frame of the hand -> where human joints lie."""
+    import torch
+
+    out = heads.clone()
+    for name, part in KNUCKLE.items():
+        bone = PHALANGES[name][0]
+        out[:, bone] = torch.lerp(heads[:, bone], heads[:, bone - 1], part)
+    base, knuckle, last = THUMB
+    out[:, base] = torch.lerp(heads[:, base], heads[:, 1], THUMB_BASE)
+    out[:, knuckle] = torch.lerp(heads[:, knuckle], heads[:, last], THUMB_KNUCKLE)
+    return out
+
+
+def _shorten(points: torch.Tensor, heads: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw skin (B, V, 3) and bone heads (B, 21, 3) of the fingers nearer to their knuckles."""
+    points, heads = points.clone(), heads.clone()
+    for bones in PHALANGES.values():
+        knuckle = heads[:, bones[:1]]
+        points += (FINGER - 1) * weights[:, bones].sum(1)[:, None] * (points - knuckle)
+        heads[:, bones[1:]] = knuckle + FINGER * (heads[:, bones[1:]] - knuckle)
+    return points, heads
+
+
+def _knuckle_weights(weights: torch.Tensor, shape: HandShape) -> torch.Tensor:
+    """Skin weights for the moved knuckles: the back follows the finger from there, the palm's skin from the crease."""
+    import torch
+
+    out = weights.clone()
+    for bone, _, _ in PHALANGES.values():
+        local = (shape.vertices[0] - shape.heads[0, bone]) @ shape.rest[0, bone]  # side, along the finger, palm
+        length = (shape.heads[0, bone + 1] - shape.heads[0, bone]).norm()
+        crease = 0.16 * (local[:, 2] / (0.35 * length)).clamp(0, 1) * length
+        part = ((local[:, 1] - crease) / (0.5 * length) + 0.5).clamp(0, 1)
+        part = part * part * (3 - 2 * part)
+        both = weights[:, bone - 1] + weights[:, bone]
+        out[:, bone] = torch.maximum(weights[:, bone], part * both)
+        out[:, bone - 1] = both - out[:, bone]
+    return out
+
 
 def _tip_vertices(vertices, heads, weights):
     import torch
@@ -192,6 +255,8 @@ def _rest(model, weights, phenotypes, tips):
     origin = heads[:, 1:2]
     points, heads = (points - origin) @ palm, (heads - origin) @ palm
     frames = palm.transpose(1, 2)[:, None] @ frames
+    wide = torch.tensor([BREADTH, 1.0, 1.0])
+    points, heads = _shorten(points * wide, _move_joints(heads * wide), weights)
     tip_points = heads[:, [4, 8, 12, 16, 20]] if tips is None else points[:, tips]
     out = torch.eye(3).expand_as(frames).clone()
     for k, bones in enumerate((THUMB, *PHALANGES.values())):
@@ -204,8 +269,10 @@ def _rest(model, weights, phenotypes, tips):
             flexion = frames[:, bone, :, 0]
             flexion = unit(flexion - (flexion * along).sum(-1, keepdim=True) * along, dim=-1)
             out[:, bone] = torch.stack([flexion, along, torch.linalg.cross(flexion, along)], -1)
-    radii = _radii(points, heads, out, weights)
-    return HandShape(points, heads, out, tip_points, radii)
+    cores = radii = points[:, :0]
+    if tips is not None:
+        cores, radii = _capsules(points, heads, out, tip_points, weights)
+    return HandShape(points, heads, out, tip_points, cores, radii)
 
 
 def _inside(tip, middle, last, frame):
@@ -214,21 +281,33 @@ def _inside(tip, middle, last, frame):
     return tip - ((tip - last) * side).sum(-1, keepdim=True) * side
 
 
-def _radii(points, heads, frames, weights):
-    """(B, 5, 3) half the thickness of each phalanx, from the skin around its middle."""
+def _capsules(points, heads, frames, tips, weights):
+    """Axes (B, 15, 2, 3) and radii (B, 15) of the phalanges, from the skin around them.
+
+    The bones run below the back of a finger, so the axes are those of the skin.
+    """
     import torch
 
-    out = []
-    for bones in (THUMB, *PHALANGES.values()):
-        row = []
-        for bone in bones:
-            mine = weights[:, bone] > 0.6
-            local = (points[:, mine] - heads[:, bone, None]) @ frames[:, bone]
-            row.append(local[..., [0, 2]].norm(dim=-1).quantile(0.3, dim=1))  # webs stand further out
-        out.append(torch.stack(row, -1))
-    out = torch.stack(out, 1)
-    # The thumb's first bone lies in the ball of the hand: its capsule keeps to the bone.
-    return torch.cat([torch.cat([out[:, :1, 1:2], out[:, :1, 1:]], -1), out[:, 1:]], 1)
+    cores, radii = [], []
+    for finger, bones in enumerate((THUMB, *PHALANGES.values())):
+        for k, bone in enumerate(bones):
+            start, frame = heads[:, bone], frames[:, bone]
+            end = heads[:, bones[k + 1]] if k < 2 else tips[:, finger]
+            length = (end - start).norm(dim=-1)
+            local = (points - start[:, None]) @ frame  # side, along, palm
+            part = (local[0, :, 1] / length[0]) * (weights[:, bone] > 0.5)
+            # The first phalanx begins inside the palm, and the thumb's first lies in its ball.
+            low, high = (0.5, 0.95) if k == 0 else (0.2, 0.8)
+            around = local[:, (part > low) & (part < high)][..., [0, 2]]
+            centre = around.mean(1)
+            radius = (around - centre[:, None]).norm(dim=-1).median(1).values
+            if finger == 0 and k == 0:
+                centre, radius = 0.5 * centre, 0.9 * radius
+            reach = length if k < 2 else length - radius
+            aside = centre[:, :1] * frame[..., 0] + centre[:, 1:] * frame[..., 2]
+            cores.append(torch.stack([start + aside, start + aside + reach[:, None] * frame[..., 1]], 1))
+            radii.append(1.02 * radius)  # measured on the mesh: flesh is thinner where fingers meet
+    return torch.stack(cores, 1), torch.stack(radii, 1)
 
 
 def hand_shape(phenotypes: np.ndarray) -> HandShape:
@@ -377,16 +456,17 @@ def _skin(model: HandModel, shape: HandShape, bones, bend):
 def landmarks(joints: torch.Tensor) -> torch.Tensor:
     """(B, 21, 3) joints of the bones -> the points that a hand tracker marks.
 
-    Trackers mark the wrist at its crease, a little further up than the bone's end, the knuckles a little nearer to
-    the wrist than where the model's fingers begin, and the tips on the pulp a little before a finger's end. The
-    three parts were measured once, as the middle difference to MediaPipe on B, D, L, V.
+    Trackers mark the wrist at its crease, a little further up than the bone's end, the thumb's joints a little off
+    their centres, and the tips on the pulp, well before a finger's end. The parts were measured once, as the middle
+    difference to MediaPipe on B, L and W.
     """
     import torch
 
     out = joints.clone()
-    knuckles, tips, below = [5, 9, 13, 17], [4, 8, 12, 16, 20], [3, 7, 11, 15, 19]
-    out[:, 0] = torch.lerp(joints[:, 0], joints[:, 9], 0.13)
-    out[:, knuckles] = torch.lerp(joints[:, knuckles], joints[:, :1], 0.09)
-    part = torch.tensor([0.22, 0.15, 0.15, 0.15, 0.15])[:, None]
+    tips, below = [4, 8, 12, 16, 20], [3, 7, 11, 15, 19]
+    out[:, 0] = torch.lerp(joints[:, 0], joints[:, 9], 0.14)
+    out[:, 1] = torch.lerp(joints[:, 1], joints[:, 2], 0.20)
+    out[:, 3] = torch.lerp(joints[:, 3], joints[:, 2], 0.15)
+    part = torch.tensor([0.40, 0.30, 0.30, 0.30, 0.28])[:, None]
     out[:, tips] = torch.lerp(joints[:, tips], joints[:, below], part)
     return out

@@ -46,12 +46,9 @@ class Light:
 @lru_cache(maxsize=1)
 def _kernel():
     """Compile once; warp is imported here so that importing this module costs nothing."""
-    from asllib.signer.hand import cache_folder
+    from asllib.signer.hand import start_warp
 
-    cache_folder()
-    import warp as wp
-
-    wp.config.log_level = wp.LOG_ERROR
+    wp = start_warp()
 
     @wp.kernel(enable_backward=False)
     def cast(

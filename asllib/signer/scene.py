@@ -54,7 +54,7 @@ class Signer:
         0..1, how far the palm turns to the signer in the letters that point sideways (G, H, P, Q): 0 shows the
         palm to the camera, 1 the back of the hand.
     edge : float
-        0..1, how much of the thumb's edge shows in C, G, H, O and P.
+        0..1, how much of the thumb's edge shows in C, G, H, O, P and X.
     """
 
     name: str
@@ -138,7 +138,7 @@ def draw_signer(seed: int, number: int) -> Signer:
         tint=tuple(rng.normal(1, [0.06, 0.04, 0.05]).tolist()),
         side="left" if rng.random() < 0.25 else "right",
         habit=tuple(alphabet.draw_habit(rng).tolist()),
-        inward=float(np.clip(rng.choice([0.05, 0.8], p=[0.65, 0.35]) + rng.normal(0, 0.12), -0.15, 1.1)),
+        inward=float(np.clip(rng.choice([0.05, 0.8], p=[0.85, 0.15]) + rng.normal(0, 0.12), -0.15, 1.1)),
         edge=float(rng.random()),
     )
 
@@ -152,7 +152,7 @@ def letter_poses(person: Signer, letters: list[str], still: bool = True) -> np.n
     shapes = hand_shape(np.array([person.phenotype])).take([0] * len(letters))
     # G may borrow Q's hand.
     touch = ["Q" if x == "G" and person.edge > 0.5 and person.inward < 0.5 else x for x in letters]
-    return settle(shapes, poses, touch, steps=40).numpy().astype(np.float64)
+    return settle(shapes, poses, touch, steps=80).numpy().astype(np.float64)
 
 
 def draw_shot(rng: np.random.Generator, angle: float = 35.0) -> Shot:
@@ -215,13 +215,13 @@ def _skin_map() -> dict[str, np.ndarray]:
         local = (points - heads[last]) @ frames[last]
         length = np.linalg.norm(rest.tips[0, k].numpy() - heads[last])
         mine = weights[:, last] > 0.6
-        width = rest.radii[0, k, 2].item()
+        width = 0.62 * rest.radii[0, 3 * k + 2].item()
         nail += (
             mine
             * (local[:, 1] > 0.40 * length)
             * (local[:, 1] < 0.93 * length)
             * (facing < -0.45)
-            * (abs(local[:, 0]) < 0.95 * width)
+            * (abs(local[:, 0]) < width)
         )
         for joint in bones[1:]:
             near = np.linalg.norm(points - heads[joint], axis=1) < 0.016
