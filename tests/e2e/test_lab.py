@@ -34,6 +34,7 @@ def test_a_word_is_read_while_a_cell_is_busy_and_the_camera_goes_off(open_lab, h
     expect(lab.live.locator(".asl-text")).to_contain_text(spelled, timeout=90_000)
     assert lab.camera_is_on()
     numbers = lab.live.locator(".asl-numbers").inner_text()
+    print(numbers)  # `pytest -s` shows what this machine reaches
     assert float(re.match(r"(\d+) frames a second", numbers)[1]) >= 5, numbers
 
     lab.live.get_by_role("button", name="Stop").click()

@@ -53,6 +53,7 @@ def test_the_page_reads_a_word_and_wants_its_token(page_of, browser, hello, spel
     expect(live).to_be_visible(timeout=60_000)
     live.get_by_role("button", name="Start").click()
     expect(live.locator(".asl-text")).to_contain_text(spelled, timeout=90_000)
+    print(live.locator(".asl-numbers").inner_text())  # `pytest -s` shows what this machine reaches
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390  # nothing is wider than a phone
     live.get_by_role("button", name="Stop").click()
     expect(live).to_have_attribute("data-state", "off")

@@ -14,7 +14,7 @@ from asllib.live.session import ReadingSession, decode, trouble
 
 @pytest.fixture
 def session():
-    opened = ReadingSession()
+    opened = ReadingSession(model="landmark")
     yield opened
     opened.close()
 
@@ -49,11 +49,12 @@ def test_frames_become_text(session, film, jpeg):
 
 
 def test_it_reads_as_the_video_reader_does(session, film, jpeg):
+    from asllib.recognizer import load_recognizer
     from asllib.spelling import read_text
 
     decoded = [(i / 15, decode([jpeg(frame)])) for i, frame in enumerate(film)]
     ask(session, "start", time=0.0)
-    assert frames_of(session, film, jpeg)[-1]["text"] == read_text(decoded).text
+    assert frames_of(session, film, jpeg)[-1]["text"] == read_text(decoded, load_recognizer("landmark")).text
 
 
 def test_text_is_edited(session):
