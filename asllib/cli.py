@@ -144,14 +144,24 @@ def extract(
 
 @app.command()
 def train(
-    network: Annotated[str, typer.Argument(help="pixel or landmark")],
+    network: Annotated[str, typer.Argument(help="pixel, landmark, motion (J and Z) or spelling (letters in a row)")],
     out: Annotated[Path, typer.Option(help="The run folder to write.")],
     preset: Annotated[str, typer.Option(help="best or paper")] = "best",
     data: Annotated[str, typer.Option(help="A data set's name, or a folder.")] = "auto",
     seed: Seed = 0,
-    epochs: Annotated[int | None, typer.Option(min=1, help="In the place of the preset's.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="In the place of the preset's; steps of motion networks.")
+    ] = None,
 ) -> None:
     """Train a network on a set; the same command goes on with a run that was stopped."""
+    if network in ("motion", "spelling"):
+        from asllib.spelling.training import train_motion
+
+        if preset != "best" or data != "auto":
+            raise InputError(f"{network}: has one preset and its own data; leave out --preset and --data")
+        card = train_motion(network, out, seed=seed, steps=epochs)
+        print(f"{out}: {network} network, {card['parameters']:,} parameters; loss {card['metrics']['loss']:.3f}")
+        return
     from asllib.train_run import train_run
 
     card = train_run(network, preset, data, out, seed=seed, epochs=epochs)
@@ -214,22 +224,46 @@ def predict(
 
 @app.command()
 def read(
-    video: Annotated[Path, typer.Argument(help="A video: .mp4, .mov, .avi, .webm, or .mjpeg.")],
+    video: Annotated[Path, typer.Argument(help="A video (.mp4, .mov, .mjpeg, ..) or landmarks (.csv, .parquet).")],
     fps: Annotated[float | None, typer.Option(help="Frames a second, if the file does not say it.")] = None,
-    model: Annotated[str, typer.Option(help="landmark, or a run folder.")] = "landmark",
+    model: Annotated[
+        str,
+        typer.Option(help="spelling (all letters); or landmark, pixel, a run folder: still letters, put to a vote."),
+    ] = "spelling",
+    correct: Annotated[
+        bool, typer.Option("--correct", help="Put likelier words in the place of what was read.")
+    ] = False,
+    name: Annotated[list[str] | None, typer.Option(help="A name that is never corrected; may be repeated.")] = None,
+    srt: Annotated[Path | None, typer.Option(help="Write subtitles (.srt).")] = None,
+    annotated: Annotated[Path | None, typer.Option(help="Write the video (.mp4) with hand and text drawn in.")] = None,
     json_file: Json = None,
 ) -> None:
     """Read the letters that a video spells, with their times."""
-    import dataclasses
+    from contextlib import nullcontext
 
     from asllib.recognizer import load_recognizer
-    from asllib.spelling import read_text
+    from asllib.spelling import AnnotatedVideo, letters_json, read_text, write_subtitles
+    from asllib.video import frame_rate
 
-    found = read_text(video, load_recognizer(model), fps=fps, progress=True)
-    rows = [dataclasses.asdict(letter) for letter in found.letters]
+    if srt is not None and srt.suffix.lower() != ".srt":
+        raise InputError(f"{srt}: use a name that ends in .srt")
+    if annotated is not None and video.name.endswith((".csv", ".csv.gz", ".parquet")):
+        raise InputError(f"{video}: landmarks have no picture to draw into; leave out --annotated")
+    recognizer = None if model == "spelling" else load_recognizer(model)
+    writer = nullcontext() if annotated is None else AnnotatedVideo(annotated, fps or frame_rate(video))
+    with writer as film:
+        found = read_text(
+            video, recognizer, fps=fps, correct=correct, names=name or (), progress=True,
+            on_frame=None if film is None else lambda moment, frame, reading: film.write(frame, reading),
+        )  # fmt: skip
+    if srt is not None:
+        write_subtitles(srt, found)
+    rows = letters_json(found.letters)
     lines = [found.text or ("no letter was read" if found.hand_found else "no hand was found")]
     lines += [f"  {r['start_s']:6.2f} s  {r['letter']}  {r['confidence']:.0%}" for r in rows]
     _emit({"text": found.text, "letters": rows}, json_file, "\n".join(lines))
+    if json_file == "-" and not found.text:
+        print(f"asl: {video}: {lines[0]}", file=sys.stderr)
 
 
 @app.command()

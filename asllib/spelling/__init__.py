@@ -8,8 +8,11 @@ from __future__ import annotations
 import importlib
 
 _MODULES = {
+    "decoder": ("HandListener", "PeakSpeller", "Said"),
+    "lexicon": ("Lexicon", "draw_words"),
     "reading": ("FrameReading", "Reading", "TextReader", "read_text"),
     "speller": ("ReadLetter", "Speller", "SpellerSettings"),
+    "subtitles": ("AnnotatedVideo", "annotate", "letters_json", "write_subtitles"),
     "streams": ("Plan", "Stream", "film", "films", "practice_plans", "stream_of"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

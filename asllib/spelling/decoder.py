@@ -61,14 +61,15 @@ class HandListener:
 
 
 class PeakSpeller:
-    """Streaming greedy CTC: a sign is read when it is the likeliest, again when "neither" came in between.
+    """Streaming greedy CTC: a sign is read when it is the likeliest, again when "neither" came in between for a while.
 
     Parameters
     ----------
     signs
         Of the network's outputs 1, 2, ..
     settings
-        ``confidence`` that a moment must reach, ``hold_s`` that the sign must last, and ``double_s``.
+        ``confidence`` that a moment must reach, ``hold_s`` that the sign must last, ``again_s`` that it must have been
+        away to be doubled, and ``double_s``.
     """
 
     def __init__(self, signs: tuple[str, ...], settings: SpellerSettings) -> None:
@@ -77,34 +78,36 @@ class PeakSpeller:
 
     def reset(self) -> None:
         """Forget what was said."""
-        self._sign = NEITHER
+        self._sign = NEITHER  # what is shown now, since when, and how sure that was
         self._start_s = -math.inf
         self._sum, self._count = 0.0, 0
-        self._read = False
-        self._doubled = False
-        self._last_s = -math.inf
+        self._read = self._doubled = False
+        self._last: tuple[int, float, float, bool] = (NEITHER, -math.inf, -math.inf, False)  # the sign read before
 
     def update(self, said: Said, now_s: float) -> list[ReadLetter]:
         """Take what is said of a moment, at the time ``now_s``; return the signs that it completes, mostly none."""
+        settings = self.settings
         best = int(np.argmax(said.probabilities))
         confidence = float(said.probabilities[best])
         if best != self._sign:
             self._sign, self._start_s, self._sum, self._count = best, said.time_s, 0.0, 0
             self._read = self._doubled = False
+            sign, start_s, seen_s, doubled = self._last
+            if best == sign and said.time_s - seen_s < settings.again_s:  # it only wavered
+                self._read, self._start_s, self._doubled = True, start_s, doubled
         if best == NEITHER:
             return []
         self._sum, self._count = self._sum + confidence, self._count + 1
-        mean = self._sum / self._count
-        long = said.time_s - self._start_s
-        if not self._read:
-            if long + 1 / RATE < self.settings.hold_s - 1e-9 or confidence < self.settings.confidence:
-                return []
-            self._read = True
-        elif self._doubled or long < self.settings.double_s or len(self.signs[best - 1]) > 1:
+        lasted = said.time_s - self._start_s
+        new = not self._read and lasted + 1 / RATE >= settings.hold_s - 1e-9 and confidence >= settings.confidence
+        letter = len(self.signs[best - 1]) == 1
+        again = self._read and letter and not self._doubled and lasted >= settings.double_s
+        self._read, self._doubled = self._read or new, self._doubled or again
+        if self._read:
+            self._last = best, self._start_s, said.time_s, self._doubled
+        if not (new or again):
             return []
-        else:
-            self._doubled = True
-        return [ReadLetter(self.signs[best - 1], self._start_s, now_s, mean)]
+        return [ReadLetter(self.signs[best - 1], self._start_s, now_s, self._sum / self._count)]
 
 
 def beam_search(log_probabilities: np.ndarray, width: int = 8) -> tuple[int, ...]:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import numpy as np
 
+from asllib.errors import InputError
+from asllib.hands.landmarks import landmark_arrays, read_landmarks
 from asllib.hands.tracker import Hand, HandTracker
 from asllib.letters import LETTERS
+from asllib.spelling.lexicon import Lexicon
 from asllib.spelling.speller import ReadLetter, Speller, SpellerSettings, check_time
 from asllib.video import count_frames, iter_frames
 
@@ -18,7 +23,7 @@ from asllib.video import count_frames, iter_frames
 class ReadsLetters(Protocol):
     """Anything that reads one hand: ``asllib.Recognizer`` is one."""
 
-    alphabet: str
+    alphabet: Sequence[str]
 
     def probabilities(self, image: np.ndarray, hands: list[Hand]) -> np.ndarray:
         """Probabilities (classes,) of the alphabet's letters."""
@@ -79,9 +84,12 @@ class TextReader:
     Parameters
     ----------
     recognizer
-        Reads one hand; by default the shipped landmark network.
+        None: the shipped motion network reads the hand as it moves, all 26 letters. Else a recogniser of single
+        frames, whose answers are put to a vote: J and Z are then not read.
     settings
         When a letter counts as shown.
+    letters
+        The letters that may be read, by default all that are known.
 
     Examples
     --------
@@ -91,26 +99,33 @@ class TextReader:
     (True, '')
     """
 
-    def __init__(self, recognizer: ReadsLetters | None = None, settings: SpellerSettings | None = None) -> None:
-        if recognizer is None:
-            from asllib.recognizer import load_recognizer
-
-            recognizer = load_recognizer()
+    def __init__(
+        self,
+        recognizer: ReadsLetters | None = None,
+        settings: SpellerSettings | None = None,
+        *,
+        letters: Iterable[str] | None = None,
+    ) -> None:
         self.recognizer = recognizer
         self.text = ""
-        self._speller = Speller(settings)
-        self._places = [LETTERS.index(letter) for letter in recognizer.alphabet]
-        self._tracker = HandTracker(video=True)
+        self.correcting = False  # whether a word is corrected when a space follows it
+        self._settings = settings or (MOVING_SETTINGS if recognizer is None else SpellerSettings())
+        reader = Moving if recognizer is None else Voting
+        self._letters = reader(recognizer, self._settings, LETTERS if letters is None else tuple(letters))
+        self._tracker: HandTracker | None = None
+        self._closed = False
         self._last_time = -np.inf
+        self._letter_time: float | None = None  # of the last letter, while no space follows it
+        self._lexicon: Lexicon | None = None
 
     @property
     def settings(self) -> SpellerSettings:
         """When a letter counts as shown; may be replaced while reading."""
-        return self._speller.settings
+        return self._settings
 
     @settings.setter
     def settings(self, settings: SpellerSettings) -> None:
-        self._speller.settings = settings
+        self._settings = self._letters.speller.settings = settings
 
     def read(self, frame: np.ndarray, time_s: float) -> FrameReading:
         """Read the next frame.
@@ -128,27 +143,88 @@ class TextReader:
             If the frame is no such array, or the time is missing or not later.
         """
         check_time(time_s, self._last_time)
+        if self._closed:
+            raise InputError("the reader is closed; make a new TextReader")
+        self._tracker = self._tracker or HandTracker(video=True)
         hand = self._tracker.detect(frame, round(1000 * time_s))
-        self._last_time = time_s
-        return self.read_hand(hand, time_s, frame)
+        return self.read_hand(hand, time_s, frame.shape[1] / frame.shape[0], frame)
 
-    def read_hand(self, hand: Hand | None, time_s: float, frame: np.ndarray) -> FrameReading:
-        """Read the next frame, whose hand is known already."""
-        probabilities = np.zeros(len(LETTERS), np.float32)
-        if hand is None:
-            letters = self._speller.update(None, time_s)
-            letter, confidence = None, 0.0
+    def read_hand(
+        self, hand: Hand | None, time_s: float, aspect: float, frame: np.ndarray | None = None
+    ) -> FrameReading:
+        """Read the next frame by its hand, or None; ``aspect`` is the frame's width / height."""
+        check_time(time_s, self._last_time)
+        self._last_time = time_s
+        probabilities, signs = self._letters.update(hand, time_s, aspect, frame)
+        letters = tuple(sign for sign in signs if len(sign.letter) == 1)
+        for sign in signs:
+            self._write(sign)
+        if self._letter_time is not None:
+            if self._letters.showing:
+                self._letter_time = time_s
+            elif time_s - self._letter_time > self._settings.space_s:
+                self._end_word()
+        best = int(probabilities.argmax())
+        letter = LETTERS[best] if hand is not None and probabilities[best] > 0 else None
+        confidence = float(probabilities[best]) if letter else 0.0
+        return FrameReading(hand, letter, confidence, probabilities, letters, self.text)
+
+    def _write(self, sign: ReadLetter) -> None:
+        if sign.letter == "space":
+            self._end_word()
+        elif sign.letter == "del":
+            self.delete()
         else:
-            probabilities[self._places] = self.recognizer.probabilities(frame, [hand])
-            best = int(probabilities.argmax())
-            letter, confidence = LETTERS[best], float(probabilities[best])
-            aspect = frame.shape[1] / frame.shape[0]
-            letters = self._speller.update(probabilities, time_s, hand.landmarks, aspect)
-        self.text += "".join(read.letter for read in letters)
-        return FrameReading(hand, letter, confidence, probabilities, tuple(letters), self.text)
+            self.text += sign.letter
+            self._letter_time = sign.end_s
+
+    def _end_word(self) -> None:
+        if self.correcting:
+            self.correct()
+        self.space()
+
+    def evidence(self) -> np.ndarray | None:
+        """What the network said since the last space: (T, 27) logarithms, "neither" and A to Z; None without one."""
+        return self._letters.evidence()
+
+    def suggestions(self, count: int = 3) -> tuple[str, ...]:
+        """Words that the one being spelled may become, the likeliest first; the lexicon is loaded on first use."""
+        word = self.word
+        if not word:
+            return ()
+        found = (self.lexicon.correct(word, self.evidence()), *self.lexicon.complete(word, count))
+        return tuple(dict.fromkeys(other for other in found if other != word))[:count]
+
+    def choose(self, word: str) -> None:
+        """Put a suggested word in the place of the one being spelled, and a space after it."""
+        self.text = self.text[: len(self.text) - len(self.word)] + word
+        self.space()
+
+    def correct(self) -> None:
+        """Put the word of the lexicon that was most likely meant in the place of the one being spelled."""
+        word = self.word
+        if word:
+            self.text = self.text[: len(self.text) - len(word)] + self.lexicon.correct(word, self.evidence())
+
+    @property
+    def word(self) -> str:
+        """The letters since the last space."""
+        return self.text.rpartition(" ")[2]
+
+    @property
+    def lexicon(self) -> Lexicon:
+        """The words that suggestions come from; may be replaced."""
+        self._lexicon = self._lexicon or Lexicon()
+        return self._lexicon
+
+    @lexicon.setter
+    def lexicon(self, lexicon: Lexicon) -> None:
+        self._lexicon = lexicon
 
     def space(self) -> None:
         """Write a space, unless the text is empty or ends with one."""
+        self._letter_time = None
+        self._letters.forget_word()
         if self.text and not self.text.endswith(" "):
             self.text += " "
 
@@ -158,12 +234,14 @@ class TextReader:
 
     def clear(self) -> None:
         """Start anew with no text."""
-        self.text = ""
-        self._speller.reset()
+        self.text, self._letter_time = "", None
+        self._letters.reset()
 
     def close(self) -> None:
         """Free the tracker; closing twice does no harm."""
-        self._tracker.close()
+        self._closed = True
+        if self._tracker is not None:
+            self._tracker.close()
 
     def __enter__(self) -> TextReader:
         return self
@@ -172,44 +250,214 @@ class TextReader:
         self.close()
 
 
+class Voting:
+    """Hands to letters by a recogniser of single frames and a vote of them."""
+
+    def __init__(self, recognizer: ReadsLetters, settings: SpellerSettings, letters: tuple[str, ...]) -> None:
+        self.recognizer = recognizer
+        self.speller = Speller(settings)
+        self.showing = False  # a letter is being held
+        self._kept = [place for place, letter in enumerate(recognizer.alphabet) if letter in letters]
+        self._places = [LETTERS.index(recognizer.alphabet[place]) for place in self._kept]
+
+    def update(
+        self, hand: Hand | None, time_s: float, aspect: float, frame: np.ndarray | None
+    ) -> tuple[np.ndarray, list[ReadLetter]]:
+        """Take a frame's hand; return probabilities (26,) and the letters that are complete."""
+        probabilities = np.zeros(len(LETTERS), np.float32)
+        if hand is None:
+            self.showing = False
+            return probabilities, self.speller.update(None, time_s)
+        if frame is None:  # landmarks alone: only the frame's shape is known
+            frame = np.broadcast_to(np.uint8(0), (1000, max(1, round(1000 * aspect)), 3))
+        kept = self.recognizer.probabilities(frame, [hand])[self._kept]
+        probabilities[self._places] = kept / max(float(kept.sum()), 1e-9)
+        letters = self.speller.update(probabilities, time_s, hand.landmarks, aspect)
+        self.showing = bool(probabilities.max() >= self.speller.settings.confidence)
+        return probabilities, letters
+
+    def evidence(self) -> None:
+        """Nothing beside the letters is kept."""
+
+    def forget_word(self) -> None:
+        """Nothing is kept of a word."""
+
+    def reset(self) -> None:
+        """Forget the hand."""
+        self.speller.reset()
+
+
+class Moving:
+    """Hands to letters by the motion network, which sees them move."""
+
+    def __init__(self, recognizer: None, settings: SpellerSettings, letters: tuple[str, ...]) -> None:
+        from asllib.spelling.decoder import HandListener, PeakSpeller
+
+        model, _ = load_spelling()
+        signs = model.config.signs
+        self.listener = HandListener(model)
+        self.speller = PeakSpeller(signs, settings)
+        self.showing = False
+        self._barred = [1 + i for i, sign in enumerate(signs) if len(sign) == 1 and sign not in letters]
+        self._places = [1 + signs.index(letter) for letter in LETTERS]
+        self._word: deque[np.ndarray] = deque(maxlen=_WORD_MOMENTS)
+        self._now = np.zeros(len(LETTERS), np.float32)
+
+    def update(
+        self, hand: Hand | None, time_s: float, aspect: float, frame: np.ndarray | None
+    ) -> tuple[np.ndarray, list[ReadLetter]]:
+        """Take a frame's hand; return probabilities (26,) and the letters that are complete."""
+        read = []
+        for said in self.listener.hear(hand, time_s, aspect):
+            said.probabilities[self._barred] = 0.0
+            read += self.speller.update(said, time_s)
+            self._word.append(said.probabilities[[0, *self._places]])
+            self._now = said.probabilities[self._places]
+            self.showing = bool(said.probabilities.argmax())
+        return self._now, read
+
+    def evidence(self) -> np.ndarray | None:
+        """What was said of the moments of this word, (T, 27) logarithms."""
+        if not self._word:
+            return None
+        table = np.stack(self._word) + 1e-6
+        return np.log(table / table.sum(1, keepdims=True)).astype(np.float32)
+
+    def forget_word(self) -> None:
+        """Begin a new word."""
+        self._word.clear()
+
+    def reset(self) -> None:
+        """Forget the hand."""
+        self._word.clear()
+        self.listener.reset()
+        self.speller.reset()
+        self._now = np.zeros(len(LETTERS), np.float32)
+
+
+@cache
+def load_spelling():
+    """The shipped network that reads letters as they are spelled, and its card."""
+    from asllib.models.zoo import load_model
+
+    return load_model("spelling")
+
+
+# The motion network weighs moments itself. Chosen on words of practice signers that are in no test.
+MOVING_SETTINGS = SpellerSettings(confidence=0.5, hold_s=0.05)
+_WORD_MOMENTS = 1200  # of a word are kept, a minute's
+
+Video = str | os.PathLike[str] | int | Iterable[tuple[float, np.ndarray]]
+
+
 def read_text(
-    video: str | os.PathLike[str] | int | Iterable[tuple[float, np.ndarray]],
+    video: Video,
     recognizer: ReadsLetters | None = None,
     settings: SpellerSettings | None = None,
     *,
     fps: float | None = None,
+    correct: bool = False,
+    names: Iterable[str] = (),
     progress: bool = False,
+    on_frame: Callable[[float, np.ndarray | None, FrameReading], None] | None = None,
 ) -> Reading:
-    """Read a video.
+    """Read a video, or a table of landmarks.
 
     Parameters
     ----------
     video
-        A file, a camera's number (read until it ends), or pairs of a time in seconds and a frame (H, W, 3) uint8 RGB.
+        A file, a camera's number (read until it ends), or pairs of a time in seconds and a frame (H, W, 3) uint8 RGB;
+        or a landmark table (.csv, .csv.gz, .parquet; see ``asllib.hands.read_landmarks``) of frames in order, with a
+        column ``time_s`` or a frame rate.
     recognizer, settings
         See ``TextReader``.
     fps
         Frames a second of a file that does not say it.
+    correct
+        Put the words of the lexicon in the place of what was read, where they are likelier.
+    names
+        Words that are not to be corrected.
     progress
         Show a bar with the time left.
+    on_frame
+        Called with the time, the frame (None for landmarks) and what was read in it.
 
     Raises
     ------
     InputError
-        If the video cannot be read, see ``asllib.video.iter_frames``.
+        If the video or table cannot be read, or has no times.
     """
     from tqdm.auto import tqdm
 
+    hands = _is_table(video)
     known = isinstance(video, (str, os.PathLike, int))
-    frames = iter_frames(video, fps) if known else video
+    frames = read_hands(video, fps) if hands else iter_frames(video, fps) if known else video
+    total = count_frames(video) if known and not hands else None
     letters: list[ReadLetter] = []
     count = found = 0
     moment = 0.0
     with TextReader(recognizer, settings) as reader:
-        total = count_frames(video) if known else None
-        for moment, frame in tqdm(frames, total=total, desc="Reading", unit="frame", disable=not progress):
-            reading = reader.read(frame, moment)
-            letters += reading.letters
+        if correct:
+            reader.correcting, reader.lexicon = True, Lexicon(names=tuple(names))
+
+        def take(reading: FrameReading) -> None:
+            nonlocal count, found
+            letters.extend(reading.letters)
+            if not correct:  # the sign for delete took letters back
+                del letters[len(reading.text.replace(" ", "")) :]
             count += 1
             found += reading.hand is not None
-        return Reading(reader.text, tuple(letters), found / max(count, 1), moment)
+
+        for moment, frame in tqdm(frames, total=total, desc="Reading", unit="frame", disable=not progress):
+            reading = reader.read_hand(frame[0], moment, frame[1]) if hands else reader.read(frame, moment)
+            take(reading)
+            if on_frame is not None:
+                on_frame(moment, None if hands else frame, reading)
+        if count:  # what the last frames showed is said a little later
+            for step in range(1, 11):
+                take(reader.read_hand(None, moment + 0.05 * step, 1.0))
+            count -= 10
+        if correct:
+            reader.correct()
+        return Reading(reader.text.strip(), tuple(letters), found / max(count, 1), moment)
+
+
+def _is_table(video: object) -> bool:
+    return isinstance(video, (str, os.PathLike)) and os.fspath(video).endswith((".csv", ".csv.gz", ".parquet"))
+
+
+def read_hands(
+    path: str | os.PathLike[str], fps: float | None = None
+) -> Iterator[tuple[float, tuple[Hand | None, float]]]:
+    """Go through a landmark table as through a video: times in seconds, and each frame's hand and aspect ratio.
+
+    Raises
+    ------
+    InputError
+        If the table cannot be read, or has neither a column ``time_s`` of increasing numbers nor a frame rate.
+    """
+    table = read_landmarks(path)
+    if fps is not None and not (np.isfinite(fps) and fps > 0):
+        raise InputError(f"fps={fps}: a video has more than 0 frames a second")
+    if fps is not None:
+        times = np.arange(len(table)) / fps
+    elif "time_s" in table:
+        times = _numbers(table["time_s"])
+    else:
+        raise InputError(f"{path}: no column time_s; give the frame rate with fps (--fps)")
+    bad = ~np.isfinite(times) | (np.diff(times, prepend=-np.inf) <= 0)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise InputError(f"{path}: time_s is {table['time_s'].iloc[row]} in row {row}: times are numbers that increase")
+    arrays = landmark_arrays(table)
+    for i, moment in enumerate(times):
+        side = "left" if arrays["left"][i] else "right"
+        hand = Hand(arrays["landmarks"][i], arrays["world"][i], side, 1.0) if arrays["found"][i] else None
+        yield float(moment), (hand, float(arrays["aspect"][i]))
+
+
+def _numbers(column) -> np.ndarray:
+    """A table's column as numbers, NaN where there is none."""
+    import pandas as pd
+
+    return pd.to_numeric(column, errors="coerce").to_numpy(np.float64)

@@ -43,6 +43,8 @@ class SpellerSettings:
         Seconds that it must be seen.
     double_s
         A letter that is held on so long is written a second time; a letter is doubled once by holding.
+    again_s
+        Seconds that the motion network must have said something else before it says a letter a second time.
     slide
         Palm sizes that a hand which keeps its shape must have moved for the letter to be written again.
     still
@@ -56,6 +58,7 @@ class SpellerSettings:
     confidence: float = 0.6
     hold_s: float = 0.12
     double_s: float = 2.0
+    again_s: float = 0.22
     slide: float = 0.3
     still: float = 3.0
     gap_s: float = 0.3
@@ -64,7 +67,7 @@ class SpellerSettings:
     def __post_init__(self) -> None:
         if not 0 < self.confidence < 1:
             raise InputError(f"confidence={self.confidence}: choose a value between 0 and 1")
-        for name in ("hold_s", "double_s", "slide", "still", "gap_s", "space_s"):
+        for name in ("hold_s", "double_s", "again_s", "slide", "still", "gap_s", "space_s"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name}={getattr(self, name)}: choose a value above 0")
 

@@ -33,7 +33,9 @@ def test_one_letter_a_peak():
 
 
 def test_doubles_need_neither_in_between_or_a_long_hold():
-    assert spell("01110111", hold_s=0.1) == ["A", "A"]
+    assert spell("0111000001110", hold_s=0.1) == ["A", "A"]
+    assert spell("01110111", hold_s=0.1) == ["A"]  # it only wavered
+    assert spell("1" * 20 + "0" + "1" * 40, hold_s=0.1, double_s=2.0) == ["A", "A"]
     assert spell("1" * 60, hold_s=0.1, double_s=2.0) == ["A", "A"]
     assert spell("1" * 30, hold_s=0.1, double_s=2.0) == ["A"]
     assert spell("3" * 60, hold_s=0.1, double_s=2.0) == ["space"]

@@ -1,0 +1,149 @@
+"""Reading landmark tables and made-up videos; a recogniser of one letter stands in for a network."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from asllib.errors import InputError
+from asllib.hands.landmarks import image_columns, landmark_columns, world_columns, write_landmarks
+from asllib.letters import LETTERS
+from asllib.spelling import Reading, ReadLetter, TextReader, read_text, write_subtitles
+from asllib.spelling.reading import read_hands
+from asllib.spelling.subtitles import annotate, letters_json
+
+
+class Pointing:
+    """Reads A from a hand in the left half of the picture, B from one in the right half."""
+
+    alphabet = "AB"
+
+    def probabilities(self, image, hands):
+        left = float(hands[0].landmarks[0, 0] < 0.5)
+        return np.array([0.05 + 0.9 * left, 0.95 - 0.9 * left], np.float32)
+
+
+@pytest.fixture
+def table(hands):
+    """Maker of a landmark table: "A" left, "B" right, "-" no hand, each for ten frames."""
+    landmarks, world = hands(1)
+
+    def make(shown: str, fps: float | None = 30.0) -> pd.DataFrame:
+        rows = []
+        for letter in np.repeat(list(shown), 10):
+            found = letter != "-"
+            points = landmarks[0] + np.float32([-0.25 if letter == "A" else 0.25, 0, 0])
+            values = np.concatenate([points.ravel(), world[0].ravel()]) if found else np.full(126, np.nan)
+            rows.append([None, None, "right" if found else None, float(found), *values])
+        made = pd.DataFrame(rows, columns=landmark_columns())
+        made["file"] = [f"{i}.jpg" for i in range(len(made))]
+        if fps is not None:
+            made["time_s"] = np.arange(len(made)) / fps
+        return made
+
+    return make
+
+
+@pytest.fixture
+def stored(table, tmp_path):
+    def store(shown: str, fps: float | None = 30.0, ending: str = "csv"):
+        path = tmp_path / f"hands.{ending}"
+        write_landmarks(table(shown, fps), path)
+        return path
+
+    return store
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_landmarks_are_read_as_a_video_is(stored, ending):
+    found = read_text(stored("AABB", ending=ending), Pointing())
+    assert found.text == "AB" and found.hand_found == 1
+    assert [letter.letter for letter in found.letters] == ["A", "B"]
+    assert found.letters[1].start_s == pytest.approx(20 / 30, abs=0.05)
+
+
+def test_without_times_a_rate_is_needed(stored):
+    path = stored("AABB", fps=None)
+    with pytest.raises(InputError, match="no column time_s") as caught:
+        read_text(path, Pointing())
+    assert "\n" not in str(caught.value)
+    assert read_text(path, Pointing(), fps=30).text == "AB"
+    with pytest.raises(InputError, match="fps=0"):
+        read_text(path, Pointing(), fps=0)
+
+
+@pytest.mark.parametrize("time", [np.nan, 0.0, -1.0])
+def test_times_that_do_not_increase_are_named(table, tmp_path, time):
+    made = table("AA")
+    made.loc[7, "time_s"] = time
+    write_landmarks(made, tmp_path / "hands.csv")
+    with pytest.raises(InputError, match="row 7"):
+        list(read_hands(tmp_path / "hands.csv"))
+
+
+def test_no_hand_is_empty_text(stored):
+    found = read_text(stored("---"), Pointing())
+    assert found.text == "" and found.letters == () and found.hand_found == 0
+
+
+def test_a_long_pause_is_a_space_and_a_short_one_is_none(stored):
+    assert read_text(stored("AA-----BB"), Pointing()).text == "A B"
+    assert read_text(stored("AA-BB"), Pointing()).text == "AB"
+
+
+def test_text_can_be_edited(table):
+    reader = TextReader(Pointing())
+    reader.text = "HEL"
+    assert "HELP" in reader.suggestions(5) and reader.word == "HEL"
+    reader.choose("HELP")
+    assert reader.text == "HELP "
+    reader.space()
+    reader.delete()
+    assert reader.text == "HELP"
+    reader.clear()
+    assert reader.text == "" and reader.suggestions() == ()
+    reader.close()
+    reader.close()
+    with pytest.raises(InputError, match="closed"):
+        reader.read(np.zeros((48, 64, 3), np.uint8), 0.0)
+
+
+def test_only_chosen_letters_are_read(stored):
+    with TextReader(Pointing(), letters="B") as reader:
+        for time, (hand, aspect) in read_hands(stored("AABB")):
+            reader.read_hand(hand, time, aspect)
+    assert set(reader.text) == {"B"}
+
+
+@pytest.fixture
+def reading():
+    letters = [ReadLetter(letter, 0.5 * i, 0.5 * i + 0.2, 0.9) for i, letter in enumerate("HIYOU")]
+    return Reading("HI YOU", tuple(letters), 1.0, 4.0)
+
+
+def test_subtitles_show_words_at_their_times(tmp_path, reading):
+    text = write_subtitles(tmp_path / "film.srt", reading).read_text()
+    assert text.split("\n\n")[0] == "1\n00:00:00,000 --> 00:00:01,000\nHI"
+    assert "2\n00:00:01,000 --> 00:00:03,200\nYOU" in text
+    with pytest.raises(InputError, match="srt"):
+        write_subtitles(tmp_path / "film.txt", reading)
+
+
+def test_letters_as_json(reading):
+    rows = json.loads(json.dumps(letters_json(reading.letters)))
+    assert rows[1] == {"letter": "I", "start_s": 0.5, "end_s": 0.7, "confidence": 0.9}
+
+
+def test_a_frame_is_annotated_in_a_copy(table, tmp_path, stored):
+    frame = np.full((120, 160, 3), 90, np.uint8)
+    with TextReader(Pointing()) as reader:
+        for time, (hand, aspect) in read_hands(stored("AA")):
+            last = reader.read_hand(hand, time, aspect)
+    drawn = annotate(frame, last)
+    assert drawn.shape == frame.shape and (frame == 90).all()
+    assert (drawn[:100] != 90).any() and drawn[-3:].mean() < 60
+
+
+def test_columns_are_the_tables(table):
+    assert list(table("A").columns[4:]) == [*image_columns(), *world_columns(), "time_s"] and len(LETTERS) == 26
