@@ -408,7 +408,7 @@ def read_text(
             count += 1
             found += reading.hand is not None
 
-        for moment, frame in tqdm(frames, total=total, desc="Reading", unit="frame", disable=not progress):
+        for moment, frame in tqdm(frames, total=total, desc="Reading", unit="frame", delay=1, disable=not progress):
             reading = reader.read_hand(frame[0], moment, frame[1]) if hands else reader.read(frame, moment)
             take(reading)
             if on_frame is not None:

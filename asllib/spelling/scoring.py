@@ -51,7 +51,7 @@ class Spelled:
 
 def test_plans(count: int, letters_per_second: float, fps: float = 15.0, words_seed: int = 2026) -> list[Plan]:
     """Films of words drawn by their frequency, every one by another signer."""
-    words = draw_words(count, words_seed)
+    words = draw_words(max(count, 200), words_seed)[:count]  # fewer are the first of the same
     return [Plan(word, number, TEST_SEED, fps, letters_per_second) for number, word in enumerate(words)]
 
 

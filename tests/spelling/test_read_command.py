@@ -1,0 +1,83 @@
+"""``asl read`` from the command line."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from asllib.cli import main
+from asllib.hands.landmarks import landmark_columns, write_landmarks
+from asllib.signer import write_video
+
+
+@pytest.fixture
+def asl(monkeypatch, capfd):
+    """Run the command with these arguments; returns exit code, standard output and standard error."""
+
+    def run(*arguments) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["asl", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+            raise SystemExit(0)
+        out, err = capfd.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
+@pytest.fixture
+def grey(tmp_path):
+    """A film of a grey wall."""
+    return write_video(tmp_path / "grey.mp4", np.full((9, 48, 64, 3), 128, np.uint8), fps=15)
+
+
+def test_a_film_without_a_hand_is_empty_text_and_says_so(asl, grey, tmp_path):
+    code, out, _ = asl("read", grey)
+    assert code == 0 and "no hand was found" in out
+    code, out, err = asl("read", grey, "--json", "-", "--srt", tmp_path / "f.srt", "--annotated", tmp_path / "f.mp4")
+    assert code == 0 and json.loads(out) == {"text": "", "letters": []} and "no hand was found" in err
+    assert (tmp_path / "f.srt").read_text() == "" and (tmp_path / "f.mp4").stat().st_size > 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["f.mp4", "f.srt", "grey.mp4"]
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (["--fps", "0"], "fps=0"),
+        (["--srt", "film.txt"], "ends in .srt"),
+        (["--annotated", "film.avi"], "ends in .mp4"),
+        (["--annotated", "none/film.mp4"], "no such folder"),
+        (["--model", "spelling-of-mine"], "neither a shipped model"),
+    ],
+)
+def test_bad_options_are_one_line(asl, grey, options, said):
+    code, out, err = asl("read", grey, *options)
+    assert (code, out) == (1, "") and said in err and err.startswith("asl: ") and err.count("\n") == 1
+
+
+def test_what_is_not_there_is_one_line(asl, tmp_path):
+    code, _, err = asl("read", tmp_path / "none.mp4")
+    assert code == 1 and "no such video" in err and err.count("\n") == 1
+
+
+def test_landmarks_of_no_hand(asl, tmp_path):
+    import pandas as pd
+
+    rows = [[f"{i}.jpg", None, None, 0.0, *[np.nan] * 126] for i in range(5)]
+    write_landmarks(pd.DataFrame(rows, columns=landmark_columns()), tmp_path / "hands.csv")
+    code, _, err = asl("read", tmp_path / "hands.csv")
+    assert code == 1 and "--fps" in err and err.count("\n") == 1
+    code, out, _ = asl("read", tmp_path / "hands.csv", "--fps", "15")
+    assert code == 0 and "no hand was found" in out
+
+
+def test_motion_networks_have_one_preset(asl, tmp_path):
+    code, _, err = asl("train", "motion", "--out", tmp_path / "run", "--preset", "paper")
+    assert code == 1 and "one preset" in err and not (tmp_path / "run").exists()
+
+
+def test_a_motion_network_reads_no_photos(asl, tmp_path):
+    code, _, err = asl("predict", tmp_path / "a.jpg", "--model", "spelling")
+    assert code == 1 and "reads videos, not photos" in err
