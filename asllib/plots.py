@@ -7,6 +7,7 @@ apart; lines differ by dash and marker too.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,9 @@ from asllib.evaluation import NO_HAND
 from asllib.hands.drawing import draw_hand
 from asllib.hands.tracker import Hand
 from asllib.training import History
+
+if TYPE_CHECKING:
+    from asllib.signer import SignedWord
 
 GREEN, BLUE, ORANGE, GRAY = "#009E73", "#0072B2", "#D55E00", "#666666"
 MARKERS = "osD^vP*X"
@@ -341,3 +345,17 @@ def error_rates(speeds: Mapping[str, Mapping[str, float]], title: str) -> Figure
     axis.set(xlabel="letters a second", ylabel="character error rate, %", ylim=(0, None))
     axis.legend(frameon=False)
     return _caption(figure, title)
+
+
+def stroke_strip(films: Sequence[SignedWord], tips: Sequence[int], caption: str, moments: int = 8) -> Figure:
+    """Films of moving letters, one row a film: moments of the stroke with the way of one landmark so far."""
+    figure, axes = _figure(1.5 * moments, 1.7 * len(films) + 0.3, len(films), moments, squeeze=False)
+    for row, film, tip in zip(axes, films, tips, strict=True):
+        shown = np.flatnonzero(film.positions >= 0)
+        path = film.landmarks[shown, tip, :2] * np.array(film.frames.shape[2:0:-1])
+        for axis, k in zip(row, np.linspace(0, len(shown) - 1, moments).round().astype(int), strict=True):
+            axis.axis("off")
+            axis.imshow(film.frames[shown[k]])
+            axis.plot(*path[: k + 1].T, color=ORANGE, lw=2)
+            axis.set_title(f"{film.word} · {(shown[k] - shown[0]) / film.fps:.1f} s", fontsize=10)
+    return _caption(figure, caption)
