@@ -269,7 +269,7 @@ def read(
 @app.command()
 def live(
     source: Annotated[str | None, typer.Argument(help="A film, or the number of this machine's camera.")] = None,
-    model: Annotated[str, typer.Option(help="landmark, pixel, or a run folder.")] = "landmark",
+    model: Annotated[str | None, typer.Option(help="spelling (by default), landmark, pixel, or a run folder.")] = None,
     port: Annotated[int, typer.Option(min=1024, max=65535, help="Of the page; this machine alone sees it.")] = 8866,
     browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
 ) -> None:

@@ -31,7 +31,7 @@ class PromptConnection(ZMQChannelsWebsocketConnection):
         return super().connect()
 
 
-def serve(source: int | str | None = None, model: str = "landmark", port: int = 8866, browser: bool = True) -> None:
+def serve(source: int | str | None = None, model: str | None = None, port: int = 8866, browser: bool = True) -> None:
     """Serve the live cell until it is interrupted; only this machine is listened to, and only with the token.
 
     Parameters
@@ -39,7 +39,7 @@ def serve(source: int | str | None = None, model: str = "landmark", port: int = 
     source
         None for the browser's camera; the number of this machine's camera, or a film.
     model
-        "landmark", "pixel", or a run folder.
+        See ``LiveReader``.
     port
         Of the loopback address.
     browser
@@ -50,10 +50,11 @@ def serve(source: int | str | None = None, model: str = "landmark", port: int = 
     InputError
         If there is no such model or film, or the port is taken.
     """
+    from asllib.live.session import models
     from asllib.models.zoo import load_model
     from asllib.video import iter_frames
 
-    load_model(model)
+    load_model(model or models()[0])
     if source is not None:
         iter_frames(source)
     with socket.socket() as probe:
@@ -63,7 +64,7 @@ def serve(source: int | str | None = None, model: str = "landmark", port: int = 
         except OSError as error:
             raise InputError(f"port {port}: {error.strerror}; give another one with --port") from None
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel of this environment, not one in the user's folder
-    cell = nbformat.v4.new_code_cell(CELL.format(folder=str(Path.cwd()), source=source, model=str(model)))
+    cell = nbformat.v4.new_code_cell(CELL.format(folder=str(Path.cwd()), source=source, model=model))
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     book = nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel})
     token = secrets.token_urlsafe(16)

@@ -13,7 +13,7 @@ import numpy as np
 
 from asllib.errors import InputError
 from asllib.hands.tracker import Hand
-from asllib.letters import FIRST_SIX, STATIC
+from asllib.letters import FIRST_SIX, LETTERS, STATIC
 from asllib.video import iter_frames
 
 Message = dict[str, Any]
@@ -222,7 +222,7 @@ def models() -> list[str]:
                 found.append(str(card.parent))
         except (OSError, ValueError, AttributeError):
             continue
-    return [*(name for name in ("landmark", "pixel") if name in SHIPPED), *found]
+    return [*(name for name in ("spelling", "landmark", "pixel") if name in SHIPPED), *found]
 
 
 class ReadingSession(Session):
@@ -233,18 +233,18 @@ class ReadingSession(Session):
     source
         See ``Session``.
     model
-        "landmark", "pixel", or a run folder.
+        One of ``models()``, by default the first, or any run folder of a pixel or landmark network.
     """
 
-    def __init__(self, source: int | str | Path | None = None, model: str | Path = "landmark") -> None:
-        from asllib.recognizer import load_recognizer
+    def __init__(self, source: int | str | Path | None = None, model: str | Path | None = None) -> None:
         from asllib.spelling import SpellerSettings
 
         super().__init__(source)
-        self.model = str(model)
+        self.model = str(model or models()[0])
         self.settings = SpellerSettings()
         self.alphabet = "all"
-        self._recognizer = load_recognizer(model)
+        self._recognizer = _load(self.model)
+        self._own = OwnSigns()
         self._reader = self._open()
 
     @property
@@ -280,10 +280,8 @@ class ReadingSession(Session):
         model, alphabet = str(message.get("model", self.model)), str(message.get("alphabet", self.alphabet))
         if alphabet not in ALPHABETS:
             raise InputError(f"alphabet {alphabet!r}: choose one of {', '.join(ALPHABETS)}")
-        from asllib.recognizer import load_recognizer
-
         if model != self.model:
-            self._recognizer = load_recognizer(model)
+            self._recognizer = _load(model)
         self.model, self.alphabet = model, alphabet
         self._reader = self._open()
 
@@ -295,27 +293,61 @@ class ReadingSession(Session):
 
     def _read(self, frame: np.ndarray, seconds: float) -> Message:
         reading = self._reader.read(frame, seconds)
+        letter, confidence = reading.letter, reading.confidence
+        own = self._letters.own if self._letters is not None and reading.hand is not None else None
+        if own is not None:
+            letter, confidence = own
+        sign = self._own.update(letter if own else None, confidence, seconds, self.settings.confidence)
+        if sign is not None:
+            self._write(sign)
         status = trouble(reading.hand, self._speed(reading.hand, seconds))
-        if not status:
-            sure = reading.confidence >= self.settings.confidence
-            status = f"Reading {reading.letter}." if sure else f"Not sure; is it {reading.letter}?"
+        if not status and letter is None:
+            status = "No letter yet."
+        elif not status:
+            sure = confidence >= self.settings.confidence
+            status = f"Reading {letter}." if sure else f"Not sure; is it {letter}?"
         return {
             "hand": points(reading.hand),
-            "letter": reading.letter,
-            "confidence": round(reading.confidence, 3),
-            "text": reading.text,
+            "letter": letter,
+            "confidence": round(confidence, 3),
+            "text": self.text,
             "status": status,
         }
+
+    def _write(self, sign: str) -> None:
+        """Write a sign that was added, as a word of its own; "space" and "del" do what they say."""
+        if sign == "space":
+            self._reader.space()
+        elif sign == "del":
+            self._reader.delete()
+        elif len(sign) == 1:
+            self._reader.text += sign
+        else:
+            self._reader.space()
+            self._reader.text += sign
+            self._reader.space()
 
     def _open(self) -> Any:
         """A new reader with the chosen network, letters and settings, which goes on with the text."""
         from asllib.spelling import TextReader
 
-        reader = TextReader(_Only(self._recognizer, ALPHABETS[self.alphabet][1]), self.settings)
+        letters = ALPHABETS[self.alphabet][1]
+        if self._recognizer is None:
+            self._letters, reader = None, TextReader(None, self.settings, letters=letters)
+        else:
+            self._letters = _Letters(self._recognizer, letters)
+            reader = TextReader(self._letters, self.settings)
         if hasattr(self, "_reader"):
             reader.text = self._reader.text
             self._reader.close()
         return reader
+
+
+def _load(model: str) -> Any:
+    """The recogniser of single frames of that name; None for the network that sees hands move."""
+    from asllib.recognizer import load_recognizer
+
+    return None if model == "spelling" else load_recognizer(model)
 
 
 ALPHABETS: dict[str, tuple[str, Sequence[str] | None]] = {
@@ -323,16 +355,53 @@ ALPHABETS: dict[str, tuple[str, Sequence[str] | None]] = {
     "still": ("24 still letters", STATIC),
     "six": ("A to F", FIRST_SIX),
 }
+OWN_HOLD = 0.4  # seconds that a sign of one's own must be seen
 
 
-class _Only:
-    """A recogniser that knows only some of its letters: theirs are the only probabilities that are left."""
+class OwnSigns:
+    """Tells when a sign that somebody added was shown: once for each time that it is held."""
+
+    def __init__(self) -> None:
+        self._sign: str | None = None
+        self._since = 0.0
+        self._written = False
+
+    def update(self, sign: str | None, probability: float, seconds: float, confidence: float) -> str | None:
+        """Take a frame's sign, or None; return the sign in the frame in which it has been held long enough."""
+        if sign is None or probability < confidence:
+            self._sign = None
+            return None
+        if sign != self._sign:
+            self._sign, self._since, self._written = sign, seconds, False
+        if self._written or seconds - self._since < OWN_HOLD - 1e-6:
+            return None
+        self._written = True
+        return sign
+
+
+class _Letters:
+    """A recogniser as the reader of letters sees it: the chosen letters; signs that were added are put aside.
+
+    ``own`` is the added sign with its probability if the last frame shows one; then all letters are impossible.
+    """
 
     def __init__(self, recognizer: Any, letters: Sequence[str] | None) -> None:
         self.recognizer = recognizer
-        self._places = [i for i, letter in enumerate(recognizer.alphabet) if letters is None or letter in letters]
-        self.alphabet = [recognizer.alphabet[i] for i in self._places]
+        known = recognizer.alphabet
+        chosen = LETTERS if letters is None else letters
+        self._places = [place for place, name in enumerate(known) if name in chosen]
+        self._added = [place for place, name in enumerate(known) if name not in LETTERS]
+        self.alphabet = [known[place] for place in self._places]
+        self.own: tuple[str, float] | None = None
 
     def probabilities(self, image: np.ndarray, hands: Sequence[Hand]) -> np.ndarray:
-        kept = self.recognizer.probabilities(image, hands)[self._places]
-        return kept / max(float(kept.sum()), 1e-9)
+        """Probabilities of the chosen letters, (letters,)."""
+        said = self.recognizer.probabilities(image, hands)
+        kept, added = said[self._places], said[self._added]
+        total = max(float(kept.sum() + added.sum()), 1e-9)
+        self.own = None
+        if len(added) and added.max() > kept.max():
+            best = int(added.argmax())
+            self.own = self.recognizer.alphabet[self._added[best]], float(added[best]) / total
+            return np.zeros_like(kept)
+        return kept / total

@@ -118,7 +118,7 @@ class LiveReader(CameraWidget):
     source
         None for the browser's camera; the number of a camera on the kernel's machine, or a film there.
     model
-        "landmark", "pixel", or a run folder.
+        "landmark", "pixel", or a run folder; by default the first that ``asllib.live.session.models`` lists.
 
     Raises
     ------
@@ -135,7 +135,7 @@ class LiveReader(CameraWidget):
 
     _esm = _bundle("reader.js")
 
-    def __init__(self, source: int | str | Path | None = None, model: str | Path = "landmark") -> None:
+    def __init__(self, source: int | str | Path | None = None, model: str | Path | None = None) -> None:
         super().__init__(ReadingSession(source, model))
 
     @property

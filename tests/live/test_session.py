@@ -9,7 +9,7 @@ import pytest
 
 from asllib.errors import InputError
 from asllib.hands.tracker import Hand
-from asllib.live.session import ReadingSession, decode, trouble
+from asllib.live.session import OwnSigns, ReadingSession, decode, trouble
 
 
 @pytest.fixture
@@ -122,6 +122,42 @@ def test_settings_reach_the_reader_and_the_text_stays(session, film, jpeg):
     assert letters <= {*"ABCDEF", None}
     assert ask(session, "settings", alphabet="runes")[0]["type"] == "error"
     assert ask(session, "settings", model="no/such/run")[0]["type"] == "error"
+
+
+@pytest.fixture
+def waving(tmp_path):
+    """A run folder whose network calls L "wave"."""
+    from asllib.models.zoo import load_model, save_model
+
+    model, card = load_model("landmark")
+    names = ["wave" if name == "L" else name for name in card["alphabet"]]
+    return save_model(tmp_path / "run", model, names, {})
+
+
+def test_a_sign_that_was_added_is_read_as_a_word(waving, film, jpeg):
+    session = ReadingSession(model=waving)
+    assert ask(session, "hello")[0]["settings"]["model"] == str(waving)
+    session._reader.text = "I"
+    ask(session, "start", time=0.0)
+    replies = frames_of(session, film, jpeg)
+    shown = [reply for reply in replies if reply["letter"] == "wave"]
+    assert len(shown) > 5 and max(reply["confidence"] for reply in shown) > 0.8
+    assert session.text.startswith("I") and session.text.count(" wave ") == 1 and "B" in session.text
+    session.close()
+
+
+@pytest.mark.parametrize("sign, becomes", [("space", "AB "), ("del", "A"), ("5", "AB5"), ("wave", "AB wave ")])
+def test_what_added_signs_write(session, sign, becomes):
+    session._reader.text = "AB"
+    session._write(sign)
+    assert session.text == becomes
+
+
+def test_an_added_sign_is_written_once_a_hold():
+    own = OwnSigns()
+    frames = [("wave", 0.9)] * 20 + [("wave", 0.2)] * 2 + [("wave", 0.9)] * 20 + [("del", 0.9)] * 5 + [(None, 0.0)]
+    written = [own.update(sign, p, i / 20, 0.6) for i, (sign, p) in enumerate(frames)]
+    assert [(i, sign) for i, sign in enumerate(written) if sign] == [(8, "wave"), (30, "wave")]
 
 
 def test_the_pixel_network_can_be_chosen(session, film, jpeg):
