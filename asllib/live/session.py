@@ -268,9 +268,15 @@ class ReadingSession(Session):
         }
 
     def _answer(self, message: Message, buffers: Sequence[bytes]) -> tuple[Message, list[bytes]]:
-        if message.get("type") == "start":
+        if message.get("type") in ("start", "stop") and self._used:
             self._reader = self._open()  # nothing of an earlier picture is left in the tracker
-        return super()._answer(message, buffers)
+        answer = super()._answer(message, buffers)
+        if not self._used and not self._warm:
+            # The tracker's first frame takes a second: not one of the signer's.
+            self._time += 1e-3
+            self._reader.read(np.zeros((240, 320, 3), np.uint8), self._time)
+            self._warm = True
+        return answer
 
     def _settings(self, message: Message) -> None:
         changes = {name: float(message[name]) for name in ("confidence", "hold_s") if name in message}
@@ -292,6 +298,7 @@ class ReadingSession(Session):
         actions[what]()
 
     def _read(self, frame: np.ndarray, seconds: float) -> Message:
+        self._used = True
         reading = self._reader.read(frame, seconds)
         letter, confidence = reading.letter, reading.confidence
         own = self._letters.own if self._letters is not None and reading.hand is not None else None
@@ -331,6 +338,7 @@ class ReadingSession(Session):
         """A new reader with the chosen network, letters and settings, which goes on with the text."""
         from asllib.spelling import TextReader
 
+        self._used = self._warm = False
         letters = ALPHABETS[self.alphabet][1]
         if self._recognizer is None:
             self._letters, reader = None, TextReader(None, self.settings, letters=letters)

@@ -63,6 +63,19 @@ def test_the_page_reads_a_word_and_wants_its_token(page_of, browser, hello, spel
     assert refused.value.code == 302 and "/login" in refused.value.headers["Location"]
 
 
+@pytest.mark.parametrize("word", ["HELLO", "QUIZ"])
+def test_a_real_hand_is_read(page_of, browser, real_data, word):
+    from playwright.sync_api import expect
+
+    page = browser(real_data / "video" / f"{word.lower()}.mjpeg").new_page()
+    page.goto(page_of())
+    live = page.locator(".asl")
+    expect(live).to_be_visible(timeout=60_000)
+    live.get_by_role("button", name="Start").click()
+    expect(live.locator(".asl-text")).to_contain_text(word, timeout=60_000)  # the camera plays it again and again
+    print(live.locator(".asl-text").inner_text(), live.locator(".asl-numbers").inner_text())
+
+
 class NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_):
         return None
