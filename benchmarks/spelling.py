@@ -24,6 +24,7 @@ PARTS = ("words", "strokes", "idle", "videos", "times")
 
 def words(count: int, speeds: list[float], fps: float) -> dict:
     """Character error rates by speed, letter and group of signers, and the delay."""
+    from asllib.spelling import streams
     from asllib.spelling.lexicon import Lexicon
     from asllib.spelling.scoring import (
         bootstrap,
@@ -74,6 +75,7 @@ def words(count: int, speeds: list[float], fps: float) -> dict:
     above = [speed for speed, rate in rates if rate > 0.1]
     return {
         "fps": fps,
+        "signer_version": streams.signer_version(),
         "speeds": found,
         "by_letter": by_letter,
         "by_signer": by_group,

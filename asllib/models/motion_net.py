@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from asllib.models.landmark_cnn import LandmarkCNN, LandmarkConfig
 
 NEITHER = 0  # the output that says: none of the signs
-# Knuckles and tips: enough to see how a hand turns and which finger draws, and little that differs between trackers.
-SKETCH = (5, 8, 12, 16, 17, 20)
+# Without an eye for handshapes the network sees which fingers are out and where their tips go, nothing else: that
+# differs least between people, trackers and the synthetic hand. Pairs of knuckle and tip.
+FINGERS = ((5, 8), (9, 12), (13, 16), (17, 20))
+DRAWN = 8 + 4  # how the four tips move, x and y, and how far each is from its knuckle
 MOVEMENT = 5  # numbers a moment beside the hand's shape
 
 
@@ -85,12 +87,7 @@ class MotionNet(nn.Module):
         super().__init__()
         self.config = config
         width, shapes = config.channels, len(config.shapes) + bool(config.shapes)
-        # Without an eye for handshapes the network sees a sketch alone: a few points of the image, x and y.
-        columns = (
-            range(config.points * 21) if config.shapes else [config.points * p + k for p in SKETCH for k in (0, 1)]
-        )
-        self.register_buffer("columns", torch.tensor(list(columns)), persistent=False)
-        self.pose = nn.Conv1d(len(self.columns), 24, 1)
+        self.pose = nn.Conv1d(config.points * 21 if config.shapes else DRAWN, 24, 1)
         self.enter = nn.Sequential(nn.Conv1d(shapes + 24 + MOVEMENT, width, 1), nn.BatchNorm1d(width), nn.ReLU())
         self.back = nn.ModuleList(
             nn.Sequential(nn.Conv1d(width, width, 3, dilation=d), nn.BatchNorm1d(width), nn.ReLU())
@@ -115,9 +112,20 @@ class MotionNet(nn.Module):
         hands = features[:, :-MOVEMENT].transpose(1, 2).reshape(batch * steps, 21, -1).transpose(1, 2)  # (B * T, 9, 21)
         return self.hand(hands).unflatten(0, (batch, steps)).transpose(1, 2)
 
+    def drawing(self, features: Tensor) -> Tensor:
+        """Turn features (B, C, T) into how the fingertips move and how far the fingers are out (B, DRAWN, T)."""
+        points = features[:, :-MOVEMENT].unflatten(1, (21, -1))[:, :, :2]  # (B, 21, 2, T)
+        knuckles, tips = (points[:, [pair[k] for pair in FINGERS]] for k in (0, 1))  # (B, 4, 2, T)
+        out = (tips - knuckles).norm(dim=2)  # (B, 4, T)
+        found = features[:, -1:]
+        before = F.pad(found, (1, 0))[..., :-1]
+        moved = tips - F.pad(tips, (1, 0))[..., :-1] + features[:, None, -MOVEMENT : -MOVEMENT + 2]
+        return torch.cat([3 * moved.flatten(1, 2) * found * before, out], 1)
+
     def forward(self, features: Tensor) -> Tensor:
         """Turn features (B, C, T) into logits (B, classes, T)."""
-        seen = [self.pose(features[:, self.columns]), features[:, -MOVEMENT:]]
+        pose = features[:, :-MOVEMENT] if self.config.shapes else self.drawing(features)
+        seen = [self.pose(pose), features[:, -MOVEMENT:]]
         if self.config.shapes:
             shapes = self.handshapes(features).softmax(1) * features[:, -1:]
             seen.append(shapes)

@@ -14,7 +14,7 @@ from asllib.letters import LETTERS
 
 SIZE = 50_000
 # Chosen on practice words of signers that are in no test.
-PRIOR_WEIGHT = 0.6  # of a word's frequency against what was seen
+PRIOR_WEIGHT = 1.0  # of a word's frequency against what was seen
 UNKNOWN = 1e-10  # the frequency of a word that is not in the lexicon: names and rare words do occur
 LETTER_COST = 6.0  # logarithm of how unlikely a wrong letter is, where only the letters are known
 # Handshapes that are taken for each other: wrong in the same way by signers, trackers and networks.
@@ -96,13 +96,13 @@ class Lexicon:
             fit = word_scores(log_probabilities, candidates)
         return candidates[int(np.argmax(fit + PRIOR_WEIGHT * prior))]
 
-    def candidates(self, word: str, count: int = 60) -> tuple[str, ...]:
+    def candidates(self, word: str, count: int = 200) -> tuple[str, ...]:
         """Words of the lexicon that differ in few letters, the nearest first."""
         from rapidfuzz import process
         from rapidfuzz.distance import Levenshtein
 
         most = 1 if len(word) <= 3 else 2 if len(word) <= 6 else 3
-        near = process.extract(word, self._sorted, scorer=Levenshtein.distance, score_cutoff=most, limit=20 * count)
+        near = process.extract(word, self._sorted, scorer=Levenshtein.distance, score_cutoff=most, limit=10 * count)
         ranked = sorted(near, key=lambda found: (found[1], -self._frequency[found[0]]))
         return tuple(found[0] for found in ranked[:count])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +64,7 @@ def read_stream(
     """Read a film's hands as a live video's: the same reader, frame by frame."""
     letters: list[ReadLetter] = []
     with TextReader(recognizer, settings) as reader:
+        reader.settings = replace(reader.settings, space_s=60.0)  # a film is one word, to its end
         for hand, time in zip(stream.hands(), stream.times, strict=True):
             letters += reader.read_hand(hand, float(time), stream.aspect).letters
         end = float(stream.times[-1])
