@@ -21,6 +21,7 @@ Message = dict[str, Any]
 MAX_SIDE = 1920  # pixels; the browser sends 320
 EDGE = 0.01  # of the picture's width or height
 FAR = 0.07  # palm length in picture heights, below which landmarks are poor
+FAINT = 0.15  # probability below which the likeliest letter is not worth a word
 FAST = 2.5  # palm lengths a second, above which no letter is held
 
 
@@ -304,6 +305,8 @@ class ReadingSession(Session):
         own = self._letters.own if self._letters is not None and reading.hand is not None else None
         if own is not None:
             letter, confidence = own
+        elif confidence < FAINT:
+            letter = None
         sign = self._own.update(letter if own else None, confidence, seconds, self.settings.confidence)
         if sign is not None:
             self._write(sign)

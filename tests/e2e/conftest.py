@@ -126,20 +126,20 @@ def browser():
 
 
 @pytest.fixture(scope="session")
-def hello(tmp_path_factory) -> Path:
-    """A film of the synthetic signer, who spells HELLO slowly; browsers play it in a loop."""
+def film(tmp_path_factory) -> Path:
+    """A film of a synthetic signer who spells WORLD; browsers play it in a loop. One of those that are read right."""
     from asllib.signer import render_word, write_video
 
-    word = render_word("HELLO", letters_per_second=1.0, size=(320, 240))
-    return write_video(tmp_path_factory.mktemp("film") / "hello.mjpeg", word.frames)
+    word = render_word("WORLD", signer=1, letters_per_second=1.5, size=(320, 240))
+    return write_video(tmp_path_factory.mktemp("film") / "world.mjpeg", word.frames)
 
 
 @pytest.fixture(scope="session")
-def spelled(hello) -> str:
+def spelled(film) -> str:
     """What the library reads in that film, without a browser."""
     from asllib.live.session import ReadingSession
 
-    session = ReadingSession(hello)
+    session = ReadingSession(film)
     session.answer({"type": "start"})
     while session.answer({"type": "frame"})[0]["type"] == "reading":
         pass

@@ -25,8 +25,8 @@ def shown(lab, expect):
     expect(lab.live.first).to_be_visible(timeout=60_000)
 
 
-def test_a_word_is_read_while_a_cell_is_busy_and_the_camera_goes_off(open_lab, hello, spelled, expect):
-    lab = open_lab(hello, CELL, BUSY, TEXT)
+def test_a_word_is_read_while_a_cell_is_busy_and_the_camera_goes_off(open_lab, film, spelled, expect):
+    lab = open_lab(film, CELL, BUSY, TEXT)
     shown(lab, expect)
     lab.start()
     lab.wait_for_frames(20, seconds=20)
@@ -47,8 +47,8 @@ def test_a_word_is_read_while_a_cell_is_busy_and_the_camera_goes_off(open_lab, h
     lab.page.get_by_text(f"kernel read {text}").wait_for(timeout=30_000)
 
 
-def test_keys_edit_the_text_and_the_page_keeps_its_shortcuts(open_lab, hello, expect):
-    lab = open_lab(hello, CELL)
+def test_keys_edit_the_text_and_the_page_keeps_its_shortcuts(open_lab, film, expect):
+    lab = open_lab(film, CELL)
     shown(lab, expect)
     lab.start()
     expect(lab.live.locator(".asl-text")).to_have_text(re.compile("."), timeout=40_000)
@@ -72,8 +72,8 @@ def test_keys_edit_the_text_and_the_page_keeps_its_shortcuts(open_lab, hello, ex
     assert lab.live.get_by_label("Model").input_value() == "landmark"
 
 
-def test_what_goes_wrong_is_told_and_the_notebook_stays_usable(open_lab, hello, expect):
-    lab = open_lab(hello, CELL)
+def test_what_goes_wrong_is_told_and_the_notebook_stays_usable(open_lab, film, expect):
+    lab = open_lab(film, CELL)
     shown(lab, expect)
     lab.start()
     lab.wait_for_frames()
@@ -109,8 +109,8 @@ def test_what_goes_wrong_is_told_and_the_notebook_stays_usable(open_lab, hello, 
     lab.page.wait_for_function("() => window.track.readyState === 'ended'", timeout=5000)
 
 
-def test_of_two_cells_the_later_one_reads(open_lab, hello, expect):
-    lab = open_lab(hello, CELL)
+def test_of_two_cells_the_later_one_reads(open_lab, film, expect):
+    lab = open_lab(film, CELL)
     shown(lab, expect)
     lab.start()
     lab.wait_for_frames()
@@ -143,19 +143,19 @@ def test_without_a_camera(open_lab, expect):
     expect(lab.live.get_by_role("button", name="Start")).to_be_enabled()
 
 
-def test_with_a_camera_that_is_refused(open_lab, hello, expect):
-    lab = open_lab(hello, CELL, flags=("--deny-permission-prompts",), allow=False)
+def test_with_a_camera_that_is_refused(open_lab, film, expect):
+    lab = open_lab(film, CELL, flags=("--deny-permission-prompts",), allow=False)
     shown(lab, expect)
     lab.start()
     expect(lab.live.locator(".asl-status")).to_have_text(re.compile("^Camera refused: allow it"), timeout=15_000)
     expect(lab.live.get_by_role("button", name="Start")).to_be_enabled()
 
 
-def test_the_recorder_writes_a_folder(open_lab, hello, expect, tmp_path):
+def test_the_recorder_writes_a_folder(open_lab, film, expect, tmp_path):
     cell = (
         f"from asllib.live import SignRecorder\nrecorder = SignRecorder({str(tmp_path / 'mine')!r}, ['H', 'wave'], 3)\n"
     )
-    lab = open_lab(hello, cell + "recorder")
+    lab = open_lab(film, cell + "recorder")
     shown(lab, expect)
     lab.start()
     expect(lab.live.locator(".asl-prompt")).to_have_text("All signs are recorded.", timeout=60_000)

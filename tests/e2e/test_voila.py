@@ -43,11 +43,11 @@ def page_of(tmp_path, free_port):
         process.wait(timeout=20)
 
 
-def test_the_page_reads_a_word_and_wants_its_token(page_of, browser, hello, spelled):
+def test_the_page_reads_a_word_and_wants_its_token(page_of, browser, film, spelled):
     from playwright.sync_api import expect
 
     url = page_of()
-    page = browser(hello).new_context(viewport={"width": 390, "height": 844}).new_page()
+    page = browser(film).new_context(viewport={"width": 390, "height": 844}).new_page()
     page.goto(url)
     live = page.locator(".asl")
     expect(live).to_be_visible(timeout=60_000)
@@ -81,11 +81,11 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def test_this_machines_film_is_shown_and_read_and_makes_the_readmes_picture(page_of, browser, hello, spelled):
+def test_this_machines_film_is_shown_and_read_and_makes_the_readmes_picture(page_of, browser, film, spelled):
     from playwright.sync_api import expect
 
     page = browser(None).new_context(viewport={"width": 1000, "height": 600}).new_page()
-    page.goto(page_of(str(hello)))
+    page.goto(page_of(str(film)))
     live = page.locator(".asl")
     expect(live).to_be_visible(timeout=60_000)
     live.get_by_role("button", name="Start").click()

@@ -10,6 +10,7 @@ import pytest
 from asllib.errors import InputError
 from asllib.hands.tracker import Hand
 from asllib.live.session import OwnSigns, ReadingSession, decode, trouble
+from asllib.spelling import SpellerSettings
 
 
 @pytest.fixture
@@ -32,7 +33,9 @@ def frames_of(session, frames, jpeg, fps=15, view="v", start=0.0):
 def test_a_view_is_told_what_there_is(session):
     reply, images = ask(session, "hello")
     assert reply["type"] == "state" and reply["view"] == "v" and reply["text"] == "" and images == []
-    assert reply["settings"] == {"model": "landmark", "alphabet": "all", "confidence": 0.6, "hold_s": 0.12}
+    settings = SpellerSettings()
+    times = {"confidence": settings.confidence, "hold_s": settings.hold_s}
+    assert reply["settings"] == {"model": "landmark", "alphabet": "all", **times}
     assert ["landmark", "landmark"] in reply["models"] and len(reply["alphabets"]) == 3
 
 
