@@ -67,12 +67,15 @@ def load_result(name: str, synthetic: bool = False) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If it is not there yet.
+        If it is not there yet, or damaged.
     """
     path = place(results_dir(), synthetic) / f"{name}.json"
     if not path.is_file():
         raise InputError(f"{path}: not there yet; run the notebook that makes it, or 'asl reproduce'")
-    return json.loads(path.read_text())
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # text that is no JSON, or no text
+        raise InputError(f"{path}: not a result file ({error}); delete it and run its notebook again") from None
 
 
 def save_figure(figure: Figure, name: str, synthetic: bool = False) -> Path:

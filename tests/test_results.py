@@ -67,3 +67,10 @@ def test_a_figure_is_written_where_its_data_says(project):
         assert path == project / folder / "figure.png"
         assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
         assert not [file for file in path.parent.iterdir() if file.name.startswith(".")]
+
+
+def test_a_damaged_result_is_named(project, letter_set):
+    path = results.save_result("pixel", {"accuracy": 0.5}, letter_set(["A", "B"]))
+    path.write_text(path.read_text()[:20])
+    with pytest.raises(InputError, match="not a result file"):
+        results.load_result("pixel")

@@ -93,14 +93,15 @@ def write_pixel_csv(path: str | Path, images: np.ndarray, labels: np.ndarray) ->
 
 
 def _open(path: Path):
-    return gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
+    # utf-8-sig: spreadsheets write a mark before the first column's name.
+    return gzip.open(path, "rt", encoding="utf-8-sig") if path.suffix == ".gz" else path.open(encoding="utf-8-sig")
 
 
 def _header(path: Path) -> list[str]:
     try:
         with _open(path) as file:
-            return file.readline(100_000).strip().split(",")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+            return next(csv.reader([file.readline(100_000).strip()]), [])
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a readable CSV file ({error})") from None
 
 

@@ -70,7 +70,7 @@ def test_pixel_29_is_the_first_of_the_second_row(tmp_path):
     assert images[0, 1, 0] == 200 and images.sum() == 200
 
 
-@pytest.mark.parametrize("how", ["windows", "gzip windows", "no last line end", "empty line"])
+@pytest.mark.parametrize("how", ["windows", "gzip windows", "no last line end", "empty line", "mark", "quotes"])
 def test_harmless_variants_are_read(tmp_path, how):
     text = text_of(rows_of())
     path = tmp_path / "set.csv"
@@ -81,6 +81,10 @@ def test_harmless_variants_are_read(tmp_path, how):
         path.write_bytes(gzip.compress(text.replace("\n", "\r\n").encode()))
     elif how == "no last line end":
         path.write_text(text.rstrip("\n"))
+    elif how == "mark":
+        path.write_text(text, encoding="utf-8-sig")
+    elif how == "quotes":
+        path.write_text(text.replace(HEADER, ",".join(f'"{name}"' for name in HEADER.split(","))))
     else:
         path.write_text(text.replace("\n2,", "\n\n2,"))
     images, labels = read_pixel_csv(path)
