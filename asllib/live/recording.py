@@ -193,6 +193,7 @@ class RecordingSession(Session):
         temporary = path.with_name(f".{os.getpid()}-{path.name}")
         temporary.write_bytes(data)
         temporary.replace(path)
+        self._changed = True
         self._rows.append(
             {
                 "file": file,
