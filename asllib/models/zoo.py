@@ -19,7 +19,7 @@ from asllib.models.motion_net import MotionConfig, MotionNet
 from asllib.models.pixel_cnn import PixelCNN, PixelConfig
 from asllib.paths import write_text
 
-SHIPPED = ("pixel", "landmark", "spelling")
+SHIPPED = ("pixel", "landmark", "motion", "spelling")
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 NETWORKS = {
     "pixel": (PixelCNN, PixelConfig),

@@ -125,7 +125,9 @@ def fit_motion(
     set_seed(seed)
     rng = np.random.default_rng(seed)
     model = MotionNet(config)
-    with tqdm(total=shape_steps + steps, unit="step", disable=not progress, leave=False) as bar:
+    with tqdm(
+        total=steps + (shape_steps if config.shapes else 0), unit="step", disable=not progress, leave=False
+    ) as bar:
         if config.shapes:
             fit_shapes(model, clips, stills, shape_steps, rng, bar)
             model.hand.requires_grad_(False)

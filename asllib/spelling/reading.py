@@ -125,6 +125,7 @@ class TextReader:
 
     @settings.setter
     def settings(self, settings: SpellerSettings) -> None:
+        """Replace the settings; what is being held goes on."""
         self._settings = self._letters.speller.settings = settings
 
     def read(self, frame: np.ndarray, time_s: float) -> FrameReading:
@@ -219,6 +220,7 @@ class TextReader:
 
     @lexicon.setter
     def lexicon(self, lexicon: Lexicon) -> None:
+        """Replace the words."""
         self._lexicon = lexicon
 
     def space(self) -> None:
