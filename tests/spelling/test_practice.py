@@ -1,0 +1,110 @@
+"""What the motion network is trained on, and that it can be trained on it."""
+
+import numpy as np
+import pytest
+import torch
+
+from asllib.models.motion_net import NEITHER, MotionConfig
+from asllib.spelling.fitting import fit_motion, motion_loss
+from asllib.spelling.practice import IGNORE, SIGNS, Stills, augment, batch_clips, film_clip, piece_together, stroke
+from asllib.spelling.streams import practice_plans, stream_of
+
+
+@pytest.fixture
+def stills(hands):
+    """Two hands of every sign, in palm sizes from the wrist."""
+    _, world = hands(2 * len(SIGNS))
+    points = (world - world[:, :1]) / 0.09
+    return Stills(points.astype(np.float32), points.astype(np.float32), np.array(list(SIGNS) * 2))
+
+
+def runs(targets: np.ndarray) -> list[int]:
+    """Signs in the order of their targets, repeats dropped."""
+    return [int(x) for i, x in enumerate(targets) if x > 0 and (i == 0 or targets[i - 1] != x)]
+
+
+@pytest.mark.parametrize("signs", [SIGNS, ("J", "Z")])
+def test_pieced_words_show_what_they_say(stills, signs):
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        clip = piece_together(stills, rng, signs)
+        assert clip.landmarks.shape == (len(clip.targets), 21, 3) == clip.world.shape
+        assert set(clip.targets[clip.targets > 0]) == set(clip.spelled)
+        assert len(runs(clip.targets)) <= len(clip.spelled)  # a letter that is cut to its double is one run
+        seen = clip.landmarks[np.isfinite(clip.landmarks[:, 0, 0])]
+        assert len(seen) and np.abs(seen).max() < 30
+
+
+def test_the_hand_never_jumps_but_where_it_is_cut_or_gone(stills):
+    rng = np.random.default_rng(1)
+    steps = []
+    for _ in range(40):
+        wrist = piece_together(stills, rng).landmarks[:, 0, :2]
+        steps.append(np.nanmax(np.linalg.norm(np.diff(wrist, axis=0), axis=1)))
+    assert np.mean(np.array(steps) < 1.0) > 0.7
+
+
+def test_seen_from_elsewhere_it_is_still_the_same_word(stills):
+    rng = np.random.default_rng(2)
+    clip = piece_together(stills, rng)
+    other = augment(clip, rng)
+    assert other.spelled == clip.spelled and set(other.targets) <= set(clip.targets)
+    assert len(other.targets) == len(other.landmarks) == len(other.shapes)
+
+
+def test_strokes_begin_where_the_hand_is():
+    rng = np.random.default_rng(3)
+    for letter in "JZ":
+        turn, path = stroke(letter, 20, rng)
+        assert path[0] == pytest.approx([0, 0]) and np.ptp(path, axis=0).max() < 6
+        assert turn @ turn.transpose(0, 2, 1) == pytest.approx(np.broadcast_to(np.eye(3), (20, 3, 3)), abs=1e-6)
+
+
+def test_films_become_clips_of_right_hands(hands):
+    landmarks, world = hands(1)
+    from asllib.hands.tracker import Hand
+
+    seen = [Hand(landmarks[0], world[0], "left", 1.0)] * 40
+    positions = np.array([-1] * 10 + [0] * 10 + [-1] * 10 + [1] * 10)
+    clip = film_clip(stream_of(seen, np.arange(40) / 20, 1.5, word="AJ", positions=positions))
+    assert clip.spelled == (1, 10) and (clip.targets[10:20] == 1).all() and (clip.targets[:9] == NEITHER).all()
+    assert clip.targets[30] == NEITHER and clip.targets[39] == 10
+    assert (clip.shapes[30:40] == IGNORE).all()  # J begins as I
+    assert clip.landmarks[0, :, 0] == pytest.approx(-landmarks[0, :, 0] * 1.5, abs=1e-5)
+
+
+def test_batches_end_with_moments_without_a_hand(stills):
+    rng = np.random.default_rng(4)
+    clips = [piece_together(stills, rng) for _ in range(3)]
+    features, targets, spelled, _ = batch_clips(clips, 5)
+    longest = max(len(clip.targets) for clip in clips)
+    assert features.shape == (3, MotionConfig(solid=True).features, longest + 5) and torch.isfinite(features).all()
+    assert (features[:, :, -5:] == 0).all() and [len(one) for one in spelled] == [len(c.spelled) for c in clips]
+    short = min(range(3), key=lambda i: len(clips[i].targets))
+    assert (targets[short, len(clips[short].targets) + 5 :] == IGNORE).all()
+
+
+def test_the_loss_is_least_for_the_truth():
+    targets = torch.tensor([[0, 0, 1, 1, 0, 2, 2, 0, 0, 0]])
+    right = torch.nn.functional.one_hot(targets.roll(2, 1), 3).transpose(1, 2) * 8.0
+    wrong = right.flip(1)
+    spelled = [torch.tensor([1, 2])]
+    assert motion_loss(right, targets, spelled, 2) < 0.5 < motion_loss(wrong, targets, spelled, 2)
+
+
+def test_training_lowers_the_loss_and_repeats(stills):
+    rng = np.random.default_rng(5)
+    clips = [piece_together(stills, rng, ("J", "Z")) for _ in range(6)]
+    config = MotionConfig(channels=16)
+    model, losses = fit_motion(config, clips, stills, steps=30, batch=4, progress=False)
+    _, same = fit_motion(config, clips, stills, steps=30, batch=4, progress=False)
+    assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:3])
+    assert losses == pytest.approx(same, rel=1e-3) and not model.training
+
+
+def test_practice_films_have_every_letter_and_other_signers():
+    plans = practice_plans(100, 1001)
+    assert set("".join(plan.word for plan in plans)) == set("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    assert len({(plan.seed, plan.signer) for plan in plans}) == 100
+    assert all(2 <= plan.letters_per_second <= 5 for plan in plans)
+    assert any(a == b for plan in plans for a, b in zip(plan.word, plan.word[1:], strict=False))
