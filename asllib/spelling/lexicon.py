@@ -35,9 +35,9 @@ class Lexicon:
     --------
     >>> lexicon = Lexicon(size=5000)
     >>> lexicon.complete("HEL", 2)
-    ('HELP', 'HELL')
-    >>> lexicon.correct("HELO")
-    'HELP'
+    ('HELP', 'HELD')
+    >>> lexicon.correct("BECAUSR")
+    'BECAUSE'
     """
 
     def __init__(self, size: int = SIZE, names: Collection[str] = ()) -> None:
