@@ -238,13 +238,11 @@ class ReadingSession(Session):
     """
 
     def __init__(self, source: int | str | Path | None = None, model: str | Path | None = None) -> None:
-        from asllib.spelling import SpellerSettings
-
         super().__init__(source)
         self.model = str(model or models()[0])
-        self.settings = SpellerSettings()
         self.alphabet = "all"
         self._recognizer = _load(self.model)
+        self.settings = _usual_settings(self._recognizer)
         self._own = OwnSigns()
         self._reader = self._open()
 
@@ -289,6 +287,7 @@ class ReadingSession(Session):
             raise InputError(f"alphabet {alphabet!r}: choose one of {', '.join(ALPHABETS)}")
         if model != self.model:
             self._recognizer = _load(model)
+            self.settings = _usual_settings(self._recognizer)
         self.model, self.alphabet = model, alphabet
         self._reader = self._open()
 
@@ -359,6 +358,14 @@ def _load(model: str) -> Any:
     from asllib.recognizer import load_recognizer
 
     return None if model == "spelling" else load_recognizer(model)
+
+
+def _usual_settings(recognizer: Any) -> Any:
+    """When a letter counts as shown, before anybody moves a slider."""
+    from asllib.spelling import SpellerSettings
+    from asllib.spelling.reading import MOVING_SETTINGS
+
+    return MOVING_SETTINGS if recognizer is None else SpellerSettings()
 
 
 ALPHABETS: dict[str, tuple[str, Sequence[str] | None]] = {

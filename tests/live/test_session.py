@@ -11,6 +11,7 @@ from asllib.errors import InputError
 from asllib.hands.tracker import Hand
 from asllib.live.session import OwnSigns, ReadingSession, decode, trouble
 from asllib.spelling import SpellerSettings
+from asllib.spelling.reading import MOVING_SETTINGS
 
 
 @pytest.fixture
@@ -234,3 +235,13 @@ def test_trouble_with_a_hand(one_hand):
     assert trouble(hand(fine), 9) == "Hold still."
     assert trouble(hand(fine + np.float32([0.99 - fine[:, 0].max(), 0, 0]) + 0.005), 0) == "Hand too close to the edge."
     assert trouble(hand(0.5 + (fine - 0.5) * 0.1), 0) == "Come closer to the camera."
+
+
+def test_each_kind_of_network_starts_with_its_own_settings():
+    live = ReadingSession(model="spelling")
+    try:
+        assert live.settings == MOVING_SETTINGS
+        reply, _ = ask(live, "settings", model="landmark")
+        assert live.settings == SpellerSettings() and reply["settings"]["hold_s"] == SpellerSettings().hold_s
+    finally:
+        live.close()

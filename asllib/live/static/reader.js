@@ -38,7 +38,7 @@ function render({ model, el }) {
   const recogniser = make("select", { onchange: () => stage.send({ type: "settings", model: recogniser.value }) });
   const alphabet = make("select", { onchange: () => stage.send({ type: "settings", alphabet: alphabet.value }) });
   const confidence = slider("confidence", 0.3, 0.99, 0.01, (value) => `${Math.round(100 * value)} %`);
-  const hold = slider("hold_s", 0.06, 1, 0.02, (value) => `${value.toFixed(2)} s`);
+  const hold = slider("hold_s", 0.05, 1, 0.01, (value) => `${value.toFixed(2)} s`);
 
   const start = button("Start", "Switch the camera on", async () => {
     await stage.start(camera.value);
