@@ -115,7 +115,8 @@ def browser():
             if film is None:
                 options.remove("--use-fake-device-for-media-stream")
             else:
-                options.append(f"--use-file-for-fake-video-capture={film}")
+                # The browser opens no path with ".." in it.
+                options.append(f"--use-file-for-fake-video-capture={film.resolve()}")
             started = engine.chromium.launch(
                 executable_path=CHROMIUM, ignore_default_args=["--headless", "--headless=old"], args=options
             )
