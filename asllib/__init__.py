@@ -5,29 +5,20 @@ The public names are imported on first use, so that ``import asllib`` costs next
 
 from __future__ import annotations
 
-import importlib
+import lazy_loader
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "LetterSet": "asllib.data.letterset",
-    "InputError": "asllib.errors",
-    "Prediction": "asllib.recognizer",
-    "Recognizer": "asllib.recognizer",
-    "load_letters": "asllib.data.registry",
-    "load_recognizer": "asllib.recognizer",
-    "read_text": "asllib.spelling.reading",
+_MODULES = {
+    "data.letterset": ("LetterSet",),
+    "data.registry": ("load_letters",),
+    "errors": ("InputError",),
+    "recognizer": ("Prediction", "Recognizer", "load_recognizer"),
+    "spelling.reading": ("read_text",),
 }
 
-__all__ = [*sorted(_HOME), "__version__"]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module 'asllib' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
+__getattr__, _, _names = lazy_loader.attach(__name__, submod_attrs=_MODULES)
+__all__ = [*_names, "__version__"]
 
 
 def __dir__() -> list[str]:

@@ -14,7 +14,7 @@ from asllib.data import load_letters, split
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
 from asllib.evaluation import read_letters
-from asllib.models.zoo import load_model, save_model
+from asllib.models.zoo import check_new_run, load_model, save_model
 from asllib.recognizer import crop_set
 from asllib.results import data_card, versions
 from asllib.runs import for_pixels, landmark_examples, look_probabilities, pixel_prepare, track, train
@@ -41,8 +41,7 @@ def train_run(
         If the folder holds a finished run, or the set does not have every letter.
     """
     settings = find_preset(network, preset)
-    if (out / "card.json").is_file():
-        raise InputError(f"{out}: holds a finished run; name another folder")
+    check_new_run(out)
     letters = load_letters(data, pixels=network == "pixel" and data in ("auto", "synthetic")).only(settings.alphabet)
     absent = sorted(set(settings.alphabet) - set(letters.letters))
     if absent:

@@ -1,4 +1,5 @@
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -108,3 +109,20 @@ def no_data(tmp_path, monkeypatch):
     monkeypatch.setenv("ASLLIB_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("ASLLIB_CACHE", str(tmp_path / "cache"))
     return tmp_path
+
+
+@pytest.fixture
+def asl(monkeypatch, capfd):
+    """Run the command with these arguments; returns exit code, standard output and standard error."""
+    from asllib.cli import main
+
+    def run(*arguments) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["asl", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+            raise SystemExit(0)
+        out, err = capfd.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run

@@ -7,30 +7,15 @@ import PIL.Image
 import pytest
 import torch
 
-from asllib.cli import main
 from asllib.data import write_pixel_csv
 from asllib.hands import read_landmarks
 from asllib.letters import STATIC
 from asllib.models import LandmarkCNN, LandmarkConfig
 from asllib.models.zoo import load_model, save_model
 
+pytestmark = pytest.mark.usefixtures("no_data")
+
 LABELS = np.array([n for n in range(25) if n != 9])
-
-
-@pytest.fixture
-def asl(monkeypatch, capfd, no_data):
-    """Run the command with these arguments; returns exit code, standard output and standard error."""
-
-    def run(*arguments) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["asl", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-            raise SystemExit(0)
-        out, err = capfd.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
 
 
 @pytest.fixture

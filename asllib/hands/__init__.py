@@ -5,7 +5,7 @@ The names below are imported on first use: ``import asllib.hands`` loads neither
 
 from __future__ import annotations
 
-import importlib
+import lazy_loader
 
 _MODULES = {
     "landmarks": (
@@ -35,18 +35,5 @@ _MODULES = {
     "features": ("landmark_features", "normalisation_steps"),
     "drawing": ("FINGER_COLORS", "draw_hand"),
 }
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = sorted(_HOME)
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=_MODULES)

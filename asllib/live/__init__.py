@@ -5,25 +5,8 @@ The names below are imported on first use: ``import asllib.live`` loads neither 
 
 from __future__ import annotations
 
-import importlib
+import lazy_loader
 
-_HOME = {
-    "LiveReader": "widget",
-    "SignRecorder": "widget",
-    "TeachingSettings": "signs",
-    "add_signs": "signs",
-}
+_MODULES = {"signs": ("TeachingSettings", "add_signs"), "widget": ("LiveReader", "SignRecorder")}
 
-__all__ = sorted(_HOME)
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=_MODULES)

@@ -43,6 +43,12 @@ def parameter_count(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
+def check_new_run(folder: Path) -> None:
+    """Raise InputError if a finished run stands in the folder; an unfinished one may be gone on with."""
+    if (folder / "card.json").is_file():
+        raise InputError(f"{folder}: holds a finished run; name another folder")
+
+
 def save_model(folder: str | Path, model: nn.Module, alphabet: Sequence[str], about: dict[str, Any]) -> Path:
     """Write ``model.safetensors`` and ``card.json`` into a run folder.
 

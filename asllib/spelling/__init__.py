@@ -5,7 +5,7 @@ The names below are imported on first use: ``import asllib.spelling`` loads neit
 
 from __future__ import annotations
 
-import importlib
+import lazy_loader
 
 _MODULES = {
     "decoder": ("HandListener", "PeakSpeller", "Said"),
@@ -15,18 +15,5 @@ _MODULES = {
     "subtitles": ("AnnotatedVideo", "annotate", "letters_json", "write_subtitles"),
     "streams": ("Plan", "Stream", "film", "films", "practice_plans", "stream_of"),
 }
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = sorted(_HOME)
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=_MODULES)

@@ -15,7 +15,7 @@ from asllib.data import find_photos, load_letters
 from asllib.errors import InputError
 from asllib.letters import LETTERS
 from asllib.models.motion_net import MotionConfig
-from asllib.models.zoo import load_model, save_model
+from asllib.models.zoo import check_new_run, load_model, save_model
 from asllib.paths import write_text
 from asllib.results import data_card, versions
 from asllib.spelling.fitting import fit_motion
@@ -79,8 +79,7 @@ def train_motion(network: str, out: Path, *, seed: int = 0, steps: int | None = 
     """
     if network not in TRAINING:
         raise InputError(f"no motion network {network!r}; there are: {', '.join(TRAINING)}")
-    if (out / "card.json").is_file():
-        raise InputError(f"{out}: holds a finished run; name another folder")
+    check_new_run(out)
     settings = TRAINING[network]
     if steps is not None:
         settings = dataclasses.replace(settings, steps=steps, shape_steps=min(settings.shape_steps, steps))

@@ -1,30 +1,12 @@
 """``asl read`` from the command line."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 
-from asllib.cli import main
 from asllib.hands.landmarks import landmark_columns, write_landmarks
 from asllib.signer import write_video
-
-
-@pytest.fixture
-def asl(monkeypatch, capfd):
-    """Run the command with these arguments; returns exit code, standard output and standard error."""
-
-    def run(*arguments) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["asl", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-            raise SystemExit(0)
-        out, err = capfd.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
 
 
 @pytest.fixture
