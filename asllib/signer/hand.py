@@ -295,12 +295,13 @@ def _capsules(points, heads, frames, tips, weights):
             end = heads[:, bones[k + 1]] if k < 2 else tips[:, finger]
             length = (end - start).norm(dim=-1)
             local = (points - start[:, None]) @ frame  # side, along, palm
-            part = (local[0, :, 1] / length[0]) * (weights[:, bone] > 0.5)
+            part = (local[..., 1] / length[:, None]) * (weights[:, bone] > 0.5)
             # The first phalanx begins inside the palm, and the thumb's first lies in its ball.
             low, high = (0.5, 0.95) if k == 0 else (0.2, 0.8)
-            around = local[:, (part > low) & (part < high)][..., [0, 2]]
-            centre = around.mean(1)
-            radius = (around - centre[:, None]).norm(dim=-1).median(1).values
+            ring = ((part > low) & (part < high))[..., None]
+            around = torch.where(ring, local[..., [0, 2]], torch.nan)
+            centre = around.nanmean(1)
+            radius = (around - centre[:, None]).norm(dim=-1).nanmedian(1).values
             if finger == 0 and k == 0:
                 centre, radius = 0.5 * centre, 0.9 * radius
             reach = length if k < 2 else length - radius

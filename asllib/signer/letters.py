@@ -7,13 +7,18 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from asllib.errors import InputError
 from asllib.signer.alphabet import LETTERS, clip_to_limits, draw_habit
 
+if TYPE_CHECKING:
+    from asllib.signer.scene import Signer
+
 BATCH = 64
+CREW = 8  # signers whose letters are settled at once
 MIN_SIZE = 28
 
 
@@ -76,16 +81,17 @@ def iter_letters(
     first_signer: int = 0,
 ) -> Iterator[SyntheticShots]:
     """The same as :func:`render_letters` in pieces of at most 64 pictures, for sets that do not fit in memory."""
+    from asllib.signer.scene import draw_signer, letter_poses
+
     letters = _check(letters, signers, views, size, seed)
-    plan = [
-        (number, letter, view)
-        for number in range(first_signer, first_signer + signers)
-        for letter in letters
-        for view in range(views)
-    ]
-    poses: dict[tuple[int, str], np.ndarray] = {}
-    for start in range(0, len(plan), BATCH):
-        yield _shoot(plan[start : start + BATCH], size, seed, angle, letters, poses)
+    last = first_signer + signers
+    for first in range(first_signer, last, CREW):
+        people = {number: draw_signer(seed, number) for number in range(first, min(first + CREW, last))}
+        poses = letter_poses(list(people.values()), letters)
+        known = {(number, letter): poses[i, k] for i, number in enumerate(people) for k, letter in enumerate(letters)}
+        plan = [(number, letter, view) for number in people for letter in letters for view in range(views)]
+        for start in range(0, len(plan), BATCH):
+            yield _shoot(plan[start : start + BATCH], size, seed, angle, people, known)
 
 
 def _shoot(
@@ -93,23 +99,19 @@ def _shoot(
     size: int,
     seed: int,
     angle: float,
-    letters: str,
+    people: dict[int, Signer],
     known: dict[tuple[int, str], np.ndarray],
 ) -> SyntheticShots:
-    """Photograph one piece of the plan; ``known`` keeps each signer's way to make the letters."""
+    """Photograph one piece of the plan; ``known`` holds each signer's way to make the letters."""
     from asllib.signer.hand import hand_shape
-    from asllib.signer.scene import draw_shot, draw_signer, letter_poses, photograph
+    from asllib.signer.scene import draw_shot, photograph
 
-    people = {number: draw_signer(seed, number) for number, _, _ in plan}
-    order = list(people)
+    order = list(dict.fromkeys(number for number, _, _ in plan))
     shapes = hand_shape(np.array([people[number].phenotype for number in order]))
     poses, shots, seeds = [], [], []
     for number, letter, view in plan:
         # Each picture has its own stream, so that a larger set begins with the smaller one's pictures.
         rng = np.random.default_rng([seed, number, ord(letter), view])
-        person = people[number]
-        if (number, letter) not in known:
-            known.update(zip([(number, x) for x in letters], letter_poses(person, list(letters)), strict=True))
         # No one makes a letter twice in quite the same way.
         poses.append(clip_to_limits(known[number, letter] + draw_habit(rng, 0.35)))
         shots.append(draw_shot(rng, angle))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -143,16 +144,19 @@ def draw_signer(seed: int, number: int) -> Signer:
     )
 
 
-def letter_poses(person: Signer, letters: list[str], still: bool = True) -> np.ndarray:
-    """(L, angles) degrees: how one signer makes letters, habits included, fingers and thumb in contact."""
+def letter_poses(people: Sequence[Signer], letters: Sequence[str], still: bool = True) -> np.ndarray:
+    """(P, L, angles) degrees: how each signer makes each letter, habits included, fingers and thumb in contact."""
     import torch
 
-    poses = np.stack([alphabet.letter_pose(x, person.inward, person.edge, still) for x in letters])
-    poses = torch.as_tensor(alphabet.clip_to_limits(poses + np.array(person.habit)), dtype=torch.float32)
-    shapes = hand_shape(np.array([person.phenotype])).take([0] * len(letters))
+    pairs = [(person, letter) for person in people for letter in letters]
+    poses = np.stack([alphabet.letter_pose(letter, who.inward, who.edge, still) for who, letter in pairs])
+    poses = alphabet.clip_to_limits(poses + np.array([who.habit for who, _ in pairs]))
+    rows = [row for row in range(len(people)) for _ in letters]
+    shapes = hand_shape(np.array([who.phenotype for who in people])).take(rows)
     # G may borrow Q's hand.
-    touch = ["Q" if x == "G" and person.edge > 0.5 and person.inward < 0.5 else x for x in letters]
-    return settle(shapes, poses, touch, steps=80).numpy().astype(np.float64)
+    touch = ["Q" if letter == "G" and who.edge > 0.5 and who.inward < 0.5 else letter for who, letter in pairs]
+    settled = settle(shapes, torch.as_tensor(poses, dtype=torch.float32), touch, steps=80)
+    return settled.numpy().astype(np.float64).reshape(len(people), len(letters), -1)
 
 
 def draw_shot(rng: np.random.Generator, angle: float = 35.0) -> Shot:

@@ -89,7 +89,7 @@ def render_word(
     rng = np.random.default_rng([seed, signer, *word.upper().encode()])
     try:
         letters = sorted(set(word.upper()) & set(LETTERS))
-        known = dict(zip(letters, letter_poses(person, letters, still=False), strict=True)) if letters else {}
+        known = dict(zip(letters, letter_poses([person], letters, still=False)[0], strict=True)) if letters else {}
         motion = word_motion(word, fps, letters_per_second, known, rng)
     except ValueError as error:
         raise InputError(str(error)) from error

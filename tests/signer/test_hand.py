@@ -65,7 +65,7 @@ def test_no_finger_passes_through_another():
     for number in range(4):
         person = draw_signer(0, number)
         shape = hand_shape(np.array([person.phenotype])).take([0] * len(letters))
-        poses = torch.as_tensor(letter_poses(person, letters), dtype=torch.float32)
+        poses = torch.as_tensor(letter_poses([person], letters)[0], dtype=torch.float32)
         deep.append(overlap(pose_hand(shape, poses).vertices.numpy()))
     # 2 mm is what a finger's pulp gives way; a few pairs of signer and letter keep a little more.
     deep = np.stack(deep)
