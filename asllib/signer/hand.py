@@ -307,7 +307,7 @@ def _capsules(points, heads, frames, tips, weights):
             reach = length if k < 2 else length - radius
             aside = centre[:, :1] * frame[..., 0] + centre[:, 1:] * frame[..., 2]
             cores.append(torch.stack([start + aside, start + aside + reach[:, None] * frame[..., 1]], 1))
-            radii.append(1.02 * radius)  # measured on the mesh: flesh is thinner where fingers meet
+            radii.append(1.10 * radius)  # measured on the mesh: flesh is thinner where fingers meet
     return torch.stack(cores, 1), torch.stack(radii, 1)
 
 

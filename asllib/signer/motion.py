@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 
 from asllib.signer.alphabet import ANGLES, LETTERS, OTHERS
 
@@ -15,10 +14,15 @@ REST_SECONDS = 0.5
 SLIDE = 0.05  # metres that a doubled letter moves to the side
 BOUNCE = 0.03  # metres that it dips where it is bounced instead
 
-# Strokes in the picture as a viewer sees a right hand, metres from where the letter stands. The signer writes for
-# his own eyes, so the viewer sees J and Z in the mirror.
-_Z_PATH = np.array([(0.06, 0.05, 0), (-0.06, 0.05, 0), (0.06, -0.05, 0), (-0.06, -0.05, 0)])
-_J_PATH = np.array([(0, 0.04, 0), (0, -0.03, 0), (0.03, -0.06, 0), (0.07, -0.03, 0)])
+# Strokes of the fingertip in the picture as a viewer sees a right hand, metres from where they begin. The signer writes
+# for his own eyes, so the viewer sees J and Z in the mirror.
+_PATHS = {
+    "J": np.array(
+        [(0, 0, 0), (-0.005, -0.08, 0), (0.01, -0.115, 0), (0.045, -0.12, 0), (0.07, -0.09, 0), (0.075, -0.06, 0)]
+    ),
+    "Z": np.array([(0, 0, 0), (-0.12, 0, 0), (0, -0.10, 0), (-0.12, -0.10, 0)]),
+}
+_CORNERS = {"J": (0, 1), "Z": (0, 1 / 3, 2 / 3, 1)}  # parts of the way where the hand stops, or slows down
 
 
 @dataclass(frozen=True)
@@ -67,65 +71,70 @@ class StrokeHabit:
     size, flat : float
         Factors on the path, and on its height alone.
     wrist : float
-        0..1, or a little more, the part of the path that the fingertip makes because the hand turns about the wrist;
-        the arm does the rest.
+        0..1, the part of the path that the fingertip makes because the hand turns about the wrist; the arm does the
+        rest.
     start : float
         Degrees that the hand leans to the signer's other side where Z begins.
-    spin, lean, pitch : float
-        Degrees in J that the forearm turns, the hand tips over, and the fingers tip to the viewer on the way down.
-    back, hook : float
-        Degrees in J that the hand leans to the other side at first, and comes up again at the end.
+    spin : float
+        Degrees in J that the forearm turns.
+    even : float
+        0..1, how little the hand slows down in the corners.
     """
 
     size: float = 1.0
     flat: float = 1.0
-    wrist: float = 0.0
+    wrist: float = 0.5
     start: float = 0.0
     spin: float = 110.0
-    lean: float = 20.0
-    pitch: float = 0.0
-    back: float = 0.0
-    hook: float = 0.0
+    even: float = 0.3
 
 
 def draw_stroke_habit(rng: np.random.Generator) -> StrokeHabit:
     """Somebody's way of drawing J and Z: small to large, from the arm or from the wrist."""
-    wrist = float(rng.uniform(0, 1.25))
+    wrist = float(rng.uniform(0.1, 1.0))
     return StrokeHabit(
-        size=float(np.exp(rng.normal(0.05, 0.28))),
-        flat=float(rng.uniform(0.5, 1.3)),
+        size=float(np.exp(rng.normal(0.1, 0.3))),
+        flat=float(rng.uniform(0.6, 1.3)),
         wrist=wrist,
-        start=float(rng.uniform(-5, 35) * min(1.0, wrist)),
-        spin=float(rng.uniform(70, 175)),
-        lean=float(rng.uniform(15, 105)),
-        pitch=float(rng.uniform(10, 90) * min(1.0, wrist)),
-        back=float(rng.uniform(0, 35)),
-        hook=float(rng.uniform(0, 45)),
+        start=float(rng.uniform(-5, 30) * wrist),
+        spin=float(rng.uniform(40, 175)),
+        even=float(rng.uniform(0, 1)),
     )
 
 
 _REACH = 0.17  # metres from the wrist to a fingertip: what a turn of the wrist moves the tip by
+_LOWEST = {"J": 0.45, "Z": 0.75}  # how much of that is left in the picture where the hand tips most
+_ASIDE = np.deg2rad(32)
 
 
 def stroke_path(letter: str, count: int, habit: StrokeHabit) -> tuple[np.ndarray, ...]:
     """How J or Z is drawn: lean, spin and pitch (count,) in degrees to be added to the pose, and offsets (count, 3)."""
     part = np.linspace(0, 1, count)
-    scale = habit.size * np.array([1, habit.flat, 1])
-    if letter == "Z":
-        # Each of the three lines starts and ends slowly.
-        line = np.minimum(np.floor(part * 3), 2)
-        path = _along(_Z_PATH, (line + minimum_jerk(part * 3 - line)) / 3) * scale
-        turned = habit.wrist * path
-        lean = -habit.start - np.rad2deg(np.arctan2(turned[:, 0], _REACH))
-        pitch = np.rad2deg(np.arctan2(turned[0, 1] - turned[:, 1], 0.6 * _REACH))
-        return lean, np.zeros(count), pitch, path - turned
-    way = minimum_jerk(part)
-    spin = habit.spin * minimum_jerk((part - 0.2) / 0.8)
-    # Down with the fingers tipped to the viewer, then round to the signer's other side and a little up.
-    when = (0, 0.3, 0.55, 0.8, 1)
-    lean = PchipInterpolator(when, (0, habit.back, -0.3 * habit.lean, -habit.lean, habit.hook - habit.lean))(way)
-    pitch = PchipInterpolator(when, np.array([0, 0.7, 1, 0.6, 0.3]) * habit.pitch)(way)
-    return lean, spin, pitch, _along(_J_PATH, way) * scale * (1 - habit.wrist)
+    corners = np.array(_CORNERS[letter])
+    line = np.clip(np.searchsorted(corners, part, "right") - 1, 0, len(corners) - 2)
+    width = corners[1]
+    slow = corners[line] + width * minimum_jerk((part - corners[line]) / width)
+    path = _along(_PATHS[letter], (1 - habit.even) * slow + habit.even * part)
+    if letter == "J":  # a round hook
+        path = np.stack([_smooth(path[:, k], count // 4) for k in range(3)], 1)
+    path = path * habit.size * np.array([1, habit.flat, 1])
+    # The hand tips to the viewer to lower its fingertip and leans to move it aside, as far as hands do.
+    low = np.clip(1 + habit.wrist * path[:, 1] / _REACH, _LOWEST[letter], 1)
+    begin = np.sin(np.deg2rad(habit.start)) if letter == "Z" else 0.0
+    aside = np.arctan2(begin + habit.wrist * path[:, 0] / _REACH, low).clip(-_ASIDE, _ASIDE)
+    tip = _REACH * np.stack([np.sin(aside) * low, np.cos(aside) * low, np.zeros(count)], 1)
+    spin = habit.spin * minimum_jerk((part - 0.3) / 0.7) if letter == "J" else np.zeros(count)
+    # The arm makes the rest.
+    return -np.rad2deg(aside), spin, np.rad2deg(np.arccos(low)), path - (tip - tip[0])
+
+
+def _smooth(values: np.ndarray, width: int) -> np.ndarray:
+    """Mean over so many neighbours; both ends stay where they are."""
+    width = max(1, width | 1)
+    ends = np.concatenate(
+        [2 * values[0] - values[width // 2 : 0 : -1], values, 2 * values[-1] - values[-2 : -2 - width // 2 : -1]]
+    )
+    return np.convolve(ends, np.ones(width) / width, mode="valid")
 
 
 def _stroke(letter: str, pose: np.ndarray, count: int, habit: StrokeHabit) -> tuple[np.ndarray, np.ndarray]:

@@ -273,8 +273,9 @@ def stroke(letter: str, count: int, rng: np.random.Generator) -> tuple[np.ndarra
     palm = 0.09  # metres
     fine = 8 * count
     lean, spin, pitch, path = stroke_path(letter, fine, draw_stroke_habit(rng))
-    # Anybody's haste: some begin slowly, some end slowly, and corners are rounded.
-    when = np.linspace(0, 1, count) ** np.exp(rng.normal(0, 0.2))
+    # Anybody's haste: some begin slowly, some end slowly, cameras skip frames, and corners are rounded.
+    steps = np.exp(rng.normal(0, rng.uniform(0, 0.5), count - 1))
+    when = np.append(0, np.cumsum(steps) / steps.sum()) ** np.exp(rng.normal(-0.1, 0.3))
     width = int(rng.integers(1, max(2, fine // 12)))
     kernel = np.ones(width) / width
 

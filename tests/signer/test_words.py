@@ -4,7 +4,7 @@ import pytest
 
 from asllib.signer import render_word, write_video
 from asllib.signer.alphabet import ANGLES
-from asllib.signer.motion import minimum_jerk, word_motion
+from asllib.signer.motion import StrokeHabit, minimum_jerk, stroke_path, word_motion
 
 
 def runs(letters):
@@ -51,13 +51,23 @@ def test_doubled_letters_slide_or_bounce():
 
 
 def test_j_turns_the_wrist_and_z_draws_three_lines():
-    j, z = word_motion("J"), word_motion("Z")
+    j = word_motion("J")
     spin = j.poses[[x == "J" for x in j.letters]][:, ANGLES.index("spin")]
     assert spin[-1] - spin[0] == pytest.approx(110, abs=1)
-    path = z.offsets[[x == "Z" for x in z.letters]]
-    assert path[0] == pytest.approx([0.06, 0.05, 0]) and path[-1] == pytest.approx([-0.06, -0.05, 0])
+    _, _, _, path = stroke_path("Z", 60, StrokeHabit(wrist=0.0))  # all from the arm
+    assert path[0] == pytest.approx([0, 0, 0]) and path[-1] == pytest.approx([-0.12, -0.10, 0])
     turns = np.diff(np.sign(np.diff(path[:, 0])[np.abs(np.diff(path[:, 0])) > 1e-6]))
     assert (turns != 0).sum() == 2
+
+
+def test_the_tip_draws_the_same_from_the_arm_or_the_wrist():
+    for letter in "JZ":
+        _, _, _, arm = stroke_path(letter, 40, StrokeHabit(wrist=0.0))
+        lean, _, pitch, offset = stroke_path(letter, 40, StrokeHabit(wrist=0.5))
+        pitch, lean = np.deg2rad(pitch), np.deg2rad(lean)
+        reach = 0.17
+        tip = offset[:, :2] + reach * np.stack([-np.sin(lean) * np.cos(pitch), np.cos(lean) * np.cos(pitch) - 1], 1)
+        assert np.abs(tip - tip[0] - arm[:, :2]).max() < 1e-9
 
 
 @pytest.mark.parametrize("word, said", [("A1", "'1'"), ("", "no letters"), ("  ", "no letters")])
