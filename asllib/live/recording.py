@@ -128,7 +128,7 @@ class RecordingSession(Session):
     def _settings(self, message: Message) -> None:
         raise InputError("the recorder has no settings")
 
-    def _edit(self, what: str) -> None:
+    def _edit(self, what: str, word: str) -> None:
         if self._sign is None:
             return
         if what == "again":

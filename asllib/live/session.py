@@ -13,7 +13,7 @@ import numpy as np
 
 from asllib.errors import InputError
 from asllib.hands.tracker import Hand
-from asllib.letters import FIRST_SIX, LETTERS, STATIC
+from asllib.letters import FIRST_SIX, STATIC
 from asllib.video import iter_frames
 
 Message = dict[str, Any]
@@ -91,7 +91,7 @@ class Session:
         elif kind == "settings":
             self._settings(message)
         elif kind == "edit":
-            self._edit(str(message.get("what")))
+            self._edit(str(message.get("what")), str(message.get("word", "")))
         elif kind != "hello":
             raise InputError(f"a message of type {kind!r}: unknown")
         return {"type": "state", **self.state()}, []
@@ -133,7 +133,7 @@ class Session:
     def _settings(self, message: Message) -> None:
         raise NotImplementedError
 
-    def _edit(self, what: str) -> None:
+    def _edit(self, what: str, word: str) -> None:
         raise NotImplementedError
 
     def _read(self, frame: np.ndarray, seconds: float) -> Message:
@@ -243,7 +243,7 @@ class ReadingSession(Session):
         self.alphabet = "all"
         self._recognizer = _load(self.model)
         self.settings = _usual_settings(self._recognizer)
-        self._own = OwnSigns()
+        self._suggested: tuple[str, tuple[str, ...]] = ("", ())  # for which text, and what
         self._reader = self._open()
 
     @property
@@ -261,6 +261,7 @@ class ReadingSession(Session):
         chosen = {"model": self.model, "alphabet": self.alphabet}
         return {
             "text": self.text,
+            "words": self._words(),
             "settings": {**chosen, "confidence": self.settings.confidence, "hold_s": self.settings.hold_s},
             "models": [[name, Path(name).name] for name in dict.fromkeys([self.model, *models()])],
             "alphabets": [[name, title] for name, (title, _) in ALPHABETS.items()],
@@ -271,9 +272,10 @@ class ReadingSession(Session):
             self._reader = self._open()  # nothing of an earlier picture is left in the tracker
         answer = super()._answer(message, buffers)
         if not self._used and not self._warm:
-            # The tracker's first frame takes a second: not one of the signer's.
+            # The tracker's first frame and the words take a second: not one of the signer's.
             self._time += 1e-3
             self._reader.read(np.zeros((240, 320, 3), np.uint8), self._time)
+            self._reader.lexicon.complete("A")
             self._warm = True
         return answer
 
@@ -291,24 +293,29 @@ class ReadingSession(Session):
         self.model, self.alphabet = model, alphabet
         self._reader = self._open()
 
-    def _edit(self, what: str) -> None:
+    def _edit(self, what: str, word: str) -> None:
         actions = {"space": self._reader.space, "delete": self._reader.delete, "clear": self._reader.clear}
-        if what not in actions:
-            raise InputError(f"edit {what!r}: choose one of {', '.join(actions)}")
-        actions[what]()
+        if what == "choose":
+            if word not in self._words():
+                raise InputError(f"{word!r} is not among the words that are suggested")
+            self._reader.choose(word)
+        elif what in actions:
+            actions[what]()
+        else:
+            raise InputError(f"edit {what!r}: choose one of {', '.join(actions)}, choose")
+
+    def _words(self) -> tuple[str, ...]:
+        """Words that the one being spelled may become; looked up when the text has changed."""
+        if self._suggested[0] != self.text:
+            self._suggested = (self.text, self._reader.suggestions())
+        return self._suggested[1]
 
     def _read(self, frame: np.ndarray, seconds: float) -> Message:
         self._used = True
         reading = self._reader.read(frame, seconds)
         letter, confidence = reading.letter, reading.confidence
-        own = self._letters.own if self._letters is not None and reading.hand is not None else None
-        if own is not None:
-            letter, confidence = own
-        elif confidence < FAINT:
+        if confidence < FAINT:
             letter = None
-        sign = self._own.update(letter if own else None, confidence, seconds, self.settings.confidence)
-        if sign is not None:
-            self._write(sign)
         status = trouble(reading.hand, self._speed(reading.hand, seconds))
         if not status and letter is None:
             status = "No letter yet."
@@ -320,21 +327,9 @@ class ReadingSession(Session):
             "letter": letter,
             "confidence": round(confidence, 3),
             "text": self.text,
+            "words": self._words(),
             "status": status,
         }
-
-    def _write(self, sign: str) -> None:
-        """Write a sign that was added, as a word of its own; "space" and "del" do what they say."""
-        if sign == "space":
-            self._reader.space()
-        elif sign == "del":
-            self._reader.delete()
-        elif len(sign) == 1:
-            self._reader.text += sign
-        else:
-            self._reader.space()
-            self._reader.text += sign
-            self._reader.space()
 
     def _open(self) -> Any:
         """A new reader with the chosen network, letters and settings, which goes on with the text."""
@@ -342,11 +337,7 @@ class ReadingSession(Session):
 
         self._used = self._warm = False
         letters = ALPHABETS[self.alphabet][1]
-        if self._recognizer is None:
-            self._letters, reader = None, TextReader(None, self.settings, letters=letters)
-        else:
-            self._letters = _Letters(self._recognizer, letters)
-            reader = TextReader(self._letters, self.settings)
+        reader = TextReader(self._recognizer, self.settings, letters=letters)
         if hasattr(self, "_reader"):
             reader.text = self._reader.text
             self._reader.close()
@@ -373,53 +364,3 @@ ALPHABETS: dict[str, tuple[str, Sequence[str] | None]] = {
     "still": ("24 still letters", STATIC),
     "six": ("A to F", FIRST_SIX),
 }
-OWN_HOLD = 0.4  # seconds that a sign of one's own must be seen
-
-
-class OwnSigns:
-    """Tells when a sign that somebody added was shown: once for each time that it is held."""
-
-    def __init__(self) -> None:
-        self._sign: str | None = None
-        self._since = 0.0
-        self._written = False
-
-    def update(self, sign: str | None, probability: float, seconds: float, confidence: float) -> str | None:
-        """Take a frame's sign, or None; return the sign in the frame in which it has been held long enough."""
-        if sign is None or probability < confidence:
-            self._sign = None
-            return None
-        if sign != self._sign:
-            self._sign, self._since, self._written = sign, seconds, False
-        if self._written or seconds - self._since < OWN_HOLD - 1e-6:
-            return None
-        self._written = True
-        return sign
-
-
-class _Letters:
-    """A recogniser as the reader of letters sees it: the chosen letters; signs that were added are put aside.
-
-    ``own`` is the added sign with its probability if the last frame shows one; then all letters are impossible.
-    """
-
-    def __init__(self, recognizer: Any, letters: Sequence[str] | None) -> None:
-        self.recognizer = recognizer
-        known = recognizer.alphabet
-        chosen = LETTERS if letters is None else letters
-        self._places = [place for place, name in enumerate(known) if name in chosen]
-        self._added = [place for place, name in enumerate(known) if name not in LETTERS]
-        self.alphabet = [known[place] for place in self._places]
-        self.own: tuple[str, float] | None = None
-
-    def probabilities(self, image: np.ndarray, hands: Sequence[Hand]) -> np.ndarray:
-        """Probabilities of the chosen letters, (letters,)."""
-        said = self.recognizer.probabilities(image, hands)
-        kept, added = said[self._places], said[self._added]
-        total = max(float(kept.sum() + added.sum()), 1e-9)
-        self.own = None
-        if len(added) and added.max() > kept.max():
-            best = int(added.argmax())
-            self.own = self.recognizer.alphabet[self._added[best]], float(added[best]) / total
-            return np.zeros_like(kept)
-        return kept / total

@@ -39,11 +39,11 @@ class FrameReading:
     hand
         The hand, or None.
     letter, confidence
-        The likeliest letter of this frame and its probability; None and 0 without a hand.
+        The likeliest letter or added sign of this frame and its probability; None and 0 without a hand.
     probabilities
-        (26,) float32, A to Z.
+        (26,) float32, A to Z; then signs that were added to the recogniser.
     letters
-        The letters that this frame completed, mostly none.
+        The letters and added signs that this frame completed, mostly none.
     text
         All that was read so far.
     """
@@ -157,7 +157,7 @@ class TextReader:
         check_time(time_s, self._last_time)
         self._last_time = time_s
         probabilities, signs = self._letters.update(hand, time_s, aspect, frame)
-        letters = tuple(sign for sign in signs if len(sign.letter) == 1)
+        letters = tuple(sign for sign in signs if sign.letter not in ("space", "del"))
         for sign in signs:
             self._write(sign)
         if self._letter_time is not None:
@@ -166,7 +166,7 @@ class TextReader:
             elif time_s - self._letter_time > self._settings.space_s:
                 self._end_word()
         best = int(probabilities.argmax())
-        letter = LETTERS[best] if hand is not None and probabilities[best] > 0 else None
+        letter = self._letters.names[best] if hand is not None and probabilities[best] > 0 else None
         confidence = float(probabilities[best]) if letter else 0.0
         return FrameReading(hand, letter, confidence, probabilities, letters, self.text)
 
@@ -175,9 +175,13 @@ class TextReader:
             self._end_word()
         elif sign.letter == "del":
             self.delete()
-        else:
+        elif len(sign.letter) == 1:
             self.text += sign.letter
             self._letter_time = sign.end_s
+        else:  # an added sign is a word of its own
+            self.space()
+            self.text += sign.letter
+            self.space()
 
     def _end_word(self) -> None:
         if self.correcting:
@@ -253,27 +257,32 @@ class TextReader:
 
 
 class Voting:
-    """Hands to letters by a recogniser of single frames and a vote of them."""
+    """Hands to letters by a recogniser of single frames and a vote of them; signs that were added are read too."""
 
     def __init__(self, recognizer: ReadsLetters, settings: SpellerSettings, letters: tuple[str, ...]) -> None:
+        from asllib.recognizer import signs
+
         self.recognizer = recognizer
-        self.speller = Speller(settings)
+        self.names = signs(recognizer.alphabet)
+        self.speller = Speller(settings, self.names)
         self.showing = False  # a letter is being held
-        self._kept = [place for place, letter in enumerate(recognizer.alphabet) if letter in letters]
-        self._places = [LETTERS.index(recognizer.alphabet[place]) for place in self._kept]
+        self._barred = [k for k, name in enumerate(self.names) if name in LETTERS and name not in letters]
 
     def update(
         self, hand: Hand | None, time_s: float, aspect: float, frame: np.ndarray | None
     ) -> tuple[np.ndarray, list[ReadLetter]]:
-        """Take a frame's hand; return probabilities (26,) and the letters that are complete."""
-        probabilities = np.zeros(len(LETTERS), np.float32)
+        """Take a frame's hand; return probabilities (names,) and the letters and signs that are complete."""
+        from asllib.recognizer import spread
+
         if hand is None:
             self.showing = False
-            return probabilities, self.speller.update(None, time_s)
+            return np.zeros(len(self.names), np.float32), self.speller.update(None, time_s)
         if frame is None:  # landmarks alone: only the frame's shape is known
             frame = np.broadcast_to(np.uint8(0), (1000, max(1, round(1000 * aspect)), 3))
-        kept = self.recognizer.probabilities(frame, [hand])[self._kept]
-        probabilities[self._places] = kept / max(float(kept.sum()), 1e-9)
+        said = self.recognizer.probabilities(frame, [hand])
+        probabilities = spread(np.asarray(said)[None], self.recognizer.alphabet)[0]
+        probabilities[self._barred] = 0.0
+        probabilities /= max(float(probabilities.sum()), 1e-9)
         letters = self.speller.update(probabilities, time_s, hand.landmarks, aspect)
         self.showing = bool(probabilities.max() >= self.speller.settings.confidence)
         return probabilities, letters
@@ -296,7 +305,7 @@ class Moving:
         from asllib.spelling.decoder import HandListener, PeakSpeller
 
         model, _ = load_spelling()
-        signs = model.config.signs
+        self.names, signs = LETTERS, model.config.signs
         self.listener = HandListener(model)
         self.speller = PeakSpeller(signs, settings)
         self.showing = False
@@ -406,7 +415,8 @@ def read_text(
             nonlocal count, found
             letters.extend(reading.letters)
             if not correct:  # the sign for delete took letters back
-                del letters[len(reading.text.replace(" ", "")) :]
+                while sum(len(one.letter) for one in letters) > len(reading.text.replace(" ", "")):
+                    letters.pop()
             count += 1
             found += reading.hand is not None
 

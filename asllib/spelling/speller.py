@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,15 +11,17 @@ import numpy as np
 from asllib.errors import InputError
 from asllib.letters import LETTERS
 
+SIGN_HOLD_S = 0.4  # seconds that a sign which is no letter must be seen at least
+
 
 @dataclass(frozen=True)
 class ReadLetter:
-    """A letter that was read.
+    """A letter, or another sign, that was read.
 
     Attributes
     ----------
     letter
-        "A".."Z".
+        "A".."Z", "space", "del", or the name of a sign that somebody added.
     start_s, end_s
         When it was seen, seconds of the video; ``end_s`` is when it was sure.
     confidence
@@ -75,6 +78,13 @@ class SpellerSettings:
 class Speller:
     """Streaming decoder: a letter a hold, none on the way.
 
+    Parameters
+    ----------
+    settings
+        When a letter counts as shown.
+    names
+        Of the probabilities: letters, and perhaps other signs. These must be seen for longer, and are never doubled.
+
     Examples
     --------
     >>> speller = Speller(SpellerSettings(hold_s=0.1))
@@ -83,8 +93,8 @@ class Speller:
     ['A']
     """
 
-    def __init__(self, settings: SpellerSettings | None = None) -> None:
-        self.settings = settings or SpellerSettings()
+    def __init__(self, settings: SpellerSettings | None = None, names: Sequence[str] = LETTERS) -> None:
+        self.settings, self.names = settings or SpellerSettings(), tuple(names)
         self.reset()
 
     def reset(self) -> None:
@@ -107,7 +117,7 @@ class Speller:
         Parameters
         ----------
         probabilities
-            (26,) A to Z, or None: no hand.
+            (names,), or None: no hand.
         time_s
             Time of the frame in seconds, later than the one before.
         landmarks
@@ -138,19 +148,21 @@ class Speller:
         self._run.append((time_s, probabilities))
         mean = float(np.mean([p[best] for _, p in self._run]))
         start = self._run[0][0]
-        sure = time_s - start >= settings.hold_s - 1e-9 and mean >= settings.confidence
+        hold_s = settings.hold_s if len(self.names[best]) == 1 else max(settings.hold_s, SIGN_HOLD_S)
+        sure = time_s - start >= hold_s - 1e-9 and mean >= settings.confidence
         if not sure or not self._is_new(time_s, place):
             return []
         self._written_s, self._place, self._moved = time_s, place, False
-        return [ReadLetter(LETTERS[best], start, time_s, mean)]
+        return [ReadLetter(self.names[best], start, time_s, mean)]
 
     def _is_new(self, time_s: float, place: np.ndarray | None) -> bool:
         """Whether the letter of this run is to be written: not yet written, or doubled."""
         if self._written_s is None:
             return True
-        if place is not None and self._place is not None and self._moved:
+        letter = self._letter is not None and len(self.names[self._letter]) == 1
+        if letter and place is not None and self._place is not None and self._moved:
             return bool(np.abs(place - self._place).max() > self.settings.slide)
-        if not self._doubled and time_s - self._written_s >= self.settings.double_s:
+        if letter and not self._doubled and time_s - self._written_s >= self.settings.double_s:
             self._doubled = True
             return True
         return False

@@ -151,11 +151,17 @@ def signer_version() -> str:
 
 
 def practice_plans(
-    count: int, seed: int, *, fps: float = 15.0, speeds: Iterable[float] = (2.0, 5.0), length: int = 8
+    count: int,
+    seed: int,
+    *,
+    fps: float = 15.0,
+    speeds: Iterable[float] = (2.0, 5.0),
+    length: int = 8,
+    often: Sequence[str] = (),
 ) -> list[Plan]:
     """Plans of random letters, every film by another signer: all letters and all pairs of them come up.
 
-    One letter in ten is doubled; J and Z come up as often as the others.
+    One letter in ten is doubled; every second one is drawn from those that are to come up ``often``.
     """
     rng = np.random.default_rng([seed, count])
     slow, fast = speeds
@@ -165,6 +171,8 @@ def practice_plans(
         for place in range(1, length):
             if rng.random() < 0.1:
                 letters[place] = letters[place - 1]
+        for place in range(0, length if often else 0, 2):
+            letters[place] = often[rng.integers(len(often))]
         rate = float(np.round(np.exp(rng.uniform(np.log(slow), np.log(fast))), 2))
         plans.append(Plan("".join(letters), number, seed, fps, rate))
     return plans

@@ -13,7 +13,7 @@ import numpy as np
 from asllib.config import profile
 from asllib.data import find_photos, load_letters
 from asllib.errors import InputError
-from asllib.letters import LETTERS
+from asllib.letters import LETTERS, MOVING
 from asllib.models.motion_net import MotionConfig
 from asllib.models.zoo import check_new_run, load_model, save_model
 from asllib.paths import write_text
@@ -36,8 +36,9 @@ class MotionTraining:
     ----------
     network
         Its shape.
-    films, idle
-        Films of random letters and of idle hands, every one of another signer.
+    films, strokes, idle
+        Films of random letters, of words in which every second letter is J or Z, and of idle hands, every one of
+        another signer.
     shape_steps, steps
         Of the eye for handshapes, and of what is made of them in time.
     pieced
@@ -47,8 +48,9 @@ class MotionTraining:
     """
 
     network: MotionConfig
-    films: int = 400
-    idle: int = 30
+    films: int = 260
+    strokes: int = 150
+    idle: int = 24
     shape_steps: int = 1500
     steps: int = 1000
     pieced: float = 0.5
@@ -56,7 +58,7 @@ class MotionTraining:
 
 
 TRAINING: dict[str, MotionTraining] = {
-    "motion": MotionTraining(MotionConfig(channels=64, dropout=0.15), shape_steps=0, pieced=0.75),
+    "motion": MotionTraining(MotionConfig(channels=64, dropout=0.15), shape_steps=0, pieced=0.4),
     "spelling": MotionTraining(MotionConfig(signs=SIGNS, shapes=SIGNS, solid=True), photos=True),
 }
 
@@ -84,11 +86,11 @@ def train_motion(network: str, out: Path, *, seed: int = 0, steps: int | None = 
     if steps is not None:
         settings = dataclasses.replace(settings, steps=steps, shape_steps=min(settings.shape_steps, steps))
     if profile().name == "ci":
-        settings = dataclasses.replace(settings, films=min(settings.films, 12), idle=min(settings.idle, 2))
+        settings = dataclasses.replace(settings, films=8, strokes=4, idle=2)
     signs = settings.network.signs
     clips = practice_clips(settings, signs)
     held = film_stills(clips)
-    about: dict[str, Any] = {"films": settings.films, "idle_films": settings.idle, "signer_version": signer_version()}
+    about: dict[str, Any] = {"signer_version": signer_version()}
     stills = held
     if settings.photos and find_photos() is not None:
         photos, card = photo_stills()
@@ -119,6 +121,7 @@ def train_motion(network: str, out: Path, *, seed: int = 0, steps: int | None = 
 def practice_clips(settings: MotionTraining, signs: Sequence[str] = SIGNS) -> list[Clip]:
     """Films of random letters and of idle hands as clips; filmed once, then read from the cache folder."""
     plans = practice_plans(settings.films, PRACTICE_SEED)
+    plans += practice_plans(settings.strokes, PRACTICE_SEED, length=5, often=MOVING)
     idle = [Plan("", number, IDLE_SEED, fps=10.0, seconds=10.0) for number in range(settings.idle)]
     return [film_clip(stream, signs) for stream in films([*plans, *idle])]
 

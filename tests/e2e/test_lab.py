@@ -55,7 +55,13 @@ def test_keys_edit_the_text_and_the_page_keeps_its_shortcuts(open_lab, film, exp
     lab.live.get_by_role("button", name="Stop").click()
     text = lab.text()
     lab.live.locator(".asl-text").focus()
-    for key, becomes in ((" ", text + " "), ("Backspace", text), ("Backspace", text[:-1]), ("Escape", "")):
+    word = lab.live.locator(".asl-word").first
+    expect(word).to_be_enabled()
+    words, chosen = text.rpartition(" ")[0], word.inner_text()
+    lab.page.keyboard.press("1")
+    text = f"{words} {chosen}".lstrip()
+    expect(lab.live.locator(".asl-text")).to_have_text(f"{text} ")
+    for key, becomes in (("Backspace", text), (" ", text + " "), ("Backspace", text), ("Escape", "")):
         lab.page.keyboard.press(key)
         lab.page.wait_for_function(
             "(text) => document.querySelector('.asl-text').textContent === text", arg=becomes, timeout=5000

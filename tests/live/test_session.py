@@ -9,7 +9,7 @@ import pytest
 
 from asllib.errors import InputError
 from asllib.hands.tracker import Hand
-from asllib.live.session import OwnSigns, ReadingSession, decode, trouble
+from asllib.live.session import ReadingSession, decode, trouble
 from asllib.spelling import SpellerSettings
 from asllib.spelling.reading import MOVING_SETTINGS
 
@@ -67,6 +67,15 @@ def test_text_is_edited(session):
     assert ask(session, "edit", what="delete")[0]["text"] == "AB"
     assert ask(session, "edit", what="clear")[0]["text"] == ""
     assert ask(session, "edit", what="burn")[0]["type"] == "error"
+
+
+def test_a_word_that_is_suggested_can_be_chosen(session):
+    session._reader.text = "SO HEL"
+    words = ask(session, "hello")[0]["words"]
+    assert len(words) == 3 and "HELP" in words
+    assert ask(session, "edit", what="choose", word="NEVER")[0]["type"] == "error"
+    reply = ask(session, "edit", what="choose", word="HELP")[0]
+    assert reply["text"] == "SO HELP " and not reply["words"]
 
 
 @pytest.mark.parametrize(
@@ -150,18 +159,12 @@ def test_a_sign_that_was_added_is_read_as_a_word(waving, film, jpeg):
     session.close()
 
 
-@pytest.mark.parametrize("sign, becomes", [("space", "AB "), ("del", "A"), ("5", "AB5"), ("wave", "AB wave ")])
-def test_what_added_signs_write(session, sign, becomes):
-    session._reader.text = "AB"
-    session._write(sign)
-    assert session.text == becomes
+def test_videos_are_read_with_added_signs_too(waving, film):
+    from asllib.recognizer import load_recognizer
+    from asllib.spelling import read_text
 
-
-def test_an_added_sign_is_written_once_a_hold():
-    own = OwnSigns()
-    frames = [("wave", 0.9)] * 20 + [("wave", 0.2)] * 2 + [("wave", 0.9)] * 20 + [("del", 0.9)] * 5 + [(None, 0.0)]
-    written = [own.update(sign, p, i / 20, 0.6) for i, (sign, p) in enumerate(frames)]
-    assert [(i, sign) for i, sign in enumerate(written) if sign] == [(8, "wave"), (30, "wave")]
+    found = read_text([(i / 15, frame) for i, frame in enumerate(film)], load_recognizer(waving))
+    assert "wave" in found.text.split() and [one.letter for one in found.letters].count("wave") == 1
 
 
 def test_the_pixel_network_can_be_chosen(session, film, jpeg):

@@ -53,3 +53,11 @@ def test_times_are_refused_in_one_line(time):
 def test_bad_settings_are_refused(name, value):
     with pytest.raises(InputError, match=f"{name}={value}"):
         SpellerSettings(**{name: value})
+
+
+@pytest.mark.parametrize("frames, expected", [(10, []), (20, [13]), (90, [13])])
+def test_a_sign_that_is_no_letter_must_be_held_longer_and_is_never_doubled(frames, expected):
+    speller = Speller(SpellerSettings(double_s=0.5), [*LETTERS, "wave"])
+    wave = np.append(np.zeros(26), 1.0)
+    read = [(i, one.letter) for i in range(frames) for one in speller.update(wave, i / 30)]
+    assert [i for i, _ in read] == [i - 1 for i in expected] and all(name == "wave" for _, name in read)

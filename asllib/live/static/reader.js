@@ -22,7 +22,7 @@ function render({ model, el }) {
 
   const stage = new Stage(model, {
     remote: model.get("remote"),
-    label: "Camera picture. Keys: Space adds a space, Backspace deletes a letter, Escape clears the text.",
+    label: "Camera picture. Keys: Space adds a space, Backspace deletes a letter, Escape clears the text, 1 to 3 take a word.",
     onReading: show,
     onStatus: (what, bad) => status.say(what, bad),
     onState(state) {
@@ -54,7 +54,12 @@ function render({ model, el }) {
   start.classList.add("asl-first");
   stop.disabled = true;
   flip.setAttribute("aria-pressed", "false");
-  const edit = (what) => stage.send({ type: "edit", what });
+  const edit = (what, word) => stage.send({ type: "edit", what, word });
+  const words = [1, 2, 3].map((key) => {
+    const word = button("", `Put this word in the text (key: ${key})`, () => edit("choose", word.textContent));
+    word.classList.add("asl-word");
+    return word;
+  });
   const edits = [
     button("Space", "Add a space (key: Space)", () => edit("space")),
     button("Delete", "Delete the last letter (key: Backspace)", () => edit("delete")),
@@ -69,6 +74,7 @@ function render({ model, el }) {
       make("div", { className: "asl-row asl-reading" }, now, status.seen),
       status.spoken,
       text,
+      make("div", { className: "asl-row", role: "group", "aria-label": "Words" }, ...words),
       make("div", { className: "asl-row" }, ...edits),
       make(
         "div",
@@ -88,6 +94,12 @@ function render({ model, el }) {
   root.addEventListener("keydown", (event) => {
     if (event.target.closest("select, input")) return event.stopPropagation(); // else the notebook takes the arrows
     const key = { " ": "space", Backspace: "delete", Escape: "clear" }[event.key];
+    const word = words["123".indexOf(event.key)];
+    if (word && !word.disabled && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      event.preventDefault();
+      event.stopPropagation();
+      return word.click();
+    }
     if (!key || event.ctrlKey || event.metaKey || event.altKey) return;
     if (key === "space" && event.target.closest("button")) return; // there it presses the button
     event.preventDefault();
@@ -122,6 +134,10 @@ function render({ model, el }) {
     if (message.text !== undefined && message.text !== text.textContent) {
       text.textContent = message.text;
       text.scrollTop = text.scrollHeight;
+    }
+    for (const [place, word] of message.words ? words.entries() : []) {
+      word.textContent = message.words[place] ?? "";
+      word.disabled = !word.textContent;
     }
     if (message.settings) {
       fill(recogniser, message.models, message.settings.model);
