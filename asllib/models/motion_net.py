@@ -17,7 +17,8 @@ NEITHER = 0  # the output that says: none of the signs
 # Without an eye for handshapes the network sees which fingers are out and where their tips go, nothing else: that
 # differs least between people, trackers and the synthetic hand. Pairs of knuckle and tip.
 FINGERS = ((5, 8), (9, 12), (13, 16), (17, 20))
-DRAWN = 8 + 4  # how the four tips move, x and y, and how far each is from its knuckle
+DRAWN = 8 + 4 + 1  # how the four tips move, x and y, how far each is from its knuckle, how short the palm looks
+PALM_MEMORY = 20  # moments
 MOVEMENT = 5  # numbers a moment beside the hand's shape
 
 
@@ -72,7 +73,7 @@ class MotionConfig:
     @property
     def memory(self) -> int:
         """Steps that one answer depends on."""
-        return 1 + 2 * sum(self.dilations)
+        return 1 + 2 * sum(self.dilations) + (0 if self.shapes else PALM_MEMORY + 1)
 
 
 class MotionNet(nn.Module):
@@ -113,14 +114,22 @@ class MotionNet(nn.Module):
         return self.hand(hands).unflatten(0, (batch, steps)).transpose(1, 2)
 
     def drawing(self, features: Tensor) -> Tensor:
-        """Turn features (B, C, T) into how the fingertips move and how far the fingers are out (B, DRAWN, T)."""
+        """Turn features (B, C, T) into how the fingertips move and how far the fingers are out (B, DRAWN, T).
+
+        The unit is the largest palm of the last second: a hand that tips to the viewer looks short and is not.
+        """
         points = features[:, :-MOVEMENT].unflatten(1, (21, -1))[:, :, :2]  # (B, 21, 2, T)
         knuckles, tips = (points[:, [pair[k] for pair in FINGERS]] for k in (0, 1))  # (B, 4, 2, T)
-        out = (tips - knuckles).norm(dim=2)  # (B, 4, T)
         found = features[:, -1:]
-        before = F.pad(found, (1, 0))[..., :-1]
-        moved = tips - F.pad(tips, (1, 0))[..., :-1] + features[:, None, -MOVEMENT : -MOVEMENT + 2]
-        return torch.cat([3 * moved.flatten(1, 2) * found * before, out], 1)
+        both = found * F.pad(found, (1, 0))[..., :-1]
+        grown = features[:, -3:-2]  # (B, 1, T)
+        size = grown.cumsum(2)
+        largest = F.max_pool1d(F.pad(size, (PALM_MEMORY, 0), mode="replicate"), PALM_MEMORY + 1, 1)
+        short = (size - largest).exp() * found  # (B, 1, T), 1 for a hand that is not tipped
+        before = F.pad(tips, (1, 0))[..., :-1] * (-grown).exp()[:, None]
+        moved = (tips - before + features[:, None, -MOVEMENT : -MOVEMENT + 2]) * short[:, None]
+        out = (tips - knuckles).norm(dim=2) * short  # (B, 4, T)
+        return torch.cat([3 * moved.flatten(1, 2) * both, out, short], 1)
 
     def forward(self, features: Tensor) -> Tensor:
         """Turn features (B, C, T) into logits (B, classes, T)."""

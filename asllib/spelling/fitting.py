@@ -13,7 +13,20 @@ from asllib.spelling.practice import IGNORE, Clip, Stills, augment, batch_clips,
 from asllib.training import set_seed
 
 CTC_WEIGHT = 0.1
+DOUBLE_WEIGHT = 4.0
 _SHAPE_MOMENTS = 512  # a step of the first part's training
+
+
+def inside_doubles(targets: torch.Tensor) -> torch.Tensor:
+    """(B, T) bool: the moments between a letter and the same letter again, which are few and tell that it is doubled."""
+    before = targets.clone()
+    after = targets.clone()
+    for k in range(1, targets.shape[1]):
+        empty = before[:, k] <= NEITHER
+        before[empty, k] = before[empty, k - 1]
+        empty = after[:, -1 - k] <= NEITHER
+        after[empty, -1 - k] = after[empty, -k]
+    return (targets == NEITHER) & (before == after) & (before > NEITHER)
 
 
 def motion_loss(
@@ -33,9 +46,11 @@ def motion_loss(
         Moments that an answer comes late.
     """
     late = logits[:, :, delay:]
-    weight = torch.ones(logits.shape[1])
-    weight[NEITHER] = 0.5  # most moments are on the way
-    loss = F.cross_entropy(late, targets[:, : late.shape[2]], weight, ignore_index=IGNORE, label_smoothing=0.02)
+    targets = targets[:, : late.shape[2]]
+    weight = torch.where(targets == NEITHER, 0.5, 1.0)  # most moments are on the way
+    weight = weight * torch.where(inside_doubles(targets), DOUBLE_WEIGHT, 1.0) * (targets != IGNORE)
+    loss = F.cross_entropy(late, targets, reduction="none", ignore_index=IGNORE, label_smoothing=0.02)
+    loss = (loss * weight).sum() / weight.sum()
     ctc = F.ctc_loss(
         logits.permute(2, 0, 1).log_softmax(2),
         torch.cat(list(spelled)),
@@ -60,6 +75,8 @@ def fit_shapes(
     optimiser = torch.optim.AdamW(model.hand.parameters(), 4e-3, weight_decay=0.05, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=max(5, steps), pct_start=0.2)
     model.train()
+    weight = torch.ones(1 + len(model.config.shapes))
+    weight[NEITHER] = 0.15  # most moments of a film are on the way: a shape that is nearly made is better named
     losses = []
     for _ in range(steps):
         some = [augment(clips[i], rng) for i in rng.integers(0, len(clips), 6)]
@@ -72,7 +89,7 @@ def fit_shapes(
         chosen = chosen[torch.randperm(len(chosen))[:_SHAPE_MOMENTS]]
         moments = features[chosen[:, 0], :, chosen[:, 1]][:, :, None]  # (N, C, 1)
         logits = model.handshapes(moments)[:, :, 0]
-        loss = F.cross_entropy(logits, shapes[chosen[:, 0], chosen[:, 1]], label_smoothing=0.05)
+        loss = F.cross_entropy(logits, shapes[chosen[:, 0], chosen[:, 1]], weight, label_smoothing=0.05)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

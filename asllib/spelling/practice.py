@@ -18,7 +18,10 @@ from asllib.spelling.streams import Stream
 
 SIGNS: tuple[str, ...] = (*LETTERS, "space", "del")  # all that is shown by one hand while spelling
 IGNORE = -100  # a moment that the loss leaves out
-GESTURES = 0.06  # of the signs that are pieced together move as no letter does
+DOUBLED = 0.25  # of the letters that are pieced together are the one before again
+UPSIDE_DOWN = 0.08  # of them hang down, a hand at rest: those that are no letter then
+_HANGS = frozenset("ABCEFLMNOSTVWY")
+GESTURES = 0.12  # of the signs that are pieced together move as no letter does
 _TOLD = 0.4  # of a stroke must be drawn before it can be told
 _STILL_STROKE_S = 0.5  # J or Z held without a stroke counts after so long
 
@@ -176,7 +179,7 @@ def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str
 
     before, row = None, 0
     for _ in range(letters):
-        if before is not None and rng.random() < 0.12 and before not in ("J", "Z"):
+        if before is not None and rng.random() < DOUBLED and before not in ("J", "Z"):
             name = before  # doubled: the same hand slides, dips, or is cut
         else:
             few = len(signs) <= 4 and rng.random() < 0.35  # a network for few signs would hardly ever see them
@@ -184,15 +187,21 @@ def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str
             row = rows_of[name][rng.integers(len(rows_of[name]))]
         points, solid = stills.image[row], stills.world[row]
         spells = "I" in signs  # a network for strokes alone does not count a hand that only stands as if
-        draws = name in ("J", "Z") and rng.random() < (0.6 if spells else 0.85) and not cut
+        draws = name in ("J", "Z") and rng.random() < (0.5 if spells else 0.85) and not cut
         if draws:
             if name == "J" and "I" in rows_of:
                 row = rows_of["I"][rng.integers(len(rows_of["I"]))]
             count = steps(rng.uniform(0.5, 1.1), 6)
             turn, path = stroke(name, count, rng)
-            drawn, drawn_solid = _moved(stills.image[row], stills.world[row], turn)
+            # World landmarks know better how deep a finger lies, image landmarks where it is seen.
+            seen_as = stills.world if rng.random() < 0.5 else stills.image
+            drawn, drawn_solid = _moved(seen_as[row], stills.world[row], turn)
             points, solid = drawn[0], drawn_solid[0]
         doubled = name == before
+        hangs = name in _HANGS and not doubled and rng.random() < UPSIDE_DOWN
+        if hangs:
+            down = _rotation(2, rng.choice([-1, 1]) * rng.uniform(90, 180)) @ _rotation(1, rng.uniform(-40, 40))
+            points, solid = points @ down.T, solid @ down.T
         if doubled and not cut:
             slide = rng.random() < 0.6
             aside = np.array([rng.choice([-1, 1], p=[0.8, 0.2]) * rng.uniform(0.35, 0.8), rng.normal(0, 0.05)])
@@ -214,7 +223,7 @@ def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str
             add(*_moved(points, solid, turn[order]), at + path, scale, NEITHER, count)
             at, before = at + path[-1], name
             continue
-        number = 1 + signs.index(name) if name in signs else NEITHER
+        number = 1 + signs.index(name) if name in signs and not hangs else NEITHER
         if draws:
             seen = NEITHER
             if (name == "Z" or not spells) and rng.random() < 0.5:  # somebody waits before drawing
@@ -245,7 +254,7 @@ def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str
             at, scale = at + drift[-1], float(np.clip(growth[-1], 0.4, 2.5))
         if number != NEITHER:
             spelled.append(number)
-        before = name
+        before = None if hangs else name
         if rng.random() < 0.08:  # the hand leaves the picture
             gone = steps(rng.uniform(0.4, 1.0))
             add(np.full((21, 3), np.nan), np.full((21, 3), np.nan), at, scale, NEITHER, gone)
@@ -274,8 +283,8 @@ def stroke(letter: str, count: int, rng: np.random.Generator) -> tuple[np.ndarra
     fine = 8 * count
     lean, spin, pitch, path = stroke_path(letter, fine, draw_stroke_habit(rng))
     # Anybody's haste: some begin slowly, some end slowly, cameras skip frames, and corners are rounded.
-    steps = np.exp(rng.normal(0, rng.uniform(0, 0.5), count - 1))
-    when = np.append(0, np.cumsum(steps) / steps.sum()) ** np.exp(rng.normal(-0.1, 0.3))
+    steps = np.exp(rng.normal(0, rng.uniform(0, 1.0), count - 1))
+    when = np.append(0, np.cumsum(steps) / steps.sum()) ** np.exp(rng.normal(-0.4, 0.5))
     width = int(rng.integers(1, max(2, fine // 12)))
     kernel = np.ones(width) / width
 

@@ -355,7 +355,7 @@ def load_spelling():
 
 
 # The motion network weighs moments itself. Chosen on words of practice signers that are in no test.
-MOVING_SETTINGS = SpellerSettings(confidence=0.5, hold_s=0.05)
+MOVING_SETTINGS = SpellerSettings(confidence=0.5, hold_s=0.05, again_s=0.15, space_s=1.6)
 _WORD_MOMENTS = 1200  # of a word are kept, a minute's
 
 Video = str | os.PathLike[str] | int | Iterable[tuple[float, np.ndarray]]

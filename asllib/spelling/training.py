@@ -51,14 +51,14 @@ class MotionTraining:
     films: int = 260
     strokes: int = 150
     idle: int = 24
-    shape_steps: int = 1500
-    steps: int = 1000
+    shape_steps: int = 2500
+    steps: int = 1400
     pieced: float = 0.5
     photos: bool = False
 
 
 TRAINING: dict[str, MotionTraining] = {
-    "motion": MotionTraining(MotionConfig(channels=64, dropout=0.15), shape_steps=0, pieced=0.4),
+    "motion": MotionTraining(MotionConfig(channels=64, dropout=0.15), shape_steps=0, pieced=0.75),
     "spelling": MotionTraining(MotionConfig(signs=SIGNS, shapes=SIGNS, solid=True), photos=True),
 }
 

@@ -116,7 +116,7 @@ def test_the_shipped_models_are_whole(name):
         assert len(card["data"]["sha256"]) == 64 and not card["data"]["synthetic"]
     else:
         assert card["network"] == "motion" and card["preset"] == name
-        assert card["data"]["films"] > 0 and set("JZ") <= set(card["alphabet"])
+        assert card["training"]["films"] > 0 and set("JZ") <= set(card["alphabet"])
 
 
 def test_the_shipped_weights_are_below_5_megabytes():
