@@ -18,7 +18,7 @@ _SHAPE_MOMENTS = 512  # a step of the first part's training
 
 
 def inside_doubles(targets: torch.Tensor) -> torch.Tensor:
-    """(B, T) bool: the moments between a letter and the same letter again, which are few and tell that it is doubled."""
+    """(B, T) bool: the moments between a letter and the same letter again: few, and all that tells of a double."""
     before = targets.clone()
     after = targets.clone()
     for k in range(1, targets.shape[1]):

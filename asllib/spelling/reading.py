@@ -115,6 +115,7 @@ class TextReader:
         self._tracker: HandTracker | None = None
         self._closed = False
         self._last_time = -np.inf
+        self._letter_height = 0.0  # of the wrist at the last letter, 0 at the top
         self._letter_time: float | None = None  # of the last letter, while no space follows it
         self._lexicon: Lexicon | None = None
 
@@ -160,8 +161,10 @@ class TextReader:
         letters = tuple(sign for sign in signs if sign.letter not in ("space", "del"))
         for sign in signs:
             self._write(sign)
+        if hand is not None and letters:
+            self._letter_height = float(hand.landmarks[0, 1])
         if self._letter_time is not None:
-            if self._letters.showing:
+            if self._letters.showing or self._is_up(hand):
                 self._letter_time = time_s
             elif time_s - self._letter_time > self._settings.space_s:
                 self._end_word()
@@ -169,6 +172,13 @@ class TextReader:
         letter = self._letters.names[best] if hand is not None and probabilities[best] > 0 else None
         confidence = float(probabilities[best]) if letter else 0.0
         return FrameReading(hand, letter, confidence, probabilities, letters, self.text)
+
+    def _is_up(self, hand: Hand | None) -> bool:
+        """Whether the hand is in view and no lower than when it showed the last letter: then the word goes on."""
+        if hand is None:
+            return False
+        length = float(np.ptp(hand.landmarks[:, 1]))
+        return float(hand.landmarks[0, 1]) - self._letter_height < LOWERED * length
 
     def _write(self, sign: ReadLetter) -> None:
         if sign.letter == "space":
@@ -355,7 +365,8 @@ def load_spelling():
 
 
 # The motion network weighs moments itself. Chosen on words of practice signers that are in no test.
-MOVING_SETTINGS = SpellerSettings(confidence=0.5, hold_s=0.05, again_s=0.15, space_s=1.6)
+MOVING_SETTINGS = SpellerSettings(confidence=0.5, hold_s=0.05, again_s=0.15)
+LOWERED = 0.3  # of the hand's height that the wrist sinks when a hand is lowered
 _WORD_MOMENTS = 1200  # of a word are kept, a minute's
 
 Video = str | os.PathLike[str] | int | Iterable[tuple[float, np.ndarray]]

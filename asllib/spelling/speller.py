@@ -55,7 +55,7 @@ class SpellerSettings:
     gap_s
         A hand that is not seen for longer ends the letter.
     space_s
-        Seconds without a letter, the hand lowered or at rest, after which a space is written.
+        Seconds without a letter, the hand lowered or out of view, after which a space is written.
     """
 
     confidence: float = 0.6

@@ -108,3 +108,11 @@ def test_practice_films_have_every_letter_and_other_signers():
     assert len({(plan.seed, plan.signer) for plan in plans}) == 100
     assert all(2 <= plan.letters_per_second <= 5 for plan in plans)
     assert any(a == b for plan in plans for a, b in zip(plan.word, plan.word[1:], strict=False))
+
+
+def test_the_moments_inside_a_double_are_found():
+    from asllib.spelling.fitting import inside_doubles
+
+    targets = torch.tensor([[0, 3, 0, 0, 3, 0, 5, 0], [0, 0, 0, 0, 0, 0, 0, 0], [2, -100, 0, 2, 2, 0, 0, -100]])
+    found = inside_doubles(targets)
+    assert found.int().tolist() == [[0, 0, 1, 1, 0, 0, 0, 0], [0] * 8, [0, 0, 1, 0, 0, 0, 0, 0]]

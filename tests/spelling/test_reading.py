@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from asllib.errors import InputError
+from asllib.hands import Hand
 from asllib.hands.landmarks import image_columns, landmark_columns, world_columns, write_landmarks
 from asllib.letters import LETTERS
 from asllib.spelling import Reading, ReadLetter, TextReader, read_text, write_subtitles
@@ -90,6 +91,24 @@ def test_no_hand_is_empty_text(stored):
 def test_a_long_pause_is_a_space_and_a_short_one_is_none(stored):
     assert read_text(stored("AA-----BB"), Pointing()).text == "A B"
     assert read_text(stored("AA-BB"), Pointing()).text == "AB"
+
+
+@pytest.mark.parametrize("sunk, text", [(0.0, "AB"), (0.4, "A B")])
+def test_a_hand_that_stays_up_ends_no_word(hands, sunk, text):
+    class Pauses(Pointing):
+        unsure = False
+
+        def probabilities(self, image, hands):
+            return np.full(2, 0.5, np.float32) if self.unsure else super().probabilities(image, hands)
+
+    landmarks, world = hands(1)
+    recognizer = Pauses()
+    with TextReader(recognizer) as reader:
+        for frame in range(80):
+            recognizer.unsure = 20 <= frame < 60
+            place = [-0.25 if frame < 20 else 0.25, sunk if recognizer.unsure else 0.0, 0]
+            reader.read_hand(Hand(landmarks[0] + np.float32(place), world[0], "right", 1.0), frame / 20, 1.0)
+        assert reader.text == text
 
 
 def test_text_can_be_edited(table):
