@@ -58,7 +58,7 @@ class MotionTraining:
 
 
 TRAINING: dict[str, MotionTraining] = {
-    "motion": MotionTraining(MotionConfig(channels=64, dropout=0.15), shape_steps=0, steps=2500, pieced=0.75),
+    "motion": MotionTraining(MotionConfig(channels=64, dropout=0.15), shape_steps=0, pieced=0.75),
     "spelling": MotionTraining(MotionConfig(signs=SIGNS, shapes=SIGNS, solid=True), photos=True),
 }
 
