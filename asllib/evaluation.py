@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from asllib.errors import InputError
+
 NO_HAND = "-"  # what is "read" where no hand was found; always wrong
 
 
@@ -90,7 +92,16 @@ def report(table: pd.DataFrame, read: np.ndarray, model: str, data: str) -> dict
 
 
 def confusion(truth: np.ndarray, read: np.ndarray, alphabet: Sequence[str]) -> np.ndarray:
-    """Count truth against what was read, (L, L + 1) integers; the last column is "no hand" or another letter."""
+    """Count truth against what was read, (L, L + 1) integers; the last column is "no hand" or another letter.
+
+    Raises
+    ------
+    InputError
+        If a true letter is not in the alphabet.
+    """
+    foreign = sorted(set(truth) - set(alphabet))
+    if foreign:
+        raise InputError(f"{', '.join(foreign)}: not among the letters {', '.join(alphabet)}")
     places = {letter: place for place, letter in enumerate(alphabet)}
     matrix = np.zeros((len(places), len(places) + 1), int)
     for true, seen in zip(truth, read, strict=True):

@@ -64,6 +64,23 @@ def landmark_error(shots, table: pd.DataFrame) -> np.ndarray:
     return np.linalg.norm(seen - true, axis=-1) / (bones * flat / solid)[:, None]
 
 
+def overlaps(signers: int, seed: int) -> np.ndarray:
+    """(signers, 26) millimetres by which one finger's skin lies inside another, as each signer makes each letter."""
+    import torch
+
+    from asllib.signer.contact import overlap
+    from asllib.signer.hand import hand_shape, pose_hand
+    from asllib.signer.scene import draw_signer, letter_poses
+
+    people = [draw_signer(seed, number) for number in range(signers)]
+    deep = []
+    for person, poses in zip(people, letter_poses(people, LETTERS), strict=True):
+        shape = hand_shape(np.array([person.phenotype])).take([0] * len(LETTERS))
+        posed = pose_hand(shape, torch.as_tensor(poses, dtype=torch.float32))
+        deep.append(1000 * overlap(posed.vertices.numpy()))
+    return np.stack(deep)
+
+
 def read(model, looks: Looks) -> np.ndarray:
     return np.array(STATIC)[look_probabilities(model, looks).argmax(1)]
 
@@ -92,6 +109,11 @@ def main() -> None:
     print(
         f"{out['pictures_per_second']:.1f} pictures a second at 224x224, {out['memory_gb']:.2f} GB, {len(shots)} drawn"
     )
+
+    deep = overlaps(options.signers, options.seed)
+    out["overlap_below_2_mm"], out["overlap_most_mm"] = float((deep < 2).mean()), float(deep.max())
+    print(f"fingers overlap by less than 2 mm: {100 * (deep < 2).mean():.1f} %, most {deep.max():.1f} mm; by letter:")
+    print("  " + " ".join(f"{k} {most:.1f}" for k, most in zip(LETTERS, deep.max(0), strict=True) if most > 1))
 
     looks = track(drawn, progress=False)
     truth, first = drawn.letters, looks.tables[0]["score"].to_numpy() > 0

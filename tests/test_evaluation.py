@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asllib.errors import InputError
 from asllib.evaluation import NO_HAND, accuracy_interval, confusion, read_letters, report, worst_pairs
 from asllib.letters import STATIC
 
@@ -107,6 +108,8 @@ def test_confusion_counts_truth_by_row_and_no_hand_in_the_last_column():
     matrix = confusion(np.array(list("AABBC")), np.array(["A", "B", "B", NO_HAND, "Y"]), "ABC")
     assert matrix.tolist() == [[1, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0, 1]]
     assert confusion(np.array([]), np.array([]), STATIC).shape == (24, 25)
+    with pytest.raises(InputError, match="Y: not among the letters A, B, C"):
+        confusion(np.array(list("AY")), np.array(list("AA")), "ABC")
 
 
 def test_worst_pairs_add_both_directions():
