@@ -16,7 +16,7 @@ from asllib.spelling.streams import Stream
 
 RATE = 20.0  # moments a second
 GAP_S = 0.3  # a hand that is lost for no longer is taken to have moved straight on
-_SIDE_MEMORY = 0.9  # of the vote on the hand's side, kept from frame to frame
+_SIDE_MEMORY = 0.97  # of the vote on the hand's side, kept from frame to frame: trackers often err for half a second
 
 
 @dataclass(frozen=True)
