@@ -131,16 +131,28 @@ class MotionNet(nn.Module):
         out = (tips - knuckles).norm(dim=2) * short  # (B, 4, T)
         return torch.cat([3 * moved.flatten(1, 2) * both, out, short], 1)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Turn features (B, C, T) into logits (B, classes, T)."""
+    def look(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Turn features (B, C, T) into what is seen (B, channels, T), and probabilities of the handshapes.
+
+        With handshapes every moment is seen for itself: one that was looked at need not be looked at again.
+        """
         pose = features[:, :-MOVEMENT] if self.config.shapes else self.drawing(features)
         seen = [self.pose(pose), features[:, -MOVEMENT:]]
+        shapes = features[:, :0]
         if self.config.shapes:
             shapes = self.handshapes(features).softmax(1) * features[:, -1:]
             seen.append(shapes)
-        x = self.dropout(self.enter(torch.cat(seen, 1)))  # (B, channels, T)
+        return self.enter(torch.cat(seen, 1)), shapes
+
+    def along(self, seen: Tensor, shapes: Tensor) -> Tensor:
+        """Turn what was seen into logits (B, classes, T)."""
+        x = self.dropout(seen)  # (B, channels, T)
         for layer, dilation in zip(self.back, self.config.dilations, strict=True):
             x = x + self.dropout(layer(F.pad(x, (2 * dilation, 0))))
         if not self.config.shapes:
             return self.head(x)
         return self.head(x) + self.copy(F.pad(shapes, (self.config.delay, 0))[:, :, : shapes.shape[2]])
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Turn features (B, C, T) into logits (B, classes, T)."""
+        return self.along(*self.look(features))

@@ -37,6 +37,7 @@ class HandListener:
         config = self.model.config
         self._sampler = Resampler()
         self._features = torch.zeros(1, config.features, 0)
+        self._seen: tuple[torch.Tensor, ...] = ()  # what the network saw of the last moments
         self._last: Moment | None = None
 
     @torch.inference_mode()
@@ -50,10 +51,16 @@ class HandListener:
         landmarks = torch.from_numpy(np.stack([moment.landmarks for moment in known])[None])
         world = torch.from_numpy(np.stack([moment.world for moment in known])[None]) if config.solid else None
         new = moment_features(landmarks, world, left, torch.tensor([aspect]))[:, :, -len(moments) :]
-        # The last answers depend on so many moments and no more.
-        self._features = torch.cat([self._features, new], 2)[:, :, -(config.memory + len(moments) - 1) :]
+        kept = config.memory + len(moments) - 1  # the last answers depend on so many moments and no more
+        if config.shapes:
+            fresh = self.model.look(new)
+            pairs = zip(self._seen, fresh, strict=True) if self._seen else zip(fresh)
+            self._seen = tuple(torch.cat(pair, 2)[:, :, -kept:] for pair in pairs)
+        else:
+            self._features = torch.cat([self._features, new], 2)[:, :, -kept:]
+            self._seen = self.model.look(self._features)
         self._last = moments[-1]
-        said = self.model(self._features)[0, :, -len(moments) :].softmax(0).T.numpy()
+        said = self.model.along(*self._seen)[0, :, -len(moments) :].softmax(0).T.numpy()
         return [
             Said(moment.time_s - config.delay / RATE, probabilities)
             for moment, probabilities in zip(moments, said, strict=True)
