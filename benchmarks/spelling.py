@@ -19,7 +19,27 @@ from asllib.letters import MOVING
 from asllib.paths import data_dir, results_dir, write_text
 from asllib.results import versions
 
-PARTS = ("words", "strokes", "real_strokes", "idle", "videos", "times")
+PARTS = ("practice", "words", "strokes", "real_strokes", "idle", "videos", "times")
+
+
+def practice(count: int = 40, seed: int = 5005) -> dict:
+    """Character error rates on practice films that are in no training and no test: what settings are chosen on."""
+    from dataclasses import replace
+
+    from asllib.spelling.reading import MOVING_SETTINGS
+    from asllib.spelling.scoring import character_error_rate, read_stream
+    from asllib.spelling.streams import films, practice_plans
+
+    streams = list(films(practice_plans(count, seed, speeds=(1.8, 4.2))))
+    rates = {}
+    for confidence in (0.4, 0.5, 0.6, 0.7):
+        for again_s in (0.1, 0.15, 0.22):
+            settings = replace(MOVING_SETTINGS, confidence=confidence, again_s=again_s)
+            read = [read_stream(stream, settings) for stream in streams]
+            rate = character_error_rate((one.read, one.word) for one in read)
+            rates[f"confidence {confidence:g}, again_s {again_s:g}"] = rate
+            print(f"practice films, confidence {confidence:g}, again_s {again_s:g}: CER {rate:.1%}")
+    return {"films": count, "cer": rates}
 
 
 def words(count: int, speeds: list[float], fps: float) -> dict:

@@ -128,9 +128,10 @@ class RecordingSession(Session):
     def _settings(self, message: Message) -> None:
         raise InputError("the recorder has no settings")
 
-    def _edit(self, what: str, word: str) -> None:
+    def _edit(self, message: Message) -> None:
         if self._sign is None:
             return
+        what = message.get("what")
         if what == "again":
             self._changed = True
             for row in [row for row in self._rows if row["label"] == self._sign]:

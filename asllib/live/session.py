@@ -91,7 +91,7 @@ class Session:
         elif kind == "settings":
             self._settings(message)
         elif kind == "edit":
-            self._edit(str(message.get("what")), str(message.get("word", "")))
+            self._edit(message)
         elif kind != "hello":
             raise InputError(f"a message of type {kind!r}: unknown")
         return {"type": "state", **self.state()}, []
@@ -133,7 +133,7 @@ class Session:
     def _settings(self, message: Message) -> None:
         raise NotImplementedError
 
-    def _edit(self, what: str, word: str) -> None:
+    def _edit(self, message: Message) -> None:
         raise NotImplementedError
 
     def _read(self, frame: np.ndarray, seconds: float) -> Message:
@@ -293,7 +293,8 @@ class ReadingSession(Session):
         self.model, self.alphabet = model, alphabet
         self._reader = self._open()
 
-    def _edit(self, what: str, word: str) -> None:
+    def _edit(self, message: Message) -> None:
+        what, word = message.get("what"), message.get("word")
         actions = {"space": self._reader.space, "delete": self._reader.delete, "clear": self._reader.clear}
         if what == "choose":
             if word not in self._words():

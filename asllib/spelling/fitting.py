@@ -19,13 +19,12 @@ _SHAPE_MOMENTS = 512  # a step of the first part's training
 
 def inside_doubles(targets: torch.Tensor) -> torch.Tensor:
     """(B, T) bool: the moments between a letter and the same letter again: few, and all that tells of a double."""
-    before = targets.clone()
-    after = targets.clone()
-    for k in range(1, targets.shape[1]):
-        empty = before[:, k] <= NEITHER
-        before[empty, k] = before[empty, k - 1]
-        empty = after[:, -1 - k] <= NEITHER
-        after[empty, -1 - k] = after[empty, -k]
+    count = targets.shape[1]
+    place = torch.arange(count).expand_as(targets)
+    shown = targets > NEITHER
+    last = torch.where(shown, place, 0).cummax(1).values
+    next_ = count - 1 - torch.where(shown, count - 1 - place, 0).flip(1).cummax(1).values.flip(1)
+    before, after = targets.gather(1, last), targets.gather(1, next_)
     return (targets == NEITHER) & (before == after) & (before > NEITHER)
 
 

@@ -159,10 +159,11 @@ class Speller:
         """Whether the letter of this run is to be written: not yet written, or doubled."""
         if self._written_s is None:
             return True
-        letter = self._letter is not None and len(self.names[self._letter]) == 1
-        if letter and place is not None and self._place is not None and self._moved:
+        if len(self.names[self._letter]) > 1:
+            return False
+        if place is not None and self._place is not None and self._moved:
             return bool(np.abs(place - self._place).max() > self.settings.slide)
-        if letter and not self._doubled and time_s - self._written_s >= self.settings.double_s:
+        if not self._doubled and time_s - self._written_s >= self.settings.double_s:
             self._doubled = True
             return True
         return False

@@ -53,9 +53,10 @@ def test_a_letter_comes_while_the_hand_still_holds():
     assert came == [1]
 
 
-def test_listening_frame_by_frame_says_the_same_as_all_at_once(hands):
+@pytest.mark.parametrize("sees", [{}, {"signs": SIGNS, "shapes": SIGNS, "solid": True}])
+def test_listening_frame_by_frame_says_the_same_as_all_at_once(hands, sees):
     torch.manual_seed(0)
-    config = MotionConfig(channels=16)
+    config = MotionConfig(channels=16, **sees)
     model = MotionNet(config).eval()
     landmarks, world = hands(1)
     from asllib.hands.tracker import Hand
@@ -70,8 +71,9 @@ def test_listening_frame_by_frame_says_the_same_as_all_at_once(hands):
     for hand, time in zip(stream.hands(), times, strict=True):
         said += listener.hear(hand, float(time), 1.5)
     even = resample(stream)
+    solid = torch.from_numpy(even.world)[None] if config.solid else None
     features = moment_features(
-        torch.from_numpy(even.landmarks)[None], None, torch.from_numpy(even.left)[None], torch.tensor([1.5])
+        torch.from_numpy(even.landmarks)[None], solid, torch.from_numpy(even.left)[None], torch.tensor([1.5])
     )
     with torch.inference_mode():
         whole = model(features)[0].softmax(0).T.numpy()

@@ -128,6 +128,22 @@ def test_text_can_be_edited(table):
         reader.read(np.zeros((48, 64, 3), np.uint8), 0.0)
 
 
+@pytest.mark.parametrize("sign, becomes", [("space", "AB "), ("del", "A"), ("5", "AB5"), ("wave", "AB wave ")])
+def test_what_signs_write(hands, sign, becomes):
+    class Shows:
+        alphabet = ("A", sign)
+
+        def probabilities(self, image, hands):
+            return np.float32([0.0, 1.0])
+
+    landmarks, world = hands(1)
+    with TextReader(Shows()) as reader:
+        reader.text = "AB"
+        for frame in range(20):
+            reader.read_hand(Hand(landmarks[0], world[0], "right", 1.0), frame / 20, 1.0)
+        assert reader.text == becomes
+
+
 def test_only_chosen_letters_are_read(stored):
     with TextReader(Pointing(), letters="B") as reader:
         for time, (hand, aspect) in read_hands(stored("AABB")):

@@ -55,9 +55,17 @@ def test_bad_settings_are_refused(name, value):
         SpellerSettings(**{name: value})
 
 
-@pytest.mark.parametrize("frames, expected", [(10, []), (20, [13]), (90, [13])])
+@pytest.mark.parametrize("frames, expected", [(10, []), (20, [12]), (90, [12])])
 def test_a_sign_that_is_no_letter_must_be_held_longer_and_is_never_doubled(frames, expected):
     speller = Speller(SpellerSettings(double_s=0.5), [*LETTERS, "wave"])
     wave = np.append(np.zeros(26), 1.0)
     read = [(i, one.letter) for i in range(frames) for one in speller.update(wave, i / 30)]
-    assert [i for i, _ in read] == [i - 1 for i in expected] and all(name == "wave" for _, name in read)
+    assert [i for i, _ in read] == expected and all(name == "wave" for _, name in read)
+
+
+def test_a_sign_that_is_no_letter_is_written_once_a_hold():
+    speller = Speller(names=[*LETTERS, "wave"])
+    wave = np.append(np.zeros(26), 1.0)
+    shown = [wave] * 20 + [None] * 12 + [wave] * 20
+    read = [one.letter for i, frame in enumerate(shown) for one in speller.update(frame, i / 30)]
+    assert read == ["wave", "wave"]
