@@ -93,7 +93,7 @@ def data_check(
     recognizer = load_recognizer("pixel" if pixels else "landmark")
     looks = track(letters) if hands and not pixels else None
     read = read_letters(recognizer.read_set(letters), recognizer.alphabet) if hands or pixels else None
-    found = audit(letters, read, None if looks is None else looks.direct)
+    found = audit(letters, read, None if looks is None else looks.first())
     _emit(dataclasses.asdict(found), json_file, "\n".join(found.lines()))
 
 

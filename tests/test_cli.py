@@ -105,6 +105,14 @@ def test_predict_says_what_it_reads_in_each_file(asl, photo_folder, landmark_run
     assert code == 0 and out.splitlines() == [f"{file}: no hand found" for file in files]
 
 
+def test_data_check_audits_photos_and_the_hands_in_them(asl, photo_folder):
+    code, out, _ = asl("data", "check", photo_folder)
+    assert code == 0 and "photos without a hand: 2" in out
+    code, out, _ = asl("data", "check", photo_folder, "--no-hands", "--json", "-")
+    found = json.loads(out)
+    assert code == 0 and (found["rows"], found["no_hand"], found["exact"]) == (2, None, 2)
+
+
 def test_a_photo_without_a_hand_counts_as_wrong(asl, photo_folder, landmark_run):
     code, out, _ = asl("evaluate", "--model", landmark_run, "--data", photo_folder, "--json", "-")
     found = json.loads(out)
