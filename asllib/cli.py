@@ -144,7 +144,7 @@ def extract(
 
 @app.command()
 def train(
-    network: Annotated[str, typer.Argument(help="pixel, landmark, motion (J and Z) or spelling (letters in a row)")],
+    network: Annotated[str, typer.Argument(help="joint, landmark, pixel, motion (J, Z) or spelling (all in a row)")],
     out: Annotated[Path, typer.Option(help="The run folder to write.")],
     preset: Annotated[str, typer.Option(help="best or paper")] = "best",
     data: Annotated[str, typer.Option(help="A data set's name, or a folder.")] = "auto",
@@ -171,7 +171,7 @@ def train(
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Option(help="pixel, landmark, or a run folder.")],
+    model: Annotated[str, typer.Option(help="default, landmark, pixel, or a run folder.")] = "default",
     data: Annotated[str, typer.Option(help="A data set's name, or a folder.")] = "auto",
     split: Annotated[str | None, typer.Option(help="Only this part of the set's own split.")] = None,
     json_file: Json = None,
@@ -202,7 +202,7 @@ def evaluate(
 @app.command()
 def predict(
     files: Annotated[list[Path], typer.Argument(help="Photos of one hand each.")],
-    model: Annotated[str, typer.Option(help="landmark, pixel, or a run folder.")] = "landmark",
+    model: Annotated[str, typer.Option(help="default, landmark, pixel, or a run folder.")] = "default",
     json_file: Json = None,
 ) -> None:
     """Read the letter in each photo."""
@@ -215,10 +215,13 @@ def predict(
         {"file": str(file), "letter": p.letter, "confidence": p.confidence, "hand_found": p.hand is not None}
         for file, p in zip(files, recognizer.predict(images), strict=True)
     ]
-    lines = [
-        f"{r['file']}: {r['letter']} ({r['confidence']:.0%})" if r["letter"] else f"{r['file']}: no hand found"
-        for r in rows
-    ]
+
+    def said(row) -> str:
+        if row["letter"]:
+            return f"{row['letter']} ({row['confidence']:.0%})"
+        return "a hand, but no letter that it knows" if row["hand_found"] else "no hand found"
+
+    lines = [f"{row['file']}: {said(row)}" for row in rows]
     _emit(rows, json_file, "\n".join(lines))
 
 
@@ -228,7 +231,7 @@ def read(
     fps: Annotated[float | None, typer.Option(help="Frames a second, if the file does not say it.")] = None,
     model: Annotated[
         str,
-        typer.Option(help="spelling (all letters); or landmark, pixel, a run folder: still letters, put to a vote."),
+        typer.Option(help="spelling (all letters); or default, landmark, pixel, a run folder: still letters, a vote."),
     ] = "spelling",
     correct: Annotated[
         bool, typer.Option("--correct", help="Put likelier words in the place of what was read.")

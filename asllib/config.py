@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from asllib.augment import ImageAugment, LandmarkAugment
 from asllib.errors import InputError
 from asllib.letters import FIRST_SIX, STATIC
+from asllib.models.joint_net import JointConfig
 from asllib.models.landmark_cnn import LandmarkConfig
 from asllib.models.pixel_cnn import PixelConfig
 
@@ -65,12 +66,15 @@ class Preset:
         Changes to the training data, None for none.
     alphabet
         The letters it tells apart.
+    signers
+        Synthetic signers who are added to the photos: their letters, and hands of theirs that show none.
     """
 
-    network: PixelConfig | LandmarkConfig
+    network: PixelConfig | LandmarkConfig | JointConfig
     training: Training
     augment: ImageAugment | LandmarkAugment | None
     alphabet: tuple[str, ...] = STATIC
+    signers: int = 0
 
 
 # The paper's hyperparameters (sections III-D and VII-C). It does not name the optimiser: Adam is the choice here.
@@ -93,11 +97,17 @@ PRESETS: dict[tuple[str, str], Preset] = {
         Training(epochs=30, learning_rate=4e-3, batch=128, one_cycle=True, weight_decay=0.05, smoothing=0.05),
         LandmarkAugment(),
     ),
+    ("joint", "best"): Preset(
+        JointConfig(),
+        Training(epochs=20, learning_rate=3e-3, batch=128, one_cycle=True, weight_decay=0.05, smoothing=0.05),
+        LandmarkAugment(),
+        signers=48,
+    ),
 }
 
 
 def preset(network: str, name: str) -> Preset:
-    """Look up a preset: network "pixel" or "landmark", name "paper" or "best"."""
+    """Look up a preset: network "pixel", "landmark" or "joint", name "paper" or "best"."""
     try:
         return PRESETS[network, name]
     except KeyError:

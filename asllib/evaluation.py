@@ -91,6 +91,23 @@ def report(table: pd.DataFrame, read: np.ndarray, model: str, data: str) -> dict
     }
 
 
+def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
+    """Expected calibration error: how far confidence and accuracy lie apart on average, 0..1.
+
+    Parameters
+    ----------
+    confidence
+        (N,) in 0..1.
+    right
+        (N,) bool.
+    bins
+        Equal ranges of confidence that are compared (Guo et al., "On calibration of modern neural networks", 2017).
+    """
+    place = np.clip((np.asarray(confidence) * bins).astype(int), 0, bins - 1)
+    gaps = np.bincount(place, weights=np.asarray(confidence) - np.asarray(right), minlength=bins)
+    return float(np.abs(gaps).sum() / max(1, len(place)))
+
+
 def confusion(truth: np.ndarray, read: np.ndarray, alphabet: Sequence[str]) -> np.ndarray:
     """Count truth against what was read, (L, L + 1) integers; the last column is "no hand" or another letter.
 

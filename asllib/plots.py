@@ -214,6 +214,26 @@ def accuracy_bars(table: pd.DataFrame, caption: str) -> Figure:
     return _caption(figure, caption)
 
 
+def reliability_figure(table: pd.DataFrame, caption: str) -> Figure:
+    """How often a reader is right when it is so sure; on the dashed line it is as sure as it should be.
+
+    Parameters
+    ----------
+    table
+        Columns ``confidence, accuracy`` (shares) and ``n``, one row a range of confidence.
+    """
+    figure, axis = _figure(5, 4.2)
+    axis.plot([0, 1], [0, 1], color=GRAY, linestyle="--", label="as sure as right")
+    axis.plot(table["confidence"], table["accuracy"], color=BLUE, marker="o", label="measured")
+    for confidence, accuracy, n in table[["confidence", "accuracy", "n"]].itertuples(index=False):
+        place = {"xytext": (7, -10), "textcoords": "offset points"}
+        axis.annotate(f"{n:,.0f}", (confidence, accuracy), fontsize=8, **place)
+    axis.set(xlabel="confidence", ylabel="accuracy (numbers: photos)", xlim=(0, 1.08), ylim=(0, 1.04))
+    axis.grid(alpha=0.3)
+    axis.legend(loc="upper left")
+    return _caption(figure, caption)
+
+
 def steps_figure(table: pd.DataFrame, caption: str) -> Figure:
     """What each normalisation step buys.
 

@@ -14,12 +14,20 @@ from torch import nn
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
 from asllib.evaluation import NO_HAND, read_letters
+from asllib.hands.embedding import embed_hand, embed_set
 from asllib.hands.landmarks import landmark_arrays
 from asllib.hands.tracker import Hand, HandTracker
 from asllib.letters import LETTERS
 from asllib.models.zoo import load_model
 from asllib.preprocess import SIDE, to_pixels
-from asllib.runs import landmark_prepare, look_probabilities, pixel_prepare, track
+from asllib.runs import (
+    joint_prepare,
+    joint_probabilities,
+    landmark_prepare,
+    look_probabilities,
+    pixel_prepare,
+    track,
+)
 from asllib.training import predict_logits
 
 
@@ -30,7 +38,8 @@ class Prediction:
     Attributes
     ----------
     letter
-        "A".."Z", the name of a sign that was added, or None where no hand was found.
+        "A".."Z", the name of a sign that was added, or None where no hand was found or the hand shows no letter that
+        the recogniser is sure enough of.
     confidence
         The letter's probability, 0..1; 0 without a hand.
     probabilities
@@ -52,7 +61,7 @@ class Recognizer:
     Attributes
     ----------
     model
-        ``PixelCNN`` or ``LandmarkCNN``.
+        ``JointNet``, ``LandmarkCNN`` or ``PixelCNN``.
     card
         Its model card.
     """
@@ -68,8 +77,13 @@ class Recognizer:
 
     @property
     def kind(self) -> str:
-        """Which network it is: "pixel" or "landmark"."""
+        """Which network it is: "joint", "landmark" or "pixel"."""
         return self.card["network"]
+
+    @property
+    def refuse_below(self) -> float:
+        """Confidence from which on a letter is said: 95 % of the letters of unseen people reach it; 0 refuses none."""
+        return self.card.get("refuse_below", 0.0)
 
     def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
         """Read the letter in each image.
@@ -88,15 +102,18 @@ class Recognizer:
 
     def probabilities(self, image: np.ndarray, hands: Sequence[Hand]) -> np.ndarray:
         """Probabilities (classes,) of the letters, from an image and the looks at its hand."""
-        if self.kind == "landmark":
+        if self.kind == "pixel":
+            pixels = to_pixels(image, hands[0] if hands else None)
+            inputs, prepare = (torch.from_numpy(pixels)[None],), pixel_prepare()
+        else:
             left = torch.tensor([hand.side == "left" for hand in hands])
             aspect = torch.full((len(hands),), image.shape[1] / image.shape[0])
             landmarks = torch.from_numpy(np.stack([hand.landmarks for hand in hands]))
             world = torch.from_numpy(np.stack([hand.world for hand in hands]))
             inputs, prepare = (landmarks, world, left, aspect), landmark_prepare()
-        else:
-            pixels = to_pixels(image, hands[0] if hands else None)
-            inputs, prepare = (torch.from_numpy(pixels)[None],), pixel_prepare()
+            if self.kind == "joint":
+                look = torch.from_numpy(embed_hand(image, hands[0])).expand(len(hands), -1)
+                inputs, prepare = (*inputs, look), joint_prepare()
         return predict_logits(self.model, inputs, prepare).softmax(1).mean(0).numpy()
 
     def _predict_one(self, image: np.ndarray) -> Prediction:
@@ -109,9 +126,9 @@ class Recognizer:
                 return Prediction(None, 0.0, np.zeros(len(signs(self.alphabet)), np.float32), None)
         probabilities = spread(self.probabilities(image, hands)[None], self.alphabet)[0]
         best = int(probabilities.argmax())
-        return Prediction(
-            signs(self.alphabet)[best], float(probabilities[best]), probabilities, hands[0] if hands else None
-        )
+        sure = float(probabilities[best])
+        letter = signs(self.alphabet)[best] if sure >= self.refuse_below else None
+        return Prediction(letter, sure, probabilities, hands[0] if hands else None)
 
     def read_set(self, letters: LetterSet, *, progress: bool = True) -> np.ndarray:
         """Read a whole set, hands tracked on all cores and cached: (N, classes) probabilities, 0 without a hand."""
@@ -122,6 +139,9 @@ class Recognizer:
         looks = track(letters, progress=progress)
         if self.kind == "landmark":
             return look_probabilities(self.model, looks)
+        if self.kind == "joint":
+            embeddings = embed_set(letters, looks.first(), progress=progress)
+            return joint_probabilities(self.model, looks, embeddings)
         images, found = crop_set(letters, looks)
         result = np.zeros((len(letters), self.model.config.classes), np.float32)
         if found.any():
@@ -162,12 +182,12 @@ def spread(probabilities: np.ndarray, alphabet: Sequence[str]) -> np.ndarray:
     return full
 
 
-def load_recognizer(name: str | Path = "landmark") -> Recognizer:
-    """Load a shipped recogniser, "landmark" or "pixel", or the one of a run folder."""
+def load_recognizer(name: str | Path = "default") -> Recognizer:
+    """Load a shipped recogniser, "default", "landmark" or "pixel", or the one of a run folder."""
     model, card = load_model(name)
     if card["network"] == "motion":
         raise InputError(
-            f"{name}: a motion network reads videos, not photos; use 'asl read', or choose landmark or pixel"
+            f"{name}: a motion network reads videos, not photos; use 'asl read', or choose default, landmark or pixel"
         )
     return Recognizer(model, card)
 

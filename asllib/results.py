@@ -78,6 +78,20 @@ def load_result(name: str, synthetic: bool = False) -> dict[str, Any]:
         raise InputError(f"{path}: not a result file ({error}); delete it and run its notebook again") from None
 
 
+def load_study() -> dict[str, Any]:
+    """Results of ``benchmarks/study.py`` by system, as they are committed, whatever the profile.
+
+    Raises
+    ------
+    InputError
+        If they are not there.
+    """
+    path = results_dir() / "study.json"
+    if not path.is_file():
+        raise InputError(f"{path}: not there; run 'python benchmarks/study.py'")
+    return json.loads(path.read_text(encoding="utf-8"))["systems"]
+
+
 def save_figure(figure: Figure, name: str, synthetic: bool = False) -> Path:
     """Write ``NAME.png`` into the figures folder; return its path."""
     import os

@@ -22,6 +22,7 @@ from asllib.hands.features import landmark_features
 from asllib.hands.landmarks import landmark_arrays, read_landmarks, write_landmarks
 from asllib.hands.tracker import ATTEMPTS, LOOKS, MODEL_SHA256, Attempt
 from asllib.letters import STATIC
+from asllib.models.joint_net import JointNet
 from asllib.models.pixel_cnn import PixelCNN
 from asllib.models.zoo import build
 from asllib.paths import cache_dir
@@ -137,6 +138,11 @@ def landmark_examples(looks: Looks, labels: np.ndarray) -> Examples:
     for table in looks.tables:
         found = torch.tensor((table["score"] > 0).to_numpy())
         parts.append(Examples(landmark_inputs(table), torch.tensor(labels)).subset(found))
+    return join(parts)
+
+
+def join(parts: Sequence[Examples]) -> Examples:
+    """Put sets of examples of one kind together."""
     inputs = zip(*(part.inputs for part in parts), strict=True)
     return Examples(tuple(torch.cat(tensors) for tensors in inputs), torch.cat([part.labels for part in parts]))
 
@@ -153,15 +159,44 @@ def landmark_prepare(augment: LandmarkAugment | None = None) -> Prepare:
     return prepare
 
 
+def joint_examples(looks: Looks, embeddings: np.ndarray, labels: np.ndarray) -> Examples:
+    """As ``landmark_examples``, with the photo's embedding (N, 1152) beside each look at it."""
+    parts = []
+    for table in looks.tables:
+        found = torch.tensor((table["score"] > 0).to_numpy())
+        inputs = (*landmark_inputs(table), torch.from_numpy(embeddings))
+        parts.append(Examples(inputs, torch.tensor(labels)).subset(found))
+    return join(parts)
+
+
+def joint_prepare(augment: LandmarkAugment | None = None) -> Prepare:
+    """Landmarks and embeddings to what ``JointNet`` takes, (B, 9 * 21 + 1152); hands are moved in 3-D in training."""
+    landmarks = landmark_prepare(augment)
+
+    def prepare(inputs: tuple[Tensor, ...], generator: torch.Generator | None) -> Tensor:
+        return torch.cat([landmarks(inputs[:4], generator).flatten(1), inputs[4].float()], 1)
+
+    return prepare
+
+
+def joint_probabilities(model: nn.Module, looks: Looks, embeddings: np.ndarray) -> np.ndarray:
+    """As ``look_probabilities``, for the joint network and the photos' embeddings (N, 1152)."""
+    return _mean_of_looks(model, looks, joint_prepare(), (torch.from_numpy(embeddings),))
+
+
 def look_probabilities(model: nn.Module, looks: Looks) -> np.ndarray:
     """Run the landmark network on every look and average, (N, classes); zeros where no hand was found."""
+    return _mean_of_looks(model, looks, landmark_prepare())
+
+
+def _mean_of_looks(model: nn.Module, looks: Looks, prepare: Prepare, more: tuple[Tensor, ...] = ()) -> np.ndarray:
     total = np.zeros((len(looks), model.config.classes), np.float32)
     count = np.zeros((len(looks), 1), np.float32)
     for table in looks.tables:
         found = (table["score"] > 0).to_numpy()
         if found.any():
-            inputs = landmark_inputs(table[found])
-            total[found] += predict_logits(model, inputs, landmark_prepare()).softmax(1).numpy()
+            inputs = (*landmark_inputs(table[found]), *(tensor[torch.tensor(found)] for tensor in more))
+            total[found] += predict_logits(model, inputs, prepare).softmax(1).numpy()
             count[found] += 1
     return total / np.maximum(count, 1)
 
@@ -183,7 +218,7 @@ def train(
     preset
         See ``asllib.config.preset``.
     examples, valid
-        From ``pixel_examples`` or ``landmark_examples``, with labels in the preset's alphabet.
+        From ``pixel_examples``, ``landmark_examples`` or ``joint_examples``, with labels in the preset's alphabet.
     seed
         Of weights, order and augmentation.
     epochs
@@ -193,10 +228,14 @@ def train(
     """
     set_seed(seed)
     model = build(preset.network)
-    pixel = isinstance(model, PixelCNN)
-    if pixel:
+    if isinstance(model, PixelCNN):
         model.set_statistics(examples.inputs[0].float() / 255)
-    prepare = pixel_prepare(preset.augment) if pixel else landmark_prepare(preset.augment)
+        prepare = pixel_prepare(preset.augment)
+    elif isinstance(model, JointNet):
+        model.set_statistics(examples.inputs[4].float())
+        prepare = joint_prepare(preset.augment)
+    else:
+        prepare = landmark_prepare(preset.augment)
     settings = preset.training
     if epochs is None:
         epochs = max(settings.epochs, math.ceil(settings.min_steps * settings.batch / len(examples)))

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from asllib.config import Training
 from asllib.errors import InputError
 
+NO_LETTER = -1  # label of a hand that shows no letter
+
 # What turns a batch of stored tensors into the network's input; it augments if it is given a generator.
 Prepare = Callable[[tuple[Tensor, ...], torch.Generator | None], Tensor]
 
@@ -32,7 +34,7 @@ class Examples:
     inputs
         Tensors (N, ...), as they are stored: bytes of images, or landmarks.
     labels
-        (N,) int64.
+        (N,) int64, ``NO_LETTER`` for a hand that shows none.
     """
 
     inputs: tuple[Tensor, ...]
@@ -118,7 +120,7 @@ def train_one_epoch(
     for places in batches(len(examples), settings.batch, generator):
         batch = examples.subset(places.to(examples.labels.device))
         logits = model(prepare(batch.inputs, generator))
-        loss = F.cross_entropy(logits, batch.labels, label_smoothing=settings.smoothing)
+        loss = letter_loss(logits, batch.labels, settings.smoothing)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -126,7 +128,22 @@ def train_one_epoch(
             schedule.step()
         loss_sum += loss.detach() * len(batch)
         right += (logits.argmax(1) == batch.labels).sum()
-    return float(loss_sum) / len(examples), float(right) / len(examples)
+    return float(loss_sum) / len(examples), float(right) / max(1, int((examples.labels != NO_LETTER).sum()))
+
+
+def letter_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Cross entropy (a scalar), in which a hand of ``NO_LETTER`` should look like every letter a little.
+
+    A network that never saw anything else takes any hand for some letter with confidence; held to equal shares on
+    hands that show none, it learns to doubt (Hendrycks, Mazeika and Dietterich, "Deep anomaly detection with outlier
+    exposure", 2019, with their weight of 0.5).
+    """
+    none = labels == NO_LETTER
+    known = F.cross_entropy(
+        logits, labels, ignore_index=NO_LETTER, label_smoothing=smoothing, reduction="none"
+    )  # (B,), 0 where there is no letter
+    spread = -logits.log_softmax(1).mean(1)  # (B,)
+    return torch.where(none, 0.5 * spread, known).mean()
 
 
 @torch.inference_mode()

@@ -5,7 +5,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asllib.errors import InputError
-from asllib.evaluation import NO_HAND, accuracy_interval, confusion, read_letters, report, worst_pairs
+from asllib.evaluation import (
+    NO_HAND,
+    accuracy_interval,
+    calibration_error,
+    confusion,
+    read_letters,
+    report,
+    worst_pairs,
+)
 from asllib.letters import STATIC
 
 
@@ -129,3 +137,13 @@ def test_as_many_worst_pairs_as_there_are_errors(rng):
     matrix = confusion(truth, read, STATIC)
     assert matrix.sum() == 500
     assert worst_pairs(matrix, STATIC, most=1000)["errors"].sum() == (truth != read).sum()
+
+
+def test_calibration_error():
+    sure, right = np.full(100, 0.9), np.arange(100) < 90
+    assert calibration_error(sure, right) == pytest.approx(0)
+    assert calibration_error(sure, np.arange(100) < 50) == pytest.approx(0.4)
+    mixed = np.concatenate([sure, np.full(100, 0.2)])
+    assert calibration_error(mixed, np.concatenate([right, np.arange(100) < 40])) == pytest.approx(0.1)
+    assert calibration_error(np.ones(3), np.ones(3, bool)) == 0
+    assert calibration_error(np.array([]), np.array([], bool)) == 0

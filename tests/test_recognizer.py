@@ -8,6 +8,7 @@ from asllib.errors import InputError
 from asllib.evaluation import NO_HAND, read_letters
 from asllib.letters import FIRST_SIX, LETTERS, STATIC
 from asllib.models import LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig
+from asllib.models.joint_net import JointConfig, JointNet
 from asllib.models.zoo import save_model
 from asllib.recognizer import crop_set, load_recognizer, spread
 from asllib.runs import track
@@ -23,6 +24,12 @@ def pixel(tmp_path):
 def landmark(tmp_path):
     torch.manual_seed(0)
     return load_recognizer(save_model(tmp_path / "landmark", LandmarkCNN(LandmarkConfig()), STATIC, {}))
+
+
+@pytest.fixture
+def joint(tmp_path):
+    torch.manual_seed(0)
+    return load_recognizer(save_model(tmp_path / "joint", JointNet(JointConfig()), STATIC, {}))
 
 
 @pytest.fixture(scope="session")
@@ -92,10 +99,10 @@ def test_the_landmark_network_needs_photos(landmark, letter_set, blobs, no_data)
         landmark.read_set(letter_set(["A"], blobs(1)), progress=False)
 
 
-def test_photos_are_read_one_by_one_as_they_are_as_a_set(pixel, landmark, drawn, no_data):
+def test_photos_are_read_one_by_one_as_they_are_as_a_set(pixel, landmark, joint, drawn, no_data):
     looks = track(drawn, progress=False)
     assert looks.found.mean() >= 0.5
-    for recognizer in (landmark, pixel):
+    for recognizer in (landmark, pixel, joint):
         whole = recognizer.read_set(drawn, progress=False)
         alone = recognizer.predict([drawn.images[i] for i in range(len(drawn))])
         assert [prediction.hand is not None for prediction in alone] == looks.found.tolist()
@@ -119,6 +126,18 @@ def test_a_mirrored_photo_gives_the_same_letter_with_the_same_confidence(landmar
         assert back.letter == there.letter
         np.testing.assert_allclose(back.probabilities, there.probabilities, atol=0.01)
     assert compared >= 3
+
+
+def test_a_hand_that_shows_no_letter_for_sure_is_refused(tmp_path, drawn):
+    torch.manual_seed(0)
+    model = JointNet(JointConfig())
+    sure = load_recognizer(save_model(tmp_path / "sure", model, STATIC, {"refuse_below": 0.0}))
+    careful = load_recognizer(save_model(tmp_path / "careful", model, STATIC, {"refuse_below": 0.999}))
+    images = [drawn.images[i] for i in range(len(drawn))]
+    for said, refused in zip(sure.predict(images), careful.predict(images), strict=True):
+        assert refused.letter is None and (refused.hand is None) == (said.hand is None)
+        assert (said.letter is None) == (said.hand is None)
+        np.testing.assert_array_equal(refused.probabilities, said.probabilities)
 
 
 def test_probabilities_of_an_alphabet_go_to_their_letters():
@@ -150,8 +169,9 @@ def test_the_shipped_pixel_network_reads_the_official_test(real_data):
     assert (read == part.letters).mean() >= 0.995
 
 
-def test_the_shipped_landmark_network_reads_photos(real_data):
+@pytest.mark.parametrize("name", ["default", "landmark"])
+def test_the_shipped_networks_read_photos(real_data, name):
     photos = load_photos(real_data / "photos").only().thin(1)
     some = photos.subset(np.arange(0, len(photos), 4))
-    read = load_recognizer("landmark").predict([some.images[i] for i in range(len(some))])
+    read = load_recognizer(name).predict([some.images[i] for i in range(len(some))])
     assert np.mean([p.letter == letter for p, letter in zip(read, some.letters, strict=True)]) >= 0.8

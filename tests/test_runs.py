@@ -5,13 +5,18 @@ import torch
 
 from asllib.augment import ImageAugment, LandmarkAugment
 from asllib.config import Preset, Training
+from asllib.hands.embedding import WIDTH
 from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_arrays, landmark_columns, world_columns
 from asllib.hands.tracker import LOOKS
 from asllib.letters import FIRST_SIX, STATIC
 from asllib.models import LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig
+from asllib.models.joint_net import JointConfig
 from asllib.runs import (
     Looks,
     for_pixels,
+    joint_examples,
+    joint_prepare,
+    joint_probabilities,
     landmark_examples,
     landmark_inputs,
     landmark_prepare,
@@ -53,6 +58,34 @@ def test_bytes_become_0_to_1_and_only_training_is_augmented(blobs):
     prepare = pixel_prepare(ImageAugment())
     torch.testing.assert_close(prepare(inputs, None), plain)
     assert (prepare(inputs, torch.Generator().manual_seed(0)) - plain).abs().mean() > 0.01
+
+
+def test_the_joint_network_is_given_features_and_embedding_in_one_row(looks, rng):
+    embeddings = rng.normal(size=(12, WIDTH)).astype(np.float16)
+    examples = joint_examples(looks, embeddings, np.arange(12))
+    assert examples.labels.tolist() == [*range(8), *range(4, 10)]
+    rows = joint_prepare()(examples.inputs, None)
+    assert rows.shape == (14, 9 * 21 + WIDTH) and rows.dtype == torch.float32
+    features = landmark_prepare()(examples.inputs[:4], None)
+    torch.testing.assert_close(rows[:, : 9 * 21], features.flatten(1))
+    torch.testing.assert_close(rows[9, 9 * 21 :], torch.from_numpy(embeddings[5]).float())
+    moved = joint_prepare(LandmarkAugment())(examples.inputs, torch.Generator().manual_seed(0))
+    assert (moved - rows)[:, : 9 * 21].abs().mean() > 0.01 and torch.equal(moved[:, 9 * 21 :], rows[:, 9 * 21 :])
+
+
+def test_the_joint_network_trains_and_averages_over_looks(looks, rng):
+    labels = np.arange(12) % 4
+    embeddings = (np.eye(4)[labels] @ rng.normal(size=(4, WIDTH))).astype(np.float16)
+    preset = Preset(JointConfig(dropout=0.0, noise=0.0, classes=4), SHORT, None, tuple("ABCD"))
+    model, history = train(preset, joint_examples(looks, embeddings, labels), progress=False)
+    assert history.train_accuracy[-1] > 0.9
+    said = joint_probabilities(model, looks, embeddings)
+    assert (said[10:] == 0).all() and said[:10].sum(1) == pytest.approx(1, abs=1e-5)
+    assert (said[:10].argmax(1) == labels[:10]).all()
+    one = joint_probabilities(model, Looks(looks.tables[:1]), embeddings)
+    other = joint_probabilities(model, Looks(looks.tables[1:]), embeddings)
+    np.testing.assert_allclose(said[4:8], (one[4:8] + other[4:8]) / 2, atol=1e-6)
+    np.testing.assert_allclose(said[8:10], other[8:10], atol=1e-6)
 
 
 def test_landmarks_become_features_and_only_training_is_augmented(looks):

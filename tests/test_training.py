@@ -11,12 +11,14 @@ from asllib.errors import InputError
 from asllib.models import LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig
 from asllib.runs import landmark_prepare, pixel_examples, pixel_prepare
 from asllib.training import (
+    NO_LETTER,
     Examples,
     History,
     batches,
     evaluate_loss,
     fit,
     improved,
+    letter_loss,
     predict_logits,
     set_seed,
     train_one_epoch,
@@ -343,3 +345,30 @@ def test_progress_shows_loss_and_accuracy(pixels, capsys):
     fit(model, pixels, pixels, pixel_prepare(), Training(epochs=2, learning_rate=1e-3, batch=16))
     shown = capsys.readouterr().err
     assert "loss=" in shown and "accuracy=" in shown and "valid=" in shown
+
+
+def test_the_loss_of_letters_is_cross_entropy(rng):
+    logits, labels = torch.tensor(rng.normal(size=(10, 24))), torch.arange(10)
+    for smoothing in (0.0, 0.1):
+        expected = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+        torch.testing.assert_close(letter_loss(logits, labels, smoothing), expected)
+
+
+def test_a_hand_without_a_letter_should_look_like_every_letter_a_little():
+    labels = torch.tensor([NO_LETTER, 3])
+    logits = torch.zeros(2, 24, requires_grad=True)
+    letter_loss(logits, labels).backward()
+    assert logits.grad[0].abs().max() < 1e-7 < logits.grad[1].abs().max()  # equal shares are what it should say
+    sure = torch.zeros(2, 24)
+    sure[0, 5] = 8.0
+    assert letter_loss(sure, labels) > letter_loss(torch.zeros(2, 24), labels) + 1
+
+
+def test_hands_without_a_letter_count_in_no_accuracy(pixels):
+    half = pixels.labels.clone()
+    half[24:] = NO_LETTER
+    model = fresh(lambda: PixelCNN(PixelConfig(dropout=0.0, classes=6)))
+    history = fit(model, Examples(pixels.inputs, half), None, pixel_prepare(), Training(60, 3e-3, 48), progress=False)
+    assert history.train_accuracy[-1] == 1.0  # of the 24 that show one
+    sure = predict_logits(model, pixels.inputs, pixel_prepare()).softmax(1).amax(1)
+    assert sure[:24].mean() > sure[24:].mean() + 0.3

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from asllib.paths import cache_dir
 
 SIZE = 224
 SEED = 0
+ADDED_SEED = 1  # other people
 NAME = "synthetic signer"
 
 
@@ -36,21 +38,40 @@ def load_synthetic(pixels: bool = False) -> LetterSet:
     from asllib.signer import write_letters
 
     size = profile()
-    key = f"{size.signers}x{size.views}-{SIZE}-seed{SEED}-{_signer_version()}"
-    folder = cache_dir() / "synthetic" / key
+
+    def write(folder: Path) -> None:
+        print(f"Drawing {len(LETTERS) * size.signers * size.views:,} pictures, once; they are kept in the cache.")
+        write_letters(folder, "".join(LETTERS), size.signers, size.views, SIZE, SEED)
+
+    letters = cached_drawing(f"{size.signers}x{size.views}-{SIZE}-seed{SEED}", NAME, write)
+    return to_pixel_set(letters, letters.images.root) if pixels else letters
+
+
+def added_letters(signers: int, views: int = 4) -> LetterSet:
+    """Draw still letters of other people than ``load_synthetic``'s, to be added to photos in training; once."""
+    from asllib.signer import write_letters
+
+    return cached_drawing(
+        f"added-{signers}x{views}-{SIZE}-seed{ADDED_SEED}",
+        NAME,
+        lambda folder: write_letters(folder, "".join(STATIC), signers, views, SIZE, ADDED_SEED),
+    )
+
+
+def cached_drawing(key: str, name: str, write: Callable[[Path], object]) -> LetterSet:
+    """Load a folder of drawn photos from the cache; ``write`` fills it if it is not there."""
+    folder = cache_dir() / "synthetic" / f"{key}-{signer_version()}"
     if not (folder / "manifest.csv").is_file():
-        print(f"Drawing {len(LETTERS) * size.signers * size.views:,} pictures, once; they are kept in {folder}.")
-        unfinished = folder.with_name(f".{os.getpid()}-{key}")
+        unfinished = folder.with_name(f".{os.getpid()}-{folder.name}")
         shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.parent.mkdir(parents=True, exist_ok=True)
-        write_letters(unfinished, "".join(LETTERS), size.signers, size.views, SIZE, SEED)
+        unfinished.mkdir(parents=True)
+        write(unfinished)
         unfinished.replace(folder)
-    letters = load_photos(folder, NAME)
-    return to_pixel_set(letters, folder) if pixels else letters
+    return load_photos(folder, name)
 
 
-def _signer_version() -> str:
-    """Hash of the signer's code: another signer draws another set."""
+def signer_version() -> str:
+    """Hash of the signer's code: another signer draws other pictures and films."""
     code = sorted((Path(__file__).resolve().parents[1] / "signer").glob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in code)).hexdigest()[:8]
 

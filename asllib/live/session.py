@@ -219,11 +219,11 @@ def models() -> list[str]:
     found = []
     for card in sorted((project_root() / "runs").glob("*/card.json")):
         try:
-            if json.loads(card.read_text()).get("network") in ("landmark", "pixel"):
+            if json.loads(card.read_text()).get("network") in ("joint", "landmark", "pixel"):
                 found.append(str(card.parent))
         except (OSError, ValueError, AttributeError):
             continue
-    return [*(name for name in ("spelling", "landmark", "pixel") if name in SHIPPED), *found]
+    return [*(name for name in ("spelling", "default", "landmark", "pixel") if name in SHIPPED), *found]
 
 
 class ReadingSession(Session):

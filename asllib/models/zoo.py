@@ -14,27 +14,29 @@ from torch import nn
 
 from asllib.errors import InputError
 from asllib.letters import LETTERS
+from asllib.models.joint_net import JointConfig, JointNet
 from asllib.models.landmark_cnn import LandmarkCNN, LandmarkConfig
 from asllib.models.motion_net import MotionConfig, MotionNet
 from asllib.models.pixel_cnn import PixelCNN, PixelConfig
 from asllib.paths import write_text
 
-SHIPPED = ("pixel", "landmark", "motion", "spelling")
+SHIPPED = ("default", "pixel", "landmark", "motion", "spelling")
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 NETWORKS = {
     "pixel": (PixelCNN, PixelConfig),
     "landmark": (LandmarkCNN, LandmarkConfig),
+    "joint": (JointNet, JointConfig),
     "motion": (MotionNet, MotionConfig),
 }
 
 
-def build(config: PixelConfig | LandmarkConfig | MotionConfig) -> nn.Module:
+def build(config: PixelConfig | LandmarkConfig | JointConfig | MotionConfig) -> nn.Module:
     """Make the network of a configuration, with fresh weights."""
     return next(network(config) for network, kind in NETWORKS.values() if isinstance(config, kind))
 
 
 def network_name(model: nn.Module) -> str:
-    """Which network it is: "pixel", "landmark" or "motion"."""
+    """Which network it is: "pixel", "landmark", "joint" or "motion"."""
     return next(name for name, (network, _) in NETWORKS.items() if isinstance(model, network))
 
 

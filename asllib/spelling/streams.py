@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from asllib.data.synthetic import signer_version
 from asllib.hands.tracker import Hand, HandTracker
 from asllib.letters import LETTERS
 from asllib.paths import cache_dir
@@ -142,12 +143,6 @@ def _load(path: Path) -> Stream:
     for name, kind in (("aspect", float), ("word", str), ("signer", str)):
         values[name] = kind(values[name])
     return Stream(**values)
-
-
-def signer_version() -> str:
-    """Hash of the signer's code: another signer makes other films."""
-    code = sorted((Path(__file__).resolve().parents[1] / "signer").glob("*.py"))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in code)).hexdigest()[:8]
 
 
 def practice_plans(

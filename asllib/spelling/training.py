@@ -12,6 +12,7 @@ import numpy as np
 
 from asllib.config import profile
 from asllib.data import find_photos, load_letters
+from asllib.data.synthetic import signer_version
 from asllib.errors import InputError
 from asllib.letters import LETTERS, MOVING
 from asllib.models.motion_net import MotionConfig
@@ -20,7 +21,7 @@ from asllib.paths import write_text
 from asllib.results import data_card, versions
 from asllib.spelling.fitting import fit_motion
 from asllib.spelling.practice import SIGNS, Clip, Stills, film_clip, film_stills, stills_of
-from asllib.spelling.streams import Plan, films, practice_plans, signer_version
+from asllib.spelling.streams import Plan, films, practice_plans
 
 # Of the synthetic signer: seeds that no test uses.
 PRACTICE_SEED, IDLE_SEED = 1001, 3001

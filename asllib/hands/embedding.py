@@ -1,0 +1,134 @@
+"""What MediaPipe's own network sees in a hand, beyond the 21 landmarks that it says.
+
+MediaPipe's landmark network was trained on far more hands than any set of letters shows. The 1,152 numbers that it
+makes of a picture before it reads landmarks off them tell handshapes apart whose landmarks look alike: where the thumb
+lies in a fist. They are taken as they are; only what reads letters from them (``AppearanceNet``) is trained here.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import threading
+import zipfile
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from asllib.hands.tracker import MODEL_SHA256, Hand, model_file
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from asllib.data.letterset import LetterSet
+
+WIDTH = 1152  # numbers of an embedding
+SIDE = 224  # pixels of the picture that the network takes
+_POOLED = "model_1/model/global_average_pooling2d/Mean"
+_PALM = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)  # landmarks that place the tracker's own crop
+_lock = threading.Lock()  # the network keeps its input: one caller at a time
+
+
+def hand_picture(image: np.ndarray, hand: Hand) -> np.ndarray:
+    """Cut out the hand as the tracker does when it follows one: turned upright, with room around, black beyond.
+
+    Parameters
+    ----------
+    image
+        (H, W, 3) uint8 RGB.
+    hand
+        The hand in it; a left one is mirrored, so that every picture shows a right hand.
+
+    Returns
+    -------
+    numpy.ndarray
+        (224, 224, 3) uint8. The square is twice as wide as the palm and the first finger joints, moved a tenth of
+        their height to the fingers, as in MediaPipe's hand tracking graph.
+    """
+    import cv2
+
+    height, width = image.shape[:2]
+    points = hand.landmarks[:, :2] * [width, height] - 0.5  # where a pixel's middle has whole numbers
+    if hand.side == "left":
+        image, points = image[:, ::-1], points * [-1, 1] + [width - 1, 0]
+    x, y = (points[5] + 2 * points[9] + points[13]) / 4 - points[0]  # to become straight up
+    length = max(float(np.hypot(x, y)), 1e-6)
+    turn = np.array([[-y, x], [-x, -y]]) / length
+    palm = points[list(_PALM)] @ turn.T
+    low, high = palm.min(0), palm.max(0)
+    scale = SIDE / max(2 * float((high - low).max()), 1.0)
+    centre = (low + high) / 2 - [0, 0.1 * (high - low)[1]]
+    matrix = np.column_stack([scale * turn, SIDE / 2 - scale * centre])
+    image = np.ascontiguousarray(image)
+    if scale < 0.7:  # shrinking skips pixels: smooth first
+        image = cv2.GaussianBlur(image, (0, 0), 0.4 / scale)
+    return cv2.warpAffine(image, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR)
+
+
+def embed_hand(image: np.ndarray, hand: Hand) -> np.ndarray:
+    """Embed the hand in an image, (H, W, 3) uint8 RGB -> (1152,) float32."""
+    import cv2
+
+    blob = cv2.dnn.blobFromImage(hand_picture(image, hand), 1 / 255)
+    with _lock:
+        network = _network()
+        network.setInput(blob)
+        return network.forward(_POOLED).ravel().copy()
+
+
+def embed_set(letters: LetterSet, table: pd.DataFrame, *, progress: bool = True) -> np.ndarray:
+    """Embed the hand in each photo of a set; the result is kept in the cache folder.
+
+    Parameters
+    ----------
+    letters
+        The set.
+    table
+        Its landmark table, one row a photo.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N, 1152) float16, 0 where no hand was found.
+    """
+    from tqdm.auto import tqdm
+
+    from asllib.hands.landmarks import landmark_arrays
+    from asllib.paths import cache_dir
+
+    arrays = landmark_arrays(table)
+    digest = hashlib.sha256(f"1 {MODEL_SHA256} {letters.sha256()}".encode())
+    digest.update(np.ascontiguousarray(arrays["landmarks"]))
+    stored = cache_dir() / "embeddings" / f"{digest.hexdigest()[:32]}.npy"
+    if stored.is_file():
+        return np.load(stored)
+    result = np.zeros((len(letters), WIDTH), np.float16)
+    for i in tqdm(np.flatnonzero(arrays["found"]), desc="embeddings", unit="hand", disable=not progress):
+        side = "left" if arrays["left"][i] else "right"
+        result[i] = embed_hand(letters.images[i], Hand(arrays["landmarks"][i], arrays["world"][i], side, 1.0))
+    stored.parent.mkdir(parents=True, exist_ok=True)
+    temporary = stored.with_name(f".{os.getpid()}-{stored.name}")
+    np.save(temporary, result)
+    temporary.replace(stored)
+    return result
+
+
+@functools.cache
+def _network():
+    """The landmark network out of the tracker's model file."""
+    import cv2
+
+    from asllib.paths import cache_dir
+
+    # From a file: OpenCV 5.0 takes no notice of the engine where the network comes from memory.
+    part = "hand_landmarks_detector.tflite"
+    unpacked = cache_dir() / f"{MODEL_SHA256[:12]}-{part}"
+    if not unpacked.is_file():
+        unpacked.parent.mkdir(parents=True, exist_ok=True)
+        temporary = unpacked.with_name(f".{os.getpid()}-{unpacked.name}")
+        with zipfile.ZipFile(model_file()) as task:
+            temporary.write_bytes(task.read(part))
+        temporary.replace(unpacked)
+    # The new engine of OpenCV 5 joins layers, and with them the one that is asked for.
+    return cv2.dnn.readNetFromTFLite(str(unpacked), engine=cv2.dnn.ENGINE_CLASSIC)

@@ -1,0 +1,32 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from asllib import train_run as module
+from asllib.config import preset
+from asllib.letters import FIRST_SIX
+from asllib.models.joint_net import JointConfig, JointNet
+from asllib.models.zoo import load_model
+from asllib.training import NO_LETTER
+
+SMALL = dataclasses.replace(preset("joint", "best"), network=JointConfig(classes=6), alphabet=FIRST_SIX, signers=1)
+
+
+@pytest.mark.slow
+def test_the_joint_network_learns_from_photos_and_from_synthetic_signers(no_data, tmp_path, monkeypatch):
+    from asllib.signer import write_letters
+
+    folder = write_letters(tmp_path / "photos", "ABCDEF", signers=5, views=2, size=160)
+    monkeypatch.setattr(module, "find_preset", lambda network, name: SMALL)
+    card = module.train_run("joint", "best", str(folder), tmp_path / "run", epochs=8)
+    assert card["network"] == "joint" and card["alphabet"] == "ABCDEF"
+    assert 0 < card["refuse_below"] < 1 and "refuse_below" not in card["metrics"]
+    assert card["metrics"]["test_accuracy"] >= 0.5
+    assert isinstance(load_model(tmp_path / "run")[0], JointNet)
+
+    letters = module.load_letters(str(folder))
+    _, embeddings, added = module.joint_data(SMALL, letters)
+    assert embeddings.shape == (60, 1152)
+    counts = np.bincount(added.labels.numpy() + 1, minlength=7)  # the first is NO_LETTER
+    assert NO_LETTER == -1 and counts[0] > 18 and (counts[1:] > 4).all()
