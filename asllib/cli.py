@@ -171,7 +171,7 @@ def train(
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Option(help="default, landmark, pixel, or a run folder.")] = "default",
+    model: Annotated[str, typer.Option(help="default, landmark, pixel, or a run folder.")],
     data: Annotated[str, typer.Option(help="A data set's name, or a folder.")] = "auto",
     split: Annotated[str | None, typer.Option(help="Only this part of the set's own split.")] = None,
     json_file: Json = None,

@@ -75,6 +75,8 @@ def train_run(
         "metrics": metrics,
         "versions": versions(),
     }
+    if settings.signers:
+        about["synthetic_signers"] = settings.signers
     if "refuse_below" in metrics:
         about["refuse_below"] = metrics.pop("refuse_below")
     save_model(out, model, settings.alphabet, about)

@@ -118,7 +118,7 @@ class LiveReader(CameraWidget):
     source
         None for the browser's camera; the number of a camera on the kernel's machine, or a film there.
     model
-        "landmark", "pixel", or a run folder; by default the first that ``asllib.live.session.models`` lists.
+        "default", "landmark", "pixel", or a run folder; by default the first that ``asllib.live.session.models`` lists.
 
     Raises
     ------
