@@ -407,11 +407,15 @@ def read_text(
     Raises
     ------
     InputError
-        If the video or table cannot be read, or has no times.
+        If the video or table cannot be read, has no times, or a recogniser of pictures is given landmarks alone.
     """
     from tqdm.auto import tqdm
 
     hands = _is_table(video)
+    if hands and getattr(recognizer, "kind", "landmark") != "landmark":
+        raise InputError(
+            f"{video}: landmarks have no picture for a {recognizer.kind} network; use spelling or landmark"
+        )
     known = isinstance(video, (str, os.PathLike, int))
     frames = read_hands(video, fps) if hands else iter_frames(video, fps) if known else video
     total = count_frames(video) if known and not hands else None

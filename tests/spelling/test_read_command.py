@@ -53,6 +53,9 @@ def test_landmarks_of_no_hand(asl, tmp_path):
     assert code == 1 and "--fps" in err and err.count("\n") == 1
     code, out, _ = asl("read", tmp_path / "hands.csv", "--fps", "15")
     assert code == 0 and "no hand was found" in out
+    for model in ("default", "pixel"):
+        code, _, err = asl("read", tmp_path / "hands.csv", "--fps", "15", "--model", model)
+        assert code == 1 and "have no picture" in err and err.count("\n") == 1
 
 
 def test_motion_networks_have_one_preset(asl, tmp_path):
