@@ -207,21 +207,23 @@ def predict(
 ) -> None:
     """Read the letter in each photo."""
     from asllib.data import read_image
-    from asllib.recognizer import load_recognizer
+    from asllib.recognizer import Prediction, load_recognizer, signs
 
     recognizer = load_recognizer(model)
     images = [read_image(file) for file in files]  # all first: a bad file stops before anything is printed
+    predictions = recognizer.predict(images)
     rows = [
         {"file": str(file), "letter": p.letter, "confidence": p.confidence, "hand_found": p.hand is not None}
-        for file, p in zip(files, recognizer.predict(images), strict=True)
+        for file, p in zip(files, predictions, strict=True)
     ]
 
-    def said(row) -> str:
-        if row["letter"]:
-            return f"{row['letter']} ({row['confidence']:.0%})"
-        return "a hand, but no letter that it knows" if row["hand_found"] else "no hand found"
+    def said(p: Prediction) -> str:
+        if p.hand is None and p.letter is None:
+            return "no hand found"
+        likeliest = f"{signs(recognizer.alphabet)[int(p.probabilities.argmax())]} ({p.confidence:.0%})"
+        return likeliest if p.letter else f"a hand, but no letter for sure; likeliest {likeliest}"
 
-    lines = [f"{row['file']}: {said(row)}" for row in rows]
+    lines = [f"{file}: {said(p)}" for file, p in zip(files, predictions, strict=True)]
     _emit(rows, json_file, "\n".join(lines))
 
 

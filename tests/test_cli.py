@@ -105,6 +105,32 @@ def test_predict_says_what_it_reads_in_each_file(asl, photo_folder, landmark_run
     assert code == 0 and out.splitlines() == [f"{file}: no hand found" for file in files]
 
 
+def test_predict_refuses_a_hand_without_a_letter_and_says_what_is_likeliest(asl, photo_folder, monkeypatch, one_hand):
+    from asllib import recognizer
+
+    class Reader:
+        alphabet = "".join(STATIC)
+
+        def predict(self, images):
+            sure = np.full(26, 0.02, np.float32)
+            sure[2] = 0.5
+            return [
+                recognizer.Prediction("C", 0.5, sure, one_hand),
+                recognizer.Prediction(None, 0.5, sure, one_hand),
+            ]
+
+    monkeypatch.setattr(recognizer, "load_recognizer", lambda name: Reader())
+    files = sorted(photo_folder.glob("*/*.png"))
+    code, out, _ = asl("predict", *files)
+    assert code == 0
+    assert out.splitlines() == [
+        f"{files[0]}: C (50%)",
+        f"{files[1]}: a hand, but no letter for sure; likeliest C (50%)",
+    ]
+    code, out, _ = asl("predict", *files, "--json", "-")
+    assert [(row["letter"], row["hand_found"]) for row in json.loads(out)] == [("C", True), (None, True)]
+
+
 def test_data_check_audits_photos_and_the_hands_in_them(asl, photo_folder):
     code, out, _ = asl("data", "check", photo_folder)
     assert code == 0 and "photos without a hand: 2" in out
