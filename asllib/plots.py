@@ -198,10 +198,10 @@ def accuracy_bars(table: pd.DataFrame, caption: str) -> Figure:
     Parameters
     ----------
     table
-        Columns ``name, accuracy, low, high`` and ``network`` ("pixel" green, "landmark" blue, others grey).
+        Columns ``name, accuracy, low, high`` and ``network`` ("pixel" green, "landmark" and "default" blue, others grey).
     """
     figure, axis = _figure(8.5, 0.42 * len(table) + 1.2)
-    colors = [{"pixel": GREEN, "landmark": BLUE}.get(network, GRAY) for network in table["network"]]
+    colors = [{"pixel": GREEN, "landmark": BLUE, "default": BLUE}.get(network, GRAY) for network in table["network"]]
     places = np.arange(len(table))
     error = np.abs(np.stack([table["accuracy"] - table["low"], table["high"] - table["accuracy"]]))
     axis.barh(places, table["accuracy"], xerr=error, color=colors, capsize=3, height=0.65)
@@ -228,7 +228,7 @@ def reliability_figure(table: pd.DataFrame, caption: str) -> Figure:
     for confidence, accuracy, n in table[["confidence", "accuracy", "n"]].itertuples(index=False):
         place = {"xytext": (7, -10), "textcoords": "offset points"}
         axis.annotate(f"{n:,.0f}", (confidence, accuracy), fontsize=8, **place)
-    axis.set(xlabel="confidence", ylabel="accuracy (numbers: photos)", xlim=(0, 1.08), ylim=(0, 1.04))
+    axis.set(xlabel="confidence", ylabel="accuracy (numbers: photos)", xlim=(0, 1.16), ylim=(0, 1.04))
     axis.grid(alpha=0.3)
     axis.legend(loc="upper left")
     return _caption(figure, caption)

@@ -69,13 +69,7 @@ def load_result(name: str, synthetic: bool = False) -> dict[str, Any]:
     InputError
         If it is not there yet, or damaged.
     """
-    path = place(results_dir(), synthetic) / f"{name}.json"
-    if not path.is_file():
-        raise InputError(f"{path}: not there yet; run the notebook that makes it, or 'asl reproduce'")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # text that is no JSON, or no text
-        raise InputError(f"{path}: not a result file ({error}); delete it and run its notebook again") from None
+    return _read(place(results_dir(), synthetic) / f"{name}.json", "run the notebook that makes it, or 'asl reproduce'")
 
 
 def load_study() -> dict[str, Any]:
@@ -84,12 +78,18 @@ def load_study() -> dict[str, Any]:
     Raises
     ------
     InputError
-        If they are not there.
+        If they are not there, or damaged.
     """
-    path = results_dir() / "study.json"
+    return _read(results_dir() / "study.json", "run 'python benchmarks/study.py'")["systems"]
+
+
+def _read(path: Path, maker: str) -> dict[str, Any]:
     if not path.is_file():
-        raise InputError(f"{path}: not there; run 'python benchmarks/study.py'")
-    return json.loads(path.read_text(encoding="utf-8"))["systems"]
+        raise InputError(f"{path}: not there yet; {maker}")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # text that is no JSON, or no text
+        raise InputError(f"{path}: not a result file ({error}); delete it and {maker}") from None
 
 
 def save_figure(figure: Figure, name: str, synthetic: bool = False) -> Path:

@@ -134,10 +134,15 @@ def landmark_inputs(table: pd.DataFrame) -> tuple[Tensor, ...]:
 
 def landmark_examples(looks: Looks, labels: np.ndarray) -> Examples:
     """Hold every hand that was found, each look at a photo as an example of its own, (M,) with M up to 4 N."""
+    return _every_look(looks, labels)
+
+
+def _every_look(looks: Looks, labels: np.ndarray, *more: np.ndarray) -> Examples:
     parts = []
     for table in looks.tables:
         found = torch.tensor((table["score"] > 0).to_numpy())
-        parts.append(Examples(landmark_inputs(table), torch.tensor(labels)).subset(found))
+        inputs = (*landmark_inputs(table), *map(torch.from_numpy, more))
+        parts.append(Examples(inputs, torch.tensor(labels)).subset(found))
     return join(parts)
 
 
@@ -161,12 +166,7 @@ def landmark_prepare(augment: LandmarkAugment | None = None) -> Prepare:
 
 def joint_examples(looks: Looks, embeddings: np.ndarray, labels: np.ndarray) -> Examples:
     """As ``landmark_examples``, with the photo's embedding (N, 1152) beside each look at it."""
-    parts = []
-    for table in looks.tables:
-        found = torch.tensor((table["score"] > 0).to_numpy())
-        inputs = (*landmark_inputs(table), torch.from_numpy(embeddings))
-        parts.append(Examples(inputs, torch.tensor(labels)).subset(found))
-    return join(parts)
+    return _every_look(looks, labels, embeddings)
 
 
 def joint_prepare(augment: LandmarkAugment | None = None) -> Prepare:

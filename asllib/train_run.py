@@ -35,6 +35,8 @@ from asllib.runs import (
 )
 from asllib.training import NO_LETTER, Examples, History, evaluate_loss
 
+KEPT = 0.95  # of the letters of people that a network has never seen should be read, not refused
+
 
 def train_run(
     network: str, preset: str, data: str, out: Path, *, seed: int = 0, epochs: int | None = None
@@ -80,8 +82,8 @@ def train_run(
     if "refuse_below" in metrics:
         about["refuse_below"] = metrics.pop("refuse_below")
     save_model(out, model, settings.alphabet, about)
-    checkpoint.unlink(missing_ok=True)
-
+    for left in out.glob("checkpoint*.pt"):
+        left.unlink()
     return load_model(out)[1]
 
 
@@ -134,9 +136,6 @@ def _train_landmark(settings, letters, seed, epochs, checkpoint):
     return model, history, metrics
 
 
-KEPT = 0.95  # of the letters of people it has never seen should be read, not refused
-
-
 def joint_data(settings: Preset, letters: LetterSet) -> tuple[Looks, np.ndarray, Examples | None]:
     """Looks and embeddings of a set, and the examples of synthetic signers that a preset adds, letters and others."""
     looks = track(letters)
@@ -154,7 +153,7 @@ def _train_joint(settings, letters, seed, epochs, checkpoint):
     looks, embeddings, added = joint_data(settings, letters)
     labels, part = letters.labels(settings.alphabet), parts(letters)
 
-    def fit(where, checkpoint=None):
+    def fit(where, checkpoint):
         examples = joint_examples(looks.subset(where), embeddings[where], labels[where])
         examples = examples if added is None else join([examples, added])
         return train(settings, examples, seed=seed, epochs=epochs, checkpoint=checkpoint)
@@ -166,7 +165,10 @@ def _train_joint(settings, letters, seed, epochs, checkpoint):
     tenth = part == "test"
     folds = [where for _, where in leave_one_out(letters, "source")]
     folds = folds if len(folds) > 1 else [tenth]
-    sure = [read(fit(~where)[0], where).max(1)[looks.found[where]] for where in folds]
+    sure = []
+    for number, where in enumerate(folds):
+        model, _ = fit(~where, checkpoint.with_name(f"checkpoint-{number}.pt"))
+        sure.append(read(model, where).max(1)[looks.found[where]])
     model, history = fit(~tenth, checkpoint)
     right = read_letters(read(model, tenth), settings.alphabet) == letters.letters[tenth]
     metrics = {"test_accuracy": float(right.mean()), "refuse_below": float(np.quantile(np.concatenate(sure), 1 - KEPT))}

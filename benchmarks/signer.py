@@ -22,9 +22,8 @@ from asllib.data import leave_one_out
 from asllib.data.letterset import LetterSet
 from asllib.letters import LETTERS, STATIC
 from asllib.results import save_result
-from asllib.runs import Looks, landmark_examples, look_probabilities, track, train
+from asllib.runs import Looks, join, landmark_examples, look_probabilities, track, train
 from asllib.signer import render_letters
-from asllib.training import Examples
 
 # Letter shapes were tuned on the training part of these two; the other two are only reported on.
 TUNED_ON = ("davidlee", "keptsecret")
@@ -83,13 +82,6 @@ def overlaps(signers: int, seed: int) -> np.ndarray:
 
 def read(model, looks: Looks) -> np.ndarray:
     return np.array(STATIC)[look_probabilities(model, looks).argmax(1)]
-
-
-def joined(first: Examples, second: Examples) -> Examples:
-    import torch
-
-    inputs = tuple(torch.cat(pair) for pair in zip(first.inputs, second.inputs, strict=True))
-    return Examples(inputs, torch.cat([first.labels, second.labels]))
 
 
 def main() -> None:
@@ -163,7 +155,7 @@ def main() -> None:
         for seed in range(3):
             for name, where in leave_one_out(photos, "source"):
                 examples = landmark_examples(real.subset(~where), labels[~where])
-                for kind, fitted in (("photos", examples), ("photos and synthetic", joined(examples, extra))):
+                for kind, fitted in (("photos", examples), ("photos and synthetic", join([examples, extra]))):
                     model, _ = train(best, fitted, seed=seed, progress=False)
                     right = (read(model, real.subset(where)) == photos.letters[where]) & real.found[where]
                     rows.append((kind, name, seed, right.mean()))

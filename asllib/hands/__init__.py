@@ -32,6 +32,7 @@ _MODULES = {
         "model_file",
     ),
     "extract": ("extract_landmarks",),
+    "embedding": ("embed_hand", "embed_set", "hand_picture"),
     "features": ("landmark_features", "normalisation_steps"),
     "drawing": ("FINGER_COLORS", "draw_hand"),
 }

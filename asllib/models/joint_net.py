@@ -17,8 +17,6 @@ class JointConfig:
 
     Attributes
     ----------
-    features
-        Numbers a landmark: the channels of ``asllib.hands.landmark_features``.
     hidden
         Width of the layer that reads the embedding.
     dropout
@@ -31,7 +29,6 @@ class JointConfig:
         Letters, 24 for all still ones.
     """
 
-    features: int = 9
     hidden: int = 256
     dropout: float = 0.5
     noise: float = 0.3
@@ -52,7 +49,7 @@ class JointNet(nn.Module):
         self.config = config
         self.register_buffer("mean", torch.zeros(WIDTH))
         self.register_buffer("std", torch.ones(WIDTH))
-        self.landmark = LandmarkCNN(LandmarkConfig(features=config.features, classes=config.classes))
+        self.landmark = LandmarkCNN(LandmarkConfig(classes=config.classes))
         self.look = nn.Sequential(
             nn.Dropout(0.6 * config.dropout),
             nn.Linear(WIDTH, config.hidden),
