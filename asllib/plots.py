@@ -198,7 +198,7 @@ def accuracy_bars(table: pd.DataFrame, caption: str) -> Figure:
     Parameters
     ----------
     table
-        Columns ``name, accuracy, low, high`` and ``network`` ("pixel" green, "landmark" and "default" blue, others grey).
+        Columns ``name, accuracy, low, high`` and ``network`` ("pixel" green, "landmark" and "default" blue, else grey).
     """
     figure, axis = _figure(8.5, 0.42 * len(table) + 1.2)
     colors = [{"pixel": GREEN, "landmark": BLUE, "default": BLUE}.get(network, GRAY) for network in table["network"]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from asllib.hands.landmarks import FINGERS
 from asllib.hands.tracker import Hand
 
 SIDE = 28
@@ -49,6 +50,45 @@ def hand_crop(image: np.ndarray, hand: Hand | None, margin: float = MARGIN) -> n
     return crop_square(image, *crop_box(hand, width, height, margin))
 
 
+def hand_mask(points: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Where a hand with these landmarks can be: the palm, and each finger as thick as people's are.
+
+    Parameters
+    ----------
+    points
+        (21, 2) landmarks in pixels.
+    height, width
+        Of the image.
+
+    Returns
+    -------
+    numpy.ndarray
+        (height, width) bool.
+    """
+    import cv2
+
+    palm = np.sqrt(((points[[5, 9, 13, 17]] - points[0]) ** 2).sum(1).mean())
+    longest = np.linalg.norm(points[:, None] - points, axis=-1).max()
+    size = max(palm, 0.35 * longest)  # a palm seen from its edge is short
+    mask = np.zeros((height, width), np.uint8)
+    whole = np.round(points).astype(np.int32)
+    for finger in FINGERS.values():
+        cv2.polylines(mask, [whole[list(finger)]], False, 1, max(1, round(0.36 * size)))
+    outline = cv2.convexHull(whole[[0, 1, 2, 5, 9, 13, 17]])
+    cv2.fillConvexPoly(mask, outline, 1)
+    cv2.polylines(mask, [outline], True, 1, max(1, round(0.3 * size)))
+    return mask.astype(bool)
+
+
+def hand_only(image: np.ndarray, hand: Hand) -> np.ndarray:
+    """Crop as ``hand_crop`` does, in grey, and give all that lies around the hand the hand's mean, (S, S) uint8."""
+    height, width = image.shape[:2]
+    gray = to_gray(hand_crop(image, hand))
+    left, top, _ = crop_box(hand, width, height)
+    mask = hand_mask(hand.landmarks[:, :2] * [width, height] - [left, top], *gray.shape)
+    return np.where(mask, gray, np.uint8(round(float(gray[mask].mean()))))
+
+
 def resize(image: np.ndarray, side: int = SIDE) -> np.ndarray:
     """Resize an image to side x side; shrinking averages over areas, so that nothing is skipped."""
     import cv2
@@ -57,7 +97,7 @@ def resize(image: np.ndarray, side: int = SIDE) -> np.ndarray:
     return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def to_pixels(image: np.ndarray, hand: Hand | None) -> np.ndarray:
+def to_pixels(image: np.ndarray, hand: Hand | None, *, background: bool = False) -> np.ndarray:
     """Turn a photo into the image that the pixel network reads.
 
     Parameters
@@ -66,6 +106,8 @@ def to_pixels(image: np.ndarray, hand: Hand | None) -> np.ndarray:
         (H, W, 3) uint8 RGB, or (28, 28) uint8, which is taken as it is.
     hand
         The hand in it; a left hand is mirrored, as the set that the network learns from shows right hands.
+    background
+        Keep what lies around the hand, as Sign Language MNIST does. Without it a stranger's room cannot mislead.
 
     Returns
     -------
@@ -74,7 +116,8 @@ def to_pixels(image: np.ndarray, hand: Hand | None) -> np.ndarray:
     """
     if image.shape == (SIDE, SIDE):
         return image
-    gray = resize(to_gray(hand_crop(image, hand)))
+    whole = hand is None or background
+    gray = resize(to_gray(hand_crop(image, hand)) if whole else hand_only(image, hand))
     return np.ascontiguousarray(gray[:, ::-1]) if hand is not None and hand.side == "left" else gray
 
 

@@ -21,6 +21,7 @@ from asllib.letters import LETTERS
 from asllib.models.zoo import load_model
 from asllib.preprocess import SIDE, to_pixels
 from asllib.runs import (
+    Looks,
     joint_prepare,
     joint_probabilities,
     landmark_prepare,
@@ -103,8 +104,8 @@ class Recognizer:
     def probabilities(self, image: np.ndarray, hands: Sequence[Hand]) -> np.ndarray:
         """Probabilities (classes,) of the letters, from an image and the looks at its hand."""
         if self.kind == "pixel":
-            pixels = to_pixels(image, hands[0] if hands else None)
-            inputs, prepare = (torch.from_numpy(pixels)[None],), pixel_prepare()
+            pixels = np.stack([to_pixels(image, hand) for hand in hands or (None,)])
+            inputs, prepare = (torch.from_numpy(pixels),), pixel_prepare()
         else:
             left = torch.tensor([hand.side == "left" for hand in hands])
             aspect = torch.full((len(hands),), image.shape[1] / image.shape[0])
@@ -143,29 +144,30 @@ class Recognizer:
             embeddings = embed_set(letters, looks.first(), progress=progress)
             return joint_probabilities(self.model, looks, embeddings)
         images, found = crop_set(letters, looks)
-        result = np.zeros((len(letters), self.model.config.classes), np.float32)
-        if found.any():
-            result[found] = predict_logits(self.model, (torch.from_numpy(images[found]),), pixel_prepare()).softmax(1)
-        return result
+        said = np.zeros((*found.shape, self.model.config.classes), np.float32)
+        said[found] = predict_logits(self.model, (torch.from_numpy(images[found]),), pixel_prepare()).softmax(1)
+        return said.sum(0) / np.maximum(found.sum(0), 1)[:, None]
 
 
-def crop_set(letters: LetterSet, looks) -> tuple[np.ndarray, np.ndarray]:
-    """Crop each photo of a set to its hand for the pixel network.
+def crop_set(letters: LetterSet, looks: Looks) -> tuple[np.ndarray, np.ndarray]:
+    """Crop each photo of a set to its hand for the pixel network, as each look at it saw it.
 
     Returns
     -------
     images
-        (N, 28, 28) uint8; black where no hand was found.
+        (looks, N, 28, 28) uint8; black where no hand was found.
     found
-        (N,) bool.
+        (looks, N) bool.
     """
-    arrays = landmark_arrays(looks.first())
-    found = arrays["found"]
-    images = np.zeros((len(letters), SIDE, SIDE), np.uint8)
-    for i in np.flatnonzero(found):
-        side = "left" if arrays["left"][i] else "right"
-        hand = Hand(arrays["landmarks"][i], arrays["world"][i], side, 1.0)
-        images[i] = to_pixels(letters.images[i], hand)
+    tables = [landmark_arrays(table) for table in looks.tables]
+    found = np.stack([arrays["found"] for arrays in tables])
+    images = np.zeros((*found.shape, SIDE, SIDE), np.uint8)
+    for i in np.flatnonzero(found.any(0)):
+        photo = letters.images[i]
+        for look in np.flatnonzero(found[:, i]):
+            arrays = tables[look]
+            side = "left" if arrays["left"][i] else "right"
+            images[look, i] = to_pixels(photo, Hand(arrays["landmarks"][i], arrays["world"][i], side, 1.0))
     return images, found
 
 

@@ -44,9 +44,9 @@ def train_run(
     """Train a preset and write a run folder: ``model.safetensors``, ``card.json``, ``history.csv``.
 
     A set with an official test (Sign Language MNIST) is trained on its training part and tested on that test; any other
-    is split 60/30/10 by original and trained on the 60; the joint network, for which the 30 decide nothing, on the 90.
-    Where the preset stops early, a part of the training data (30 of 90) decides when. A checkpoint in the folder lets
-    the same call go on after a stop.
+    is split 60/30/10 by original and trained on the 60; joint and pixel networks, for which the 30 decide nothing, on
+    the 90. Where the preset stops early, a part of the training data (30 of 90) decides when. A checkpoint in the
+    folder lets the same call go on after a stop.
 
     Returns
     -------
@@ -104,21 +104,35 @@ def parts(letters: LetterSet, seed: int = 0) -> np.ndarray:
 
 
 def _train_pixel(settings, letters, seed, epochs, checkpoint):
-    if letters.images[0].ndim == 3:
-        images, found = crop_set(letters, track(letters))
-        letters = dataclasses.replace(letters, images=images).subset(found)
+    letters = pixel_set(letters)
     examples, part = for_pixels(letters, settings.alphabet), parts(letters)
     fitting, deciding = part == "train", part == "valid"
-    if settings.training.patience is not None and not deciding.any():
+    if settings.training.patience is None:
+        fitting |= deciding  # nothing is decided, so these can be learned from
+    elif not deciding.any():
         inner = split(letters.subset(fitting), None, 0)
-        deciding = np.zeros(len(part), bool)
         deciding[np.flatnonzero(fitting)[inner == "valid"]] = True
-        fitting = fitting & ~deciding
-    valid = examples.subset(deciding) if deciding.any() else None
-    model, history = train(settings, examples.subset(fitting), valid, seed=seed, epochs=epochs, checkpoint=checkpoint)
+        fitting &= ~deciding
+    learned, tests = [examples.subset(fitting)], {"test_accuracy": examples.subset(part == "test")}
+    for name in settings.added:
+        more = pixel_set(load_letters(name).only(settings.alphabet))
+        also, part = for_pixels(more, settings.alphabet), parts(more)
+        learned.append(also.subset(part == "train"))
+        tests[f"{name}_test_accuracy"] = also.subset(part == "test")
+    if settings.signers:
+        learned.append(for_pixels(pixel_set(added_letters(settings.signers)), settings.alphabet))
+    valid = examples.subset(deciding) if settings.training.patience is not None else None
+    model, history = train(settings, join(learned), valid, seed=seed, epochs=epochs, checkpoint=checkpoint)
+    return model, history, {name: evaluate_loss(model, test, pixel_prepare())[1] for name, test in tests.items()}
 
-    test = examples.subset(part == "test")
-    return model, history, {"test_accuracy": evaluate_loss(model, test, pixel_prepare())[1]}
+
+def pixel_set(letters: LetterSet) -> LetterSet:
+    """Crop photos to 28x28 images of hands alone, one for each look that found one; 28x28 images stay as they are."""
+    if letters.images[0].ndim == 2:
+        return letters
+    images, found = crop_set(letters, track(letters))
+    places = np.nonzero(found)[1]
+    return dataclasses.replace(letters.subset(places), images=images[found])
 
 
 def _train_landmark(settings, letters, seed, epochs, checkpoint):

@@ -12,7 +12,7 @@ from asllib.models.zoo import build, network_name
 
 def test_the_papers_networks_have_two_presets():
     networks = {("pixel", "paper"), ("pixel", "best"), ("landmark", "paper"), ("landmark", "best")}
-    assert set(PRESETS) == {*networks, ("joint", "best")}  # the paper has no joint one
+    assert set(PRESETS) == {*networks, ("pixel", "people"), ("joint", "best")}  # the last two are not the paper's
     for (network, _), settings in PRESETS.items():
         assert network_name(build(settings.network)) == network
         assert settings.network.classes == len(settings.alphabet)

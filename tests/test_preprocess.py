@@ -5,11 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asllib.hands.landmarks import FINGERS
 from asllib.hands.tracker import Hand
 from asllib.preprocess import (
     crop_box,
     crop_square,
     hand_crop,
+    hand_mask,
+    hand_only,
     mean_image,
     normalise,
     resize,
@@ -76,9 +79,42 @@ def test_resize_averages_when_it_shrinks():
 def test_to_pixels(photo, one_hand):
     pixels = to_pixels(photo, one_hand)
     assert pixels.shape == (28, 28) and pixels.dtype == np.uint8
-    np.testing.assert_array_equal(pixels, resize(to_gray(hand_crop(photo, one_hand))))
+    np.testing.assert_array_equal(
+        to_pixels(photo, one_hand, background=True), resize(to_gray(hand_crop(photo, one_hand)))
+    )
     assert to_pixels(pixels, None) is pixels
     assert to_pixels(photo[..., 0], None).shape == (28, 28)
+
+
+def test_what_lies_around_the_hand_does_not_count(photo, one_hand):
+    points = one_hand.landmarks[:, :2] * [160, 120]
+    mask = hand_mask(points, 120, 160)
+    assert all(mask[round(y), round(x)] for x, y in points)
+    elsewhere = photo.copy()
+    elsewhere[~mask] = 255 - elsewhere[~mask]
+    there, then = to_pixels(photo, one_hand), to_pixels(elsewhere, one_hand)
+    kept = to_pixels(elsewhere, one_hand, background=True)
+    assert np.abs(there.astype(int) - then).mean() < 1 < np.abs(there.astype(int) - kept).mean()
+
+
+def test_the_mask_is_as_large_as_a_hand():
+    flat = np.zeros((21, 2))
+    for finger, places in enumerate(FINGERS.values()):
+        flat[list(places)] = np.stack([np.full(4, 20 + 15 * finger), [70, 50, 40, 30]], 1)
+    flat[0] = 50, 110
+    mask = hand_mask(flat, 128, 128)
+    assert mask[90, 50] and mask[35, 50] and not mask[5, 5] and not mask[120, 10]
+    assert 0.2 < mask.mean() < 0.6
+    smaller = hand_mask(flat / 2, 64, 64)
+    assert smaller.mean() == pytest.approx(mask.mean(), rel=0.1)
+
+
+def test_around_the_hand_lies_the_mean_of_the_hand(photo, one_hand):
+    alone = hand_only(photo, one_hand)
+    assert alone.shape == hand_crop(photo, one_hand).shape[:2]
+    around = alone[0, 0]
+    assert (alone == around).mean() > 0.3
+    assert alone[alone != around].mean() == pytest.approx(float(around), abs=1)
 
 
 def test_a_left_hand_is_mirrored(photo, one_hand):
@@ -91,7 +127,7 @@ def test_a_mirrored_photo_gives_the_same_pixels(photo, one_hand):
     points[:, 0] = 1 - points[:, 0]
     mirrored = dataclasses.replace(one_hand, landmarks=points, side="left")
     there, back = to_pixels(photo, one_hand), to_pixels(photo[:, ::-1], mirrored)
-    assert there.std() > 10
+    assert there.std() > 5
     assert np.abs(there.astype(int) - back).mean() < 3  # a pixel of the photo at most, by rounding
 
 

@@ -7,6 +7,7 @@ from asllib import train_run as module
 from asllib.config import preset
 from asllib.letters import FIRST_SIX
 from asllib.models.joint_net import JointConfig, JointNet
+from asllib.models.pixel_cnn import PixelConfig
 from asllib.models.zoo import load_model
 from asllib.training import NO_LETTER
 
@@ -30,3 +31,26 @@ def test_the_joint_network_learns_from_photos_and_from_synthetic_signers(no_data
     assert embeddings.shape == (60, 1152)
     counts = np.bincount(added.labels.numpy() + 1, minlength=7)  # the first is NO_LETTER
     assert NO_LETTER == -1 and counts[0] > 18 and (counts[1:] > 4).all()
+
+
+@pytest.mark.slow
+def test_the_pixel_network_learns_from_every_look_and_from_added_sets(no_data, tmp_path, monkeypatch):
+    from asllib.signer import write_letters
+
+    folder = write_letters(tmp_path / "photos", "ABCDEF", signers=5, views=2, size=160)
+    settings = dataclasses.replace(
+        preset("pixel", "people"),
+        network=PixelConfig(classes=6, batch_norm=True, standardise=True),
+        alphabet=FIRST_SIX,
+        signers=1,
+        added=(str(folder),),
+    )
+    monkeypatch.setattr(module, "find_preset", lambda network, name: settings)
+    card = module.train_run("pixel", "people", str(folder), tmp_path / "run", epochs=2)
+    assert card["synthetic_signers"] == 1
+    assert card["metrics"]["test_accuracy"] == card["metrics"][f"{folder}_test_accuracy"]  # the same photos
+
+    letters = module.load_letters(str(folder))
+    crops = module.pixel_set(letters)
+    assert crops.images.shape == (int(module.crop_set(letters, module.track(letters))[1].sum()), 28, 28)
+    assert 60 < len(crops) <= 240 and set(crops.table["original"]) <= set(letters.table["original"])

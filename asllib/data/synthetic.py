@@ -86,7 +86,7 @@ def to_pixel_set(letters: LetterSet, folder) -> LetterSet:
     keep = np.flatnonzero(np.isin(letters.letters, STATIC))
     stored = folder / "pixels.npy"
     if not stored.is_file():
-        pixels = np.stack([to_pixels(letters.images[i], hands[i]) for i in keep])
+        pixels = np.stack([to_pixels(letters.images[i], hands[i], background=True) for i in keep])
         temporary = folder / f".{os.getpid()}-pixels.npy"
         np.save(temporary, pixels)
         temporary.replace(stored)

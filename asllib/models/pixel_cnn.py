@@ -23,6 +23,9 @@ class PixelConfig:
         describes one a block; here whole feature maps are dropped after blocks 1 and 2 (2 layers).
     batch_norm
         Normalise each block's features. The paper explains it and does not list it among the network's layers.
+    standardise
+        Bring each image to mean 0 and standard deviation 1 by itself, in the place of what the training images share:
+        people's cameras differ in light and contrast.
     classes
         Letters, 24 for all still ones.
     """
@@ -31,6 +34,7 @@ class PixelConfig:
     hidden: int = 128
     dropout: float = 0.25
     batch_norm: bool = False
+    standardise: bool = False
     classes: int = 24
 
 
@@ -75,6 +79,10 @@ class PixelCNN(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn images (B, 1, 28, 28) in 0..1 into logits (B, classes)."""
-        x = (images - self.mean) / self.std  # (B, 1, 28, 28)
+        if self.config.standardise:
+            mean, std = images.mean((2, 3), keepdim=True), images.std((2, 3), keepdim=True)  # (B, 1, 1, 1)
+            x = (images - mean) / (std + 0.03)  # an image of nothing stays nothing
+        else:
+            x = (images - self.mean) / self.std  # (B, 1, 28, 28)
         x = self.features(x)  # (B, 32, 14, 14), (B, 64, 7, 7), (B, 128, 3, 3)
         return self.head(x)  # (B, 1152), (B, hidden), (B, classes)
