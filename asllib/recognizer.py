@@ -15,8 +15,7 @@ from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
 from asllib.evaluation import NO_HAND, read_letters
 from asllib.hands.embedding import embed_hand, embed_set
-from asllib.hands.landmarks import landmark_arrays
-from asllib.hands.tracker import Hand, HandTracker
+from asllib.hands.tracker import Hand, HandTracker, table_hands
 from asllib.letters import LETTERS
 from asllib.models.zoo import load_model
 from asllib.preprocess import SIDE, to_pixels
@@ -159,15 +158,13 @@ def crop_set(letters: LetterSet, looks: Looks) -> tuple[np.ndarray, np.ndarray]:
     found
         (looks, N) bool.
     """
-    tables = [landmark_arrays(table) for table in looks.tables]
-    found = np.stack([arrays["found"] for arrays in tables])
+    hands = [table_hands(table) for table in looks.tables]
+    found = np.array([[hand is not None for hand in look] for look in hands])
     images = np.zeros((*found.shape, SIDE, SIDE), np.uint8)
     for i in np.flatnonzero(found.any(0)):
         photo = letters.images[i]
         for look in np.flatnonzero(found[:, i]):
-            arrays = tables[look]
-            side = "left" if arrays["left"][i] else "right"
-            images[look, i] = to_pixels(photo, Hand(arrays["landmarks"][i], arrays["world"][i], side, 1.0))
+            images[look, i] = to_pixels(photo, hands[look][i])
     return images, found
 
 

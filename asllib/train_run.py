@@ -77,6 +77,8 @@ def train_run(
         "metrics": metrics,
         "versions": versions(),
     }
+    if settings.added:
+        about["added"] = [data_card(load_letters(name)) for name in settings.added]
     if settings.signers:
         about["synthetic_signers"] = settings.signers
     if "refuse_below" in metrics:

@@ -1,10 +1,10 @@
 """Leave a source or a signer out, read them with networks that never saw them, and compare with what others use.
 
-    python benchmarks/study.py [--only NAME ...] [--seed 0]
+    python benchmarks/study.py [--resume] [--seed 0]
 
 Needs the real photos and Sign Language MNIST (``ASLLIB_DATA``). Results go to ``data/results/study.json`` after each
-system; a run that was stopped goes on with those that are missing. Nothing here chooses anything: settings are those
-of the presets, and of the libraries' defaults where the table says so.
+system. All is made anew; a run that was stopped goes on with ``--resume``, on the same data and seed. Nothing here
+chooses anything: settings are those of the presets, and of the libraries' defaults where the table says so.
 """
 
 from __future__ import annotations
@@ -13,43 +13,51 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
+import pandas as pd
 import torch
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.svm import SVC, LinearSVC
 from torch import nn
 
 from asllib import load_letters
-from asllib.config import preset
+from asllib.augment import ImageAugment
+from asllib.config import Training, preset
 from asllib.data import groups, leave_one_out, split
 from asllib.data.letterset import LetterSet
 from asllib.data.other_hands import named_hands
-from asllib.evaluation import accuracy_interval, calibration_error, confusion, worst_pairs
+from asllib.data.synthetic import added_letters
+from asllib.evaluation import accuracy_interval, calibration_error, confusion, read_letters, worst_pairs
 from asllib.hands.embedding import embed_hand, embed_set
-from asllib.hands.landmarks import landmark_arrays
-from asllib.hands.tracker import Hand
+from asllib.hands.landmarks import read_landmarks
+from asllib.hands.tracker import table_hands
 from asllib.letters import STATIC
+from asllib.models.pixel_cnn import PixelCNN, PixelConfig
 from asllib.models.zoo import parameter_count
 from asllib.paths import results_dir
+from asllib.preprocess import crop_square, resize, to_gray, to_pixels
 from asllib.recognizer import crop_set, load_recognizer
-from asllib.results import save_result
+from asllib.results import data_card, save_result
 from asllib.runs import (
     Looks,
+    for_pixels,
     join,
     joint_examples,
-    joint_prepare,
     joint_probabilities,
     landmark_examples,
     landmark_inputs,
     landmark_prepare,
     look_probabilities,
+    pixel_examples,
     pixel_prepare,
     track,
     train,
 )
-from asllib.train_run import KEPT, joint_data
-from asllib.training import fit, predict_logits, set_seed
-
-Reader = Callable[[np.ndarray], np.ndarray]  # mask of photos -> probabilities (n, 24), 0 without a hand
+from asllib.train_run import KEPT, joint_data, pixel_set
+from asllib.training import batches, fit, predict_logits, set_seed
 
 
 def protocols(photos: LetterSet) -> Iterator[tuple[str, str, np.ndarray]]:
@@ -109,7 +117,7 @@ class SmallViT(nn.Module):
 
 
 class Study:
-    """The photos, what was tracked in them, and the systems: each a method that learns from a mask of the photos."""
+    """The photos, what was tracked in them, and the systems: pairs of what learns from a mask and what reads one."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -117,123 +125,105 @@ class Study:
         self.labels = self.photos.labels()
         self.looks, self.embeddings, self.added = joint_data(preset("joint", "best"), self.photos)
         self.features, self.found = features(self.looks)
+        self.hands = table_hands(self.looks.first())
 
-    def landmark(self, learn: np.ndarray) -> tuple[Reader, int]:
+    def learn_landmark(self, learn: np.ndarray) -> nn.Module:
         examples = landmark_examples(self.looks.subset(learn), self.labels[learn])
-        model, _ = train(preset("landmark", "best"), examples, seed=self.seed, progress=False)
-        return lambda where: look_probabilities(model, self.looks.subset(where)), parameter_count(model)
+        return train(preset("landmark", "best"), examples, seed=self.seed, progress=False)[0]
 
-    def joint(self, learn: np.ndarray):
+    def read_landmark(self, model: nn.Module, where: np.ndarray) -> np.ndarray:
+        return look_probabilities(model, self.looks.subset(where))
+
+    def learn_joint(self, learn: np.ndarray) -> nn.Module:
         examples = joint_examples(self.looks.subset(learn), self.embeddings[learn], self.labels[learn])
-        examples = join([examples, self.added])
-        model, _ = train(preset("joint", "best"), examples, seed=self.seed, progress=False)
-        return model
+        return train(preset("joint", "best"), join([examples, self.added]), seed=self.seed, progress=False)[0]
 
-    def classic(self, estimator) -> Callable[[np.ndarray], tuple[Reader, int]]:
-        def learn_from(learn: np.ndarray) -> tuple[Reader, int]:
-            known = learn & self.found
-            estimator.fit(self.features[known], self.labels[known])
+    def read_joint(self, model: nn.Module, where: np.ndarray) -> np.ndarray:
+        return joint_probabilities(model, self.looks.subset(where), self.embeddings[where])
 
-            def read(where: np.ndarray) -> np.ndarray:
-                said = np.eye(24, dtype=np.float32)[estimator.predict(self.features[where])]
-                return said * self.found[where, None]
+    def learn_classic(self, estimator, learn: np.ndarray):
+        known = learn & self.found
+        return estimator.fit(self.features[known], self.labels[known])
 
-            return read, 0
-
-        return learn_from
+    def read_classic(self, estimator, where: np.ndarray) -> np.ndarray:
+        said = np.eye(24, dtype=np.float32)[estimator.predict(self.features[where])]
+        return said * self.found[where, None]
 
 
-def run_photos(study: Study, learn_from: Callable[[np.ndarray], tuple[Reader, int]]) -> dict:
-    """Every protocol on the photos for one system."""
+class Branch(nn.Module):
+    """One branch of the joint network alone: 0 landmarks, 1 the look."""
+
+    def __init__(self, joint: nn.Module, number: int) -> None:
+        super().__init__()
+        self.joint, self.number, self.config = joint, number, joint.config
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """The inputs of ``JointNet`` -> (B, classes) logits."""
+        return self.joint.branches(inputs)[self.number]
+
+
+def run_photos(study: Study, learn: Callable, read: Callable, inspect: Callable | None = None) -> dict:
+    """Every protocol on the photos for one system; ``inspect(protocol, name, where, model, said)`` may look further."""
     out: dict = {"protocols": {}}
     started, pieces = time.perf_counter(), []
     for protocol, name, where in protocols(study.photos):
-        read, out["parameters"] = learn_from(~where)
-        said = read(where)
-        right = (said.argmax(1) == study.labels[where]) & (said.max(1) > 0)
+        model = learn(~where)
+        said = read(model, where)
+        letters = read_letters(said, STATIC)
+        right = letters == study.photos.letters[where]
         entry = {"accuracy": float(right.mean()), "interval": intervals(study.photos, where, right), "n": len(right)}
         out["protocols"].setdefault(protocol, {})[name] = entry
         print(f"  {protocol}, {name}: {100 * right.mean():.1f} %", flush=True)
         if protocol == "source left out":
-            pieces.append(
-                (study.photos.letters[where], np.array([*STATIC, "-"])[np.where(said.max(1) > 0, said.argmax(1), 24)])
-            )
+            pieces.append((study.photos.letters[where], letters))
+        if inspect is not None:
+            inspect(protocol, name, where, model, said)
     out["seconds"] = time.perf_counter() - started
-    shown, read_as = (np.concatenate(part) for part in zip(*pieces, strict=True))
-    out["hard_pairs"] = worst_pairs(confusion(shown, read_as, STATIC), STATIC, 12).to_dict("records")
-    out["by_letter"] = {letter: float((read_as == shown)[shown == letter].mean()) for letter in STATIC}
+    out["parameters"] = parameter_count(model) if isinstance(model, nn.Module) else None
+    shown, letters = (np.concatenate(part) for part in zip(*pieces, strict=True))
+    out["hard_pairs"] = worst_pairs(confusion(shown, letters, STATIC), STATIC, 12).to_dict("records")
+    out["by_letter"] = {letter: float((letters == shown)[shown == letter].mean()) for letter in STATIC}
     return out
 
 
 def run_joint(study: Study) -> dict:
     """The default network: each branch alone and both, calibration, and what is refused."""
-    others, signs = named_hands(), load_letters("photos").only(("space", "del", "nothing"))
-    strange = {}
-    for set_ in (others, signs):
-        seen = track(set_, progress=False)
-        strange[set_.name] = (set_, seen, embed_set(set_, seen.first(), progress=False))
+    strange = []
+    for others in (named_hands(), load_letters("photos").only(("space", "del", "nothing"))):
+        seen = track(others, progress=False)
+        strange.append((others, seen, embed_set(others, seen.first(), progress=False)))
     branches: dict[str, dict] = {"landmark branch": {}, "look branch": {}}
-    calibration, refused, bins = {}, {}, []
-    protocol_of = {id_: protocol for protocol, id_, _ in protocols(study.photos)}
+    calibration, refused, answers = {}, {}, []
 
-    def learn_from(learn: np.ndarray) -> tuple[Reader, int]:
-        model = study.joint(learn)
+    def inspect(protocol: str, name: str, where: np.ndarray, model: nn.Module, said: np.ndarray) -> None:
+        truth, found = study.labels[where], said.max(1) > 0
+        for number, branch in enumerate(branches):
+            alone = study.read_joint(Branch(model, number), where)
+            right = (alone.argmax(1) == truth) & found
+            branches[branch].setdefault(protocol, {})[name] = {"accuracy": float(right.mean())}
+        if protocol == "source left out":
+            sure, right = said.max(1)[found], (said.argmax(1) == truth)[found]
+            answers.append((sure, right))
+            calibration[name] = calibration_error(sure, right)
+            refused[name] = refusals(model, strange, float(np.quantile(sure, 1 - KEPT)), name)
 
-        def read(where: np.ndarray) -> np.ndarray:
-            looks, embeddings = study.looks.subset(where), study.embeddings[where]
-            said = joint_probabilities(model, looks, embeddings)
-            name = next(n for _, n, mask in protocols(study.photos) if (mask == where).all())
-            truth, found = study.labels[where], looks.found
-            for branch, half in (("landmark branch", 0), ("look branch", 1)):
-                alone = branch_probabilities(model, looks, embeddings, half)
-                right = (alone.argmax(1) == truth) & found
-                branches[branch].setdefault(protocol_of[name], {})[name] = {"accuracy": float(right.mean())}
-            if protocol_of[name] == "source left out":
-                sure, right = said.max(1)[found], (said.argmax(1) == truth)[found]
-                calibration[name] = calibration_error(sure, right)
-                bins.append((sure, right))
-                refused[name] = refusals(model, strange, float(np.quantile(sure, 1 - KEPT)), name)
-            return said
-
-        return read, parameter_count(model)
-
-    out = run_photos(study, learn_from)
-    sure, right = (np.concatenate(part) for part in zip(*bins, strict=True))
-    edges = np.clip((sure * 10).astype(int), 0, 9)
-    out["reliability"] = [
-        {
-            "confidence": float(sure[edges == b].mean()),
-            "accuracy": float(right[edges == b].mean()),
-            "n": int((edges == b).sum()),
-        }
-        for b in range(10)
-        if (edges == b).any()
-    ]
+    out = run_photos(study, study.learn_joint, study.read_joint, inspect)
+    sure, right = (np.concatenate(part) for part in zip(*answers, strict=True))
+    ranges = pd.DataFrame({"confidence": sure, "accuracy": right, "n": 1}).groupby(np.minimum(sure * 10, 9).astype(int))
+    out["reliability"] = ranges.agg({"confidence": "mean", "accuracy": "mean", "n": "sum"}).to_dict("records")
     out["calibration_error"] = {**calibration, "all sources": calibration_error(sure, right)}
     return {**out, "branches": branches, "refused_at_95_percent_kept": refused}
-
-
-def branch_probabilities(model, looks: Looks, embeddings: np.ndarray, half: int) -> np.ndarray:
-    """What one branch says, averaged over looks."""
-    total, prepare = np.zeros((len(looks), 24), np.float32), joint_prepare()
-    model.eval()
-    for table in looks.tables:
-        found = (table["score"] > 0).to_numpy()
-        inputs = (*landmark_inputs(table[found]), torch.from_numpy(embeddings[found]))
-        with torch.inference_mode():
-            total[found] += model.branches(prepare(inputs, None))[half].exp().numpy()
-    return total
 
 
 def refusals(model, strange, threshold: float, source: str) -> dict[str, float]:
     """Share of hands without a letter that are below the threshold or not found; real ones by the fold without them."""
     out = {}
-    for set_, seen, embeddings in strange.values():
-        if not set_.synthetic and source != "keptsecret":
+    for others, seen, embeddings in strange:
+        if not others.synthetic and source != "keptsecret":
             continue
         below = joint_probabilities(model, seen, embeddings).max(1) < threshold
-        for name in sorted(set(set_.letters)):
-            out[name] = float(below[set_.letters == name].mean())
+        for name in sorted(set(others.letters)):
+            out[name] = float(below[others.letters == name].mean())
     return {**out, "threshold": threshold}
 
 
@@ -250,11 +240,10 @@ def run_pixels(study: Study, model_of: Callable) -> dict:
         "official test": {"accuracy": float(right.mean()), "interval": list(accuracy_interval(right)), "n": len(right)}
     }
     images, found = crop_set(study.photos, study.looks)
-    said = read(images)
-    right, top5 = (
-        (said.argmax(1) == study.labels) & found,
-        (np.argsort(-said, 1)[:, :5] == study.labels[:, None]).any(1) & found,
-    )
+    first = found.argmax(0), np.arange(len(study.photos))  # the first look that found a hand
+    said, found = read(images[first]), found.any(0)
+    right = (said.argmax(1) == study.labels) & found
+    top5 = (np.argsort(-said, 1)[:, :5] == study.labels[:, None]).any(1) & found
     for name, where in leave_one_out(study.photos, "source"):
         out["protocols"].setdefault("strangers' photos", {})[name] = {
             "accuracy": float(right[where].mean()), "interval": intervals(study.photos, where, right[where]),
@@ -263,41 +252,129 @@ def run_pixels(study: Study, model_of: Callable) -> dict:
     return out
 
 
-def plain_pixel(images, labels):
-    from asllib.runs import pixel_examples
+def run_people(study: Study) -> dict:
+    """The pixel network that learns from photos, synthetic signers and Sign Language MNIST; its sources left out."""
+    settings = preset("pixel", "people")
+    mnist = load_letters("sign-mnist")
+    own = mnist.table["split"].to_numpy(str)
+    parts = [pixel_examples(mnist.images[own == "train"], mnist.labels()[own == "train"])]
+    parts.append(for_pixels(pixel_set(added_letters(settings.signers))))
+    images, found = crop_set(study.photos, study.looks)
+    started, official = time.perf_counter(), []
+    out: dict = {"protocols": {"source left out": {}}}
+    for name, where in leave_one_out(study.photos, "source"):
+        looks, photos = np.nonzero(found & ~where)
+        learned = [pixel_examples(images[looks, photos], study.labels[photos]), *parts]
+        model = train(settings, join(learned), seed=study.seed, progress=False)[0]
+        read, out["parameters"] = reads_pixels(model)
+        said = np.zeros((found.shape[0], where.sum(), 24), np.float32)
+        said[found[:, where]] = torch.from_numpy(read(images[:, where][found[:, where]])).softmax(1)
+        said = said.sum(0)  # the mean of the looks, as the recogniser takes it, but for a factor
+        right = (said.argmax(1) == study.labels[where]) & found[:, where].any(0)
+        entry = {"accuracy": float(right.mean()), "interval": intervals(study.photos, where, right), "n": len(right)}
+        out["protocols"]["source left out"][name] = entry
+        official.append(read(mnist.images[own == "test"]).argmax(1) == mnist.labels()[own == "test"])
+        print(f"  source left out, {name}: {100 * right.mean():.1f} %, official {100 * official[-1].mean():.2f} %")
+    out["seconds"] = time.perf_counter() - started
+    right = np.stack(official).mean(0)
+    out["protocols"]["official test"] = {
+        "official test": {"accuracy": float(right.mean()), "interval": list(accuracy_interval(right)), "n": len(right)}
+    }
+    return out
 
-    model, _ = train(preset("pixel", "best"), pixel_examples(images, labels), progress=False)
-    return lambda x: predict_logits(model, (torch.from_numpy(x),), pixel_prepare()).softmax(1).numpy(), parameter_count(
-        model
-    )
+
+def run_regression(study: Study, crops: int = 4, epochs: int = 12) -> dict:
+    """Landmarks regressed from 28x28 pixels by a network that learned from synthetic truth, then 5 neighbours on them.
+
+    It needs no tracker, so it reads Sign Language MNIST too, whose images are too small for one. It has seen neither
+    its images nor the photos.
+    """
+    set_seed(study.seed)
+    drawn = added_letters(preset("pixel", "people").signers)
+    hands = table_hands(read_landmarks(drawn.images.root / "landmarks.csv"))
+    rng = np.random.default_rng(study.seed)
+    images, points = [], []
+    for photo, hand in zip(drawn.images, hands, strict=True):
+        places = hand.landmarks[:, :2] * photo.shape[1]
+        for _ in range(crops):  # as if the hand had been found roughly
+            side = np.ptp(places, 0).max() * rng.uniform(1.1, 1.9)
+            corner = np.round((places.min(0) + places.max(0) - side) / 2 + rng.uniform(-0.1, 0.1, 2) * side)
+            square = resize(to_gray(crop_square(photo, int(corner[0]), int(corner[1]), round(side))))
+            seen = (places - corner) / side
+            images.append(square[:, ::-1] if hand.side == "left" else square)
+            points.append(seen * [-1, 1] + [1, 0] if hand.side == "left" else seen)
+    inputs = torch.from_numpy(np.stack(images))
+    targets = torch.from_numpy(np.stack(points).astype(np.float32)).flatten(1)  # (M, 42) in units of the square
+    light = ImageAugment(turn=0, shift=0, zoom=0, contrast=0.4, brightness=0.15)
+    prepare, generator = pixel_prepare(light), torch.Generator().manual_seed(study.seed)
+    model = PixelCNN(PixelConfig(batch_norm=True, dropout=0.0, standardise=True, hidden=256, classes=42))
+    optimiser = torch.optim.AdamW(model.parameters(), 3e-3, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=epochs * -(-len(inputs) // 128))
+    started = time.perf_counter()
+    for _ in range(epochs):
+        model.train()
+        for places in batches(len(inputs), 128, generator):
+            loss = (model(prepare((inputs[places],), generator)) - targets[places]).abs().mean()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+
+    def shape(flat: np.ndarray) -> np.ndarray:
+        """Points (N, 42) from the wrist, the farthest at distance 1."""
+        hands = flat.reshape(-1, 21, 2) - flat.reshape(-1, 21, 2)[:, :1]
+        return (hands / np.linalg.norm(hands, axis=-1).max(1)[:, None, None]).reshape(-1, 42)
+
+    reader = KNeighborsClassifier().fit(shape(targets[::crops].numpy()), drawn.labels())
+
+    def right(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        found = predict_logits(model, (torch.from_numpy(images),), pixel_prepare()).numpy()
+        return reader.predict(shape(found)) == labels
+
+    out: dict = {"parameters": parameter_count(model), "seconds": time.perf_counter() - started}
+    mnist = load_letters("sign-mnist")
+    test = mnist.table["split"].to_numpy(str) == "test"
+    official = right(mnist.images[test], mnist.labels()[test])
+    pairs = zip(study.photos.images, study.hands, strict=True)
+    strangers = right(np.stack([to_pixels(photo, hand, background=True) for photo, hand in pairs]), study.labels)
+    strangers &= study.found
+    out["protocols"] = {
+        "official test": {"official test": {
+            "accuracy": float(official.mean()), "interval": list(accuracy_interval(official)), "n": len(official),
+        }},
+        "strangers' photos": {
+            name: {
+                "accuracy": float(strangers[where].mean()),
+                "interval": intervals(study.photos, where, strangers[where]), "n": int(where.sum()),
+            }
+            for name, where in leave_one_out(study.photos, "source")
+        },
+    }  # fmt: skip
+    return out
+
+
+def plain_pixel(images, labels):
+    return reads_pixels(train(preset("pixel", "best"), pixel_examples(images, labels), progress=False)[0])
 
 
 def small_vit(images, labels):
-    from asllib.config import Training
-    from asllib.runs import pixel_examples
-
     set_seed(0)
-    model, best = SmallViT(), preset("pixel", "best")
+    model = SmallViT()
     settings = Training(epochs=8, learning_rate=2e-3, batch=128, one_cycle=True, weight_decay=0.05, smoothing=0.05)
-    fit(model, pixel_examples(images, labels), None, pixel_prepare(best.augment), settings, progress=False)
-    return lambda x: predict_logits(model, (torch.from_numpy(x),), pixel_prepare()).softmax(1).numpy(), parameter_count(
-        model
-    )
+    prepare = pixel_prepare(preset("pixel", "best").augment)
+    fit(model, pixel_examples(images, labels), None, prepare, settings, progress=False)
+    return reads_pixels(model)
+
+
+def reads_pixels(model: nn.Module):
+    return lambda x: predict_logits(model, (torch.from_numpy(x),), pixel_prepare()).numpy(), parameter_count(model)
 
 
 def on_hog(estimator):
     def learn(images, labels):
         estimator.fit(hog(images), labels)
-
-        def read(x):
-            scores = (
-                estimator.predict_proba(hog(x))
-                if hasattr(estimator, "predict_proba")
-                else estimator.decision_function(hog(x))
-            )
-            return scores
-
-        return read, 0
+        score = getattr(estimator, "predict_proba", None) or estimator.decision_function
+        return lambda x: score(hog(x)), None
 
     return learn
 
@@ -343,10 +420,8 @@ def run_times(study: Study, rounds: int = 50) -> dict:
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    arrays = landmark_arrays(study.looks.first())
-    place = int(np.flatnonzero(arrays["found"])[0])
-    hand = Hand(arrays["landmarks"][place], arrays["world"][place], "right", 1.0)
-    image = cv2.resize(study.photos.images[place], (320, 240))
+    place = next(i for i, hand in enumerate(study.hands) if hand is not None)
+    hand, image = study.hands[place], cv2.resize(study.photos.images[place], (320, 240))
     out = {}
     readers = {name: load_recognizer(name) for name in ("default", "landmark", "pixel")}
     for name, call in (
@@ -364,24 +439,24 @@ def run_times(study: Study, rounds: int = 50) -> dict:
 
 
 def main() -> None:
-    from sklearn.ensemble import RandomForestClassifier
-    from sklearn.neighbors import KNeighborsClassifier
-    from sklearn.svm import SVC, LinearSVC
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="*", help="names of systems to run again")
+    parser.add_argument("--resume", action="store_true", help="keep the systems that a stopped run has done")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     study = Study(options.seed)
+
+    def classic(estimator) -> Callable[[], dict]:
+        return lambda: run_photos(study, partial(study.learn_classic, estimator), study.read_classic)
+
     systems: dict[str, Callable[[], dict]] = {
         "default: joint network": lambda: run_joint(study),
-        "landmark network, photos only": lambda: run_photos(study, study.landmark),
-        "random forest on landmarks": lambda: run_photos(
-            study, study.classic(RandomForestClassifier(100, n_jobs=2, random_state=0))
-        ),
-        "SVM on landmarks": lambda: run_photos(study, study.classic(SVC(C=10))),
-        "5 nearest neighbours on landmarks": lambda: run_photos(study, study.classic(KNeighborsClassifier())),
+        "landmark network, photos only": lambda: run_photos(study, study.learn_landmark, study.read_landmark),
+        "random forest on landmarks": classic(RandomForestClassifier(100, n_jobs=2, random_state=0)),
+        "SVM on landmarks": classic(SVC(C=10)),
+        "5 nearest neighbours on landmarks": classic(KNeighborsClassifier()),
         "pixel network": lambda: run_pixels(study, plain_pixel),
+        "pixel network, photos too": lambda: run_people(study),
+        "28x28 to landmarks, 5 nearest neighbours": lambda: run_regression(study),
         "small vision transformer": lambda: run_pixels(study, small_vit),
         "HOG, linear SVM": lambda: run_pixels(study, on_hog(LinearSVC(random_state=0))),
         "HOG, 5 nearest neighbours": lambda: run_pixels(study, on_hog(KNeighborsClassifier())),
@@ -389,14 +464,17 @@ def main() -> None:
         "milliseconds": lambda: run_times(study),
     }
     path = results_dir() / "study.json"
-    out = json.loads(path.read_text())["systems"] if path.is_file() else {}
+    out: dict = {}
+    if options.resume and path.is_file():
+        before = json.loads(path.read_text())
+        if (before["data"], before["seed"]) != (data_card(study.photos), options.seed):
+            raise SystemExit(f"{path}: of other photos or another seed; leave out --resume")
+        out = before["systems"]
     for name, run in systems.items():
-        wanted = name in options.only if options.only else name not in out
-        if not wanted:
-            continue
-        print(name, flush=True)
-        out[name] = run()
-        save_result("study", {"systems": out}, study.photos, options.seed)
+        if name not in out:
+            print(name, flush=True)
+            out[name] = run()
+            save_result("study", {"systems": out}, study.photos, options.seed)
     print(path)
 
 

@@ -15,8 +15,8 @@ import pandas as pd
 from asllib.config import profile
 from asllib.data.letterset import LetterSet
 from asllib.data.photos import load_photos
-from asllib.hands.landmarks import landmark_arrays, read_landmarks
-from asllib.hands.tracker import Hand
+from asllib.hands.landmarks import read_landmarks
+from asllib.hands.tracker import table_hands
 from asllib.letters import LETTERS, STATIC
 from asllib.paths import cache_dir
 
@@ -80,9 +80,7 @@ def to_pixel_set(letters: LetterSet, folder) -> LetterSet:
     """Crop every still letter to its hand and shrink it to 28x28, by the true landmarks in ``landmarks.csv``."""
     from asllib.preprocess import to_pixels
 
-    truth = landmark_arrays(read_landmarks(folder / "landmarks.csv"))
-    hands = zip(truth["landmarks"], truth["world"], truth["left"], strict=True)
-    hands = [Hand(points, world, "left" if left else "right", 1.0) for points, world, left in hands]
+    hands = table_hands(read_landmarks(folder / "landmarks.csv"))
     keep = np.flatnonzero(np.isin(letters.letters, STATIC))
     stored = folder / "pixels.npy"
     if not stored.is_file():

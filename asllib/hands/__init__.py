@@ -30,6 +30,7 @@ _MODULES = {
         "HandTracker",
         "mirror_hand",
         "model_file",
+        "table_hands",
     ),
     "extract": ("extract_landmarks",),
     "embedding": ("embed_hand", "embed_set", "hand_picture"),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from asllib.hands.tracker import MODEL_SHA256, Hand, model_file
+from asllib.hands.tracker import MODEL_SHA256, Hand, model_file, table_hands
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,16 +97,15 @@ def embed_set(letters: LetterSet, table: pd.DataFrame, *, progress: bool = True)
     from asllib.hands.landmarks import landmark_arrays
     from asllib.paths import cache_dir
 
-    arrays = landmark_arrays(table)
     digest = hashlib.sha256(f"1 {MODEL_SHA256} {letters.sha256()}".encode())
-    digest.update(np.ascontiguousarray(arrays["landmarks"]))
+    digest.update(np.ascontiguousarray(landmark_arrays(table)["landmarks"]))
     stored = cache_dir() / "embeddings" / f"{digest.hexdigest()[:32]}.npy"
     if stored.is_file():
         return np.load(stored)
     result = np.zeros((len(letters), WIDTH), np.float16)
-    for i in tqdm(np.flatnonzero(arrays["found"]), desc="embeddings", unit="hand", disable=not progress):
-        side = "left" if arrays["left"][i] else "right"
-        result[i] = embed_hand(letters.images[i], Hand(arrays["landmarks"][i], arrays["world"][i], side, 1.0))
+    found = [(i, hand) for i, hand in enumerate(table_hands(table)) if hand is not None]
+    for i, hand in tqdm(found, desc="embeddings", unit="hand", disable=not progress):
+        result[i] = embed_hand(letters.images[i], hand)
     stored.parent.mkdir(parents=True, exist_ok=True)
     temporary = stored.with_name(f".{os.getpid()}-{stored.name}")
     np.save(temporary, result)

@@ -12,12 +12,15 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from asllib.errors import InputError
 from asllib.quiet import without_lines
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MODEL_NAME = "hand_landmarker.task"
 MODEL_URL = (
@@ -49,6 +52,19 @@ class Hand:
     world: np.ndarray
     side: str
     score: float
+
+
+def table_hands(table: pd.DataFrame) -> list[Hand | None]:
+    """Take the hands out of a landmark table, one a row; None where none was found."""
+    from asllib.hands.landmarks import landmark_arrays
+
+    arrays = landmark_arrays(table)
+    return [
+        Hand(points, world, "left" if left else "right", score) if score > 0 else None
+        for points, world, left, score in zip(
+            arrays["landmarks"], arrays["world"], arrays["left"], table["score"].tolist(), strict=True
+        )
+    ]
 
 
 @dataclass(frozen=True)
