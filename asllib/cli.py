@@ -272,6 +272,28 @@ def read(
 
 
 @app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="default, landmark, pixel, motion, spelling, or a run folder.")],
+    format: Annotated[str, typer.Option(help="onnx")] = "onnx",
+    out: Annotated[Path | None, typer.Option(help="The file to write; by default MODEL.onnx.")] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Store the weights in 8 bits: a quarter of the size.")] = False,
+    json_file: Json = None,
+) -> None:
+    """Write a network as one file for browsers, phones and other languages, checked against what it says here."""
+    if format != "onnx":
+        raise InputError(f"--format {format}: only onnx can be written")
+    from asllib.export import export_onnx
+
+    out = out or Path(f"{Path(model).resolve().name}{'-int8' if int8 else ''}.onnx")
+    found = export_onnx(model, out, int8=int8)
+    text = (
+        f"{out}: {found['bytes'] / 1e6:.2f} MB, {found['network']} network of {found['classes']} classes; takes "
+        f"{', '.join(found['inputs'])}; differs from PyTorch by {found['difference']:.1g} at most"
+    )
+    _emit(found, json_file, text)
+
+
+@app.command()
 def live(
     source: Annotated[str | None, typer.Argument(help="A film, or the number of this machine's camera.")] = None,
     model: Annotated[str | None, typer.Option(help="spelling (by default), landmark, pixel, or a run folder.")] = None,

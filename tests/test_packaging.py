@@ -37,7 +37,8 @@ def test_the_conda_environment_is_python_and_pip_with_this_package():
 
 def test_constraints_pin_every_dependency_exactly():
     extras = PROJECT["optional-dependencies"]
-    wanted = {name_of(line) for line in [*PROJECT["dependencies"], *extras["notebooks"], *extras["test"]]}
+    lines = [*PROJECT["dependencies"], *extras["notebooks"], *extras["export"], *extras["test"]]
+    wanted = {name_of(line) for line in lines}
     assert wanted - pins().keys() == set()
     for line in pins().values():
         assert re.fullmatch(r"[A-Za-z0-9._-]+==[^\s=]+", line), line
@@ -53,7 +54,7 @@ def test_pins_are_within_what_pyproject_allows():
     from packaging.version import Version
 
     extras = PROJECT["optional-dependencies"]
-    for line in [*PROJECT["dependencies"], *extras["notebooks"], *extras["test"]]:
+    for line in [*PROJECT["dependencies"], *extras["notebooks"], *extras["export"], *extras["test"]]:
         requirement = Requirement(line)
         version = Version(pins()[name_of(line)].partition("==")[2])
         assert version in requirement.specifier, line

@@ -124,7 +124,8 @@ class MotionNet(nn.Module):
         both = found * F.pad(found, (1, 0))[..., :-1]
         grown = features[:, -3:-2]  # (B, 1, T)
         size = grown.cumsum(2)
-        largest = F.max_pool1d(F.pad(size, (PALM_MEMORY, 0), mode="replicate"), PALM_MEMORY + 1, 1)
+        # In two dimensions: the export of max_pool1d fixes the number of moments.
+        largest = F.max_pool2d(F.pad(size, (PALM_MEMORY, 0), mode="replicate"), (1, PALM_MEMORY + 1), 1)
         short = (size - largest).exp() * found  # (B, 1, T), 1 for a hand that is not tipped
         before = F.pad(tips, (1, 0))[..., :-1] * (-grown).exp()[:, None]
         moved = (tips - before + features[:, None, -MOVEMENT : -MOVEMENT + 2]) * short[:, None]

@@ -129,7 +129,8 @@ def moment_features(landmarks: Tensor, world: Tensor | None, left: Tensor, aspec
     """
     batch, steps = landmarks.shape[:2]
     found = torch.isfinite(landmarks[:, :, 0, 0])  # (B, T)
-    points = true_aspect(torch.nan_to_num(landmarks).flatten(0, 1), aspect.repeat_interleave(steps))  # (B * T, 21, 3)
+    aspects = aspect[:, None].expand(batch, steps).flatten()  # (B * T,)
+    points = true_aspect(torch.nan_to_num(landmarks).flatten(0, 1), aspects)  # (B * T, 21, 3)
     sign = torch.where(left, -1.0, 1.0).flatten()[:, None]
 
     def to_right(hands: Tensor) -> Tensor:

@@ -1,0 +1,287 @@
+"""Networks as ONNX files that need nothing else: preparation, labels and threshold are inside.
+
+A file takes what a hand tracker or a camera gives, and says probabilities. It runs wherever ONNX Runtime does: in a
+browser, on a phone, in other languages.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from asllib.errors import InputError
+from asllib.hands.embedding import WIDTH
+from asllib.hands.landmarks import FINGERS
+from asllib.models.joint_net import JointNet
+from asllib.models.motion_net import MotionNet
+from asllib.models.pixel_cnn import PixelCNN
+from asllib.models.zoo import load_model
+from asllib.paths import write_bytes
+from asllib.preprocess import SIDE
+from asllib.runs import joint_prepare, landmark_prepare, pixel_prepare
+from asllib.spelling.moments import RATE, moment_features
+from asllib.training import Prepare
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET = 23  # the newest that PyTorch 2.13 writes; ONNX Runtime 1.32 and onnxruntime-web 1.30 read it
+TOLERANCE = 1e-4  # that a probability of the file may differ from PyTorch's
+INT8_TOLERANCE = 0.2  # the same with weights of 8 bits
+LICENCE = "MIT"
+
+
+class WholeModel(nn.Module):
+    """A network with its preparation before it and the softmax behind it: raw inputs -> probabilities."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model.eval()
+        self.prepare = _prepare(model)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Turn the tensors of ``sample_inputs`` into probabilities (N, classes); (N, T, classes) along time."""
+        probabilities = self.model(self.prepare(inputs, None)).softmax(1)
+        return probabilities.transpose(1, 2) if probabilities.ndim == 3 else probabilities
+
+
+def _prepare(model: nn.Module) -> Prepare:
+    if isinstance(model, PixelCNN):
+        return pixel_prepare()
+    if isinstance(model, JointNet):
+        return joint_prepare()
+    if not isinstance(model, MotionNet):
+        return landmark_prepare()
+    if model.config.solid:
+        return lambda inputs, _: moment_features(*inputs)
+    return lambda inputs, _: moment_features(inputs[0], None, *inputs[1:])
+
+
+def random_hands(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Make image and world landmarks (n, 21, 3) of right hands, fingers bent and hands turned at random."""
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        return low + (high - low) * torch.rand(n, *shape, generator=generator)
+
+    spread = torch.deg2rad(torch.tensor([-50.0, -20, -5, 10, 25]) + uniform(-8, 8, 5))[..., None]
+    bend = torch.deg2rad(torch.cat([uniform(0, 10, 5, 1), uniform(0, 80, 5, 3)], 2)).cumsum(2)  # out of the palm
+    length = torch.tensor([0.085, 0.04, 0.025, 0.02]) * uniform(0.8, 1.2, 5, 1)  # metres
+    bones = torch.stack([spread.sin() * bend.cos(), -spread.cos() * bend.cos(), -bend.sin()], 3) * length[..., None]
+    world = torch.zeros(n, 21, 3)
+    world[:, torch.tensor(list(FINGERS.values()))] = bones.cumsum(2)
+    turn = torch.deg2rad(uniform(-90, 90))
+    x, y = world[..., 0], world[..., 1]
+    sin, cos = turn.sin()[:, None], turn.cos()[:, None]
+    world = torch.stack([cos * x - sin * y, sin * x + cos * y, world[..., 2]], 2)
+    place = torch.cat([uniform(0.3, 0.7, 1, 2), torch.zeros(n, 1, 1)], 2)
+    return world * uniform(1.5, 3, 1, 1) + place, world
+
+
+def sample_inputs(model: nn.Module, n: int, steps: int = 40, seed: int = 0) -> dict[str, Tensor]:
+    """Make inputs of the size of real ones, by the names that they have in the file.
+
+    Parameters
+    ----------
+    model
+        Any network of ``asllib.models.zoo``.
+    n
+        Images, hands or films.
+    steps
+        Moments of a film, for a motion network.
+    seed
+        The same seed makes the same inputs.
+
+    Returns
+    -------
+    dict
+        ``image`` (n, 28, 28) uint8; or ``landmarks`` and ``world`` (n, 21, 3) float32, ``left`` (n,) bool, ``aspect``
+        (n,) float32, and for the joint network ``embedding`` (n, 1152) float32. Of a motion network ``landmarks`` and
+        ``world`` are (n, steps, 21, 3), NaN at moments without a hand, and ``left`` is (n, steps).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    if isinstance(model, PixelCNN):
+        coarse = torch.rand(n, 1, 7, 7, generator=generator)
+        return {"image": (255 * F.interpolate(coarse, (SIDE, SIDE), mode="bilinear"))[:, 0].to(torch.uint8)}
+    landmarks, world = random_hands(n, generator)
+    left = torch.arange(n) % 2 == 1
+    inputs = {"landmarks": landmarks, "world": world, "left": left, "aspect": torch.tensor([4 / 3, 1, 9 / 16])}
+    inputs["aspect"] = inputs["aspect"][torch.arange(n) % 3]
+    if isinstance(model, JointNet):
+        noise = torch.randn(n, WIDTH, generator=generator)
+        inputs["embedding"] = (model.mean + model.std * noise).clamp_min(0).detach()
+    if isinstance(model, MotionNet):
+        later = random_hands(n, generator)
+        part = torch.linspace(0, 1, steps)[:, None, None]
+        for name, end in zip(("landmarks", "world"), later, strict=True):
+            inputs[name] = inputs[name][:, None] * (1 - part) + end[:, None] * part
+            inputs[name][:, steps // 2 : steps // 2 + 3] = torch.nan  # a hand that is lost for a moment
+        inputs["left"] = left[:, None].expand(n, steps).contiguous()
+        if not model.config.solid:
+            del inputs["world"]
+    return inputs
+
+
+def export_onnx(name: str | Path, out: str | Path, *, int8: bool = False) -> dict[str, Any]:
+    """Write a network as an ONNX file that takes raw inputs, and compare what it says with PyTorch.
+
+    Parameters
+    ----------
+    name
+        A shipped network (``asllib.models.zoo.SHIPPED``) or a run folder.
+    out
+        The file to write, ``.onnx``; what it is made of and takes is in docs/export.md.
+    int8
+        Store the weights in 8 bits.
+
+    Returns
+    -------
+    dict
+        ``file, model, network, int8, opset, bytes, inputs, classes, difference``, the last the largest difference of a
+        probability between ONNX Runtime and PyTorch.
+
+    Raises
+    ------
+    InputError
+        If there is no such network, a package is missing, or the file would not say what PyTorch says; then nothing
+        is written.
+    """
+    out = Path(out)
+    if out.suffix != ".onnx":
+        raise InputError(f"{out}: use a name that ends in .onnx")
+    if not out.absolute().parent.is_dir():
+        raise InputError(f"{out.parent}: no such folder")
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        try:
+            __import__(package)
+        except ModuleNotFoundError:
+            raise InputError(f"package {package} is missing; run 'pip install \"asllib[export]\"'") from None
+    model, card = load_model(name)
+    whole = WholeModel(model)
+    graph = _trace(whole)
+    if int8:
+        graph = _quantise(graph)
+    _add_facts(graph, model, card)
+    content = graph.SerializeToString()
+    difference = _compare(content, whole)
+    if not difference <= (INT8_TOLERANCE if int8 else TOLERANCE):
+        raise InputError(
+            f"{name}: ONNX Runtime's probabilities differ from PyTorch's by {difference:.2g}, at most "
+            f"{INT8_TOLERANCE if int8 else TOLERANCE:g} is allowed; no file was written"
+            + ("; export without --int8" if int8 else "")
+        )
+    write_bytes(out, content)
+    return {
+        "file": str(out),
+        "model": str(name),
+        "network": card["network"],
+        "int8": int8,
+        "opset": OPSET,
+        "bytes": len(content),
+        "inputs": list(sample_inputs(model, 1)),
+        "classes": len(labels(model, card)),
+        "difference": difference,
+    }
+
+
+def labels(model: nn.Module, card: dict[str, Any]) -> list[str]:
+    """Names of the outputs, in order: letters and signs; of a motion network "neither" first."""
+    return ["neither", *model.config.signs] if isinstance(model, MotionNet) else list(card["alphabet"])
+
+
+def _trace(whole: WholeModel) -> onnx.ModelProto:
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+
+    inputs = sample_inputs(whole.model, 3)
+    moving = isinstance(whole.model, MotionNet)
+    sizes = tuple({0: "n", 1: "t"} if moving and tensor.ndim > 1 else {0: "n"} for tensor in inputs.values())
+    log = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = log.level
+    try:
+        log.setLevel(logging.ERROR)  # it says that torchvision is missing, which nothing here uses
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                whole,
+                tuple(inputs.values()),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=list(inputs),
+                output_names=["probabilities"],
+                dynamic_shapes=(sizes,),
+                verbose=False,
+            )
+    finally:
+        log.setLevel(level)
+    ClearMetadataAndDocStringPass()(program.model)  # where in whose folders each line of the source stood
+    return program.model_proto
+
+
+def _quantise(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Weights of 8 bits, a scale for each output of a layer; activations are scaled as they come."""
+    import onnx
+    from onnxruntime.quantization import quantize_dynamic
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "int8.onnx"
+        logging.disable(logging.WARNING)  # it advises a step of preparation that the exporter has done
+        try:
+            quantize_dynamic(graph, file, per_channel=True)
+        finally:
+            logging.disable(logging.NOTSET)
+        return onnx.load(file)
+
+
+def _add_facts(graph: onnx.ModelProto, model: nn.Module, card: dict[str, Any]) -> None:
+    """Put what a program has to know into the file: as metadata, and as outputs for JavaScript, which sees no other."""
+    import onnx
+
+    import asllib
+
+    names, threshold = labels(model, card), float(card.get("refuse_below", 0.0))
+    facts = {
+        "labels": json.dumps(names),
+        "network": card["network"],
+        "refuse_below": repr(threshold),
+        "weights_sha256": card["weights_sha256"],
+        "asllib_version": asllib.__version__,
+        "licence": LICENCE,
+    }
+    if isinstance(model, MotionNet):
+        # One moment more than an answer depends on: the first of a window has none before it to have moved from.
+        facts |= {"moments_per_second": f"{RATE:g}", "window": str(model.config.memory + 1)}
+        facts["delay"] = str(model.config.delay)
+    onnx.helper.set_model_props(graph, facts)
+    constants = {
+        "labels": (onnx.TensorProto.STRING, [len(names)], [name.encode() for name in names]),
+        "refuse_below": (onnx.TensorProto.FLOAT, [1], [threshold]),
+    }
+    for name, (kind, shape, values) in constants.items():
+        graph.graph.initializer.append(onnx.helper.make_tensor(name, kind, shape, values))
+        graph.graph.output.append(onnx.helper.make_tensor_value_info(name, kind, shape))
+    onnx.checker.check_model(graph, full_check=True)
+
+
+def _compare(content: bytes, whole: WholeModel) -> float:
+    """Largest difference of a probability between ONNX Runtime and PyTorch, for several items and one."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    largest = 0.0
+    for n, steps in ((32, 60), (1, 40), (1, 1)):
+        inputs = sample_inputs(whole.model, n, steps, seed=n)
+        said = session.run(["probabilities"], {name: tensor.numpy() for name, tensor in inputs.items()})[0]
+        with torch.inference_mode():
+            wanted = whole(*inputs.values()).numpy()
+        if said.shape != wanted.shape:
+            return float("inf")
+        largest = max(largest, float(np.abs(said - wanted).max()))
+    return largest
