@@ -1,0 +1,105 @@
+"""Measure what the exported files read: accuracy, size and time, with weights of 32 and of 8 bits.
+
+    python benchmarks/export.py
+
+``pixel`` reads the official test of Sign Language MNIST, ``landmark`` and ``default`` the photos (the tenth that no
+network learned from), by ONNX Runtime, one item at a time as in a browser. Without real data the synthetic signer takes
+its place. Results go to ``data/results/export.json``.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from torch import Tensor
+
+from asllib import load_letters, load_recognizer
+from asllib.data.letterset import LetterSet
+from asllib.evaluation import read_letters, report
+from asllib.export import export_onnx
+from asllib.hands.embedding import embed_set
+from asllib.results import data_card, save_result
+from asllib.runs import landmark_inputs, track
+from asllib.train_run import parts
+
+Asked = list[tuple[np.ndarray, dict[str, np.ndarray]]]  # for each look: which items it has, and their inputs
+
+
+def pixel_inputs(letters: LetterSet) -> Asked:
+    """Images as they are."""
+    return [(np.ones(len(letters), bool), {"image": letters.images})]
+
+
+def hand_inputs(letters: LetterSet, embedded: bool) -> Asked:
+    """Each look at the hands of photos, and the embedding if it is asked for."""
+    looks = track(letters)
+    embedding = embed_set(letters, looks.first()).astype(np.float32) if embedded else None
+    asked = []
+    for table in looks.tables:
+        found = (table["score"] > 0).to_numpy()
+        tensors: tuple[Tensor, ...] = landmark_inputs(table[found])
+        names = ("landmarks", "world", "left", "aspect")
+        inputs = {name: tensor.numpy() for name, tensor in zip(names, tensors, strict=True)}
+        asked.append((found, inputs if embedding is None else {**inputs, "embedding": embedding[found]}))
+    return asked
+
+
+def read(file: Path, asked: Asked) -> tuple[np.ndarray, float]:
+    """Probabilities (N, classes), the mean over the looks, 0 without a hand; and the median time of an item in ms."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    times, total, count = [], None, 0
+    for found, inputs in asked:
+        said = []
+        for i in range(found.sum()):
+            one = {name: values[i : i + 1] for name, values in inputs.items()}
+            started = time.perf_counter()
+            said += list(session.run(["probabilities"], one)[0])
+            times.append(1000 * (time.perf_counter() - started))
+        if total is None:
+            total = np.zeros((len(found), len(said[0])), np.float32)
+        total[found] += said
+        count = count + found
+    return total / np.maximum(count, 1)[:, None], float(np.median(times))
+
+
+def main() -> None:
+    """Export, read, compare, and write the result."""
+    mnist, photos = load_letters("auto", pixels=True), load_letters("auto")
+    result = {}
+    for name in ("pixel", "landmark", "default"):
+        recognizer = load_recognizer(name)
+        letters = (mnist if name == "pixel" else photos).only(recognizer.alphabet)
+        letters = letters.subset(parts(letters) == "test")
+        asked = pixel_inputs(letters) if name == "pixel" else hand_inputs(letters, name == "default")
+        here = read_letters(recognizer.read_set(letters), recognizer.alphabet)
+        found = {"data": data_card(letters), "torch": float((here == letters.letters).mean())}
+        for kind in ("float", "int8"):
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder) / f"{name}.onnx"
+                written = export_onnx(name, file, int8=kind == "int8")
+                probabilities, ms = read(file, asked)
+            said = read_letters(probabilities, recognizer.alphabet)
+            summary = report(letters.table, said, name, letters.name)
+            found[kind] = {
+                "accuracy": summary["accuracy"],
+                "interval": summary["interval"],
+                "same_letter_as_torch": float((said == here).mean()),
+                "bytes": written["bytes"],
+                "ms": ms,
+            }
+            print(
+                f"{name} {kind}: {summary['accuracy']:.2%} of {len(letters):,} ({letters.name}), "
+                f"{np.sum(said != here)} letters other than PyTorch's, {written['bytes'] / 1e6:.2f} MB, {ms:.2f} ms"
+            )
+        result[name] = found
+    save_result("export", {"models": result}, photos)
+
+
+if __name__ == "__main__":
+    main()
