@@ -27,7 +27,8 @@ ALONE = """
 import json, sys
 import numpy as np, onnxruntime
 session = onnxruntime.InferenceSession(sys.argv[1])
-probabilities, labels, refuse_below = session.run(["probabilities", "labels", "refuse_below"], dict(np.load(sys.argv[2])))
+outputs = ["probabilities", "labels", "refuse_below"]
+probabilities, labels, refuse_below = session.run(outputs, dict(np.load(sys.argv[2])))
 assert json.loads(session.get_modelmeta().custom_metadata_map["labels"]) == labels.tolist()
 best = probabilities.argmax(-1)
 print(json.dumps([labels[best].tolist(), probabilities.tolist(), refuse_below.tolist()]))
