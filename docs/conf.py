@@ -15,8 +15,6 @@ project_copyright = f"2026, {author}"
 version = release = asllib.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["README.md"]
-nitpicky = False
 
 # Headings can be linked to (`page.md#heading`), as on a code host.
 myst_heading_anchors = 3
@@ -31,7 +29,6 @@ napoleon_use_ivar = True
 
 html_theme = "furo"
 html_title = "asllib"
-html_static_path = []
 
 
 def write_command_page() -> None:
@@ -44,7 +41,7 @@ def write_command_page() -> None:
 
 
 def mend_ranges(app, what, name, obj, options, lines: list[str]) -> None:
-    """Let reStructuredText see both ends of a range such as ``"A"``..``"Z"``: a literal cannot begin after a full stop."""
+    """Part a range such as ``"A"``..``"Z"``: in reStructuredText no literal begins after a full stop."""
     lines[:] = [line.replace("``..``", "`` .. ``") for line in lines]
 
 

@@ -1,0 +1,224 @@
+"""The code in README and pages runs, and what they say of the source is so."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from unittest import SkipTest
+
+import pandas as pd
+import pytest
+from sybil import Sybil
+from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
+
+from asllib.data import load_photos
+from asllib.hands import LOOKS, read_landmarks, write_landmarks
+from asllib.letters import STATIC
+from asllib.paths import cache_dir, project_root
+
+ROOT = project_root()
+DOCS = ROOT / "docs"
+MADE = DOCS / "reference" / "commands.md"  # by the build, from the help texts
+PAGES = sorted({ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")} - {MADE})
+
+# What is not run, by page: an invisible comment above the block gives the reason.
+NOT_RUN = {
+    "CONTRIBUTING.md": ["installs, tests and trains for minutes", "runs a notebook on the real data"],
+    "README.md": ["a server that runs until Ctrl+C", "installs packages"],
+    "docs/live.md": ["a server that runs until Ctrl+C", "a server that runs until Ctrl+C", "needs a remote server"],
+    "docs/photos.md": ["draws 48 synthetic signers first: minutes"],
+    "docs/reference/reproduce.md": ["trains for minutes"],
+    "docs/start.md": ["installs packages", "installs packages"],
+}
+SHOWN = {"text", "toctree", "include", "eval-rst"}  # fences that hold no code
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    """A folder with the files that the pages name, small and drawn, an empty data folder and a cache beside it."""
+    from asllib.runs import _identity
+    from asllib.signer import render_word, write_letters, write_video
+
+    root = tmp_path_factory.mktemp("docs")
+    hand_model = cache_dir() / "signer"
+    hand_model.mkdir(parents=True, exist_ok=True)
+    (root / "cache").mkdir()
+    (root / "cache" / "signer").symlink_to(hand_model)
+    (root / "data").mkdir()
+    (root / "here").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASLLIB_DATA", str(root / "data"))
+        patch.setenv("ASLLIB_CACHE", str(root / "cache"))
+        patch.setenv("ASLLIB_PROFILE", "ci")
+        patch.chdir(root / "here")
+        write_letters("my_photos", "".join(STATIC), signers=2, views=5, size=64)
+        letters = load_photos("my_photos")
+        truth = read_landmarks("my_photos/landmarks.csv").assign(width=64, height=64)
+        for look in LOOKS:  # a drawn hand knows its landmarks: nobody has to look for 240 hands in four ways
+            write_landmarks(truth, root / "cache" / "landmarks" / f"{_identity(letters, look)}.parquet")
+        write_letters("new_photos", "BDFLVW", signers=1, views=1, size=224, seed=1)
+        shutil.copy(next(Path("new_photos/V").glob("*.jpg")), "photo.jpg")
+        write_letters("recorded", "GHY", signers=1, views=5, size=64)
+        manifest = pd.read_csv("recorded/manifest.csv")
+        manifest.replace({"label": {"Y": "thank you"}}).to_csv("recorded/manifest.csv", index=False)
+        write_video("film.mp4", render_word("ASL", signer=1, fps=15).frames, fps=15)
+        yield root / "here"
+
+
+@pytest.fixture
+def here(given, monkeypatch):
+    """The folder as it was given, without what another page made in it."""
+    names = {"my_photos", "new_photos", "recorded", "photo.jpg", "film.mp4"}
+    for path in given.iterdir():
+        if path.name not in names:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    monkeypatch.chdir(given)
+    return given
+
+
+def run_shell(example) -> None:
+    """Run each line of a block, which must be an ``asl`` command that ends well."""
+    from asllib.cli import main
+
+    for line in example.parsed.splitlines():
+        arguments = shlex.split(line, comments=True)
+        if not arguments:
+            continue
+        assert arguments[0] == "asl", f"{line}: not run here; mark the block with the reason"
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+            patch.setattr(sys, "argv", arguments)
+            main()
+        assert not ended.value.code, line
+
+
+CODE = Sybil(
+    parsers=[PythonCodeBlockParser(), CodeBlockParser(language="sh", evaluator=run_shell), SkipParser()],
+    encoding="utf-8",
+)
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "api" not in page.parts], ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_the_code_of_a_page_runs(page, request):
+    fences = re.findall(r"^ *```\{?([\w-]*)\}?.*$", page.read_text(encoding="utf-8"), re.M)
+    assert set(fences[::2]) <= {"python", "sh", *SHOWN}, "name the language of each block: python, sh or text"
+    examples = [*CODE.parse(page).examples()]
+    if any(isinstance(example.parsed, str) for example in examples):
+        request.getfixturevalue("here")
+    skipped = []
+    for example in examples:
+        try:
+            example.evaluate()
+        except SkipTest as skip:
+            skipped.append(str(skip))
+    assert skipped == NOT_RUN.get(str(page.relative_to(ROOT)), [])
+
+
+def test_every_block_is_seen():
+    """Sybil finds as many blocks as there are fences."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        fences = re.findall(r"^ *```(?:python|sh)$", text, re.M)
+        seen = [e for e in CODE.parse(page).examples() if isinstance(e.parsed, str)]
+        assert len(seen) == len(fences) + text.count("<!-- invisible-code-block"), page
+
+
+def source_text() -> str:
+    """All of asllib's Python and JavaScript, strings that go on over lines put together."""
+    files = sorted([*(ROOT / "asllib").rglob("*.py"), *(ROOT / "asllib").rglob("*.js")])
+    text = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    return re.sub(r'"\s*\n\s*f?"', "", text).replace('\\"', '"')
+
+
+def messages() -> list[str]:
+    lines = (DOCS / "reference" / "troubleshooting.md").read_text(encoding="utf-8").splitlines()
+    return [re.match(r"\| `([^`]+)` \|", line)[1] for line in lines if line.startswith("| `")]
+
+
+@pytest.mark.parametrize("message", messages())
+def test_the_messages_of_the_table_are_those_of_the_source(message):
+    pattern = "[^\n]*?".join(re.escape(part) for part in message.split("…"))
+    assert re.search(pattern, source_text()), message
+
+
+def test_the_table_has_messages_and_a_foreign_one_would_be_seen():
+    assert len(messages()) >= 20
+    assert not re.search(re.escape("Camera refused: try again later."), source_text())
+
+
+def test_figures_and_results_are_made_by_the_notebooks_that_are_named():
+    text = (DOCS / "reference" / "reproduce.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\|[^|]*\| `?(\w*)`? ?\| \[(\w+)\]\([^)]*\) \| `?(\w*)`? ?\|", text, re.M)
+    assert len(rows) == 10
+    for figure, notebook, result in rows:
+        source = (ROOT / "notebooks" / f"{notebook}.ipynb").read_text(encoding="utf-8")
+        for name, folder in ((figure, "figures"), (result, "data/results")):
+            if name:
+                assert f'\\"{name}\\"' in source, (name, notebook)
+                assert [*(ROOT / folder).glob(f"{name}.*")], name
+
+
+def test_counts_in_the_data_card_are_those_of_the_audits():
+    import json
+
+    card = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+    photos = json.loads((ROOT / "data" / "results" / "audit_photos.json").read_text())
+    pixels = json.loads((ROOT / "data" / "results" / "audit_sign_mnist.json").read_text())
+    assert f"{photos['rows']:,} in all" in card
+    by_source = [int(n.replace(",", "")) for n in re.findall(r"\| ([\d,]+) photos", card)]
+    assert len(by_source) == 4 and sum(by_source) == photos["rows"]
+    train, test = re.search(r"([\d,]+) training and ([\d,]+) test images", card).groups()
+    assert int(train.replace(",", "")) + int(test.replace(",", "")) == pixels["rows"]
+    share = int(re.search(r"(\d+) % of the test images have a near copy", card)[1])
+    assert share == round(100 * pixels["across"]["test in train"])
+
+
+def test_relative_links_lead_somewhere():
+    for page in [*PAGES, ROOT / "CHANGELOG.md", ROOT / "data" / "README.md"]:
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+            if not target.startswith("http") and (page.parent / target).resolve() != MADE:
+                assert (page.parent / target).exists(), (page, target)
+
+
+def test_versions_and_names_agree():
+    import yaml
+
+    import asllib
+
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == asllib.__version__
+    holder = re.search(r"Copyright \(c\) \d+ (.+)", (ROOT / "LICENSE").read_text())[1]
+    assert [author["name"] for author in citation["authors"]] == [holder]
+    assert {reference["title"].split(":")[0] for reference in citation["references"]} == {
+        "Sign Language MNIST",
+        "MediaPipe Hands",
+    }
+
+
+@pytest.mark.slow
+def test_the_pages_are_built_without_a_warning(tmp_path):
+    pytest.importorskip("sphinx", reason="no Sphinx here: pip install 'asllib[docs]'")
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-W",
+        "--keep-going",
+        "-q",
+        "-d",
+        tmp_path / "trees",
+        DOCS,
+        tmp_path / "out",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    commands = (tmp_path / "out" / "reference" / "commands.html").read_text(encoding="utf-8")
+    for command in ("predict", "read", "train", "live", "doctor"):
+        assert f"asl {command}" in commands
+    names = (tmp_path / "out" / "reference" / "api" / "asllib.html").read_text(encoding="utf-8")
+    assert 'id="asllib.load_recognizer"' in names and 'id="asllib.read_text"' in names
