@@ -57,7 +57,7 @@ def given(tmp_path_factory):
         patch.chdir(root / "here")
         write_letters("my_photos", "".join(STATIC), signers=2, views=5, size=64)
         letters = load_photos("my_photos")
-        truth = read_landmarks("my_photos/landmarks.csv").assign(width=64, height=64)
+        truth = read_landmarks("my_photos/landmarks.csv").copy().assign(width=64, height=64)
         for look in LOOKS:  # a drawn hand knows its landmarks: nobody has to look for 240 hands in four ways
             write_landmarks(truth, root / "cache" / "landmarks" / f"{_identity(letters, look)}.parquet")
         write_letters("new_photos", "BDFLVW", signers=1, views=1, size=224, seed=1)
@@ -107,7 +107,8 @@ CODE = Sybil(
 def test_the_code_of_a_page_runs(page, request):
     fences = re.findall(r"^ *```\{?([\w-]*)\}?.*$", page.read_text(encoding="utf-8"), re.M)
     assert set(fences[::2]) <= {"python", "sh", *SHOWN}, "name the language of each block: python, sh or text"
-    examples = [*CODE.parse(page).examples()]
+    document = CODE.parse(page)
+    examples = [*document.examples()]
     if any(isinstance(example.parsed, str) for example in examples):
         request.getfixturevalue("here")
     skipped = []
@@ -116,6 +117,7 @@ def test_the_code_of_a_page_runs(page, request):
             example.evaluate()
         except SkipTest as skip:
             skipped.append(str(skip))
+    document.namespace.clear()  # trackers and widgets go now, not whenever the collector comes
     assert skipped == NOT_RUN.get(str(page.relative_to(ROOT)), [])
 
 
