@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import importlib.util
 import os
+import queue
 import re
 import weakref
 from collections.abc import Sequence
@@ -232,6 +234,7 @@ class HandTracker:
         from mediapipe.tasks.python import BaseOptions, vision
 
         if confidence not in self._landmarkers:
+            _close_left()
             landmarker = vision.HandLandmarker.create_from_options(
                 vision.HandLandmarkerOptions(
                     base_options=BaseOptions(model_asset_path=str(self._model)),
@@ -241,7 +244,7 @@ class HandTracker:
                     min_hand_presence_confidence=confidence,
                 )
             )
-            weakref.finalize(self, _close, landmarker)  # called at exit too
+            weakref.finalize(self, _left.put, landmarker)  # called at exit too
             self._landmarkers[confidence] = landmarker
         return self._landmarkers[confidence]
 
@@ -258,8 +261,19 @@ class HandTracker:
         self.close()
 
 
+# Landmarkers of trackers that nobody closed. The garbage collector may find such a tracker while a lock is held that
+# closing needs, and would wait for ever: the landmarker is put aside, closed before the next one is made or at exit.
+_left: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+
+@atexit.register
+def _close_left() -> None:
+    while not _left.empty():
+        _close(_left.get())
+
+
 def _close(landmarker: Any) -> None:
-    """Close a landmarker, also one that nobody closed and that the interpreter's exit finds."""
+    """Close a landmarker, also one that the interpreter's exit finds."""
     try:
         landmarker.close()
     except RuntimeError:  # its thread is gone already: only its __del__ remains, which would print a TypeError

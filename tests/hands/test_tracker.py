@@ -1,6 +1,10 @@
+import concurrent.futures.thread
+import gc
 import os
 import subprocess
 import sys
+import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -181,3 +185,23 @@ def test_video_follows_the_hand(photos, read_photo):
             tracker.detect(read_photo(path))
     assert all(hand is not None for hand in hands)
     assert np.abs(hands[3].landmarks - hands[0].landmarks)[:, :2].max() < 0.05
+
+
+def test_a_forgotten_tracker_can_be_collected_while_mediapipes_lock_is_held():
+    """The collector runs at any moment, also inside the executor that MediaPipe closes its landmarkers through."""
+    lock = concurrent.futures.thread._global_shutdown_lock
+    forgotten = HandTracker()
+    forgotten.detect(np.zeros((64, 64, 3), np.uint8))
+    made = len(forgotten._landmarkers)
+    gone = weakref.ref(forgotten)
+    forgotten.itself = forgotten  # a cycle: only the collector finds it
+    del forgotten
+    with lock:
+        collecting = threading.Thread(target=gc.collect, daemon=True)
+        collecting.start()
+        collecting.join(timeout=20)
+        assert not collecting.is_alive() and gone() is None
+    assert module._left.qsize() >= made > 0
+    with HandTracker() as tracker:
+        tracker.detect(np.zeros((64, 64, 3), np.uint8))
+    assert module._left.empty()
