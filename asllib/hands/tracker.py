@@ -244,7 +244,8 @@ class HandTracker:
                     min_hand_presence_confidence=confidence,
                 )
             )
-            weakref.finalize(self, _left.put, landmarker)  # called at exit too
+            weakref.finalize(self, _left.put, landmarker).atexit = False
+            _trackers.add(self)
             self._landmarkers[confidence] = landmarker
         return self._landmarkers[confidence]
 
@@ -264,9 +265,16 @@ class HandTracker:
 # Landmarkers of trackers that nobody closed. The garbage collector may find such a tracker while a lock is held that
 # closing needs, and would wait for ever: the landmarker is put aside, closed before the next one is made or at exit.
 _left: queue.SimpleQueue[Any] = queue.SimpleQueue()
+_trackers: weakref.WeakSet[HandTracker] = weakref.WeakSet()
 
 
 @atexit.register
+def _close_all() -> None:
+    for tracker in list(_trackers):
+        tracker.close()
+    _close_left()
+
+
 def _close_left() -> None:
     while not _left.empty():
         _close(_left.get())
