@@ -34,7 +34,7 @@ NOT_RUN = {
     "docs/reference/reproduce.md": ["trains for minutes"],
     "docs/start.md": ["installs packages", "installs packages"],
 }
-SHOWN = {"text", "toctree", "include", "eval-rst"}  # fences that hold no code
+SHOWN = {"text", "toctree", "include", "eval-rst", "javascript"}  # fences that hold no code that runs here
 
 
 @pytest.fixture(scope="module")
