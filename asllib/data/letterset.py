@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from asllib.errors import InputError
+from asllib.files import open_image
 from asllib.letters import STATIC, encode
 
 COLUMNS = ("file", "label", "source", "signer", "original", "split")
@@ -135,9 +136,6 @@ class PhotoFiles:
         return [self.root / file for file in self.files]
 
 
-MAX_PIXELS = 100_000_000  # more is no photo of a hand but a mistake, or a trap
-
-
 def read_image(path: str | Path) -> np.ndarray:
     """Read a photo.
 
@@ -151,19 +149,7 @@ def read_image(path: str | Path) -> np.ndarray:
     InputError
         If the file is missing, is no image, or has more than 100 million pixels.
     """
-    import PIL.Image
     import PIL.ImageOps
 
-    path = Path(path)
-    try:
-        with PIL.Image.open(path) as image:  # reads the header only
-            if image.width * image.height > MAX_PIXELS:
-                raise InputError(f"{path}: {image.width}x{image.height} pixels; scale it down below 100 million")
-            return np.array(PIL.ImageOps.exif_transpose(image).convert("RGB"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except InputError:
-        raise
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path}: not a readable image ({reason}); give a .jpg or .png photo") from error
+    with open_image(Path(path), str(path)) as image:
+        return np.array(PIL.ImageOps.exif_transpose(image).convert("RGB"))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import pandas as pd
 
 from asllib.data.letterset import COLUMNS, LetterSet, PhotoFiles
 from asllib.errors import InputError
+from asllib.files import inside, read_csv
 
 ENDINGS = (".jpg", ".jpeg", ".png")
 
@@ -33,7 +33,7 @@ def load_photos(folder: str | Path, name: str | None = None) -> LetterSet:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; a data folder is FOLDER/LETTER/*.jpg or has a manifest.csv")
     manifest = folder / "manifest.csv"
-    table = _from_manifest(folder, manifest) if manifest.is_file() else _from_folders(folder)
+    table = read_manifest(folder) if manifest.is_file() else _from_folders(folder)
     if table.empty:
         raise InputError(f"{folder}: no photos; put .jpg or .png files into {folder.name}/A, {folder.name}/B, ...")
     synthetic = bool((table["source"] == "synthetic").all())
@@ -41,34 +41,32 @@ def load_photos(folder: str | Path, name: str | None = None) -> LetterSet:
     return LetterSet(name or folder.name, table, PhotoFiles(folder, files), synthetic)
 
 
-def _from_manifest(folder: Path, manifest: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(manifest, dtype=str, keep_default_na=False)
-    except (ValueError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{manifest}: not a readable CSV file ({str(error).splitlines()[0]})") from None
+def read_manifest(folder: Path) -> pd.DataFrame:
+    """Read the ``manifest.csv`` of a folder: text columns ``file, label, source, signer, original, split``.
+
+    Raises
+    ------
+    InputError
+        If a row has no file or label, or names a file that is missing or outside the folder.
+    """
+    manifest = folder / "manifest.csv"
+    table = read_csv(manifest)
     for column in ("file", "label"):
         if column not in table:
             raise InputError(f"{manifest}: column {column} is missing; it has {', '.join(table.columns)}")
-        empty = table.index[table[column] == ""]
+        empty = table.index[table[column].str.strip() == ""]
         if len(empty):
             raise InputError(f"{manifest}: row {empty[0] + 1} has no {column}")
-    root = folder.resolve()
     for row, file in enumerate(table["file"], 1):
-        try:
-            path = (folder / file).resolve()
-            found = path.is_file()
-        except (OSError, ValueError):  # too long a name, or one with a zero byte
-            raise InputError(f"{manifest}: row {row}, {file[:80]!r} cannot be the name of a file") from None
-        if not path.is_relative_to(root):
-            raise InputError(f"{manifest}: row {row}, {file} lies outside the folder; give paths within {folder}")
-        if not found:
-            raise InputError(f"{manifest}: row {row}, {file}: no such file; remove the row or bring the file")
+        inside(folder, file, f"{manifest}: row {row}")
     return _fill(table, folder.name)
 
 
 def _from_folders(folder: Path) -> pd.DataFrame:
     files = sorted(path for path in folder.glob("*/*") if path.suffix.lower() in ENDINGS)
     rows = [(str(path.relative_to(folder)), _sign(path.parent.name)) for path in files]
+    for file, _ in rows:
+        inside(folder, file, str(folder))  # a link may lead elsewhere, a name be no text
     return _fill(pd.DataFrame(rows, columns=["file", "label"], dtype=str), folder.name)
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import csv
-import gzip
+import io
 import os
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from asllib.errors import InputError
+from asllib.files import csv_header, read_bytes
 from asllib.letters import LETTERS
 
 SIDE = 28
@@ -20,7 +20,7 @@ EMPTY_LABEL = LETTERS.index("J")  # 9 is never used; labels end at Y, 24
 
 
 def read_pixel_csv(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
-    """Read a pixel CSV, plain or gzipped, and check every value.
+    """Read a pixel CSV, plain or gzipped, its columns in any order, and check every value.
 
     Returns
     -------
@@ -39,25 +39,24 @@ def read_pixel_csv(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     from pyarrow import csv as pa_csv
 
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; name a pixel CSV (.csv or .csv.gz)")
-    header = _header(path)
+    content = read_bytes(path)
+    header = csv_header(path, content)
     expected = ["label", *PIXEL_COLUMNS]
-    if header != expected:
-        missing = [name for name in expected if name not in header]
-        if missing:
-            raise InputError(
-                f"{path}: column {missing[0]} is missing ({len(missing)} in all); expected label,pixel1..pixel784"
-            )
-        raise InputError(f"{path}: {len(header)} columns instead of 785 in the order label,pixel1..pixel784")
+    missing = [name for name in expected if name not in header]
+    if missing:
+        raise InputError(
+            f"{path}: column {missing[0]} is missing ({len(missing)} in all); expected label,pixel1..pixel784"
+        )
+    if len(header) > len(expected):
+        raise InputError(f"{path}: {len(header)} columns instead of 785, label,pixel1..pixel784")
     try:
         # Every value is read as one byte: a text, a hole, a number below 0 or above 255 stops the reader.
         types = pa_csv.ConvertOptions(column_types=dict.fromkeys(expected, pa.uint8()))
-        table = pa_csv.read_csv(path, convert_options=types)
+        table = pa_csv.read_csv(pa.BufferReader(content), convert_options=types).select(expected)
         if any(column.null_count for column in table.columns):
             raise pa.ArrowInvalid("empty values")
-    except (pa.ArrowInvalid, OSError) as error:
-        raise _diagnosis(path, error) from None
+    except (pa.ArrowException, KeyError) as error:
+        raise _diagnosis(path, content, header, error) from None
     if table.num_rows == 0:
         raise InputError(f"{path}: no rows below the header")
     labels = table.column("label").to_numpy().astype(np.int64)
@@ -92,36 +91,21 @@ def write_pixel_csv(path: str | Path, images: np.ndarray, labels: np.ndarray) ->
         temporary.unlink(missing_ok=True)
 
 
-def _open(path: Path):
-    # utf-8-sig: spreadsheets write a mark before the first column's name.
-    return gzip.open(path, "rt", encoding="utf-8-sig") if path.suffix == ".gz" else path.open(encoding="utf-8-sig")
-
-
-def _header(path: Path) -> list[str]:
-    try:
-        with _open(path) as file:
-            return next(csv.reader([file.readline(100_000).strip()]), [])
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a readable CSV file ({error})") from None
-
-
-def _diagnosis(path: Path, error: Exception) -> InputError:
+def _diagnosis(path: Path, content: bytes, header: list[str], error: Exception) -> InputError:
     """Read the file once more, slowly, to name the first row that is wrong."""
     try:
-        with _open(path) as file:
-            rows = csv.reader(file)
-            next(rows)
-            number = 0
-            for number, row in enumerate(filter(None, rows), 1):  # empty lines are no rows
-                if len(row) != SIDE * SIDE + 1:
-                    return InputError(
-                        f"{path}: row {number} has {len(row)} values instead of 785; was the file cut off?"
-                    )
-                for name, value in zip(["label", *PIXEL_COLUMNS], row, strict=True):
-                    if not value.isascii() or not value.isdigit() or int(value[:4]) > 255:
-                        expected = "0..24 without 9" if name == "label" else "a whole number in 0..255"
-                        return InputError(f"{path}: row {number}, {name} is {value[:20]!r}; expected {expected}")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as cause:
+        # Invalid bytes become a sign that is no digit. Empty lines are no rows; the first that is one is the header.
+        rows = filter(None, csv.reader(io.StringIO(content.decode("utf-8-sig", errors="replace"), newline="")))
+        next(rows, None)
+        number = 0
+        for number, row in enumerate(rows, 1):
+            if len(row) != SIDE * SIDE + 1:
+                return InputError(f"{path}: row {number} has {len(row)} values instead of 785; was the file cut off?")
+            for name, value in zip(header, row, strict=True):
+                if not value.isascii() or not value.isdigit() or int(value[:4]) > 255:
+                    expected = "0..24 without 9" if name == "label" else "a whole number in 0..255"
+                    return InputError(f"{path}: row {number}, {name} is {value[:20]!r}; expected {expected}")
+    except csv.Error as cause:
         return InputError(f"{path}: cannot be read to its end ({cause}); get the file again")
     if number == 0:
         return InputError(f"{path}: no rows below the header")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from asllib.errors import InputError
+from asllib.files import check_columns, read_csv, read_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +59,7 @@ CONNECTIONS: tuple[tuple[int, int], ...] = (
 )
 
 SIZE_COLUMNS: tuple[str, str] = ("width", "height")
+MAX_SIZE = 100_000  # pixels a side
 
 
 def image_columns() -> list[str]:
@@ -122,25 +124,14 @@ def read_landmarks(path: str | os.PathLike[str]) -> pd.DataFrame:
         If the file is not such a table: a column is missing, a number is text, missing or out of range (a
         cut-off last row too), or a side is neither left nor right.
     """
-    import pandas as pd
-
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; name a landmark table (.csv or .parquet)")
     if path.name.endswith((".csv", ".csv.gz")):
-        reader = _read_csv
-    elif path.suffix == ".parquet":
-        reader = pd.read_parquet
-    else:
-        raise InputError(f"{path}: {path.suffix or 'no'} ending; a landmark table is .csv, .csv.gz or .parquet")
-    try:
-        table = reader(path)
-    except InputError:
-        raise
-    except Exception as error:  # parsers raise many types on broken files; all mean the same here
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path}: not a readable landmark table ({reason}); extract it again") from error
-    return check_landmarks(table, path)
+        table = read_csv(path)
+        # Only an empty field is missing, so that a file or label called "NA" stays what it is.
+        return check_landmarks(table.mask(table == ""), path)
+    if path.suffix == ".parquet":
+        return check_landmarks(read_parquet(path), path)
+    raise InputError(f"{path}: {path.suffix or 'no'} ending; a landmark table is .csv, .csv.gz or .parquet")
 
 
 def write_landmarks(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
@@ -175,10 +166,9 @@ def check_landmarks(table: pd.DataFrame, name: object = "landmarks") -> pd.DataF
     Raises
     ------
     InputError
-        One line: the column and the row (the first is 0), the value, and what to do.
+        One line: the column and the row (the first is 1), the value, and what to do.
     """
-    import pandas as pd
-
+    check_columns(name, [str(column) for column in table])
     columns = landmark_columns()
     missing = [column for column in columns if column not in table]
     if missing:
@@ -186,12 +176,16 @@ def check_landmarks(table: pd.DataFrame, name: object = "landmarks") -> pd.DataF
         raise InputError(f"{name}: {len(missing)} of {len(columns)} columns are missing ({some}); extract again")
     numbers = columns[3:]
     table = table[[*columns, *(column for column in table if column not in columns)]].copy()
-    table[numbers] = _as_float32(table[numbers], name)
+    for column in columns[:3]:
+        text = table[column].map(lambda value: isinstance(value, str)).to_numpy(bool)
+        _refuse(name, column, table, ~text & table[column].notna().to_numpy(), "a text is expected here")
+    table[numbers] = np.stack([_as_float32(table, column, name) for column in numbers], axis=1)
     for column in SIZE_COLUMNS:
         if column in table:
-            values = pd.to_numeric(table[column], errors="coerce")
-            _refuse(name, column, table, ~(values >= 1), "a size is a whole number of pixels from 1")
-            table[column] = values.astype("int32")
+            values = _numbers(table, column)
+            good = (values >= 1) & (values <= MAX_SIZE) & (values % 1 == 0)
+            _refuse(name, column, table, ~good, f"a size is a whole number of pixels from 1 to {MAX_SIZE:,}")
+            table[column] = values.astype(np.int32)
 
     score = table["score"].to_numpy()
     found = score > 0
@@ -218,25 +212,23 @@ def _refuse(name: object, column: str, table: pd.DataFrame, bad: np.ndarray, rul
     rows = np.flatnonzero(bad)
     if len(rows):
         value = table[column].iloc[rows[0]]
-        raise InputError(f"{name}: {column} is {value} in row {rows[0]}: {rule}")
+        raise InputError(f"{name}: {column} is {value} in row {rows[0] + 1}: {rule}")
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def _numbers(table: pd.DataFrame, column: str) -> np.ndarray:
+    """A column as (N,) float64, NaN where there is no number: nothing, a word, a truth value, a date, a list."""
     import pandas as pd
 
-    # All as text first: a word among the numbers is then reported with its row. Only an empty field is
-    # missing, so that a file or label called "NA" stays what it is.
-    return pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
+    values = table[column]
+    if values.dtype.kind not in "iufOTU" and not isinstance(values.dtype, pd.StringDtype):
+        return np.full(len(values), np.nan)
+    if values.dtype.kind not in "iuf":  # of other objects only text may stand for a number
+        values = pd.to_numeric(values.where(values.map(lambda v: isinstance(v, str | float | int))), errors="coerce")
+    return values.to_numpy(np.float64, na_value=np.nan)
 
 
-def _as_float32(numbers: pd.DataFrame, name: object) -> np.ndarray:
-    import pandas as pd
-
-    try:
-        return numbers.to_numpy(np.float32)
-    except (ValueError, TypeError):
-        for column in numbers:
-            values = pd.to_numeric(numbers[column], errors="coerce")
-            bad = (values.isna() & numbers[column].notna()).to_numpy()
-            _refuse(name, str(column), numbers, bad, "a number is expected here")
-        return numbers.apply(pd.to_numeric, errors="coerce").to_numpy(np.float32)
+def _as_float32(table: pd.DataFrame, column: str, name: object) -> np.ndarray:
+    values = _numbers(table, column)
+    _refuse(name, column, table, np.isnan(values) & table[column].notna().to_numpy(), "a number is expected here")
+    with np.errstate(over="ignore"):  # to infinity, which is refused where a hand was found
+        return values.astype(np.float32)

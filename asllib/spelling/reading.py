@@ -475,7 +475,9 @@ def read_hands(
     bad = ~np.isfinite(times) | (np.diff(times, prepend=-np.inf) <= 0)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
-        raise InputError(f"{path}: time_s is {table['time_s'].iloc[row]} in row {row}: times are numbers that increase")
+        raise InputError(
+            f"{path}: time_s is {table['time_s'].iloc[row]} in row {row + 1}: times are numbers that increase"
+        )
     arrays = landmark_arrays(table)
     for i, moment in enumerate(times):
         side = "left" if arrays["left"][i] else "right"

@@ -118,18 +118,28 @@ def test_harmless_variants_are_read(tmp_path, how):
         (b"", "column label is missing"),
         (b"\n\n\n", "column label is missing"),
         (bytes(3000), "column label is missing"),
-        (bytes(range(256)) * 20, "not a readable CSV"),
-        (text_of(rows_of()).encode() + b"\xe4\xff", "cannot be read to its end"),
+        (bytes(range(256)) * 20, "column label is missing"),
+        (text_of(rows_of()).encode() + b"\xe4\xff", "row 5 has 1 values"),
         (text_of(rows_of(), HEADER.replace(",pixel400,", ",")).encode(), "column pixel400 is missing (1 in all)"),
         (text_of(rows_of(), HEADER.replace("pixel784", "pixel783")).encode(), "column pixel784 is missing"),
         (text_of(rows_of(), HEADER + ",more").encode(), "786 columns"),
-        (text_of(rows_of(), ",".join(HEADER.split(",")[::-1])).encode(), "785 columns instead of 785 in the order"),
         (text_of(rows_of()[1:], ",".join(rows_of(1)[0])).encode(), "column label is missing (785 in all)"),
         (gzip.compress(text_of(rows_of()).encode()), "not a readable CSV"),
     ],
 )  # fmt: skip
 def test_a_damaged_file_is_refused_in_one_line(tmp_path, content, said):
     assert said in refuse(tmp_path / "set.csv", content)
+
+
+def test_columns_in_another_order_are_read_by_their_names(tmp_path):
+    rows, order = rows_of(), np.random.default_rng(0).permutation(785)
+    (tmp_path / "set.csv").write_text(text_of(rows))
+    shuffled = [[row[i] for i in order] for row in rows]
+    (tmp_path / "other.csv").write_text(text_of(shuffled, ",".join(HEADER.split(",")[i] for i in order)))
+    for read, expected in zip(
+        read_pixel_csv(tmp_path / "other.csv"), read_pixel_csv(tmp_path / "set.csv"), strict=True
+    ):
+        np.testing.assert_array_equal(read, expected)
 
 
 @pytest.mark.parametrize("kept", [5, 40, 0.5, 0.99, -4])
@@ -149,7 +159,7 @@ def test_no_changed_byte_of_a_gzip_ends_in_anything_but_one_line(tmp_path, rng):
 
 
 def test_a_gzip_that_is_none_and_a_file_that_is_not_there(tmp_path):
-    assert "not a readable CSV" in refuse(tmp_path / "set.csv.gz", text_of(rows_of()).encode())
+    assert "Not a gzipped file" in refuse(tmp_path / "set.csv.gz", text_of(rows_of()).encode())
     for path in (tmp_path / "missing.csv", tmp_path):
         with pytest.raises(InputError, match="no such file"):
             read_pixel_csv(path)

@@ -62,12 +62,12 @@ def test_arrays(table):
     ("change", "words"),
     [
         (lambda t: t.drop(columns=["x3", "wz20"]), ["2 of 130 columns", "x3"]),
-        (lambda t: t.assign(side=["left", None, "up"]), ["side", "up", "row 2"]),
-        (lambda t: t.assign(score=[1.5, 0, 1]), ["score", "1.5", "row 0"]),
-        (lambda t: t.assign(y7=[0.5, np.nan, np.nan]), ["y7", "row 2", "cut off"]),
-        (lambda t: t.assign(x0=[320.0, np.nan, 0.1]), ["x0", "320", "row 0", "pixels"]),
-        (lambda t: t.assign(wx0=["0.1", None, "hello"]), ["wx0", "hello", "row 2"]),
-        (lambda t: t.assign(width=[640, 0, 20]), ["width", "row 1"]),
+        (lambda t: t.assign(side=["left", None, "up"]), ["side", "up", "row 3"]),
+        (lambda t: t.assign(score=[1.5, 0, 1]), ["score", "1.5", "row 1"]),
+        (lambda t: t.assign(y7=[0.5, np.nan, np.nan]), ["y7", "row 3", "cut off"]),
+        (lambda t: t.assign(x0=[320.0, np.nan, 0.1]), ["x0", "320", "row 1", "pixels"]),
+        (lambda t: t.assign(wx0=["0.1", None, "hello"]), ["wx0", "hello", "row 3"]),
+        (lambda t: t.assign(width=[640, 0, 20]), ["width", "row 2"]),
     ],
 )
 def test_bad_tables_get_one_clear_line(table, tmp_path, change, words):
@@ -88,7 +88,7 @@ def test_a_cut_off_file_is_refused(table, tmp_path):
     path = tmp_path / "cut.csv"
     write_landmarks(table, path)
     path.write_text(path.read_text(encoding="utf-8")[:-400], encoding="utf-8")
-    with pytest.raises(InputError, match="row 2"):
+    with pytest.raises(InputError, match="row 3 has 93 values instead of 132"):
         read_landmarks(path)
 
 

@@ -79,7 +79,7 @@ def test_times_that_do_not_increase_are_named(table, tmp_path, time):
     made = table("AA")
     made.loc[7, "time_s"] = time
     write_landmarks(made, tmp_path / "hands.csv")
-    with pytest.raises(InputError, match="row 7"):
+    with pytest.raises(InputError, match="row 8"):
         list(read_hands(tmp_path / "hands.csv"))
 
 

@@ -1,0 +1,214 @@
+"""Files of other people, read so that damage ends in one line: the one place for tables, JSON, images and paths."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import re
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asllib.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import PIL.Image
+
+MAX_BYTES = 2**29  # of a file or table in memory: six times Sign Language MNIST; a small gzip can hide any number
+MAX_COLUMNS = 10_000
+MAX_JSON = 2**24  # JSON takes twenty times its size in memory
+MAX_PIXELS = 100_000_000  # more is no photo of a hand but a mistake, or a trap
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # a file's contents decide; Pillow's others may start programs
+
+
+def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
+    """Read a file, unpacked if its name ends in ``.gz``.
+
+    Raises
+    ------
+    InputError
+        If it is missing or no plain file, its gzip is damaged, or it holds more than ``most`` bytes.
+    """
+    try:
+        if not path.is_file():  # a pipe would be waited for
+            raise InputError(f"{path}: no such file")
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = file.read(most + 1)
+    except InputError:
+        raise
+    except (OSError, EOFError, zlib.error, ValueError) as error:  # ValueError: a zero byte in the name
+        raise InputError(f"{path}: cannot be read to its end ({error}); get the file again") from None
+    if len(content) > most:
+        raise InputError(f"{path}: more than {most / 2**20:,.0f} MB; split it")
+    return content
+
+
+def csv_header(path: Path, content: bytes) -> list[str]:
+    """Names of the columns in the first line of a CSV file's content; InputError if it is no text."""
+    line = re.match(rb"(?:\xef\xbb\xbf)?[\r\n]*([^\r\n]{0,1000000})", content)[1]  # spreadsheets write the mark
+    try:
+        return next(csv.reader([line.decode()]), [])
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a readable CSV file ({error}); save it as comma-separated UTF-8") from None
+
+
+def check_columns(path: object, names: Sequence[str]) -> None:
+    """Raise InputError if a column's name comes twice, or there are more than 10,000."""
+    if len(names) > MAX_COLUMNS:
+        raise InputError(f"{path}: {len(names):,} columns; a table here has at most {MAX_COLUMNS:,}")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{path}: column {twice!r} comes {names.count(twice)} times; leave one")
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Read a CSV file (UTF-8, plain or gzipped) in which every value stays text, "" where there is none.
+
+    Raises
+    ------
+    InputError
+        Naming the file, and the row where there is one: it is no such table, a row has another number of values than
+        the header, or a column's name comes twice.
+    """
+    import pyarrow as pa
+    from pyarrow import csv as pa_csv
+
+    content = read_bytes(path)
+    wrong = []
+
+    def stop(row: pa_csv.InvalidRow) -> str:
+        wrong.append(row)
+        return "error"
+
+    names = csv_header(path, content)
+    check_columns(path, names)
+    try:
+        table = pa_csv.read_csv(
+            pa.BufferReader(content if content.endswith((b"\n", b"\r")) else content + b"\n"),
+            read_options=pa_csv.ReadOptions(use_threads=False),  # threads do not number the rows
+            parse_options=pa_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=stop),
+            convert_options=pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
+        )
+        if table.column_names != names:
+            raise pa.ArrowInvalid("the columns' names do not stand in one line")
+    except pa.ArrowException as error:
+        if wrong:
+            row = wrong[0]
+            raise InputError(
+                f"{path}: row {row.number - 1} has {row.actual_columns} values instead of {row.expected_columns}; "
+                "was the file cut off?"
+            ) from None
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: not a readable CSV file ({reason}); save it as comma-separated UTF-8") from None
+    return table.to_pandas()
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Read a Parquet file, whatever its columns.
+
+    Raises
+    ------
+    InputError
+        If it is missing, damaged, has a column twice, or holds more than ``MAX_BYTES`` of values.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    content = read_bytes(path)
+    try:
+        file = parquet.ParquetFile(pa.BufferReader(content))
+        check_columns(path, file.schema_arrow.names)
+        # In pieces: a few bytes can stand for millions of equal rows.
+        pieces, size = [], 0
+        for piece in file.iter_batches(batch_size=4096):
+            size += piece.nbytes
+            if size > MAX_BYTES:
+                raise InputError(f"{path}: more than {MAX_BYTES / 2**20:,.0f} MB of values; split it")
+            pieces.append(piece)
+        return pa.Table.from_batches(pieces, file.schema_arrow).to_pandas(ignore_metadata=True)
+    except InputError:
+        raise
+    except Exception as error:  # Arrow raises many types on broken files; all mean the same here
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path}: not a readable Parquet file ({reason}); make it again") from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, above 16 MB, no JSON, or another value than an object.
+    """
+    try:
+        content = json.loads(read_bytes(path, MAX_JSON))
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:  # text that is no JSON, or no text; lists in lists in lists
+        raise InputError(f"{path}: not a JSON file ({error})") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: a JSON object is expected, this is a {type(content).__name__}")
+    return content
+
+
+@contextmanager
+def open_image(file: Path | bytes, name: str, most: int = MAX_PIXELS) -> Iterator[PIL.Image.Image]:
+    """Open an image by its header; what goes wrong in the body of the ``with``, as decoding, ends in one line too.
+
+    Raises
+    ------
+    InputError
+        If it is missing, no JPEG, PNG, WebP or BMP, has more than ``most`` pixels, or is damaged.
+    """
+    import PIL.Image
+
+    try:
+        if isinstance(file, Path) and file.exists() and not file.is_file():
+            raise OSError("not a plain file")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # the limit below is ours
+            image = PIL.Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=FORMATS)
+        with image:
+            if image.width * image.height > most:
+                raise InputError(f"{name}: {image.width}x{image.height} pixels; scale it down below {most:,}")
+            yield image
+    except FileNotFoundError:
+        raise InputError(f"{name}: no such file") from None
+    except InputError:
+        raise
+    except Exception as error:  # Pillow raises many types on broken files; all mean the same here
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{name}: not a readable image ({reason}); give a .jpg or .png photo") from None
+
+
+def inside(folder: Path, file: str, where: str) -> Path:
+    """Path of a file that a table or card names, which has to lie in the folder, links followed.
+
+    Parameters
+    ----------
+    where
+        What names it, for the message.
+
+    Raises
+    ------
+    InputError
+        If it lies elsewhere, or is not there.
+    """
+    try:
+        path = (folder / file).resolve()
+        found = path.is_file()
+        file.encode()
+    except (OSError, ValueError, RuntimeError):  # too long, a zero byte, no UTF-8, links in a circle
+        raise InputError(f"{where}, {file[:80]!r} cannot be the name of a file") from None
+    if not path.is_relative_to(folder.resolve()):
+        raise InputError(f"{where}, {file} lies outside the folder; give paths within {folder}")
+    if not found:
+        raise InputError(f"{where}, {file}: no such file; remove the row or bring the file")
+    return path
