@@ -13,6 +13,7 @@ import numpy as np
 from asllib.errors import InputError
 
 MJPEG_FPS = 30.0  # concatenated JPEGs keep no rate; browsers play them at this one
+MAX_PIXELS = 50_000_000  # of a frame, twice 6K; a file of a few bytes may say any size
 _MJPEG = (".mjpeg", ".mjpg")
 
 
@@ -51,7 +52,7 @@ def count_frames(source: str | os.PathLike[str] | int) -> int | None:
         return None
     import cv2
 
-    capture = cv2.VideoCapture(str(source))
+    capture = cv2.VideoCapture(str(source), cv2.CAP_FFMPEG)
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     capture.release()
     return count if count > 0 else None
@@ -71,7 +72,7 @@ def frame_rate(path: str | os.PathLike[str]) -> float:
     _check_file(path)
     if path.suffix.lower() in _MJPEG:
         return MJPEG_FPS
-    capture = cv2.VideoCapture(str(path))
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     rate = capture.get(cv2.CAP_PROP_FPS)
     capture.release()
     if not (math.isfinite(rate) and rate > 0):
@@ -79,20 +80,33 @@ def frame_rate(path: str | os.PathLike[str]) -> float:
     return rate
 
 
+_KINDS = ".mp4, .mov, .avi, .webm or .mjpeg"
+_STARTS = (b"RIFF", b"\x1a\x45\xdf\xa3", b"\xff\xd8\xff")  # AVI, WebM and Matroska, JPEG
+_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")  # MP4 and QuickTime
+
+
 def _check_file(path: Path) -> None:
     if not path.is_file():
         raise InputError(f"{path}: no such video")
-    if not path.stat().st_size:
+    with path.open("rb") as file:
+        start = file.read(12)
+    if not start:
         raise InputError(f"{path}: an empty file, no video")
+    # Contents decide, not endings: a playlist under a film's name would open other files, or the network.
+    if not (start.startswith(_STARTS) or start[4:8] in _BOXES):
+        raise InputError(f"{path}: not a video that can be read; give {_KINDS}")
 
 
 def _file_frames(path: Path, fps: float | None) -> Iterator[tuple[float, np.ndarray]]:
     import cv2
 
-    capture = cv2.VideoCapture(str(path))
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     try:
         if not capture.isOpened():
-            raise InputError(f"{path}: not a video that can be read; give .mp4, .mov, .avi, .webm or .mjpeg")
+            raise InputError(f"{path}: not a video that can be read; give {_KINDS}")
+        width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        if width * height > MAX_PIXELS:
+            raise InputError(f"{path}: frames of {width}x{height} pixels; scale them down below {MAX_PIXELS:,}")
         own_times = fps is None and path.suffix.lower() not in _MJPEG
         rate = fps or (capture.get(cv2.CAP_PROP_FPS) if own_times else MJPEG_FPS)
         if not (math.isfinite(rate) and rate > 0):
