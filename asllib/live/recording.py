@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from asllib.data.letterset import COLUMNS
+from asllib.data.photos import read_manifest
 from asllib.errors import InputError
 from asllib.hands.landmarks import SIZE_COLUMNS, landmark_columns, read_landmarks, write_landmarks
 from asllib.hands.tracker import Hand, HandTracker
@@ -190,6 +191,8 @@ class RecordingSession(Session):
         file = f"{self._sign}/{self.signer}-{number:04d}.jpg"
         path = self.folder / file
         path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.resolve().is_relative_to(self.folder.resolve()):
+            raise InputError(f"{path.parent}: a link out of {self.folder}; remove it")
         data = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
         temporary = path.with_name(f".{os.getpid()}-{path.name}")
         temporary.write_bytes(data)
@@ -223,11 +226,17 @@ class RecordingSession(Session):
             if self.folder.exists() and any(self.folder.iterdir()):
                 raise InputError(f"{self.folder}: holds something else; name a new folder")
             return [], {}
-        table = pd.read_csv(self.folder / "manifest.csv", dtype=str, keep_default_na=False)
-        if not (self.folder / LANDMARKS).is_file() or set(table.get("source", [])) - {"recorded"}:
+        table = read_manifest(self.folder)  # its files lie in the folder: choosing "again" deletes them
+        files = table["label"] + "/" + table["signer"] + "-"
+        own = table["file"].str.fullmatch(r"\w[\w -]*/\w[\w -]*-\d{4,}\.jpg") & (table["source"] == "recorded")
+        own &= np.array([file.startswith(start) for file, start in zip(table["file"], files, strict=True)], bool)
+        if not (self.folder / LANDMARKS).is_file() or not own.all():
             raise InputError(f"{self.folder}: was not written by the recorder; name a new folder")
-        hands = read_landmarks(self.folder / LANDMARKS)[[*landmark_columns(), *SIZE_COLUMNS]]
-        return table.to_dict("records"), {row[0]: row for row in hands.to_numpy(object).tolist()}
+        hands = read_landmarks(self.folder / LANDMARKS)
+        columns = [*landmark_columns(), *SIZE_COLUMNS]
+        if set(columns) - set(hands) or sorted(hands["file"]) != sorted(table["file"]):
+            raise InputError(f"{self.folder / LANDMARKS}: does not belong to the manifest beside it; name a new folder")
+        return table.to_dict("records"), {row[0]: row for row in hands[columns].to_numpy(object).tolist()}
 
 
 def _alike(hand: Hand, other: Hand) -> bool:
