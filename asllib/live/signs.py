@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections import Counter
 from pathlib import Path
@@ -17,10 +18,12 @@ from asllib.augment import LandmarkAugment, augment_landmarks
 from asllib.data import load_photos
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
+from asllib.files import read_bytes, read_json
 from asllib.hands.features import landmark_features
 from asllib.hands.landmarks import read_landmarks
 from asllib.models.landmark_cnn import LandmarkCNN
 from asllib.models.zoo import WEIGHTS, load_model, save_model
+from asllib.paths import write_text
 from asllib.results import data_card, versions
 from asllib.runs import Looks, landmark_examples, track
 from asllib.training import Examples
@@ -181,10 +184,20 @@ def make_memory(letters: LetterSet, looks: Looks, per_letter: int = 20, seed: in
 
 
 def load_memory() -> Tensor:
-    """Features (M, 9, 21) of the hands that come with asllib: 20 a letter of the shipped network's training photos."""
-    from safetensors.torch import load_file
+    """Features (M, 9, 21) of the hands that come with asllib: 20 a letter of the shipped network's training photos.
 
-    return load_file(MEMORY)["features"].float()
+    Raises
+    ------
+    InputError
+        If the file is not the one whose hash the network's card gives.
+    """
+    from safetensors.torch import load
+
+    content, expected = read_bytes(MEMORY), read_json(MEMORY.with_name("card.json")).get("memory_sha256")
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise InputError(f"{MEMORY}: sha256 {found} instead of {expected} as in the card; install asllib again")
+    return load(content)["features"].float()
 
 
 def write_memory() -> None:
@@ -199,6 +212,9 @@ def write_memory() -> None:
     looks, fitting = track(letters), parts(letters) == "train"
     memory = make_memory(letters.subset(fitting), looks.subset(fitting))
     save_file({"features": memory.half().contiguous()}, MEMORY)
+    card_file = MEMORY.with_name("card.json")
+    card = {**read_json(card_file), "memory_sha256": hashlib.sha256(MEMORY.read_bytes()).hexdigest()}
+    write_text(card_file, json.dumps(card, indent=2) + "\n")
 
 
 def recorded_looks(letters: LetterSet, folder: object) -> Looks | None:

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from asllib.errors import InputError
+from asllib.files import read_bytes, read_json
 from asllib.letters import LETTERS
 from asllib.models.joint_net import JointConfig, JointNet
 from asllib.models.landmark_cnn import LandmarkCNN, LandmarkConfig
@@ -91,7 +93,12 @@ def load_model(name: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     Raises
     ------
     InputError
-        If there is no such thing, the card is damaged, or the weights are not those that the card names.
+        If there is no such thing, the card is damaged, or the weights are not those whose hash the card gives.
+
+    Notes
+    -----
+    A folder may come from a stranger: nothing in it is run. The card is plain JSON whose values are checked, it names
+    no files, and the weights are safetensors; memory is taken for a network only if the weights have its shape.
     """
     from safetensors.torch import load
 
@@ -100,10 +107,11 @@ def load_model(name: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     if not (card_file.is_file() and weights_file.is_file()):
         raise InputError(f"{name}: neither a shipped model ({', '.join(SHIPPED)}) nor a run folder with card.json")
     try:
-        card = json.loads(card_file.read_text())
+        card = read_json(card_file, "model card")
         network, shape = NETWORKS[card["network"]]
-        config = shape(**{key: tuple(v) if isinstance(v, list) else v for key, v in card["config"].items()})
-        model = network(config)
+        config = shape(**{key: _setting(shape, key, value) for key, value in card["config"].items()})
+        with torch.device("meta"):
+            shapes = {name: tensor.shape for name, tensor in network(config).state_dict().items()}
         alphabet, expected = card["alphabet"], card["weights_sha256"]
         # A motion network says "neither" too, and knows signs that are no letters.
         classes = sum(len(s) == 1 for s in config.signs) if isinstance(config, MotionConfig) else config.classes
@@ -111,14 +119,37 @@ def load_model(name: str | Path) -> tuple[nn.Module, dict[str, Any]]:
         foreign = isinstance(alphabet, str) and not set(alphabet) <= set(LETTERS)
         if not len(alphabet) == len(set(alphabet)) == classes or foreign or not all(name.strip() for name in alphabet):
             raise ValueError(f"alphabet {alphabet!r} for {classes} classes")
+        if not 0 <= card.get("refuse_below", 0.0) <= 1:
+            raise ValueError(f"refuse_below {card['refuse_below']!r} is no share")
+    except InputError:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise InputError(f"{card_file}: not a model card ({type(error).__name__}: {error}); train again") from error
-    content = weights_file.read_bytes()
+    content = read_bytes(weights_file)
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
         raise InputError(f"{weights_file}: sha256 {found} instead of {expected} as in the card; train again")
     try:
-        model.load_state_dict(load(content))
-    except Exception as error:
-        raise InputError(f"{weights_file}: does not fit the network in the card; train again") from error
+        tensors = load(content)
+    except Exception as error:  # another format, as a pickle, or damaged
+        raise InputError(f"{weights_file}: not safetensors ({error}); train again") from None
+    if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
+        raise InputError(f"{weights_file}: does not fit the network in the card; train again")
+    if not all(tensor.isfinite().all() for tensor in tensors.values()):
+        raise InputError(f"{weights_file}: some weights are no finite numbers; train again")
+    model = network(config)
+    model.load_state_dict(tensors)
     return model.eval(), card
+
+
+def _setting(shape: type, name: str, value: Any) -> Any:
+    """A value of a card's config, or ValueError unless it is of the kind and size that a network's setting can be."""
+    usual = {field.name: field.default for field in dataclasses.fields(shape)}[name]
+    several = isinstance(usual, tuple)
+    values = value if several else [value]
+    kind = type(usual) if not several else type(usual[0]) if usual else str
+    kinds = (float, int) if kind is float else (kind,)
+    good = isinstance(values, list) and len(values) <= 256 and all(type(one) in kinds for one in values)
+    if not good or not all(kind is str or 0 <= one <= 4096 for one in values):
+        raise ValueError(f"{name} is {value!r}")
+    return tuple(values) if several else value
