@@ -139,8 +139,8 @@ def read_parquet(path: Path) -> pd.DataFrame:
         raise InputError(f"{path}: not a readable Parquet file ({reason}); make it again") from None
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
+def read_json(path: Path, what: str = "JSON file") -> dict[str, Any]:
+    """Read a JSON object; ``what`` names it in messages.
 
     Raises
     ------
@@ -152,9 +152,9 @@ def read_json(path: Path) -> dict[str, Any]:
     except InputError:
         raise
     except (ValueError, RecursionError) as error:  # text that is no JSON, or no text; lists in lists in lists
-        raise InputError(f"{path}: not a JSON file ({error})") from None
+        raise InputError(f"{path}: not a {what} ({error})") from None
     if not isinstance(content, dict):
-        raise InputError(f"{path}: a JSON object is expected, this is a {type(content).__name__}")
+        raise InputError(f"{path}: not a {what} (a {type(content).__name__} in the place of an object)")
     return content
 
 
@@ -184,7 +184,8 @@ def open_image(file: Path | bytes, name: str, most: int = MAX_PIXELS) -> Iterato
     except InputError:
         raise
     except Exception as error:  # Pillow raises many types on broken files; all mean the same here
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        unknown = isinstance(error, PIL.UnidentifiedImageError)
+        reason = "no known format" if unknown else (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"{name}: not a readable image ({reason}); give a .jpg or .png photo") from None
 
 

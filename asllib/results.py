@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from asllib.config import profile
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
+from asllib.files import read_json
 from asllib.paths import figures_dir, results_dir, write_text
 
 if TYPE_CHECKING:
@@ -80,16 +81,20 @@ def load_study() -> dict[str, Any]:
     InputError
         If they are not there, or damaged.
     """
-    return _read(results_dir() / "study.json", "run 'python benchmarks/study.py'")["systems"]
+    path, maker = results_dir() / "study.json", "run 'python benchmarks/study.py'"
+    systems = _read(path, maker).get("systems")
+    if not isinstance(systems, dict):
+        raise InputError(f"{path}: no results by system; delete it and {maker}")
+    return systems
 
 
 def _read(path: Path, maker: str) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: not there yet; {maker}")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # text that is no JSON, or no text
-        raise InputError(f"{path}: not a result file ({error}); delete it and {maker}") from None
+        return read_json(path, "result file")
+    except InputError as error:
+        raise InputError(f"{error}; delete it and {maker}") from None
 
 
 def save_figure(figure: Figure, name: str, synthetic: bool = False) -> Path:

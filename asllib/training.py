@@ -306,22 +306,23 @@ def _load(path, run, model, optimiser, schedule, generator):
     try:
         # Tensors and plain values, never code.
         state = torch.load(path, map_location="cpu", weights_only=True)
-        same = state["run"] == run and _shapes(state["model"]) == _shapes(model.state_dict())
+        if not (state["run"] == run and _shapes(state["model"]) == _shapes(model.state_dict())):
+            raise InputError(
+                f"{path}: belongs to a run of another network, other settings, data or seed; delete it to start anew"
+            )
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        if schedule is not None:
+            schedule.load_state_dict(state["schedule"])
+        generator.set_state(state["generator"])
+        torch.set_rng_state(state["torch"])
+        if state["cuda"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(state["cuda"])
+        return History(**state["history"]), state["best"], state["waited"]
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(f"{path}: not a checkpoint ({type(error).__name__}); delete it to start anew") from error
-    if not same:
-        raise InputError(
-            f"{path}: belongs to a run of another network, other settings, data or seed; delete it to start anew"
-        )
-    model.load_state_dict(state["model"])
-    optimiser.load_state_dict(state["optimiser"])
-    if schedule is not None:
-        schedule.load_state_dict(state["schedule"])
-    generator.set_state(state["generator"])
-    torch.set_rng_state(state["torch"])
-    if state["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
-    return History(**state["history"]), state["best"], state["waited"]
 
 
 def _shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from asllib.errors import InputError
+from asllib.files import open_image, read_json
 from asllib.hands.tracker import Hand
 from asllib.letters import FIRST_SIX, STATIC
 from asllib.video import iter_frames
@@ -164,15 +165,13 @@ def decode(buffers: Sequence[bytes]) -> np.ndarray:
     """
     import cv2
 
-    data = np.frombuffer(buffers[0], np.uint8) if buffers else np.zeros(0, np.uint8)
-    try:
-        frame = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if len(data) else None
-    except cv2.error:
-        frame = None
-    if frame is None:
-        raise InputError(f"a frame of {len(data)} bytes is not an image; it is left out")
-    if max(frame.shape) > MAX_SIDE:
-        raise InputError(f"a frame of {frame.shape[1]}x{frame.shape[0]} pixels; send at most {MAX_SIDE} a side")
+    data = bytes(buffers[0]) if buffers else b""
+    with open_image(data, f"a frame of {len(data)} bytes") as image:  # the header: nothing is unpacked yet
+        if max(image.size) > MAX_SIDE:
+            raise InputError(f"a frame of {image.width}x{image.height} pixels; send at most {MAX_SIDE} a side")
+        frame = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+        if frame is None:
+            raise ValueError("cut off")
     return frame
 
 
@@ -211,17 +210,15 @@ def points(hand: Hand | None) -> list[list[float]] | None:
 
 def models() -> list[str]:
     """Recognisers that can be chosen: the shipped ones, then the run folders in ``runs/`` of the project."""
-    import json
-
     from asllib.models.zoo import SHIPPED
     from asllib.paths import project_root
 
     found = []
     for card in sorted((project_root() / "runs").glob("*/card.json")):
         try:
-            if json.loads(card.read_text()).get("network") in ("joint", "landmark", "pixel"):
+            if read_json(card).get("network") in ("joint", "landmark", "pixel"):
                 found.append(str(card.parent))
-        except (OSError, ValueError, AttributeError):
+        except InputError:
             continue
     return [*(name for name in ("spelling", "default", "landmark", "pixel") if name in SHIPPED), *found]
 

@@ -43,6 +43,8 @@ class Lexicon:
     def __init__(self, size: int = SIZE, names: Collection[str] = ()) -> None:
         if size < 1:
             raise InputError(f"size={size}: a lexicon has at least one word")
+        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+            raise InputError(f"names={names!r}: give a list of words")
         self._frequency = _frequencies(size)
         self._sorted = sorted(self._frequency)
         self._names = {name.upper() for name in names}
