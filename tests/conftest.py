@@ -14,9 +14,12 @@ from asllib.letters import STATIC
 
 torch.set_num_threads(1)  # the networks here are tiny: more threads only wait for each other
 
-# A busy machine is no failure: no example is held to a time.
-settings.register_profile("asllib", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("asllib")
+# A busy machine is no failure: no example is held to a time. "ci" tries the same examples in every run; "long", by
+# HYPOTHESIS_PROFILE=long or --hypothesis-profile=long, many more and others each time.
+_PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("ci", **_PATIENT, derandomize=True, database=None)
+settings.register_profile("long", **_PATIENT, max_examples=3000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 @pytest.fixture
