@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from asllib.data.letterset import LetterSet
 from asllib.hands.tracker import Hand
@@ -16,7 +16,11 @@ torch.set_num_threads(1)  # the networks here are tiny: more threads only wait f
 
 # A busy machine is no failure: no example is held to a time. "ci" tries the same examples in every run; "long", by
 # HYPOTHESIS_PROFILE=long or --hypothesis-profile=long, many more and others each time.
-_PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+_PATIENT = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.too_slow],
+    "phases": set(Phase) - {Phase.explain},  # which traces every line
+}
 settings.register_profile("ci", **_PATIENT, derandomize=True, database=None)
 settings.register_profile("long", **_PATIENT, max_examples=3000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
