@@ -297,8 +297,12 @@ def export(
 def live(
     source: Annotated[str | None, typer.Argument(help="A film, or the number of this machine's camera.")] = None,
     model: Annotated[str | None, typer.Option(help="spelling (by default), landmark, pixel, or a run folder.")] = None,
-    port: Annotated[int, typer.Option(min=1024, max=65535, help="Of the page; this machine alone sees it.")] = 8866,
+    port: Annotated[int, typer.Option(min=1024, max=65535, help="Of the page.")] = 8866,
     browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+    host: Annotated[str, typer.Option(help="Address to listen on; by default this machine alone.")] = "127.0.0.1",
+    certfile: Annotated[Path | None, typer.Option(help="Certificate for https (PEM).")] = None,
+    keyfile: Annotated[Path | None, typer.Option(help="The certificate's key (PEM).")] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Listen on a network without https.")] = False,
 ) -> None:
     """Show letters to the camera and read text, on a page in the browser; without SOURCE its camera is used."""
     try:
@@ -306,7 +310,8 @@ def live(
     except ModuleNotFoundError as error:
         raise InputError(f"package {error.name} is missing; run 'pip install \"asllib[notebooks]\"'") from None
 
-    serve(int(source) if source is not None and source.isdigit() else source, model, port, browser)
+    number = int(source) if source is not None and source.isdecimal() and len(source) < 4 else source
+    serve(number, model, port, browser, host=host, certfile=certfile, keyfile=keyfile, insecure=insecure)
 
 
 @app.command()

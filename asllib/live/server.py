@@ -1,14 +1,19 @@
-"""The live cell as a page of its own, through Voila on this machine's loopback address."""
+"""The live cell as a page of its own, through Voila: on this machine's loopback address, unless asked otherwise."""
 
 from __future__ import annotations
 
+import functools
+import ipaddress
 import os
 import secrets
 import socket
+import ssl
+import sys
 import tempfile
 from pathlib import Path
 
 import nbformat
+from jupyter_core.paths import jupyter_config_path
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 from tornado.ioloop import IOLoop
 from voila.app import Voila
@@ -31,8 +36,33 @@ class PromptConnection(ZMQChannelsWebsocketConnection):
         return super().connect()
 
 
-def serve(source: int | str | None = None, model: str | None = None, port: int = 8866, browser: bool = True) -> None:
-    """Serve the live cell until it is interrupted; only this machine is listened to, and only with the token.
+class SecurePage(Voila):
+    """Voila with a certificate, which it has no setting for."""
+
+    certificate: ssl.SSLContext | None = None
+
+    def listen(self):
+        """Listen with the certificate if there is one."""
+        if self.certificate is not None:
+            self.app.listen = functools.partial(self.app.listen, ssl_options=self.certificate)
+        super().listen()
+
+    def _url(self, ip):
+        return super()._url(ip).replace("http:", "http:" if self.certificate is None else "https:", 1)
+
+
+def serve(
+    source: int | str | None = None,
+    model: str | None = None,
+    port: int = 8866,
+    browser: bool = True,
+    *,
+    host: str = "127.0.0.1",
+    certfile: Path | None = None,
+    keyfile: Path | None = None,
+    insecure: bool = False,
+) -> None:
+    """Serve the live cell until it is interrupted, to those alone who have the token.
 
     Parameters
     ----------
@@ -41,28 +71,37 @@ def serve(source: int | str | None = None, model: str | None = None, port: int =
     model
         See ``LiveReader``.
     port
-        Of the loopback address.
+        Of the host's address.
     browser
         Open the page in a browser.
+    host
+        The address to listen on; by default this machine alone can reach it.
+    certfile, keyfile
+        Certificate and key (PEM) for https.
+    insecure
+        Listen on a network without them.
 
     Raises
     ------
     InputError
-        If there is no such model or film, or the port is taken.
+        If there is no such model or film, the port is taken, or others could listen in.
     """
     from asllib.live.session import models
     from asllib.models.zoo import load_model
     from asllib.video import iter_frames
 
+    certificate = check_host(host, certfile, keyfile, insecure)
     load_model(model or models()[0])
     if source is not None:
         iter_frames(source)
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
         except OSError as error:
             raise InputError(f"port {port}: {error.strerror}; give another one with --port") from None
+    if not _loopback(host):
+        print(f"asl: listening on {host}: whoever has the link can use the page and its kernel", file=sys.stderr)
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel of this environment, not one in the user's folder
     cell = nbformat.v4.new_code_cell(CELL.format(folder=str(Path.cwd()), source=source, model=model))
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -70,11 +109,12 @@ def serve(source: int | str | None = None, model: str | None = None, port: int =
     token = secrets.token_urlsafe(16)
     with tempfile.TemporaryDirectory(prefix="asl-") as folder:
         nbformat.write(book, Path(folder) / "asl live.ipynb")
-        app = Voila()
+        app = SecurePage(config_file_paths=jupyter_config_path())  # not the working folder's, which may be anybody's
+        app.certificate = certificate
         app.initialize(
             [
                 str(Path(folder) / "asl live.ipynb"),
-                "--Voila.ip=127.0.0.1",
+                f"--Voila.ip={host}",
                 f"--Voila.port={port}",
                 "--Voila.port_retries=0",
                 f"--Voila.token={token}",
@@ -83,6 +123,46 @@ def serve(source: int | str | None = None, model: str | None = None, port: int =
                 f"--Voila.kernel_websocket_connection_class={__name__}.{PromptConnection.__name__}",
             ]
         )
-        here = f"http://127.0.0.1:{port}/?token={token}\nThe live page is there; Ctrl+C ends it."
+        name = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+        here = (
+            f"http{'s' if certificate else ''}://{name}:{port}/?token={token}\nThe live page is there; Ctrl+C ends it."
+        )
         IOLoop.current().add_callback(print, here, flush=True)  # once it listens
         app.start()
+
+
+def check_host(
+    host: str, certfile: Path | None = None, keyfile: Path | None = None, insecure: bool = False
+) -> ssl.SSLContext | None:
+    """Load the certificate to serve with; None where there is none and none is needed.
+
+    Raises
+    ------
+    InputError
+        If the host is no address, certificate and key do not belong together, or a network would be listened on
+        without them and ``insecure`` does not ask for that.
+    """
+    local = _loopback(host)
+    if (certfile is None) != (keyfile is None):
+        raise InputError("a certificate and its key belong together: give both --certfile and --keyfile")
+    if certfile is not None and keyfile is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            # A key with a passphrase is refused: asking for one would wait in the terminal.
+            context.load_cert_chain(certfile, keyfile, password="")
+        except (OSError, ValueError) as error:  # SSLError is an OSError
+            raise InputError(f"{certfile}, {keyfile}: no certificate and key in PEM format ({error})") from None
+        return context
+    if not (local or insecure):
+        raise InputError(
+            f"host {host}: without https others on the network can watch, and browsers give no camera; "
+            "give --certfile and --keyfile, or --insecure if that is meant"
+        )
+    return None
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        raise InputError(f"host {host}: give an address, as 127.0.0.1 (this machine alone) or 0.0.0.0") from None

@@ -1,0 +1,219 @@
+"""What comes in and goes out: downloads are checked, the page is this machine's, and reading calls nobody."""
+
+from __future__ import annotations
+
+import http.server
+import importlib.util
+import json
+import os
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import urllib.request
+from pathlib import Path
+
+import cv2
+import pytest
+
+from asllib.data import sign_mnist
+from asllib.errors import InputError
+from asllib.hands import tracker
+from asllib.live.server import check_host
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def served(tmp_path):
+    """Address of a server on this machine's loopback, and what it serves by path."""
+    content: dict[str, bytes] = {}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = content.get(self.path)
+            self.send_response(404 if body is None else 200)
+            self.end_headers()
+            self.wfile.write(body or b"")
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", content
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_downloaded_model_is_used_only_if_its_hash_is_right(served, tmp_path, monkeypatch):
+    address, content = served
+    sound = tracker.model_file().read_bytes()
+    monkeypatch.setenv("ASLLIB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(tracker, "MODEL_URL", f"{address}/model")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    changed = bytearray(sound)
+    changed[len(sound) // 2] ^= 1
+    for wrong in (bytes(changed), sound[:-1], b"", b"<html>not found</html>"):
+        content["/model"] = wrong
+        with pytest.raises(InputError, match="cannot be downloaded") as error:
+            tracker.model_file()
+        assert "\n" not in str(error.value) and not list((tmp_path / "cache").glob("*"))
+    content["/model"] = sound
+    assert tracker.model_file().read_bytes() == sound
+    tracker.model_file().write_bytes(changed)  # what was changed later is not used either
+    with pytest.raises(InputError, match="sha256"):
+        tracker.model_file()
+
+
+def test_a_downloaded_set_is_used_only_if_its_hash_is_right(served, tmp_path, monkeypatch):
+    import kagglehub
+
+    address, content = served
+    monkeypatch.setenv("ASLLIB_CACHE", str(tmp_path / "cache"))
+
+    def download(name, path):
+        with urllib.request.urlopen(f"{address}/{path}", timeout=10) as reply:
+            (tmp_path / path).write_bytes(reply.read())
+        return str(tmp_path / path)
+
+    monkeypatch.setattr(kagglehub, "dataset_download", download)
+    for wrong in (b"", b"label,pixel1\n0,0\n"):
+        content["/sign_mnist_train.csv"] = wrong
+        with pytest.raises(InputError, match="sha256"):
+            sign_mnist.fetch_sign_mnist()
+        assert not list((tmp_path / "cache" / "sign-mnist").iterdir())
+    content.clear()
+    with pytest.raises(InputError, match="cannot be downloaded"):
+        sign_mnist.fetch_sign_mnist()
+
+
+@pytest.fixture(scope="module")
+def pem(tmp_path_factory):
+    """A certificate for 127.0.0.1 and its key, made now."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not here to make a certificate")
+    folder = tmp_path_factory.mktemp("pem")
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=127.0.0.1 -keyout key.pem"
+    command += " -out cert.pem -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
+    return folder / "cert.pem", folder / "key.pem"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1"])
+def test_this_machine_needs_no_certificate(host):
+    assert check_host(host) is None
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "10.0.0.1", "8.8.8.8"])
+def test_a_network_needs_a_certificate_or_the_word_insecure(host, pem):
+    with pytest.raises(InputError, match="--insecure"):
+        check_host(host)
+    assert check_host(host, insecure=True) is None
+    assert isinstance(check_host(host, *pem), ssl.SSLContext)
+
+
+def test_a_certificate_that_is_none(pem, tmp_path):
+    cert, key = pem
+    (tmp_path / "no.pem").write_bytes(b"\xff none")
+    for pair in ((cert, None), (None, key), (cert, cert), (tmp_path / "no.pem", key), (tmp_path / "missing", key)):
+        with pytest.raises(InputError) as error:
+            check_host("0.0.0.0", *pair)
+        assert "\n" not in str(error.value)
+    for host in ("example.org", "", "127.0.0.1:80", "localhost/../x"):
+        with pytest.raises(InputError, match="give an address"):
+            check_host(host)
+
+
+def test_the_command_refuses_a_network_before_it_listens(asl):
+    code, _, err = asl("live", "--no-browser", "--host", "0.0.0.0")
+    assert code == 1 and "--certfile" in err and err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_the_page_with_a_certificate_wants_its_token_and_runs_no_code_of_the_folder(pem, tmp_path):
+    (tmp_path / "voila.py").write_text("import pathlib; pathlib.Path('sprung').touch()")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-P", "-m", "asllib.cli", "live", "--no-browser", "--port", str(port)]  # as `asl` does
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [*command, "--certfile", pem[0], "--keyfile", pem[1]],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment,
+    )  # fmt: skip
+    try:
+        url = process.stdout.readline().strip()
+        token = re.fullmatch(rf"https://127\.0\.0\.1:{port}/\?token=(\S{{22}})", url)[1]
+        context = ssl.create_default_context(cafile=pem[0])
+
+        def answer(query: str) -> str:
+            """The page that the address leads to, by its first part."""
+            address = f"https://127.0.0.1:{port}/{query}"
+            with urllib.request.urlopen(address, timeout=60, context=context) as reply:
+                assert reply.status == 200
+                return reply.url.removeprefix(f"https://127.0.0.1:{port}/").partition("?")[0]
+
+        assert [answer(""), answer("?token=x"), answer("api/kernels")] == ["login"] * 3
+        assert answer(f"?token={token}") == ""
+        with pytest.raises(OSError):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30)
+        with pytest.raises(OSError):  # another address of this machine
+            socket.create_connection(("127.0.0.2", port), timeout=5)
+        assert not (tmp_path / "sprung").exists()
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def test_jupyterlab_keeps_to_this_machine_and_has_a_token():
+    from jupyter_server.auth.identity import IdentityProvider
+    from jupyter_server.serverapp import ServerApp
+
+    assert ServerApp.ip.default_value in ("localhost", "127.0.0.1") or ServerApp().ip in ("localhost", "127.0.0.1")
+    assert len(IdentityProvider().token) >= 32
+    lab = next(line for line in (ROOT / "Makefile").read_text().splitlines() if "jupyter lab" in line)
+    assert not re.search(r"ip=|token|password|allow_origin|remote|allow-root", lab)
+
+
+WATCHED = """\
+import json, sys
+calls = []
+
+def watch(event, args):
+    if event in ("socket.connect", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo", "socket.gethostbyname",
+                 "urllib.Request"):
+        calls.append([event, repr(args[0] if event in ("socket.getaddrinfo", "urllib.Request") else args[-1])])
+
+sys.addaudithook(watch)
+import asllib
+from asllib.data import read_image
+recognizer = asllib.load_recognizer()
+image = read_image(sys.argv[1])
+letter = recognizer.predict([image])[0].letter
+reading = asllib.read_text([(i / 10, image) for i in range(12)])
+import psutil
+open_now = [str(c.raddr) for c in psutil.Process().net_connections() if c.raddr]
+print(json.dumps({"letter": letter, "hand": reading.hand_found, "calls": calls, "open": open_now}))
+"""
+
+
+@pytest.mark.slow
+def test_reading_calls_nobody(tmp_path):
+    from asllib.signer import render_letters
+
+    image = render_letters("V", signers=1, views=1).images[0]
+    cv2.imwrite(str(tmp_path / "photo.png"), image[..., ::-1])
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(
+        [sys.executable, "-c", WATCHED, tmp_path / "photo.png"], capture_output=True, text=True, timeout=300,
+        env=environment,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr[-2000:]
+    found = json.loads(run.stdout.splitlines()[-1])
+    assert found["letter"] == "V" and found["hand"] > 0.5
+    away = [call for call in found["calls"] if not re.search(r"127\.0\.0\.1|::1|localhost", call[1])]
+    assert away == [] and [one for one in found["open"] if "127.0.0.1" not in one] == []
