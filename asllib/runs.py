@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import math
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 
 import numpy as np
@@ -78,9 +79,12 @@ class Looks:
         return Looks(tuple(table[which].reset_index(drop=True) for table in self.tables))
 
 
-def track(letters: LetterSet, *, workers: int | None = None, progress: bool = True) -> Looks:
+def track(
+    letters: LetterSet, *, workers: int | None = None, executor: Executor | None = None, progress: bool = True
+) -> Looks:
     """Find the hand in each photo of a set, in four ways; what was found is kept in the cache folder."""
-    return Looks(tuple(track_once(letters, look, workers=workers, progress=progress) for look in LOOKS))
+    options = {"workers": workers, "executor": executor, "progress": progress}
+    return Looks(tuple(track_once(letters, look, **options) for look in LOOKS))
 
 
 def track_once(
@@ -88,6 +92,7 @@ def track_once(
     attempts: Sequence[Attempt] = ATTEMPTS,
     *,
     workers: int | None = None,
+    executor: Executor | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Find the hand in each photo of a set by the attempts given; the landmark table is kept in the cache folder.
@@ -107,6 +112,7 @@ def track_once(
         attempts=attempts,
         checkpoint=folder / "chunks",
         workers=workers,
+        executor=executor,
         progress=progress,
     )
     write_landmarks(table, stored)

@@ -88,6 +88,32 @@ def one_hand(hands):
     return Hand(landmarks[0], world[0], "right", 0.9)
 
 
+@pytest.fixture(scope="session")
+def lit_hands(tmp_path_factory):
+    """72 pictures of synthetic hands in different light, 12 of them black, and a folder of the same as photos."""
+    import PIL.Image
+
+    from asllib.signer import render_letters
+
+    drawn = render_letters("ABCLVY", signers=2, views=1, size=112).images
+    light = np.linspace(0, 1.2, 6)[:, None, None, None]
+    images = list(np.concatenate([np.clip(picture * light, 0, 255).astype(np.uint8) for picture in drawn]))
+    folder = tmp_path_factory.mktemp("hands")
+    (folder / "A").mkdir()
+    for i, image in enumerate(images):
+        PIL.Image.fromarray(image).save(folder / "A" / f"{i:02d}.png")
+    return images, folder
+
+
+@pytest.fixture(scope="session")
+def hand_table(lit_hands):
+    """The landmark table of that folder, by one attempt, worked out in this process."""
+    from asllib.data import load_photos
+    from asllib.hands import ATTEMPTS, extract_landmarks
+
+    return extract_landmarks(load_photos(lit_hands[1]).images, attempts=ATTEMPTS[:1], workers=1, progress=False)
+
+
 @pytest.fixture
 def static_letters():
     """Maker of n letters, the 24 in turn."""

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from asllib.errors import InputError
-from asllib.files import open_image
+from asllib.files import open_image, read_bytes
 from asllib.letters import STATIC, encode
 
 COLUMNS = ("file", "label", "source", "signer", "original", "split")
@@ -130,6 +130,16 @@ class PhotoFiles:
     def __getitem__(self, i: int) -> np.ndarray:
         return read_image(self.root / self.files[i])
 
+    def read_bytes(self, i: int) -> bytes:
+        """Read a photo's file as it is, for ``decode_image``.
+
+        Raises
+        ------
+        InputError
+            If the file is missing, or larger than any photo.
+        """
+        return read_bytes(self.root / self.files[i])
+
     @property
     def paths(self) -> list[Path]:
         """Full paths of the files."""
@@ -149,7 +159,12 @@ def read_image(path: str | Path) -> np.ndarray:
     InputError
         If the file is missing, is no image, or has more than 100 million pixels.
     """
+    return decode_image(Path(path), path)
+
+
+def decode_image(file: Path | bytes, name: object) -> np.ndarray:
+    """Decode a photo, or the bytes of its file, see ``read_image``; errors call it ``name``."""
     import PIL.ImageOps
 
-    with open_image(Path(path), str(path)) as image:
+    with open_image(file, str(name)) as image:
         return np.array(PIL.ImageOps.exif_transpose(image).convert("RGB"))

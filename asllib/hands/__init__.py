@@ -32,7 +32,7 @@ _MODULES = {
         "model_file",
         "table_hands",
     ),
-    "extract": ("extract_landmarks",),
+    "extract": ("extract_landmarks", "iter_landmarks"),
     "embedding": ("embed_hand", "embed_set", "hand_picture"),
     "features": ("landmark_features", "normalisation_steps"),
     "drawing": ("FINGER_COLORS", "draw_hand"),

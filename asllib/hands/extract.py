@@ -1,15 +1,12 @@
-"""Landmarks of many images, on all cores, with a folder that lets a stopped run go on."""
+"""Landmarks of many images, on all cores or a cluster, with a folder that lets a stopped run go on."""
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import multiprocessing
 import os
-import signal
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from concurrent.futures import Executor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +15,14 @@ import numpy as np
 from asllib.errors import InputError
 from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_columns, world_columns
 from asllib.hands.tracker import ATTEMPTS, MODEL_SHA256, Attempt, Hand, HandTracker, check_image
+from asllib.parallel import Here, as_done, finished, last_of_thread, processes
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CHUNK = 32  # images a task: about half a second; also what is redone when one image of it has changed
-FEW = 64  # below this a pool's start costs more than it saves
+CHUNK = 64  # images a task: about a second; also what is redone when one image of it has changed
+CHUNK_BYTES = 8 * 2**20  # fewer images where they are large
+FEW = 128  # below this a pool's start costs more than it saves
 
 _NUMBERS = ["score", *image_columns(), *world_columns()]
 
@@ -41,23 +40,23 @@ def extract_landmarks(
 ) -> pd.DataFrame:
     """Find the hand in each image and return one row an image, in the order of the images.
 
-    The result does not depend on the number of workers, nor on how often the run was stopped.
+    The result does not depend on where it is worked out, nor on how often the run was stopped.
 
     Parameters
     ----------
     images
-        Any sequence of (H, W, 3) uint8 RGB images. One that reads files lazily is read in the workers;
-        it has to be picklable.
+        Any sequence of (H, W, 3) uint8 RGB images. Photos in files (``PhotoFiles``) go to the workers as the bytes of
+        their files, so that other machines need not see this one's disk.
     files, labels
         The names and labels that go into the table; by default ``images.files`` if there is one, else the
         position, and no labels.
     workers
-        Processes; by default one a core, and none (all is done here) for fewer than 64 images.
+        Processes; by default one a core, and none (all is done here) for fewer than 128 images.
     checkpoint
-        A folder for finished chunks of 32 images. A later call with the same folder takes from it what it
-        holds and does the rest; the pixels decide, so a changed image is done again.
+        A folder of this machine for finished chunks of at most 64 images. A later call with the same folder takes from
+        it what it holds and does the rest; the files' bytes or the pixels decide, so a changed image is done again.
     executor
-        Runs the chunks instead of processes of our own: a Dask client's executor, for example.
+        Runs the chunks instead of processes of our own: threads, processes, or a cluster (``asllib.parallel.cluster``).
     attempts
         What is tried on an image in turn, see ``HandTracker``.
     progress
@@ -72,108 +71,112 @@ def extract_landmarks(
     Raises
     ------
     InputError
-        If an image cannot be read (its file is named), or files or labels are not as many as images.
+        If an image cannot be read (its file is named), files or labels are not as many as images, or a worker was
+        killed.
     """
     import pandas as pd
-    from tqdm.auto import tqdm
 
+    parts = iter_landmarks(
+        images, files, labels, workers=workers, checkpoint=checkpoint, executor=executor, attempts=attempts,
+        progress=progress,
+    )  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+def iter_landmarks(
+    images: Sequence[np.ndarray],
+    files: Sequence[str] | None = None,
+    labels: Sequence[str] | None = None,
+    *,
+    workers: int | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    executor: Executor | None = None,
+    attempts: Sequence[Attempt] = ATTEMPTS,
+    progress: bool = True,
+) -> Iterator[pd.DataFrame]:
+    """The same as :func:`extract_landmarks` in pieces of at most 64 rows, for tables that do not fit in memory."""
     n = len(images)
     if files is None:
-        files = getattr(images, "files", None)
-    files = [str(i) for i in range(n)] if files is None else [str(file) for file in files]
+        files = getattr(images, "files", None) or [str(i) for i in range(n)]
     for name, values in (("files", files), ("labels", labels)):
         if values is not None and len(values) != n:
             raise InputError(f"{len(values)} {name} for {n} images; give one for each image")
     folder = None if checkpoint is None else Path(checkpoint)
+    return _iter_landmarks(images, files, labels, workers, folder, executor, tuple(attempts), progress)
+
+
+def _iter_landmarks(images, files, labels, workers, folder, executor, attempts, progress) -> Iterator[pd.DataFrame]:
+    import pandas as pd
+    from tqdm.auto import tqdm
+
+    n = len(images)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
+    if executor is not None:
+        place = nullcontext(executor)
+    elif workers == 1 or (workers is None and n < FEW):
+        place = nullcontext(Here())
+    else:
+        place = processes(workers)
 
-    starts = range(0, n, CHUNK)
-    parts: dict[int, pd.DataFrame] = {}
-    task = functools.partial(_extract_chunk, attempts=tuple(attempts), folder=folder)
-    with tqdm(total=n, desc="hands", unit="photo", disable=not progress) as bar:
-        for start, part in _run(task, images, files, starts, n, workers, executor):
-            parts[start] = part
-            bar.update(len(part))
-    rows = pd.concat([parts[start] for start in starts], ignore_index=True) if n else _table([], [])
-    names = pd.DataFrame(
-        {"file": files, "label": [None] * n if labels is None else [str(x) for x in labels]}, dtype=str
-    )
-    return pd.concat([names, rows], axis=1)[[*landmark_columns(), *SIZE_COLUMNS]]
+    def named(start: int, part: pd.DataFrame) -> pd.DataFrame:
+        rows = slice(start, start + len(part))
+        names = pd.DataFrame(
+            {
+                "file": [str(file) for file in files[rows]],
+                "label": [None] * len(part) if labels is None else [str(label) for label in labels[rows]],
+            },
+            dtype=str,
+        )
+        return pd.concat([names, part], axis=1)[[*landmark_columns(), *SIZE_COLUMNS]]
 
-
-def _run(task, images, files, starts, n, workers, executor) -> Iterator[tuple[int, pd.DataFrame]]:
-    """Yield (start, table) of every chunk as it is done, in any order."""
-    if executor is None and (workers == 1 or (workers is None and n < FEW)):
-        for start in starts:
-            yield start, task(images, files[start : start + CHUNK], start, start)
+    if not n:
+        yield named(0, _table([], []))
         return
-    pool = _own_pool(workers or os.cpu_count() or 1) if executor is None else _borrowed(executor)
-    with pool as running:
-        futures: dict[Future, int] = {}
-        for start in starts:
-            names = files[start : start + CHUNK]
-            # In memory, a chunk takes its own images along; a lazy sequence is small and goes whole.
-            if isinstance(images, (list, tuple, np.ndarray)):
-                future = running.submit(task, images[start : start + CHUNK], names, start, 0)
-            else:
-                future = running.submit(task, images, names, start, start)
-            futures[future] = start
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        finally:  # after an error, Ctrl-C or a stopped cell: what has not begun never begins
-            for future in futures:
-                future.cancel()
+    with place as running, tqdm(total=n, desc="hands", unit="photo", disable=not progress) as bar:
+
+        def jobs():
+            for start, chunk in _chunks(images, files):
+                size = sum(map(_size, chunk))
+                stored = None if folder is None else folder / f"{_key(chunk, attempts)}.parquet"
+                part = None if stored is None else _stored(stored)
+                if part is None:
+                    names = [str(file) for file in files[start : start + len(chunk)]]
+                    yield (start, stored), size, running.submit(_extract_chunk, chunk, names, attempts)
+                else:
+                    yield (start, None), size, finished(part)
+
+        done: dict[int, pd.DataFrame] = {}  # but not yet their turn
+        turn = 0
+        for (start, stored), part in as_done(jobs()):
+            if stored is not None:
+                _store(part, stored)
+            done[start] = part
+            bar.update(len(part))
+            while turn in done:
+                part = done.pop(turn)
+                yield named(turn, part)
+                turn += len(part)
 
 
-@contextmanager
-def _own_pool(workers: int) -> Iterator[Executor]:
-    # Spawned, not forked: MediaPipe runs threads, and a fork of a process with threads can hang.
-    spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_ignore_interrupt)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+def _chunks(images: Sequence[np.ndarray], files: Sequence[str]) -> Iterator[tuple[int, list[np.ndarray | bytes]]]:
+    """Yield images in a row, of files their bytes, and the number of the first: at most so many, and so large."""
+    from asllib.data.letterset import PhotoFiles
+
+    chunk: list[np.ndarray | bytes] = []
+    size = start = 0
+    for i in range(len(images)):
+        image = images.read_bytes(i) if isinstance(images, PhotoFiles) else _read(images, i, str(files[i]))
+        if chunk and (len(chunk) == CHUNK or size + _size(image) > CHUNK_BYTES):
+            yield start, chunk
+            chunk, size, start = [], 0, i
+        chunk.append(image)
+        size += _size(image)
+    yield start, chunk
 
 
-@contextmanager
-def _borrowed(executor: Executor) -> Iterator[Executor]:
-    yield executor
-
-
-def _ignore_interrupt() -> None:
-    """Leave Ctrl-C to the parent, which stops the workers without their tracebacks."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _extract_chunk(
-    images: Sequence[np.ndarray],
-    names: Sequence[str],
-    start: int,
-    offset: int,
-    *,
-    attempts: tuple[Attempt, ...],
-    folder: Path | None,
-) -> pd.DataFrame:
-    """Do ``images[offset : offset + len(names)]``, or take them from the folder if it has them."""
-    import pandas as pd
-
-    pixels = [_read(images, offset + i, name) for i, name in enumerate(names)]
-    stored = None if folder is None else folder / f"{_key(pixels, attempts)}.parquet"
-    if stored is not None and stored.is_file():
-        try:
-            return pd.read_parquet(stored)
-        except Exception:  # a broken file is as good as none: it is made again and replaced
-            pass
-    tracker = _tracker(attempts)
-    part = _table([tracker.detect(image) for image in pixels], [image.shape for image in pixels])
-    if stored is not None:
-        temporary = stored.with_name(f".{os.getpid()}-{stored.name}")
-        part.to_parquet(temporary, index=False)
-        temporary.replace(stored)
-    return part
+def _size(image: np.ndarray | bytes) -> int:
+    return len(image) if isinstance(image, bytes) else image.nbytes
 
 
 def _read(images: Sequence[np.ndarray], i: int, name: str) -> np.ndarray:
@@ -187,17 +190,52 @@ def _read(images: Sequence[np.ndarray], i: int, name: str) -> np.ndarray:
     return image
 
 
-def _key(pixels: list[np.ndarray], attempts: tuple[Attempt, ...]) -> str:
-    """Hash of all that the result depends on: the pixels, the attempts and the model."""
-    digest = hashlib.blake2b(f"1 {MODEL_SHA256} {attempts}".encode(), digest_size=20)
-    for image in pixels:
-        digest.update(str(image.shape).encode())
-        digest.update(np.ascontiguousarray(image))
+def _extract_chunk(
+    images: list[np.ndarray | bytes], names: Sequence[str], attempts: tuple[Attempt, ...]
+) -> pd.DataFrame:
+    """Find the hands of a chunk; what runs on a worker."""
+    from asllib.data.letterset import decode_image
+
+    tracker = _tracker(attempts)
+    hands, shapes = [], []
+    for image, name in zip(images, names, strict=True):  # one at a time: decoded photos can be large
+        pixels = decode_image(image, name) if isinstance(image, bytes) else image
+        hands.append(tracker.detect(pixels))
+        shapes.append(pixels.shape)
+    return _table(hands, shapes)
+
+
+def _key(images: list[np.ndarray | bytes], attempts: tuple[Attempt, ...]) -> str:
+    """Hash of all that the result depends on: the images, the attempts and the model."""
+    digest = hashlib.blake2b(f"2 {MODEL_SHA256} {attempts}".encode(), digest_size=20)
+    for image in images:
+        digest.update((f"{len(image)} bytes" if isinstance(image, bytes) else str(image.shape)).encode())
+        digest.update(image if isinstance(image, bytes) else np.ascontiguousarray(image))
     return digest.hexdigest()
 
 
-# The process's tracker. The last one only: a cache without bound would keep models in memory.
-@functools.lru_cache(maxsize=1)
+def _stored(path: Path) -> pd.DataFrame | None:
+    import pandas as pd
+
+    if not path.is_file():
+        return None
+    try:
+        return pd.read_parquet(path)
+    except Exception:  # a broken file is as good as none: it is made again and replaced
+        return None
+
+
+def _store(part: pd.DataFrame, path: Path) -> None:
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        part.to_parquet(temporary, index=False)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+# One a thread: a tracker takes one call at a time. The last one only: more would keep models in memory.
+@last_of_thread
 def _tracker(attempts: tuple[Attempt, ...]) -> HandTracker:
     return HandTracker(attempts=attempts)
 

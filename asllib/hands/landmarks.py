@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,6 +62,8 @@ CONNECTIONS: tuple[tuple[int, int], ...] = (
 
 SIZE_COLUMNS: tuple[str, str] = ("width", "height")
 MAX_SIZE = 100_000  # pixels a side
+
+_GROUP = 8192  # rows of a written part, 4 MB
 
 
 def image_columns() -> list[str]:
@@ -134,30 +138,62 @@ def read_landmarks(path: str | os.PathLike[str]) -> pd.DataFrame:
     raise InputError(f"{path}: {path.suffix or 'no'} ending; a landmark table is .csv, .csv.gz or .parquet")
 
 
-def write_landmarks(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
+def write_landmarks(table: pd.DataFrame | Iterable[pd.DataFrame], path: str | os.PathLike[str]) -> None:
     """Check a landmark table and write it as CSV or Parquet, by the name's ending.
 
-    The file appears complete or not at all: it is written under a temporary name, then renamed.
+    The file appears complete or not at all: it is written under a temporary name, then renamed. A table that comes in
+    parts (``iter_landmarks``) never is in memory as a whole.
 
     Raises
     ------
     InputError
         If the table is not valid, see ``read_landmarks``, or the name ends otherwise.
     """
+    import pandas as pd
+
     path = Path(path)
     if not path.name.endswith((".csv", ".csv.gz", ".parquet")):
         raise InputError(f"{path}: {path.suffix or 'no'} ending; a landmark table is .csv, .csv.gz or .parquet")
-    table = check_landmarks(table, path)
+    parts = [table] if isinstance(table, pd.DataFrame) else _gather(table)
+    checked = (check_landmarks(part, path) for part in parts)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")  # the same ending: it names the compression
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
-        if path.suffix == ".parquet":
-            table.to_parquet(temporary, index=False)
-        else:
-            table.to_csv(temporary, index=False)
+        (_write_parquet if path.suffix == ".parquet" else _write_csv)(checked, temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _gather(parts: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Join small parts: the many columns make each part of a file costly."""
+    import pandas as pd
+
+    held: list[pd.DataFrame] = []
+    for part in parts:
+        held.append(part)
+        if sum(map(len, held)) >= _GROUP:
+            yield pd.concat(held, ignore_index=True)
+            held = []
+    if held:
+        yield pd.concat(held, ignore_index=True)
+
+
+def _write_parquet(parts: Iterator[pd.DataFrame], path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    first = pa.Table.from_pandas(next(parts), preserve_index=False)
+    with pq.ParquetWriter(path, first.schema) as writer:
+        writer.write_table(first)
+        for part in parts:
+            writer.write_table(pa.Table.from_pandas(part, first.schema, preserve_index=False))
+
+
+def _write_csv(parts: Iterator[pd.DataFrame], path: Path) -> None:
+    with (gzip.open if path.suffix == ".gz" else open)(path, "wt", encoding="utf-8", newline="") as file:
+        for number, part in enumerate(parts):
+            part.to_csv(file, index=False, header=number == 0)
 
 
 def check_landmarks(table: pd.DataFrame, name: object = "landmarks") -> pd.DataFrame:

@@ -1,16 +1,21 @@
-from concurrent.futures import ThreadPoolExecutor
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from asllib.data import load_photos
 from asllib.errors import InputError
 from asllib.hands import (
     ATTEMPTS,
     SIZE_COLUMNS,
     extract,
     extract_landmarks,
+    iter_landmarks,
+    landmarks,
     landmark_columns,
     read_landmarks,
     write_landmarks,
@@ -66,51 +71,84 @@ def test_files_come_from_the_images_or_are_positions():
         extract_landmarks(images, labels=list("ABC"))
 
 
-def test_any_number_of_workers_gives_the_same_table():
-    images = pictures(70)
-    lazy = Lazy(tuple(images), tuple(f"{i}.jpg" for i in range(70)))
-    one = extract_landmarks(lazy, workers=1, attempts=FAST, progress=False)
-    two = extract_landmarks(lazy, workers=2, attempts=FAST, progress=False)
-    pd.testing.assert_frame_equal(one, two)
-    with ThreadPoolExecutor(2) as executor:
-        names = list(lazy.files)
-        three = extract_landmarks(images, names, executor=executor, attempts=FAST, progress=False)
-    pd.testing.assert_frame_equal(one, three)
+@pytest.mark.parametrize("pool", [ThreadPoolExecutor, ProcessPoolExecutor, None])
+def test_any_executor_and_number_of_workers_gives_the_same_table(pool, lit_hands, hand_table):
+    images, folder = lit_hands
+    assert 0.5 < (hand_table["score"] > 0).mean() < 1 and hand_table["x0"].nunique() > 30
+    if pool is None:  # processes of our own
+        table = extract_landmarks(images, workers=2, attempts=FAST, progress=False)
+        pd.testing.assert_frame_equal(table.drop(columns="file"), hand_table.drop(columns="file"))
+        return
+    spawn = {"mp_context": multiprocessing.get_context("spawn")} if pool is ProcessPoolExecutor else {}
+    with pool(2, **spawn) as executor:
+        photos = load_photos(folder).images
+        table = extract_landmarks(photos, executor=executor, attempts=FAST, progress=False)
+    pd.testing.assert_frame_equal(table, hand_table)
 
 
 def test_a_stopped_run_goes_on_and_a_changed_photo_is_done_again(tmp_path, monkeypatch):
-    images = pictures(40)
+    images = pictures(80)
     done = []
 
     class Counting:
         def detect(self, image):
-            if len(done) == 35:
+            if len(done) == 70:
                 raise KeyboardInterrupt
             done.append(image)
 
     monkeypatch.setattr(extract, "_tracker", lambda attempts: Counting())
     with pytest.raises(KeyboardInterrupt):
         extract_landmarks(images, checkpoint=tmp_path / "part", progress=False)
-    assert len(list((tmp_path / "part").iterdir())) == 1  # the first 32; nothing of the second chunk
+    assert len(list((tmp_path / "part").iterdir())) == 1  # the first 64; nothing of the second chunk
     done.clear()
     table = extract_landmarks(images, checkpoint=tmp_path / "part", progress=False)
-    assert len(done) == 8 and len(table) == 40
+    assert len(done) == 16 and len(table) == 80
     done.clear()
     extract_landmarks(images, checkpoint=tmp_path / "part", progress=False)
     assert len(done) == 0
-    images[39] = 255 - images[39]
+    images[79] = 255 - images[79]
     extract_landmarks(images, checkpoint=tmp_path / "part", progress=False)
-    assert len(done) == 8
+    assert len(done) == 16
     next((tmp_path / "part").iterdir()).write_bytes(b"half-written")
     done.clear()
     pd.testing.assert_frame_equal(extract_landmarks(images, checkpoint=tmp_path / "part", progress=False), table)
 
 
-@pytest.mark.parametrize("n", [3, 70])
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "parquet"])
+def test_a_table_in_parts_is_written_as_the_whole(tmp_path, ending, hands, monkeypatch):
+    monkeypatch.setattr(landmarks, "_GROUP", 5)
+    images = pictures(12)
+    table = extract_landmarks(images, labels=["A"] * 12, attempts=FAST, progress=False)
+    points, world = hands(12)
+    found = np.arange(12) % 2 == 1  # and a first part without any hand
+    found[:5] = False
+    table.loc[found, "x0":"wz20"] = np.concatenate([points.reshape(12, 63), world.reshape(12, 63)], 1)[found]
+    table.loc[found, ["score", "side"]] = [0.5, "left"]
+    path = tmp_path / f"parts.{ending}"
+    write_landmarks((table[i : i + 2] for i in range(0, 12, 2)), path)
+    pd.testing.assert_frame_equal(read_landmarks(path), table)
+
+    def broken():
+        yield table
+        raise InputError("9.jpg: cannot be read")
+
+    with pytest.raises(InputError, match="9.jpg"):
+        write_landmarks(broken(), tmp_path / f"broken.{ending}")
+    assert [other.name for other in tmp_path.iterdir()] == [path.name]
+
+
+def test_large_images_make_small_chunks(monkeypatch):
+    monkeypatch.setattr(extract, "_tracker", lambda attempts: SimpleNamespace(detect=lambda image: None))
+    large = np.zeros((1000, 1000, 3), np.uint8)
+    parts = list(iter_landmarks([large] * 6 + pictures(70), progress=False))
+    assert [len(part) for part in parts] == [2, 2, 64, 8]  # 8 MiB, or 64 images, a chunk
+
+
+@pytest.mark.parametrize("n", [3, 130])
 def test_a_photo_that_cannot_be_read_is_named(n):
     lazy = Lazy(tuple(pictures(n)), ("a.jpg", "broken.jpg", *(f"{i}.jpg" for i in range(2, n))))
     with pytest.raises(InputError, match=r"broken\.jpg: cannot be read as an image \(cut off\)"):
-        extract_landmarks(lazy, workers=2 if n > 64 else None, attempts=FAST, progress=False)
+        extract_landmarks(lazy, workers=2 if n > 128 else None, attempts=FAST, progress=False)
     with pytest.raises(InputError, match=r"g\.jpg is float64"):
         extract_landmarks([np.zeros((4, 4, 3))], files=["g.jpg"], progress=False)
 
