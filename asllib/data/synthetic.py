@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import io
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
+from concurrent.futures import Executor
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +22,8 @@ from asllib.data.photos import load_photos
 from asllib.hands.landmarks import read_landmarks
 from asllib.hands.tracker import table_hands
 from asllib.letters import LETTERS, STATIC
-from asllib.paths import cache_dir
+from asllib.parallel import as_done
+from asllib.paths import cache_dir, write_text
 
 SIZE = 224
 SEED = 0
@@ -68,6 +73,80 @@ def cached_drawing(key: str, name: str, write: Callable[[Path], object]) -> Lett
         write(unfinished)
         unfinished.replace(folder)
     return load_photos(folder, name)
+
+
+def draw_letters(
+    out: str | os.PathLike[str],
+    letters: str,
+    signers: int,
+    views: int,
+    size: int,
+    seed: int,
+    *,
+    executor: Executor | None = None,
+) -> Path:
+    """Write the folder of ``asllib.signer.write_letters``; with an executor, a task draws a crew of eight signers.
+
+    Pictures come back as bytes and are written here, so that workers need not see the disk. Run again after a stop, it
+    draws only the crews that are missing.
+
+    Raises
+    ------
+    InputError
+        As ``write_letters``; or if a worker was killed.
+    """
+    from tqdm.auto import tqdm
+
+    from asllib.signer import write_letters
+    from asllib.signer.letters import CREW, _check
+
+    if executor is None:
+        return write_letters(out, letters, signers, views, size, seed)
+    letters = _check(letters, signers, views, size, seed)
+    out = Path(out)
+    key = hashlib.sha256(f"{letters} {views} {size} {seed} {signer_version()}".encode()).hexdigest()[:16]
+    unfinished = out / f".unfinished-{key}"
+    unfinished.mkdir(parents=True, exist_ok=True)
+    for letter in letters:
+        (out / letter).mkdir(exist_ok=True)
+    # The same crews as write_letters has: their signers are worked out together.
+    crews = [(first, min(CREW, signers - first)) for first in range(0, signers, CREW)]
+
+    def place(crew: tuple[int, int], name: str) -> Path:
+        return out / name if "/" in name else unfinished / f"{crew[0]}-{crew[1]}-{name}"
+
+    missing = [crew for crew in crews if not place(crew, "manifest.csv").is_file()]
+    with tqdm(total=signers * len(letters) * views, unit="photo", desc="Rendering letters") as bar:
+        bar.update(bar.total - sum(count for _, count in missing) * len(letters) * views)
+        jobs = ((crew, 0, executor.submit(_draw_crew, letters, crew, views, size, seed)) for crew in missing)
+        for crew, files in as_done(jobs):
+            for name, data in files.items():  # the tables come last: where there is a manifest, all is there
+                path = place(crew, name)
+                partial = path.with_name(f"{path.name}.part")
+                partial.write_bytes(data)
+                partial.replace(path)
+            bar.update(crew[1] * len(letters) * views)
+    for name in _TABLES:
+        tables = (place(crew, name).read_text(encoding="utf-8") for crew in crews)
+        write_text(out / name, "".join(t if k == 0 else t.partition("\n")[2] for k, t in enumerate(tables)))
+    shutil.rmtree(unfinished)
+    return out
+
+
+_TABLES = ("landmarks.csv", "manifest.csv")
+
+
+def _draw_crew(letters: str, crew: tuple[int, int], views: int, size: int, seed: int) -> dict[str, bytes]:
+    """Draw some signers' letters; return the files by their names. What runs on a worker."""
+    from asllib.signer import write_letters
+
+    first, count = crew
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):  # no bar of its own
+        write_letters(folder, letters, count, views, size, seed, first_signer=first)
+        pictures = sorted(Path(folder).glob("*/*.jpg"))
+        named = {f"{path.parent.name}/{path.name}": path for path in pictures}
+        named |= {name: Path(folder, name) for name in _TABLES}
+        return {name: path.read_bytes() for name, path in named.items()}
 
 
 def signer_version() -> str:

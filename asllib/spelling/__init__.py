@@ -13,6 +13,7 @@ _MODULES = {
     "reading": ("FrameReading", "Reading", "TextReader", "read_text"),
     "speller": ("ReadLetter", "Speller", "SpellerSettings"),
     "subtitles": ("AnnotatedVideo", "annotate", "letters_json", "write_subtitles"),
+    "videos": ("read_videos",),
     "streams": ("Plan", "Stream", "film", "films", "practice_plans", "stream_of"),
 }
 

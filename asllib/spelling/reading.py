@@ -426,12 +426,15 @@ def read_text(
         if correct:
             reader.correcting, reader.lexicon = True, Lexicon(names=tuple(names))
 
+        text = ""  # after the frame before
+
         def take(reading: FrameReading) -> None:
-            nonlocal count, found
+            nonlocal count, found, text
             letters.extend(reading.letters)
-            if not correct:  # the sign for delete took letters back
+            if reading.text != text and not correct:  # the sign for delete took letters back
                 while sum(len(one.letter) for one in letters) > len(reading.text.replace(" ", "")):
                     letters.pop()
+            text = reading.text
             count += 1
             found += reading.hand is not None
 

@@ -1,0 +1,242 @@
+"""Executors: our processes, threads, and a Dask cluster of two worker processes on this machine."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from asllib.data import load_photos
+from asllib.data.synthetic import draw_letters
+from asllib.errors import InputError
+from asllib.hands import ATTEMPTS, extract, extract_landmarks, read_landmarks
+from asllib.parallel import as_done, cluster, last_of_thread, processes
+from asllib.signer import write_letters, write_video
+from asllib.spelling import read_text, read_videos
+
+FAST = ATTEMPTS[:1]
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory):
+    """Address of a scheduler with two worker processes on 127.0.0.1, whose folders know no relative path of ours."""
+    distributed = pytest.importorskip("distributed")
+    folder = tmp_path_factory.mktemp("workers")
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None,
+            worker_dashboard_address=None, local_directory=str(folder), silence_logs=50,
+        ) as local,
+    ):  # fmt: skip
+        patch.chdir(folder)
+        yield local.scheduler_address
+
+
+def sleepy(seconds: float, value: int) -> int:
+    time.sleep(seconds)
+    return value
+
+
+def end_process() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def refuse(what: str) -> None:
+    raise InputError(f"{what}: not this one")
+
+
+def test_what_is_done_first_comes_first():
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [(k, 0, pool.submit(sleepy, seconds, 10 * k)) for k, seconds in enumerate((0.3, 0.0))]
+        assert list(as_done(jobs)) == [(1, 10), (0, 0)]
+
+
+def test_little_waits_and_an_error_ends_what_has_not_begun():
+    futures = [Future() for _ in range(9)]
+    asked = []
+
+    def jobs():
+        for k, future in enumerate(futures):
+            asked.append(k)
+            if k == 3:  # no more than three jobs of 40 wait at once: the first is done before the fourth
+                assert futures[0].done()
+            yield k, 40, future
+
+    with ThreadPoolExecutor(1) as later:
+        later.submit(lambda: (time.sleep(0.1), futures[0].set_result("done")))
+        later.submit(lambda: (time.sleep(0.2), futures[1].set_exception(InputError("x: bad"))))
+        found = as_done(jobs(), in_flight=100)
+        assert next(found) == (0, "done") and asked == [0, 1, 2]
+        with pytest.raises(InputError, match="x: bad"):
+            next(found)
+    assert asked == [0, 1, 2, 3] and futures[2].cancelled() and futures[3].cancelled() and not futures[4].done()
+
+
+def test_a_killed_process_of_ours_is_one_line():
+    with processes(1) as pool, pytest.raises(InputError, match="a worker process was killed"):
+        list(as_done([(0, 0, pool.submit(end_process))]))
+
+
+def test_each_thread_keeps_its_last():
+    made = []
+    get = last_of_thread(lambda name: made.append(name) or [name])
+    assert get("a") is get("a") and get("b") == ["b"] and get("a") == ["a"]
+    assert made == ["a", "b", "a"]
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(get, "a").result() is not get("a")
+
+
+def test_a_cluster_gives_the_same_table(scheduler, lit_hands, hand_table, tmp_path, monkeypatch):
+    monkeypatch.chdir(lit_hands[1].parent)
+    photos = load_photos(lit_hands[1].name).images  # under a relative path, which means nothing to the workers
+    with cluster(scheduler) as executor:
+        pd.testing.assert_frame_equal(
+            extract_landmarks(photos, executor=executor, attempts=FAST, progress=False), hand_table
+        )
+        with pytest.raises(InputError, match="x: not this one"):
+            list(as_done([(0, 0, executor.submit(refuse, "x"))]))
+
+
+class Murderous(Executor):
+    """Hands calls on, and kills a worker of the cluster before the fourth."""
+
+    def __init__(self, executor: Executor) -> None:
+        self.executor, self.calls = executor, 0
+
+    def submit(self, fn, /, *arguments):
+        self.calls += 1
+        if self.calls == 4:
+            self.killed = self.executor.submit(os.getpid).result()
+            os.kill(self.killed, signal.SIGKILL)
+        return self.executor.submit(fn, *arguments)
+
+
+def test_a_killed_worker_loses_nothing(scheduler, lit_hands, hand_table, tmp_path, monkeypatch):
+    monkeypatch.setattr(extract, "CHUNK", 8)
+    photos = load_photos(lit_hands[1]).images
+    with cluster(scheduler) as executor:
+        killing = Murderous(executor)
+        table = extract_landmarks(photos, executor=killing, attempts=FAST, progress=False, checkpoint=tmp_path)
+    assert killing.calls == 9 and len(list(tmp_path.iterdir())) == 9
+    pd.testing.assert_frame_equal(table, hand_table)
+
+
+def test_the_command_stopped_goes_on(scheduler, lit_hands, no_data, asl):
+    """Killed at once without a chance to tidy up, then run again."""
+    photos = lit_hands[1]
+    out = no_data / "landmarks.parquet"
+    code = "from asllib.hands import extract; extract.CHUNK = 8; from asllib.cli import main; main()"
+    command = [sys.executable, "-c", code, "extract", str(photos), "--out", str(out), "--cluster", scheduler]
+    started = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=Path(__file__).parents[1])
+    chunks = no_data / "cache" / "extract"
+    until = time.monotonic() + 120
+    while not (parts := list(chunks.glob("*/[0-9a-f]*.parquet"))):
+        assert started.poll() is None and time.monotonic() < until
+        time.sleep(0.01)
+    started.kill()
+    started.wait()
+    assert not out.exists()
+    before = set(chunks.glob("*/[0-9a-f]*.parquet"))
+    real = extract._store
+    stored = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(extract, "CHUNK", 8)
+        patch.setattr(extract, "_store", lambda part, path: (stored.append(path), real(part, path)))
+        code, said, err = asl("extract", photos, "--out", out, "--cluster", scheduler)
+    assert code == 0 and "72 photos" in said, err
+    assert not set(stored) & before and len(stored) == 9 - len(before) < 9
+    table = extract_landmarks(load_photos(photos).images, progress=False, workers=1)
+    pd.testing.assert_frame_equal(read_landmarks(out).drop(columns="label"), table.drop(columns="label"))
+    assert not list(chunks.iterdir())
+
+
+@pytest.fixture(scope="module")
+def film_folder(tmp_path_factory):
+    """Two short films: a word, and a wall."""
+    from asllib.signer import render_word
+
+    folder = tmp_path_factory.mktemp("films")
+    word = render_word("HI", fps=15, size=(240, 180))
+    write_video(folder / "hi.mp4", word.frames, fps=15)
+    write_video(folder / "wall.mp4", np.full((9, 48, 64, 3), 128, np.uint8), fps=15)
+    return folder
+
+
+def test_videos_on_any_executor_come_back_in_order(scheduler, film_folder, tmp_path):
+    videos = [film_folder / "hi.mp4", film_folder / "wall.mp4"]
+    alone = [read_text(video) for video in videos]
+    assert alone[0].hand_found > 0.5 and alone[0].letters and alone[1].text == ""
+    with ThreadPoolExecutor(2) as executor:
+        assert read_videos(videos, executor=executor) == alone
+    with cluster(scheduler) as executor:
+        assert read_videos(videos, executor=executor, checkpoint=tmp_path) == alone
+    assert len(list(tmp_path.iterdir())) == 2
+    assert read_videos(videos, executor=None, checkpoint=tmp_path) == alone  # nothing is left to do
+    with pytest.raises(InputError, match=r"none\.mp4: no such video"):
+        read_videos([*videos, film_folder / "none.mp4"])
+
+
+def test_asl_read_of_several_videos(asl, film_folder, scheduler, no_data):
+    videos = [film_folder / "hi.mp4", film_folder / "wall.mp4"]
+    code, out, err = asl("read", videos[0], "--json", "-")
+    one = json.loads(out)
+    assert code == 0 and list(one) == ["text", "letters"] and one["letters"], err
+    code, out, err = asl("read", *videos, "--cluster", scheduler, "--json", "-")
+    rows = json.loads(out)
+    assert code == 0 and rows == [
+        {"video": str(videos[0]), **one},
+        {"video": str(videos[1]), "text": "", "letters": []},
+    ]
+    code, out, _ = asl("read", videos[1], "--cluster", scheduler)
+    assert code == 0 and out.strip() == f"{videos[1]}: no hand was found"
+    assert not list((no_data / "cache" / "read").iterdir())
+    code, _, err = asl("read", *videos, "--srt", no_data / "a.srt")
+    assert code == 1 and "one video" in err and err.count("\n") == 1
+
+
+def test_letters_drawn_on_an_executor_are_the_same_files(tmp_path, monkeypatch):
+    from asllib.signer import letters as signer_letters
+
+    monkeypatch.setattr(signer_letters, "CREW", 1)
+    write_letters(tmp_path / "whole", "AB", 2, 1, 64, 3)
+    drawn = []
+
+    class Counting(Executor):
+        def submit(self, fn, *arguments):
+            drawn.append(arguments[1])
+            if len(drawn) == 2:
+                raise KeyboardInterrupt
+            future = Future()
+            future.set_result(fn(*arguments))
+            return future
+
+    with pytest.raises(KeyboardInterrupt):
+        draw_letters(tmp_path / "parts", "AB", 2, 1, 64, 3, executor=Counting())
+    assert not (tmp_path / "parts" / "manifest.csv").exists()
+    draw_letters(tmp_path / "parts", "AB", 2, 1, 64, 3, executor=Counting())
+    assert drawn == [(0, 1), (1, 1), (1, 1)]
+    files = {path.relative_to(tmp_path / "whole") for path in (tmp_path / "whole").rglob("*")}
+    assert files == {path.relative_to(tmp_path / "parts") for path in (tmp_path / "parts").rglob("*")}
+    for file in files:
+        if (tmp_path / "whole" / file).is_file():
+            assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "parts" / file).read_bytes(), file
+    with pytest.raises(InputError, match="signers is 0"):
+        draw_letters(tmp_path / "none", "AB", 0, 1, 64, 3, executor=Counting())
+
+
+def test_an_address_without_a_scheduler_is_one_line(asl, lit_hands, no_data, monkeypatch):
+    monkeypatch.setattr("asllib.parallel._ANSWER_S", 1)
+    for address, said in (("tcp://127.0.0.1:1", "no Dask scheduler answers"), ("nonsense://x", "no Dask scheduler")):
+        code, _, err = asl("extract", lit_hands[1], "--out", no_data / "a.csv", "--cluster", address)
+        assert code == 1 and said in err and err.count("\n") == 1
+    address = ("--cluster", "tcp://127.0.0.1:1", "--workers", 1)
+    code, _, err = asl("extract", lit_hands[1], "--out", no_data / "a.csv", *address)
+    assert code == 1 and "leave out one" in err and not (no_data / "a.csv").exists()
