@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from asllib.errors import InputError
+
+if TYPE_CHECKING:
+    from asllib.spelling import Reading
 
 app = typer.Typer(
     help="American Sign Language fingerspelling to text.",
@@ -23,6 +29,9 @@ app.add_typer(data_app, name="data")
 Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - for stdout.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of weights, order and augmentation.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core.")]
+Cluster = Annotated[
+    str | None, typer.Option("--cluster", metavar="ADDRESS", help="Use a Dask cluster; its scheduler's address.")
+]
 
 
 def main() -> None:
@@ -52,6 +61,20 @@ def _emit(content: Any, target: str | None, text: str) -> None:
     print(text)
     if target is not None:
         write_text(Path(target), document + "\n")
+
+
+@contextmanager
+def _workplace(address: str | None, workers: int | None = None) -> Iterator[Executor | None]:
+    """The cluster's executor, or None."""
+    if address is None:
+        yield None
+        return
+    from asllib.parallel import cluster
+
+    if workers is not None:
+        raise InputError(f"--workers {workers} is for this machine and --cluster {address} for others; leave out one")
+    with cluster(address) as executor:
+        yield executor
 
 
 @data_app.command("list")
@@ -105,11 +128,13 @@ def data_render(
     views: Annotated[int, typer.Option(help="Pictures of each letter a person.")] = 12,
     size: Annotated[int, typer.Option(help="Pixels of a picture's side, at least 28.")] = 224,
     seed: Annotated[int, typer.Option(help="The same seed gives the same set.")] = 0,
+    cluster: Cluster = None,
 ) -> None:
     """Photograph the synthetic signer: pictures, manifest.csv and true landmarks."""
-    from asllib.signer import write_letters
+    from asllib.data.synthetic import draw_letters
 
-    write_letters(out, letters, signers, views, size, seed)
+    with _workplace(cluster) as executor:
+        draw_letters(out, letters, signers, views, size, seed, executor=executor)
     print(f"{out}: {len(letters) * signers * views:,} pictures")
 
 
@@ -118,13 +143,14 @@ def extract(
     folder: Annotated[str, typer.Argument(help="A folder of photos, or a data set's name.")],
     out: Annotated[Path, typer.Option(help="Where to write: .csv, .csv.gz or .parquet.")],
     workers: Workers = None,
+    cluster: Cluster = None,
 ) -> None:
     """Find the hand in each photo and write the landmarks; a stopped run goes on where it was."""
     import hashlib
     import shutil
 
     from asllib.data import load_letters
-    from asllib.hands import extract_landmarks, write_landmarks
+    from asllib.hands import iter_landmarks, write_landmarks
     from asllib.paths import cache_dir
 
     if not out.name.endswith((".csv", ".csv.gz", ".parquet")):
@@ -133,13 +159,21 @@ def extract(
         raise InputError(f"{out.parent}: no such folder")
     letters = load_letters(folder)
     unfinished = cache_dir() / "extract" / hashlib.sha256(str(out.absolute()).encode()).hexdigest()[:16]
-    table = extract_landmarks(
-        letters.images, letters.table["file"].tolist(), letters.letters.tolist(), workers=workers, checkpoint=unfinished
-    )
-    write_landmarks(table, out)
+    found = 0
+
+    def parts(executor: Executor | None):
+        nonlocal found
+        for part in iter_landmarks(
+            letters.images, letters.table["file"].array, letters.letters, workers=workers, checkpoint=unfinished,
+            executor=executor,
+        ):  # fmt: skip
+            found += int((part["score"] > 0).sum())
+            yield part
+
+    with _workplace(cluster, workers) as executor:
+        write_landmarks(parts(executor), out)
     shutil.rmtree(unfinished)
-    found = int((table["score"] > 0).sum())
-    print(f"{out}: {len(table):,} photos, a hand in {found:,} ({found / len(table):.1%})")
+    print(f"{out}: {len(letters):,} photos, a hand in {found:,} ({found / len(letters):.1%})")
 
 
 @app.command()
@@ -229,7 +263,9 @@ def predict(
 
 @app.command()
 def read(
-    video: Annotated[Path, typer.Argument(help="A video (.mp4, .mov, .mjpeg, ..) or landmarks (.csv, .parquet).")],
+    videos: Annotated[
+        list[Path], typer.Argument(help="Videos (.mp4, .mov, .mjpeg, ..) or landmarks (.csv, .parquet).")
+    ],
     fps: Annotated[float | None, typer.Option(help="Frames a second, if the file does not say it.")] = None,
     model: Annotated[
         str,
@@ -241,15 +277,23 @@ def read(
     name: Annotated[list[str] | None, typer.Option(help="A name that is never corrected; may be repeated.")] = None,
     srt: Annotated[Path | None, typer.Option(help="Write subtitles (.srt).")] = None,
     annotated: Annotated[Path | None, typer.Option(help="Write the video (.mp4) with hand and text drawn in.")] = None,
+    workers: Workers = None,
+    cluster: Cluster = None,
     json_file: Json = None,
 ) -> None:
-    """Read the letters that a video spells, with their times."""
+    """Read the letters that a video spells, with their times; several videos at once, and on where it was stopped."""
     from contextlib import nullcontext
 
     from asllib.recognizer import load_recognizer
     from asllib.spelling import AnnotatedVideo, letters_json, read_text, write_subtitles
     from asllib.video import frame_rate
 
+    if len(videos) > 1 or cluster is not None:
+        if srt is not None or annotated is not None:
+            raise InputError(f"{srt or annotated}: --srt and --annotated are for one video that is read here")
+        _read_many(videos, fps, model, correct, name or (), workers, cluster, json_file)
+        return
+    video = videos[0]
     if srt is not None and srt.suffix.lower() != ".srt":
         raise InputError(f"{srt}: use a name that ends in .srt")
     if annotated is not None and video.name.endswith((".csv", ".csv.gz", ".parquet")):
@@ -264,11 +308,42 @@ def read(
     if srt is not None:
         write_subtitles(srt, found)
     rows = letters_json(found.letters)
-    lines = [found.text or ("no letter was read" if found.hand_found else "no hand was found")]
+    lines = [_said(found)]
     lines += [f"  {r['start_s']:6.2f} s  {r['letter']}  {r['confidence']:.0%}" for r in rows]
     _emit({"text": found.text, "letters": rows}, json_file, "\n".join(lines))
     if json_file == "-" and not found.text:
         print(f"asl: {video}: {lines[0]}", file=sys.stderr)
+
+
+def _said(found: Reading) -> str:
+    return found.text or ("no letter was read" if found.hand_found else "no hand was found")
+
+
+def _read_many(
+    videos: list[Path], fps: float | None, model: str, correct: bool, names: Iterable[str], workers: int | None,
+    cluster: str | None, json_file: str | None,
+) -> None:  # fmt: skip
+    """Read several videos, or one on a cluster; what was read is kept until all are."""
+    import hashlib
+    import shutil
+
+    from asllib.paths import cache_dir
+    from asllib.spelling import letters_json, read_videos
+
+    listed = "\n".join(str(video.absolute()) for video in videos)
+    unfinished = cache_dir() / "read" / hashlib.sha256(listed.encode()).hexdigest()[:16]
+    with _workplace(cluster, workers) as executor:
+        found = read_videos(
+            videos, model, fps=fps, correct=correct, names=names, workers=workers, executor=executor,
+            checkpoint=unfinished, progress=True,
+        )  # fmt: skip
+    pairs = list(zip(videos, found, strict=True))
+    rows = [{"video": str(video), "text": one.text, "letters": letters_json(one.letters)} for video, one in pairs]
+    if len(videos) == 1:
+        del rows[0]["video"]
+    lines = "\n".join(f"{video}: {_said(one)}" for video, one in pairs)
+    _emit(rows if len(videos) > 1 else rows[0], json_file, lines)
+    shutil.rmtree(unfinished, ignore_errors=True)
 
 
 @app.command()
