@@ -90,13 +90,13 @@ def one_hand(hands):
 
 @pytest.fixture(scope="session")
 def lit_hands(tmp_path_factory):
-    """72 pictures of synthetic hands in different light, 12 of them black, and a folder of the same as photos."""
+    """48 pictures of synthetic hands in different light, 12 of them black, and a folder of the same as photos."""
     import PIL.Image
 
     from asllib.signer import render_letters
 
     drawn = render_letters("ABCLVY", signers=2, views=1, size=112).images
-    light = np.linspace(0, 1.2, 6)[:, None, None, None]
+    light = np.linspace(0, 1.2, 4)[:, None, None, None]
     images = list(np.concatenate([np.clip(picture * light, 0, 255).astype(np.uint8) for picture in drawn]))
     folder = tmp_path_factory.mktemp("hands")
     (folder / "A").mkdir()

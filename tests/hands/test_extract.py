@@ -72,8 +72,9 @@ def test_files_come_from_the_images_or_are_positions():
 
 
 @pytest.mark.parametrize("pool", [ThreadPoolExecutor, ProcessPoolExecutor, None])
-def test_any_executor_and_number_of_workers_gives_the_same_table(pool, lit_hands, hand_table):
+def test_any_executor_and_number_of_workers_gives_the_same_table(pool, lit_hands, hand_table, monkeypatch):
     images, folder = lit_hands
+    monkeypatch.setattr(extract, "CHUNK", 10)
     assert 0.5 < (hand_table["score"] > 0).mean() < 1 and hand_table["x0"].nunique() > 30
     if pool is None:  # processes of our own
         table = extract_landmarks(images, workers=2, attempts=FAST, progress=False)

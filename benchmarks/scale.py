@@ -1,0 +1,188 @@
+"""Measure how time and memory grow with the work, and what a million photos and a thousand hours of video would take.
+
+    python benchmarks/scale.py
+
+Each measurement is a process of its own, so that its peak of memory is its own. Processor time is measured beside the
+clock: on a machine that does other work too, it is the truer cost of an item. The photos are those of the data folder
+(``ASLLIB_DATA``), else the synthetic signer's; they are repeated where there are not enough. Results go to
+``data/results/scale.json``; what they mean is in ``benchmarks/SCALE.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+SIZES = (1, 4, 16, 64)
+FPS = 30
+# Name: items at 1x, the sizes, processes, and what an item is.
+SERIES = {
+    "photos, 1 process": (32, SIZES[:3], 1, "photo"),
+    "photos, 2 processes": (32, SIZES[:3], 2, "photo"),
+    "photos, all but the tracker": (500, SIZES, 1, "photo"),
+    "landmark table": (1000, SIZES, 1, "row"),
+    "video, 1 process": (5 * FPS, SIZES[:3], 1, "frame"),
+    "two videos, 2 processes": (10 * FPS, SIZES[:2], 2, "frame"),
+}
+
+
+def photos(count: int, workers: int, folder: Path, tracker: bool = True) -> float:
+    """Seconds to extract ``count`` photos into a Parquet file, with a checkpoint, as ``asl extract`` does."""
+    from types import SimpleNamespace
+
+    from asllib import load_letters
+    from asllib.data import PhotoFiles
+    from asllib.hands import extract, iter_landmarks, write_landmarks
+
+    if not tracker:
+        extract._tracker = lambda attempts: SimpleNamespace(detect=lambda image: None)
+    known = load_letters("auto").images
+    places = np.arange(count) * len(known) // count if count < len(known) else np.arange(count) % len(known)
+    images = PhotoFiles(known.root, tuple(known.files[i] for i in places))
+    started = time.perf_counter()
+    parts = iter_landmarks(images, workers=workers, checkpoint=folder / "chunks", progress=False)
+    write_landmarks(parts, folder / "landmarks.parquet")
+    return time.perf_counter() - started
+
+
+def table(count: int, folder: Path) -> float:
+    """Seconds to write a landmark table and read it back."""
+    import pandas as pd
+
+    from asllib.hands import landmark_columns, read_landmarks, write_landmarks
+
+    values = np.random.default_rng(0).random((count, 127), np.float32)
+    names = pd.DataFrame({"file": [f"{i}.jpg" for i in range(count)], "label": "A", "side": "right"})
+    rows = pd.concat([names, pd.DataFrame(values, columns=landmark_columns()[3:])], axis=1)
+    started = time.perf_counter()
+    write_landmarks(rows, folder / "landmarks.parquet")
+    read_landmarks(folder / "landmarks.parquet")
+    return time.perf_counter() - started
+
+
+def video(count: int, workers: int, folder: Path) -> float:
+    """Seconds to read films of together ``count`` frames, one a process."""
+    from asllib.spelling import read_text, read_videos
+
+    films = [film(folder / f"{k}.mp4", count // workers) for k in range(workers)]
+    started = time.perf_counter()
+    if workers == 1:
+        read_text(films[0])
+    else:
+        read_videos(films, workers=workers)
+    return time.perf_counter() - started
+
+
+def film(path: Path, count: int) -> Path:
+    """A word of the synthetic signer, drawn by another process, over and over: ``count`` frames of 320x240 pixels."""
+    import cv2
+
+    frames = np.load(os.environ["SCALE_FRAMES"])
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), FPS, (320, 240))
+    for k in range(count):
+        writer.write(np.ascontiguousarray(frames[k % len(frames), ..., ::-1]))
+    writer.release()
+    return path
+
+
+def one(name: str, count: int) -> dict[str, float]:
+    """Measure one size of one series, in this process."""
+    workers = SERIES[name][2]
+    before = _cpu()
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        if name.startswith("photos"):
+            seconds = photos(count, workers, place, "but" not in name)
+        elif name == "landmark table":
+            seconds = table(count, place)
+        else:
+            seconds = video(count, workers, place)
+    peaks = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    cpu = _cpu() - before
+    return {
+        "items": count,
+        "seconds": seconds,
+        "cpu_s": cpu,
+        "peak_mb": peaks[0],
+        "worker_peak_mb": peaks[1] if workers > 1 else 0,
+    }
+
+
+def _cpu() -> float:
+    """Seconds of processor time of this process and of those that it waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+def fitted(rows: list[dict[str, float]]) -> dict[str, float]:
+    """Exponents of the log-log fits, and the least-squares lines: items a second, bytes of memory an item."""
+    keys = ("items", "seconds", "cpu_s", "peak_mb")
+    items, seconds, cpu, peak = (np.array([row[key] for row in rows], float) for key in keys)
+    return {
+        "time_exponent": np.polyfit(np.log(items), np.log(seconds), 1)[0],
+        "memory_exponent": np.polyfit(np.log(items), np.log(peak), 1)[0],
+        "items_per_second": (items[-1] - items[0]) / (seconds[-1] - seconds[0]),
+        "cpu_ms_per_item": 1000 * np.polyfit(items, cpu, 1)[0],
+        "bytes_per_item": 2**20 * np.polyfit(items, peak, 1)[0],
+        "base_mb": np.polyfit(items, peak, 1)[1],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--one", nargs=2, metavar=("SERIES", "ITEMS"), help="measure this alone; print it as JSON")
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(one(options.one[0], int(options.one[1]))))
+        return
+
+    from asllib import load_letters
+    from asllib.results import save_result
+    from asllib.signer import render_word
+
+    out: dict = {"cores": os.cpu_count(), "load": [os.getloadavg()[0]], "series": {}}
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["SCALE_FRAMES"] = f"{folder}/frames.npy"
+        np.save(os.environ["SCALE_FRAMES"], render_word("WORLD", letters_per_second=2.0).frames)
+        for name, (base, sizes, _, unit) in SERIES.items():
+            rows = []
+            for size in sizes:
+                command = [sys.executable, __file__, "--one", name, str(base * size)]
+                done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+                rows.append(json.loads(done.stdout.splitlines()[-1]))
+                print(f"{name}, {unit}s:", {key: round(value, 1) for key, value in rows[-1].items()}, flush=True)
+            found = fitted(rows)
+            out["series"][name] = {"unit": unit, "rows": rows, **found}
+            print("  ", {key: round(value, 2) for key, value in found.items()}, flush=True)
+    out["load"].append(os.getloadavg()[0])
+    series = out["series"]
+    # What a core that does nothing else needs, from processor time; and as measured, beside other work.
+    one_photo, one_frame = (series[f"{what}, 1 process"] for what in ("photos", "video"))
+    out["core_hours_for_a_million_photos"] = 1e6 * one_photo["cpu_ms_per_item"] / 1000 / 3600
+    out["core_hours_for_a_thousand_hours_of_video"] = 1000 * FPS * one_frame["cpu_ms_per_item"] / 1000
+    out["hours_for_a_million_photos_as_measured"] = {
+        name: 1e6 / series[f"photos, {name}"]["items_per_second"] / 3600 for name in ("1 process", "2 processes")
+    }
+    out["hours_for_a_thousand_hours_of_video_as_measured"] = {
+        "1 process": 1000 * FPS / one_frame["items_per_second"],
+        "2 processes": 1000 * FPS / series["two videos, 2 processes"]["items_per_second"],
+    }
+    rest = series["photos, all but the tracker"]
+    out["gb_for_100000_photos"] = (rest["base_mb"] + 1e5 * rest["bytes_per_item"] / 2**20) / 1024
+    out["gb_for_an_hour_of_video"] = (one_frame["base_mb"] + 3600 * FPS * one_frame["bytes_per_item"] / 2**20) / 1024
+    for name, value in list(out.items())[-6:]:
+        print(f"{name}: {json.dumps(value)}")
+    print(save_result("scale", out, load_letters("auto")))
+
+
+if __name__ == "__main__":
+    main()
