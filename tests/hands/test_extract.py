@@ -81,7 +81,7 @@ def test_any_executor_and_number_of_workers_gives_the_same_table(pool, lit_hands
         pd.testing.assert_frame_equal(table.drop(columns="file"), hand_table.drop(columns="file"))
         return
     spawn = {"mp_context": multiprocessing.get_context("spawn")} if pool is ProcessPoolExecutor else {}
-    with pool(2, **spawn) as executor:
+    with pool(2 if pool is ThreadPoolExecutor else 1, **spawn) as executor:
         photos = load_photos(folder).images
         table = extract_landmarks(photos, executor=executor, attempts=FAST, progress=False)
     pd.testing.assert_frame_equal(table, hand_table)
