@@ -1,27 +1,19 @@
-"""Letters with their labels: where they come from, how they are split, what is wrong with them."""
+"""Letters with their labels: where they come from, how they are split, what is wrong with them.
 
-from asllib.data.letterset import LetterSet, PhotoFiles, read_image
-from asllib.data.photos import load_photos
-from asllib.data.pixel_csv import read_pixel_csv, write_pixel_csv
-from asllib.data.registry import SOURCES, find_photos, load_letters
-from asllib.data.sign_mnist import fetch_sign_mnist, find_sign_mnist, load_sign_mnist
-from asllib.data.splits import groups, leave_one_out, split, split_groups
+The names below are imported on first use: a worker that decodes photos loads no more than it needs.
+"""
 
-__all__ = [
-    "SOURCES",
-    "LetterSet",
-    "PhotoFiles",
-    "fetch_sign_mnist",
-    "find_photos",
-    "find_sign_mnist",
-    "groups",
-    "leave_one_out",
-    "load_letters",
-    "load_photos",
-    "load_sign_mnist",
-    "read_image",
-    "read_pixel_csv",
-    "split",
-    "split_groups",
-    "write_pixel_csv",
-]
+from __future__ import annotations
+
+import lazy_loader
+
+_MODULES = {
+    "letterset": ("LetterSet", "PhotoFiles", "decode_image", "read_image"),
+    "photos": ("load_photos",),
+    "pixel_csv": ("read_pixel_csv", "write_pixel_csv"),
+    "registry": ("SOURCES", "find_photos", "load_letters"),
+    "sign_mnist": ("fetch_sign_mnist", "find_sign_mnist", "load_sign_mnist"),
+    "splits": ("groups", "leave_one_out", "split", "split_groups"),
+}
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=_MODULES)

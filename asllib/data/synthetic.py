@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from asllib.config import profile
 from asllib.data.letterset import LetterSet
 from asllib.data.photos import load_photos
 from asllib.hands.landmarks import read_landmarks
@@ -40,6 +39,7 @@ def load_synthetic(pixels: bool = False) -> LetterSet:
         False: photos, 26 letters. True: (N, 28, 28) grey images of the 24 still letters, cropped by the true landmarks;
         ``split`` is "test" for the last quarter of the signers, who are in no training image.
     """
+    from asllib.config import profile
     from asllib.signer import write_letters
 
     size = profile()

@@ -15,7 +15,7 @@ import numpy as np
 from asllib.errors import InputError
 from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_columns, world_columns
 from asllib.hands.tracker import ATTEMPTS, MODEL_SHA256, Attempt, Hand, HandTracker, check_image
-from asllib.parallel import Here, as_done, finished, last_of_thread, processes
+from asllib.parallel import IN_FLIGHT, Here, as_done, finished, last_of_thread, processes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,11 +113,12 @@ def _iter_landmarks(images, files, labels, workers, folder, executor, attempts, 
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
     if executor is not None:
-        place = nullcontext(executor)
+        place, in_flight = nullcontext(executor), IN_FLIGHT
     elif workers == 1 or (workers is None and n < FEW):
-        place = nullcontext(Here())
+        place, in_flight = nullcontext(Here()), IN_FLIGHT
     else:
-        place = processes(workers)
+        workers = workers or os.cpu_count() or 1
+        place, in_flight = processes(workers), min(IN_FLIGHT, 2 * workers * CHUNK_BYTES)
 
     def named(start: int, part: pd.DataFrame) -> pd.DataFrame:
         rows = slice(start, start + len(part))
@@ -148,7 +149,7 @@ def _iter_landmarks(images, files, labels, workers, folder, executor, attempts, 
 
         done: dict[int, pd.DataFrame] = {}  # but not yet their turn
         turn = 0
-        for (start, stored), part in as_done(jobs()):
+        for (start, stored), part in as_done(jobs(), in_flight):
             if stored is not None:
                 _store(part, stored)
             done[start] = part
