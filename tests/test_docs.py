@@ -29,6 +29,7 @@ PAGES = sorted({ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md"
 NOT_RUN = {
     "CONTRIBUTING.md": ["installs, tests and trains for minutes", "runs a notebook on the real data"],
     "README.md": ["a server that runs until Ctrl+C", "installs packages"],
+    "docs/cluster.md": ["servers that run until Ctrl+C", "needs a cluster"],
     "docs/live.md": ["a server that runs until Ctrl+C", "a server that runs until Ctrl+C", "needs a remote server"],
     "docs/photos.md": ["draws 48 synthetic signers first: minutes"],
     "docs/reference/reproduce.md": ["trains for minutes"],
