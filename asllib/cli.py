@@ -187,20 +187,62 @@ def train(
         int | None, typer.Option(min=1, help="In the place of the preset's; steps of motion networks.")
     ] = None,
 ) -> None:
-    """Train a network on a set; the same command goes on with a run that was stopped."""
+    """Train a network on a set; the same command goes on with a run that was stopped.
+
+    Several processes train one network, each on its share of every batch: torchrun --nproc-per-node 2 -m asllib.cli
+    train landmark --out DIR.
+    """
+    from asllib.distributed import processes, started_together
+
     if network in ("motion", "spelling"):
         from asllib.spelling.training import train_motion
 
         if preset != "best" or data != "auto":
             raise InputError(f"{network}: has one preset and its own data; leave out --preset and --data")
+        if started_together():
+            raise InputError(f"{network}: is trained by one process; leave out torchrun")
         card = train_motion(network, out, seed=seed, steps=epochs)
         print(f"{out}: {network} network, {card['parameters']:,} parameters; loss {card['metrics']['loss']:.3f}")
         return
     from asllib.train_run import train_run
 
-    card = train_run(network, preset, data, out, seed=seed, epochs=epochs)
-    metrics = ", ".join(f"{name} {value:.2%}" for name, value in card["metrics"].items())
-    print(f"{out}: {card['network']} network, {card['parameters']:,} parameters; {metrics}")
+    with processes():
+        card = train_run(network, preset, data, out, seed=seed, epochs=epochs)
+    if card is not None:
+        metrics = ", ".join(f"{name} {value:.2%}" for name, value in card["metrics"].items())
+        print(f"{out}: {card['network']} network, {card['parameters']:,} parameters; {metrics}")
+
+
+@app.command()
+def tune(
+    network: Annotated[str, typer.Argument(help="landmark or pixel")],
+    trials: Annotated[
+        int, typer.Option(min=1, help="In all, with those of other processes and of earlier calls.")
+    ] = 50,
+    data: Annotated[str, typer.Option(help="A data set's name, or a folder; its test part is not looked at.")] = "auto",
+    storage: Annotated[
+        str | None, typer.Option(help="Shared by all processes: a folder, or an SQL database's URL; else the cache.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Of a trial, in the place of the preset's.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Trial k has this seed + k.")] = 0,
+    json_file: Json = None,
+) -> None:
+    """Search for better settings around the preset "best"; the same command joins in, or goes on after a stop."""
+    try:
+        import optuna  # noqa: F401
+    except ModuleNotFoundError:
+        raise InputError("package optuna is missing; run 'pip install \"asllib[tune]\"'") from None
+    from asllib.tuning import tune
+
+    found = tune(network, trials, data=data, storage=storage, epochs=epochs, seed=seed)
+    text = [
+        f"{found['trials']} trials of {found['epochs']} epochs, {found['pruned']} pruned; validation:",
+        f"  best    loss {found['best_value']:.4f}, accuracy {found['best_accuracy']:.2%}",
+    ]
+    if found["preset_value"] is not None:
+        text.append(f"  preset  loss {found['preset_value']:.4f}, accuracy {found['preset_accuracy']:.2%}")
+    text += [f"  {name:<24} {share:.0%} of the difference" for name, share in found["importance"].items()]
+    _emit(found, json_file, "\n".join([*text, found["best"]]))
 
 
 @app.command()

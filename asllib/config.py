@@ -127,6 +127,41 @@ def preset(network: str, name: str) -> Preset:
 
 
 @dataclass(frozen=True)
+class Range:
+    """Where a number is searched: from low to high, evenly, or with ``log`` evenly in its logarithm."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+# Where `asl tune` searches around the preset "best": the setting's place in the preset -> range, or values to choose
+# from. Smoothing is left out: it raises the loss that is searched for, whatever it does to what is read.
+SPACES: dict[str, dict[str, Range | tuple[int, ...]]] = {
+    "pixel": {
+        "training.learning_rate": Range(5e-4, 2e-2, log=True),
+        "training.weight_decay": Range(1e-3, 0.3, log=True),
+        "training.batch": (64, 128, 256),
+        "network.dropout": Range(0, 0.5),
+        "augment.turn": Range(0, 20),
+        "augment.shift": Range(0, 0.2),
+        "augment.zoom": Range(0, 0.2),
+    },
+    "landmark": {
+        "training.learning_rate": Range(5e-4, 2e-2, log=True),
+        "training.weight_decay": Range(1e-3, 0.3, log=True),
+        "training.batch": (64, 128, 256),
+        "network.dropout": Range(0, 0.6),
+        "network.hidden": (64, 128, 256),
+        "augment.turn": Range(0, 30),
+        "augment.tilt": Range(0, 45),
+        "augment.stretch": Range(0, 0.3),
+        "augment.jitter": Range(0, 0.06),
+    },
+}
+
+
+@dataclass(frozen=True)
 class Profile:
     """How large the notebooks run.
 

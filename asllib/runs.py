@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from asllib.augment import ImageAugment, LandmarkAugment, augment_images, augment_landmarks
-from asllib.config import Preset
+from asllib.config import Preset, Training
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
 from asllib.hands.extract import extract_landmarks
@@ -216,6 +216,7 @@ def train(
     epochs: int | None = None,
     checkpoint: Path | None = None,
     progress: bool = True,
+    on_epoch: Callable[[History], None] | None = None,
 ) -> tuple[nn.Module, History]:
     """Make a preset's network and train it.
 
@@ -229,7 +230,7 @@ def train(
         Of weights, order and augmentation.
     epochs
         In the place of the preset's.
-    checkpoint, progress
+    checkpoint, progress, on_epoch
         See ``asllib.training.fit``.
     """
     set_seed(seed)
@@ -242,12 +243,17 @@ def train(
         prepare = joint_prepare(preset.augment)
     else:
         prepare = landmark_prepare(preset.augment)
-    settings = preset.training
-    if epochs is None:
-        epochs = max(settings.epochs, math.ceil(settings.min_steps * settings.batch / len(examples)))
-    settings = dataclasses.replace(settings, epochs=epochs)
-    history = fit(model, examples, valid, prepare, settings, seed=seed, checkpoint=checkpoint, progress=progress)
+    settings = dataclasses.replace(preset.training, epochs=epochs or epochs_for(preset.training, len(examples)))
+    history = fit(
+        model, examples, valid, prepare, settings,
+        seed=seed, checkpoint=checkpoint, progress=progress, on_epoch=on_epoch,
+    )  # fmt: skip
     return model, history
+
+
+def epochs_for(settings: Training, n: int) -> int:
+    """Epochs over n items: as the settings say, or more where these make too few steps."""
+    return max(settings.epochs, math.ceil(settings.min_steps * settings.batch / n))
 
 
 def for_pixels(letters: LetterSet, alphabet: tuple[str, ...] = STATIC) -> Examples:

@@ -15,6 +15,7 @@ from asllib.data import leave_one_out, load_letters, split
 from asllib.data.letterset import LetterSet
 from asllib.data.other_hands import random_hands
 from asllib.data.synthetic import added_letters
+from asllib.distributed import first_alone, rank
 from asllib.errors import InputError
 from asllib.evaluation import read_letters
 from asllib.hands.embedding import embed_set
@@ -40,7 +41,7 @@ KEPT = 0.95  # of the letters of people that a network has never seen should be 
 
 def train_run(
     network: str, preset: str, data: str, out: Path, *, seed: int = 0, epochs: int | None = None
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
     """Train a preset and write a run folder: ``model.safetensors``, ``card.json``, ``history.csv``.
 
     A set with an official test (Sign Language MNIST) is trained on its training part and tested on that test; any other
@@ -51,7 +52,7 @@ def train_run(
     Returns
     -------
     dict
-        The model card.
+        The model card; None in all but the first of several processes, which writes the folder alone.
 
     Raises
     ------
@@ -60,14 +61,14 @@ def train_run(
     """
     settings = find_preset(network, preset)
     check_new_run(out)
-    letters = load_letters(data, pixels=network == "pixel" and data in ("auto", "synthetic")).only(settings.alphabet)
-    absent = sorted(set(settings.alphabet) - set(letters.letters))
-    if absent:
-        raise InputError(f"{letters.name}: no image of {', '.join(absent)}; the preset needs every letter")
+    with first_alone():
+        letters = load_for(network, settings, data)
     out.mkdir(parents=True, exist_ok=True)
     run = {"pixel": _train_pixel, "landmark": _train_landmark, "joint": _train_joint}[network]
     checkpoint = out / "checkpoint.pt"
     model, history, metrics = run(settings, letters, seed, epochs, checkpoint)
+    if rank() > 0:
+        return None
     history_table(history).to_csv(out / "history.csv", index_label="epoch")
     about = {
         "preset": preset,
@@ -87,6 +88,15 @@ def train_run(
     for left in out.glob("checkpoint*.pt"):
         left.unlink()
     return load_model(out)[1]
+
+
+def load_for(network: str, preset: Preset, data: str) -> LetterSet:
+    """Load the letters of a preset from a set; InputError if one of them is missing."""
+    letters = load_letters(data, pixels=network == "pixel" and data in ("auto", "synthetic")).only(preset.alphabet)
+    absent = sorted(set(preset.alphabet) - set(letters.letters))
+    if absent:
+        raise InputError(f"{letters.name}: no image of {', '.join(absent)}; the preset needs every letter")
+    return letters
 
 
 def history_table(history: History) -> pd.DataFrame:
@@ -122,7 +132,9 @@ def _train_pixel(settings, letters, seed, epochs, checkpoint):
         learned.append(also.subset(part == "train"))
         tests[f"{name}_test_accuracy"] = also.subset(part == "test")
     if settings.signers:
-        learned.append(for_pixels(pixel_set(added_letters(settings.signers)), settings.alphabet))
+        with first_alone():
+            drawn = added_letters(settings.signers)
+        learned.append(for_pixels(pixel_set(drawn), settings.alphabet))
     valid = examples.subset(deciding) if settings.training.patience is not None else None
     model, history = train(settings, join(learned), valid, seed=seed, epochs=epochs, checkpoint=checkpoint)
     return model, history, {name: evaluate_loss(model, test, pixel_prepare())[1] for name, test in tests.items()}
@@ -132,13 +144,17 @@ def pixel_set(letters: LetterSet) -> LetterSet:
     """Crop photos to 28x28 images of hands alone, one for each look that found one; 28x28 images stay as they are."""
     if letters.images[0].ndim == 2:
         return letters
-    images, found = crop_set(letters, track(letters))
+    with first_alone():
+        looks = track(letters)
+    images, found = crop_set(letters, looks)
     places = np.nonzero(found)[1]
     return dataclasses.replace(letters.subset(places), images=images[found])
 
 
 def _train_landmark(settings, letters, seed, epochs, checkpoint):
-    looks, part = track(letters), parts(letters)
+    with first_alone():
+        looks = track(letters)
+    part = parts(letters)
     labels = letters.labels(settings.alphabet)
 
     def of(name: str):
@@ -166,7 +182,8 @@ def joint_data(settings: Preset, letters: LetterSet) -> tuple[Looks, np.ndarray,
 
 
 def _train_joint(settings, letters, seed, epochs, checkpoint):
-    looks, embeddings, added = joint_data(settings, letters)
+    with first_alone():
+        looks, embeddings, added = joint_data(settings, letters)
     labels, part = letters.labels(settings.alphabet), parts(letters)
 
     def fit(where, checkpoint):

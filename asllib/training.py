@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asllib.config import Training
+from asllib.distributed import parallel, rank, share, total, world
 from asllib.errors import InputError
 
 NO_LETTER = -1  # label of a hand that shows no letter
@@ -113,26 +114,31 @@ def train_one_epoch(
     generator: torch.Generator,
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
 ) -> tuple[float, float]:
-    """Pass over the training data once; return mean loss and accuracy of the batches as trained on."""
+    """Pass over the training data once; return mean loss and accuracy of the batches as trained on.
+
+    Of several processes each passes over its share of every batch, with a network from ``parallel``.
+    """
     model.train()
-    loss_sum = torch.zeros((), device=examples.labels.device)
-    right = torch.zeros((), device=examples.labels.device)
+    sums = torch.zeros(2, device=examples.labels.device)  # of losses, of right answers
     for places in batches(len(examples), settings.batch, generator):
         batch = examples.subset(places.to(examples.labels.device))
-        logits = model(prepare(batch.inputs, generator))
-        loss = letter_loss(logits, batch.labels, settings.smoothing)
+        logits = model(prepare(batch.inputs, generator))  # (this process's share of B, classes)
+        labels = batch.labels[share(len(batch))]
+        loss = letter_loss(logits, labels, settings.smoothing, len(batch))
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss * world()).backward()
         optimiser.step()
         if schedule is not None:
             schedule.step()
-        loss_sum += loss.detach() * len(batch)
-        right += (logits.argmax(1) == batch.labels).sum()
-    return float(loss_sum) / len(examples), float(right) / max(1, int((examples.labels != NO_LETTER).sum()))
+        sums += torch.stack([loss.detach() * len(batch), (logits.argmax(1) == labels).sum()])
+    loss_sum, right = total(sums).tolist()
+    return loss_sum / len(examples), right / max(1, int((examples.labels != NO_LETTER).sum()))
 
 
-def letter_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+def letter_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0, n: int | None = None) -> Tensor:
     """Cross entropy (a scalar), in which a hand of ``NO_LETTER`` should look like every letter a little.
+
+    It is the mean, or the sum divided by n where the items are a share of n.
 
     A network that never saw anything else takes any hand for some letter with confidence; held to equal shares on
     hands that show none, it learns to doubt (Hendrycks, Mazeika and Dietterich, "Deep anomaly detection with outlier
@@ -143,7 +149,7 @@ def letter_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tenso
         logits, labels, ignore_index=NO_LETTER, label_smoothing=smoothing, reduction="none"
     )  # (B,), 0 where there is no letter
     spread = -logits.log_softmax(1).mean(1)  # (B,)
-    return torch.where(none, 0.5 * spread, known).mean()
+    return torch.where(none, 0.5 * spread, known).sum() / (n or len(labels))
 
 
 @torch.inference_mode()
@@ -174,7 +180,7 @@ def fit(
     progress: bool = True,
     on_epoch: Callable[[History], None] | None = None,
 ) -> History:
-    """Train a network in place.
+    """Train a network in place, in one process or in several that ``torchrun`` started.
 
     With early stopping the weights of the best validation epoch are kept, else those of the last.
 
@@ -192,7 +198,7 @@ def fit(
         Of the order of the items, the augmentation and dropout. The weights are the caller's, who seeds them.
     checkpoint
         A file that is written after each epoch. If it is there, training goes on from it, to the same result as
-        without the stop. It is deleted by nobody.
+        without the stop. It is deleted by nobody. The first of several processes writes it, and all read it.
     progress
         Show a bar with loss, accuracy and the time left.
     on_epoch
@@ -223,14 +229,20 @@ def fit(
     if checkpoint is not None and checkpoint.is_file():
         history, best, waited = _load(checkpoint, run, model, optimiser, schedule, generator)
 
-    with tqdm(total=settings.epochs, initial=len(history), unit="epoch", disable=not progress, leave=False) as bar:
+    silent = not progress or rank() > 0
+    with (
+        parallel(model) as shared,
+        tqdm(total=settings.epochs, initial=len(history), unit="epoch", disable=silent, leave=False) as bar,
+    ):
         while len(history) < settings.epochs and not history.stopped:
-            loss, right = train_one_epoch(model, train, prepare, optimiser, settings, generator, schedule)
+            loss, right = train_one_epoch(shared, train, prepare, optimiser, settings, generator, schedule)
             history.train_loss.append(loss)
             history.train_accuracy.append(right)
             shown = {"loss": f"{loss:.3f}", "accuracy": f"{right:.1%}"}
             if valid is not None:
-                loss, right = evaluate_loss(model, valid, prepare)
+                # All evaluate everything; their mean is one number, so that all stop together.
+                found = torch.tensor(evaluate_loss(model, valid, prepare), device=where)
+                loss, right = (total(found) / world()).tolist()
                 history.valid_loss.append(loss)
                 history.valid_accuracy.append(right)
                 shown["valid"] = f"{loss:.3f} {right:.1%}"
@@ -245,7 +257,7 @@ def fit(
                     history.stopped = "early"
             bar.update()
             bar.set_postfix(shown)
-            if checkpoint is not None:
+            if checkpoint is not None and rank() == 0:
                 _save(checkpoint, run, model, optimiser, schedule, generator, history, best, waited)
             if on_epoch is not None:
                 on_epoch(history)
