@@ -7,7 +7,7 @@ apart; lines differ by dash and marker too.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -285,6 +285,49 @@ def turns_figure(table: pd.DataFrame, limit: float, caption: str) -> Figure:
     for axis in axes[:, 0]:
         axis.set_ylabel("share of photos")
     return _caption(figure, caption)
+
+
+def tuning_history(summary: Mapping[str, Any]) -> Figure:
+    """Losses of a search in the order of its trials, and the lowest so far.
+
+    Parameters
+    ----------
+    summary
+        Of ``asl tune``, see ``asllib.tuning.summarise``.
+    """
+    rows = pd.DataFrame(summary["history"]).dropna(subset="value")
+    figure, axis = _figure(7, 3.6)
+    for state, color, marker in (("complete", BLUE, "o"), ("pruned", GRAY, "x")):
+        part = rows[rows["state"] == state]
+        axis.plot(
+            part["number"], part["value"], color=color, marker=marker, linestyle="", label=f"{state}: {len(part)}"
+        )
+    done = rows[rows["state"] == "complete"].sort_values("number")
+    axis.step(done["number"], done["value"].cummin(), color=ORANGE, where="post", label="lowest so far")
+    if summary["preset_value"] is not None:
+        axis.axhline(summary["preset_value"], color=GREEN, linestyle="--", label="the preset")
+    axis.set(xlabel="trial", ylabel="validation loss", yscale="log")
+    axis.yaxis.set_major_formatter("{x:.2g}")
+    axis.yaxis.set_minor_formatter("{x:.2g}")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.grid(alpha=0.3, which="both")
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    return _caption(figure, _search_of(summary))
+
+
+def tuning_importance(summary: Mapping[str, Any]) -> Figure:
+    """Share of the difference between good trials and the others that each setting explains, see ``tuning_history``."""
+    shares = summary["importance"]
+    figure, axis = _figure(7, 0.35 * len(shares) + 1.2)
+    axis.barh(list(shares), list(shares.values()), color=BLUE, height=0.65)
+    axis.invert_yaxis()
+    axis.set(xlabel="importance, share", xlim=(0, 1.1 * max(shares.values(), default=1)))
+    axis.grid(axis="x", alpha=0.3)
+    return _caption(figure, f"{_search_of(summary)}, {summary['complete']} of them complete")
+
+
+def _search_of(summary: Mapping[str, Any]) -> str:
+    return f"Data: {summary['data']['name']}; {summary['trials']} trials of at most {summary['epochs']} epochs"
 
 
 def film_strip(frames: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:

@@ -88,6 +88,19 @@ def load_study() -> dict[str, Any]:
     return systems
 
 
+def load_tuning(network: str) -> dict[str, Any] | None:
+    """Summary of ``asl tune``, as it is committed, whatever the profile: of real data, else of the synthetic signer's.
+
+    Returns
+    -------
+    dict or None
+        See ``asllib.tuning.summarise``; None if there is none.
+    """
+    paths = (folder / f"tune_{network}.json" for folder in (results_dir(), results_dir() / "synthetic"))
+    path = next((path for path in paths if path.is_file()), None)
+    return None if path is None else _read(path, f"run 'asl tune {network}'")
+
+
 def _read(path: Path, maker: str) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: not there yet; {maker}")

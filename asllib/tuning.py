@@ -31,7 +31,7 @@ from asllib.training import Examples, History
 if TYPE_CHECKING:
     import optuna
 
-HEARTBEAT = 10  # seconds between the signs of life of a trial; after three times as long it counts as dead
+HEARTBEAT = 30  # seconds between the signs of life of a trial; after four times as long it counts as dead
 
 
 def tune(
@@ -75,6 +75,8 @@ def tune(
     InputError
         If there is no search space for the network, the storage cannot be opened, or the data does not do.
     """
+    import optuna
+
     if network not in SPACES:
         raise InputError(f"no search space for the {network!r} network; choose {' or '.join(SPACES)}")
     preset, space = find_preset(network, "best"), SPACES[network]
@@ -84,7 +86,8 @@ def tune(
     about = {"preset": repr(preset), "space": repr(space), "data": card["sha256"], "epochs": epochs, "seed": seed}
     name = f"{network}-{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]}"
     url = storage_url(storage)
-    with _database_errors(url):
+    with _database_errors(url), warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # what finds the trials that died
         study = open_study(name, url, seed, epochs)
 
         def evaluate(trial: optuna.Trial) -> float:
@@ -173,21 +176,31 @@ def open_study(name: str, url: str, seed: int, epochs: int) -> optuna.Study:
             self.__init__(seed=seed + trial.number)
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of the heartbeat
-    waits = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}  # for others to end their writing
-    try:
-        database = optuna.storages.RDBStorage(
-            url, engine_kwargs=waits, heartbeat_interval=HEARTBEAT, grace_period=3 * HEARTBEAT
-        )
-    except ImportError as error:
-        raise InputError(f"--storage: {error.__cause__}; install the driver that the URL names") from None
     return optuna.create_study(
         study_name=name,
-        storage=database,
+        storage=_open_database(url),
         sampler=Sampler(seed=seed),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=epochs // 3),
         load_if_exists=True,
     )
+
+
+def _open_database(url: str) -> optuna.storages.RDBStorage:
+    import optuna
+    import sqlalchemy
+
+    waits = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}  # for others to end their writing
+    for attempt in range(5):
+        try:
+            return optuna.storages.RDBStorage(
+                url, engine_kwargs=waits, heartbeat_interval=HEARTBEAT, grace_period=4 * HEARTBEAT
+            )
+        except ImportError as error:
+            raise InputError(f"--storage: {error.__cause__}; install the driver that the URL names") from None
+        except sqlalchemy.exc.SQLAlchemyError:
+            if attempt == 4:
+                raise
+            time.sleep(0.3)  # another process that started now may be making the same tables
 
 
 def summarise(study: optuna.Study) -> dict[str, Any]:
@@ -212,7 +225,7 @@ def summarise(study: optuna.Study) -> dict[str, Any]:
     rows = [_row(trial) for trial in study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))]
     preset = next((trial for trial in complete if "preset" in trial.user_attrs), None)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an evaluator that calls itself experimental
+        warnings.simplefilter("ignore", UserWarning)  # that few trials tell little
         importance = optuna.importance.get_param_importances(study) if len(complete) >= 4 else {}
     return {
         "best_value": study.best_value,
