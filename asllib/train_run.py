@@ -140,12 +140,12 @@ def _train_pixel(settings, letters, seed, epochs, checkpoint):
     return model, history, {name: evaluate_loss(model, test, pixel_prepare())[1] for name, test in tests.items()}
 
 
-def pixel_set(letters: LetterSet) -> LetterSet:
+def pixel_set(letters: LetterSet, looks: Looks | None = None) -> LetterSet:
     """Crop photos to 28x28 images of hands alone, one for each look that found one; 28x28 images stay as they are."""
     if letters.images[0].ndim == 2:
         return letters
     with first_alone():
-        looks = track(letters)
+        looks = looks or track(letters)
     images, found = crop_set(letters, looks)
     places = np.nonzero(found)[1]
     return dataclasses.replace(letters.subset(places), images=images[found])

@@ -22,10 +22,9 @@ from asllib.data.audit import near_duplicate_groups, thumbnails
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
 from asllib.paths import cache_dir
-from asllib.recognizer import crop_set
 from asllib.results import data_card, save_result
 from asllib.runs import epochs_for, for_pixels, landmark_examples, track, train
-from asllib.train_run import load_for, parts
+from asllib.train_run import load_for, parts, pixel_set
 from asllib.training import Examples, History
 
 if TYPE_CHECKING:
@@ -120,11 +119,8 @@ def tuning_parts(network: str, letters: LetterSet) -> tuple[LetterSet, Examples,
         labels = letters.labels()
         fit, decide = (landmark_examples(looks.subset(part == p), labels[part == p]) for p in ("train", "valid"))
     else:
-        pixels = letters
-        if looks is not None:
-            images, found = crop_set(letters, looks)
-            pixels, part = dataclasses.replace(letters, images=images).subset(found), part[found]
-        fit, decide = (for_pixels(pixels.subset(part == p)) for p in ("train", "valid"))
+        pixels = pixel_set(dataclasses.replace(letters, table=letters.table.assign(split=part)), looks)
+        fit, decide = (for_pixels(pixels.subset((pixels.table["split"] == p).to_numpy())) for p in ("train", "valid"))
     return letters, fit, decide
 
 
