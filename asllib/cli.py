@@ -180,7 +180,7 @@ def extract(
 def train(
     network: Annotated[str, typer.Argument(help="joint, landmark, pixel, motion (J, Z) or spelling (all in a row)")],
     out: Annotated[Path, typer.Option(help="The run folder to write.")],
-    preset: Annotated[str, typer.Option(help="best or paper")] = "best",
+    preset: Annotated[str, typer.Option(help="best or paper; of pixel also people.")] = "best",
     data: Annotated[str, typer.Option(help="A data set's name, or a folder.")] = "auto",
     seed: Seed = 0,
     epochs: Annotated[
