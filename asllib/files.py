@@ -204,7 +204,7 @@ def inside(folder: Path, file: str, where: str) -> Path:
     """
     try:
         path = (folder / file).resolve()
-        found = path.is_file()
+        found = (folder / file).is_file()  # as it will be opened: 'none/../a.png' needs a folder none
         file.encode()
     except (OSError, ValueError, RuntimeError):  # too long, a zero byte, no UTF-8, links in a circle
         raise InputError(f"{where}, {file[:80]!r} cannot be the name of a file") from None

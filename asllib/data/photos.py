@@ -57,6 +57,10 @@ def read_manifest(folder: Path) -> pd.DataFrame:
         empty = table.index[table[column].str.strip() == ""]
         if len(empty):
             raise InputError(f"{manifest}: row {empty[0] + 1} has no {column}")
+    for column in table:
+        zero = table.index[table[column].str.contains("\0", regex=False)]
+        if len(zero):  # numpy takes it for the end of a text
+            raise InputError(f"{manifest}: row {zero[0] + 1}, {column} has a zero byte; remove it")
     for row, file in enumerate(table["file"], 1):
         inside(folder, file, f"{manifest}: row {row}")
     return _fill(table, folder.name)

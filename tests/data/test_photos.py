@@ -88,6 +88,8 @@ def test_subsets_keep_images_and_rows_together(folder):
         ("file,label\nlinked/outside.png,A\n", "row 1, linked/outside.png lies outside"),
         (f"file,label\n{'x' * 300}.png,A\n", "row 1"),
         ("file,label\na\0b.png,A\n", "row 1"),
+        ("file,label\nA/1.png,A\nA/2.jpg,A\0\n", "row 2, label has a zero byte"),
+        ("file,label\nnone/../A/1.png,A\n", "row 1, none/../A/1.png: no such file"),
         ("file,label\nA/1.png,A\nA/2.jpg,A,x,y\n", "row 2 has 4 values instead of 2"),
         ('file,label\n"A/1.png,A\n', "row 1 has 1 values"),
         ("", "not a readable CSV"),
