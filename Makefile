@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install reproduce test check docs lab doctor clean
+.PHONY: help install reproduce test check bench docs lab doctor clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,9 @@ check: $(INSTALLED) ## quick: lint, format, fast tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	ASLLIB_PROFILE=ci $(BIN)/python -m pytest -q -m 'not slow' tests
+
+bench: $(INSTALLED) ## measure speed and memory side by side with other ways; see benchmarks/README.md
+	$(BIN)/python benchmarks/bench.py
 
 docs: $(INSTALLED) ## build the pages in docs/ into build/docs; a warning is an error
 	$(BIN)/python -m sphinx -W --keep-going -q -d build/doctrees docs build/docs

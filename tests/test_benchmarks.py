@@ -1,0 +1,120 @@
+"""The parts of `make bench` work on tiny inputs; nothing here is held to a time."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from asllib.config import preset
+from asllib.models.zoo import build, parameter_count
+from asllib.runs import for_pixels
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+@pytest.fixture
+def benchmarks(monkeypatch):
+    """The modules bench and baselines."""
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[1] / "benchmarks")
+    import baselines
+    import bench
+
+    yield bench, baselines
+    for name in ("bench", "baselines"):
+        sys.modules.pop(name)
+
+
+def test_sides_take_turns_and_every_other_round_goes_backwards(benchmarks):
+    calls = []
+    seconds = benchmarks[0].take_turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 3)
+    assert calls == list("abbaab") and [len(values) for values in seconds.values()] == [3, 3]
+
+
+def test_rows_say_how_many_times_better_and_whether_the_floor_is_held(benchmarks):
+    row = benchmarks[0].row
+    faster = row("x", "y", 2.0, 8.0, "s", least=5)
+    assert faster["ratio"] == 4 and faster["held"] is False and faster["floor"] == {"ratio": 5}
+    more = row("x", "y", 30.0, 20.0, "photos/s", least=1.5, more_is_better=True)
+    assert more["ratio"] == 1.5 and more["held"] is True
+    assert row("x", None, 1.3, None, "GB", most=1.2)["held"] is False
+    assert row("x", None, 41.0, None, "pictures/s", least_value=40)["held"] is True
+    assert row("x", "y", 1.0, 2.0, "ms")["held"] is None
+
+
+def test_the_peak_of_a_process_is_its_own(benchmarks):
+    run_process = benchmarks[0].run_process
+    little, much = run_process(["-c", "pass"])[1], run_process(["-c", "x = b'1' * 300_000_000"])[1]
+    assert 0 < little < 0.1 and 0.27 < much - little < 0.3  # not that of the tests, which is larger
+    with pytest.raises(SystemExit, match="ended with 3"):
+        run_process(["-c", "raise SystemExit(3)"])
+
+
+def test_loading_is_compared_on_the_same_numbers(benchmarks, tmp_path, monkeypatch, blobs):
+    from asllib.data import load_sign_mnist, write_pixel_csv
+
+    bench, baselines = benchmarks
+    labels = np.array([n for n in range(25) if n != 9])
+    for seed, split in enumerate(("train", "test")):
+        write_pixel_csv(tmp_path / f"sign_mnist_{split}.csv", blobs(24, seed=seed), labels)
+    monkeypatch.setenv("ASLLIB_DATA", str(tmp_path))
+    images, found = baselines.load_by_pandas(tmp_path)
+    with bench.empty_cache():
+        letters = load_sign_mnist(tmp_path)
+    torch.testing.assert_close(images[:, 0], torch.from_numpy(letters.images).float() / 255)
+    assert found.tolist() == [*labels] * 2
+    first, later = bench.bench_loading(rounds=1)
+    assert first["theirs"] == later["theirs"] > 0 and min(first["ours"], later["ours"]) > 0
+
+
+def test_the_other_training_has_the_same_network_and_learns(benchmarks, letter_set, static_letters, blobs):
+    _, baselines = benchmarks
+    settings = preset("pixel", "best")
+    examples = for_pixels(letter_set(static_letters(48), blobs(48)))
+    network, optimiser = baselines.plain_network(settings)
+    assert parameter_count(network) == parameter_count(build(settings.network))
+    batches = baselines.loader(examples, settings)
+    images, labels = next(iter(batches))
+    assert (
+        images.shape == (48, 1, 28, 28)
+        and images.dtype == torch.float32
+        and sorted(labels.tolist()) == sorted(examples.labels.tolist())
+    )
+    losses = [baselines.train_by_loader(network, optimiser, batches, settings) for _ in range(12)]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_its_images_are_changed_as_much_as_ours(benchmarks, letter_set, blobs):
+    from asllib.augment import augment_images
+
+    _, baselines = benchmarks
+    settings, n = preset("pixel", "best"), 600
+    picture = blobs(1).repeat(n, axis=0)
+    theirs = next(iter(torch.utils.data.DataLoader(
+        baselines.Images(for_pixels(letter_set(["A"] * n, picture)), settings), n
+    )))[0]  # fmt: skip
+    plain = torch.from_numpy(picture)[:, None].float() / 255
+    ours = augment_images(plain, settings.augment, torch.Generator().manual_seed(0))
+    for measure in (lambda x: (x - plain).square().mean().sqrt(), lambda x: x.std((1, 2, 3)).std()):
+        assert float(measure(theirs)) == pytest.approx(float(measure(ours)), rel=0.15)
+
+
+def test_the_loop_over_photos_finds_the_same_landmarks(benchmarks, tmp_path):
+    import cv2
+
+    from asllib.data import PhotoFiles
+    from asllib.hands import extract_landmarks, image_columns
+    from asllib.hands.tracker import ATTEMPTS
+    from asllib.signer import render_letters
+
+    _, baselines = benchmarks
+    pictures = [*render_letters("BV", signers=1, views=1).images, np.zeros((64, 64, 3), np.uint8)]
+    for i, picture in enumerate(pictures):
+        cv2.imwrite(str(tmp_path / f"{i}.jpg"), picture[..., ::-1])
+    photos = PhotoFiles(tmp_path, ("0.jpg", "1.jpg", "2.jpg"))
+    with baselines.plain_landmarker() as landmarker:
+        loop = baselines.hands_by_loop(landmarker, photos.paths)
+    ours = extract_landmarks(photos, attempts=ATTEMPTS[:1], progress=False)[image_columns()]
+    np.testing.assert_allclose(loop, ours, atol=1e-4)
+    assert loop.notna().all(axis=1).tolist() == [True, True, False]
