@@ -7,7 +7,6 @@ import gzip
 import hashlib
 import os
 import shutil
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from asllib.data.letterset import LetterSet
-from asllib.data.pixel_csv import EMPTY_LABEL, PIXEL_COLUMNS, SIDE, read_pixel_csv
+from asllib.data.pixel_csv import SIDE, check_labels, read_pixel_csv
 from asllib.errors import InputError
 from asllib.letters import letters_of_25
 from asllib.paths import cache_dir, data_dir
@@ -52,14 +51,13 @@ def load_sign_mnist(folder: Path) -> LetterSet:
     with ThreadPoolExecutor() as pool:  # unpacking and NumPy leave the interpreter to the other file
         read = list(pool.map(_read, paths.values()))
     tables = []
-    for (split, path), rows in zip(paths.items(), read, strict=True):
+    for (split, path), (_, labels) in zip(paths.items(), read, strict=True):
         name = path.name
-        names = [f"{name}:{row}" for row in range(1, len(rows) + 1)]
-        tables.append(pd.DataFrame({"file": names, "label": letters_of_25(rows[:, 0]), "split": split}))
+        rows = [f"{name}:{row}" for row in range(1, len(labels) + 1)]
+        tables.append(pd.DataFrame({"file": rows, "label": letters_of_25(labels), "split": split}))
     table = pd.concat(tables, ignore_index=True)
     table = table.assign(source="sign-mnist", signer="unknown", original=table["file"])
-    images = np.concatenate([rows[:, 1:] for rows in read]).reshape(-1, SIDE, SIDE)
-    return LetterSet("Sign Language MNIST", table, images)
+    return LetterSet("Sign Language MNIST", table, np.concatenate([images for images, _ in read]))
 
 
 def fetch_sign_mnist() -> Path:
@@ -90,76 +88,26 @@ def fetch_sign_mnist() -> Path:
     return target
 
 
-def _read(path: Path) -> np.ndarray:
-    """Labels and pixels (N, 785) uint8 of a file: from the cache by the hash of its bytes, else parsed and kept."""
-    content = path.read_bytes()
-    stored = cache_dir() / "pixels" / f"{hashlib.sha256(content).hexdigest()[:32]}.npy"
+def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N, 28, 28) uint8 and labels (N,) of a file: from the cache by the file's hash, else read and kept."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    stored = cache_dir() / "pixels" / f"{digest[:32]}.npy"  # a row an image: its label, then its pixels
     with contextlib.suppress(OSError, ValueError, EOFError):  # a broken file is as good as none
         rows = np.load(stored)
-        if _valid(rows):
-            return rows
-    rows = _parse(_unpacked(content) if path.suffix == ".gz" else content)
-    if rows is None:  # not written as the official files are: read with care, or say what is wrong
-        images, labels = read_pixel_csv(path)
-        rows = np.column_stack([labels.astype(np.uint8), images.reshape(len(images), -1)])
+        if rows.dtype == np.uint8 and rows.ndim == 2 and rows.shape[1] == 1 + SIDE * SIDE:
+            check_labels(rows[:, 0], stored)
+            return rows[:, 1:].reshape(-1, SIDE, SIDE), rows[:, 0]
+    images, labels = read_pixel_csv(path)
     with contextlib.suppress(OSError):  # a cache that cannot be written costs time, no more
         stored.parent.mkdir(parents=True, exist_ok=True)
         temporary = stored.with_name(f".{os.getpid()}-{stored.name}")
         try:
-            np.save(temporary, rows)
+            np.save(temporary, np.column_stack([labels.astype(np.uint8), images.reshape(len(images), -1)]))
             temporary.replace(stored)
         finally:
             temporary.unlink(missing_ok=True)
-    return rows
-
-
-def _unpacked(content: bytes) -> bytes:
-    """Bytes of a gzip file of one part; none of another, of a damaged one, or of more than twice the official size."""
-    unpacker = zlib.decompressobj(wbits=31)
-    with contextlib.suppress(zlib.error):
-        text = unpacker.decompress(content, 2**28)
-        if unpacker.eof and not unpacker.unused_data:
-            return text
-    return b""
-
-
-HEADER = ",".join(["label", *PIXEL_COLUMNS]).encode() + b"\n"
-ROW_ENDS = np.frombuffer(b"," * (SIDE * SIDE) + b"\n", np.uint8)  # what follows the numbers of a row, in order
-PIECE = 2**18  # bytes parsed at once: what fits in a core's own memory
-
-
-def _parse(content: bytes) -> np.ndarray | None:
-    """Parse a pixel CSV that holds nothing but digits, commas and line feeds: (N, 785) uint8; None for any other."""
-    if not content.startswith(HEADER):
-        return None
-    parts, start = [], len(HEADER)
-    while start < len(content):
-        stop = content.rfind(b"\n", start, start + PIECE) + 1
-        text = np.frombuffer(content, np.uint8, max(stop - start, 0), start)
-        ends = np.flatnonzero(text < ord("0"))  # commas and line feeds, one after each number
-        if len(ends) == 0 or len(ends) % len(ROW_ENDS):
-            return None
-        digits = np.diff(ends, prepend=-1) - 1
-        if text.max() > ord("9") or digits.min() < 1 or digits.max() > 3:
-            return None
-        if (text[ends].reshape(-1, len(ROW_ENDS)) != ROW_ENDS).any():
-            return None
-        text = text - np.uint8(ord("0"))
-        values = text[ends - 1] + 10 * (text[ends - 2] * (digits > 1)).astype(np.int16)
-        values += 100 * (text[ends - 3] * (digits > 2)).astype(np.int16)
-        if values.max() > 255:
-            return None
-        parts.append(values.astype(np.uint8).reshape(-1, len(ROW_ENDS)))
-        start = stop
-    rows = np.concatenate(parts) if parts else None
-    return rows if rows is not None and _valid(rows) else None
-
-
-def _valid(rows: np.ndarray) -> bool:
-    if rows.dtype != np.uint8 or rows.ndim != 2 or rows.shape[1] != len(ROW_ENDS) or not len(rows):
-        return False
-    labels = rows[:, 0]
-    return bool((labels <= 24).all() and (labels != EMPTY_LABEL).all())
+    return images, labels
 
 
 def _bytes(content: bytes):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from asllib.data import sign_mnist
-from asllib.data.pixel_csv import read_pixel_csv, write_pixel_csv
+from asllib.data.pixel_csv import write_pixel_csv
 from asllib.data.registry import load_letters
 from asllib.data.sign_mnist import find_sign_mnist, load_sign_mnist
 from asllib.errors import InputError
@@ -69,7 +69,7 @@ def test_what_was_read_is_kept_and_not_parsed_again(folder, cache, monkeypatch):
     first = load_sign_mnist(folder)
     stored = [path for path in cache() if path.is_file()]
     assert [path.suffix for path in stored] == [".npy", ".npy"]
-    monkeypatch.setattr(sign_mnist, "_parse", lambda content: pytest.fail("parsed again"))
+    monkeypatch.setattr(sign_mnist, "read_pixel_csv", lambda path: pytest.fail("read again"))
     again = load_sign_mnist(folder)
     np.testing.assert_array_equal(first.images, again.images)
     assert first.table.equals(again.table) and first.sha256() == again.sha256()
@@ -104,46 +104,6 @@ def test_a_cache_that_cannot_be_written_does_no_harm(folder, tmp_path, monkeypat
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("ASLLIB_CACHE", str(tmp_path / "file"))
     assert len(load_sign_mnist(folder)) == 72
-
-
-@pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
-@pytest.mark.parametrize("change", ["as it is", "mark", "quotes", "no last end", "leading zeros", "empty lines"])
-def test_the_fast_parser_reads_the_same_or_leaves_it(folder, cache, ending, change):
-    path = folder / "sign_mnist_train.csv"
-    lines = path.read_bytes().splitlines()
-    if change == "quotes":
-        lines[1] = b",".join(b'"%s"' % value for value in lines[1].split(b","))
-    if change == "leading zeros":
-        lines[1] = b",".join(b"%03d" % int(value) for value in lines[1].split(b","))
-    if change == "empty lines":
-        lines[5:5] = [b"", b""]
-    content = (b"\xef\xbb\xbf" if change == "mark" else b"") + ending.join(lines)
-    path.write_bytes(content if change == "no last end" else content + ending)
-    images, labels = read_pixel_csv(path)
-    letters = load_sign_mnist(folder)
-    np.testing.assert_array_equal(letters.images[:48], images)
-    assert letters.labels()[:48].tolist() == [STATIC.index("ABCDEFGHIJKLMNOPQRSTUVWXY"[label]) for label in labels]
-
-
-@pytest.mark.parametrize("value", [b"256", b"1000", b"-1", b"", b"x", b"1.5", b"1e2", b" ", b"1 ", b"1,2", b"/", b":"])
-def test_a_wrong_value_is_never_read_by_the_fast_parser(folder, cache, value):
-    path = folder / "sign_mnist_train.csv"
-    head, *rows = path.read_bytes().splitlines(keepends=True)
-    cells = rows[30].split(b",")
-    cells[400] = value
-    rows[30] = b",".join(cells)
-    assert sign_mnist._parse(head + b"".join(rows)) is None
-    assert sign_mnist._parse(head + b"".join(rows[:30])).shape == (30, 785)
-
-
-def test_pieces_of_the_fast_parser_fit_together(folder, cache, monkeypatch):
-    content = (folder / "sign_mnist_train.csv").read_bytes()
-    whole = sign_mnist._parse(content)
-    for piece in (4000, 10_000, 50_001):
-        monkeypatch.setattr(sign_mnist, "PIECE", piece)
-        np.testing.assert_array_equal(sign_mnist._parse(content), whole)
-    monkeypatch.setattr(sign_mnist, "PIECE", 500)  # less than a row: left to the careful reader
-    assert sign_mnist._parse(content) is None
 
 
 def test_two_gzip_parts_in_one_file_are_both_read(folder, cache):
