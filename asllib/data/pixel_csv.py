@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -35,18 +36,23 @@ def read_pixel_csv(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
         Naming the file, the row and the reason: a column missing or repeated, a row cut off, a text, a label that
         is not a still letter, a value outside 0..255.
     """
-    path = Path(path)
+    rows = read_pixel_rows(Path(path))
+    return rows[:, 1:].reshape(-1, SIDE, SIDE), rows[:, 0].astype(np.int64)
+
+
+def read_pixel_rows(path: Path) -> np.ndarray:
+    """Read a pixel CSV as ``read_pixel_csv`` does: (N, 785) uint8, in each row the label, then the pixels."""
     content = read_bytes(path)
     rows = _parse_plain(content)
     if rows is None:
         rows = _parse_any(path, content)
-    labels = rows[:, 0].astype(np.int64)
-    check_labels(labels, path)
-    return rows[:, 1:].reshape(-1, SIDE, SIDE), labels
+    check_labels(rows, path)
+    return rows
 
 
-def check_labels(labels: np.ndarray, path: Path) -> None:
-    """Raise InputError unless each label is 0..24 without 9."""
+def check_labels(rows: np.ndarray, path: Path) -> None:
+    """Raise InputError unless each row (785,) begins with a label, 0..24 without 9."""
+    labels = rows[:, 0]
     wrong = (labels > 24) | (labels == EMPTY_LABEL)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
@@ -65,25 +71,31 @@ def _parse_plain(content: bytes) -> np.ndarray | None:
     """
     if not content.startswith(_HEADER):
         return None
-    parts, start = [], len(_HEADER)
+    pieces, start = [], len(_HEADER)
     while start < len(content):
         stop = content.rfind(b"\n", start, start + _PIECE) + 1
-        text = np.frombuffer(content, np.uint8, max(stop - start, 0), start)
-        ends = np.flatnonzero(text < ord("0"))  # commas and line feeds, one after each number
-        if len(ends) == 0 or len(ends) % len(_ENDS) or (text[ends].reshape(-1, len(_ENDS)) != _ENDS).any():
+        if stop == 0:
             return None
-        digits = np.diff(ends, prepend=-1) - 1
-        if text.max() > ord("9") or digits.min() < 1 or digits.max() > 3:
-            return None
-        text = text - np.uint8(ord("0"))
-        # Two digits at most are below 100 and fit in a byte.
-        values = (text[ends - 1] + 10 * text[ends - 2] * (digits > 1)).astype(np.int16)
-        values += 100 * (text[ends - 3] * (digits > 2)).astype(np.int16)
-        if values.max() > 255:
-            return None
-        parts.append(values.astype(np.uint8).reshape(-1, len(_ENDS)))
+        pieces.append(np.frombuffer(content, np.uint8, stop - start, start))
         start = stop
-    return np.concatenate(parts) if parts else None
+    with ThreadPoolExecutor() as pool:  # NumPy leaves the interpreter to the other threads
+        parts = list(pool.map(_parse_piece, pieces))
+    return np.concatenate(parts) if parts and not any(part is None for part in parts) else None
+
+
+def _parse_piece(text: np.ndarray) -> np.ndarray | None:
+    """Parse bytes of whole rows, (rows, 785) uint8; None if they are not plain."""
+    ends = np.flatnonzero(text < ord("0"))  # commas and line feeds, one after each number
+    if len(ends) == 0 or len(ends) % len(_ENDS) or (text[ends].reshape(-1, len(_ENDS)) != _ENDS).any():
+        return None
+    digits = np.diff(ends, prepend=-1) - 1
+    if text.max() > ord("9") or digits.min() < 1 or digits.max() > 3:
+        return None
+    text = text - np.uint8(ord("0"))
+    # Two digits at most are below 100 and fit in a byte.
+    values = (text[ends - 1] + 10 * text[ends - 2] * (digits > 1)).astype(np.int16)
+    values += 100 * (text[ends - 3] * (digits > 2)).astype(np.int16)
+    return values.astype(np.uint8).reshape(-1, len(_ENDS)) if values.max() <= 255 else None
 
 
 def _parse_any(path: Path, content: bytes) -> np.ndarray:

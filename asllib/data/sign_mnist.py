@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from asllib.data.letterset import LetterSet
-from asllib.data.pixel_csv import SIDE, check_labels, read_pixel_csv
+from asllib.data.pixel_csv import SIDE, check_labels, read_pixel_rows
 from asllib.errors import InputError
 from asllib.letters import letters_of_25
 from asllib.paths import cache_dir, data_dir
@@ -51,13 +51,14 @@ def load_sign_mnist(folder: Path) -> LetterSet:
     with ThreadPoolExecutor() as pool:  # unpacking and NumPy leave the interpreter to the other file
         read = list(pool.map(_read, paths.values()))
     tables = []
-    for (split, path), (_, labels) in zip(paths.items(), read, strict=True):
+    for (split, path), rows in zip(paths.items(), read, strict=True):
         name = path.name
-        rows = [f"{name}:{row}" for row in range(1, len(labels) + 1)]
-        tables.append(pd.DataFrame({"file": rows, "label": letters_of_25(labels), "split": split}))
+        names = [f"{name}:{row}" for row in range(1, len(rows) + 1)]
+        tables.append(pd.DataFrame({"file": names, "label": letters_of_25(rows[:, 0]), "split": split}))
     table = pd.concat(tables, ignore_index=True)
     table = table.assign(source="sign-mnist", signer="unknown", original=table["file"])
-    return LetterSet("Sign Language MNIST", table, np.concatenate([images for images, _ in read]))
+    images = np.concatenate([rows[:, 1:] for rows in read]).reshape(-1, SIDE, SIDE)
+    return LetterSet("Sign Language MNIST", table, images)
 
 
 def fetch_sign_mnist() -> Path:
@@ -88,26 +89,26 @@ def fetch_sign_mnist() -> Path:
     return target
 
 
-def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, 28, 28) uint8 and labels (N,) of a file: from the cache by the file's hash, else read and kept."""
+def _read(path: Path) -> np.ndarray:
+    """Rows of a file, label and pixels, (N, 785) uint8: from the cache by the file's hash, else read and kept."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    stored = cache_dir() / "pixels" / f"{digest[:32]}.npy"  # a row an image: its label, then its pixels
+    stored = cache_dir() / "pixels" / f"{digest[:32]}.npy"
     with contextlib.suppress(OSError, ValueError, EOFError):  # a broken file is as good as none
         rows = np.load(stored)
         if rows.dtype == np.uint8 and rows.ndim == 2 and rows.shape[1] == 1 + SIDE * SIDE:
-            check_labels(rows[:, 0], stored)
-            return rows[:, 1:].reshape(-1, SIDE, SIDE), rows[:, 0]
-    images, labels = read_pixel_csv(path)
+            check_labels(rows, stored)
+            return rows
+    rows = read_pixel_rows(path)
     with contextlib.suppress(OSError):  # a cache that cannot be written costs time, no more
         stored.parent.mkdir(parents=True, exist_ok=True)
         temporary = stored.with_name(f".{os.getpid()}-{stored.name}")
         try:
-            np.save(temporary, np.column_stack([labels.astype(np.uint8), images.reshape(len(images), -1)]))
+            np.save(temporary, rows)
             temporary.replace(stored)
         finally:
             temporary.unlink(missing_ok=True)
-    return images, labels
+    return rows
 
 
 def _bytes(content: bytes):

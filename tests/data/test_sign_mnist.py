@@ -69,7 +69,7 @@ def test_what_was_read_is_kept_and_not_parsed_again(folder, cache, monkeypatch):
     first = load_sign_mnist(folder)
     stored = [path for path in cache() if path.is_file()]
     assert [path.suffix for path in stored] == [".npy", ".npy"]
-    monkeypatch.setattr(sign_mnist, "read_pixel_csv", lambda path: pytest.fail("read again"))
+    monkeypatch.setattr(sign_mnist, "read_pixel_rows", lambda path: pytest.fail("read again"))
     again = load_sign_mnist(folder)
     np.testing.assert_array_equal(first.images, again.images)
     assert first.table.equals(again.table) and first.sha256() == again.sha256()
