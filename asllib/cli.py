@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
@@ -37,7 +38,10 @@ Cluster = Annotated[
 def main() -> None:
     """Run the command; a bad input ends it with one line on stderr and exit code 1."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            _flush()
     except InputError as error:
         print(f"asl: {error}", file=sys.stderr)
         raise SystemExit(1) from None
@@ -48,6 +52,15 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         print(f"asl: {where}{error.strerror or error}", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def _flush() -> None:
+    """Write out what was printed while an error can still be told; where it fails, the rest goes nowhere."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 def _emit(content: Any, target: str | None, text: str) -> None:

@@ -6,6 +6,7 @@ browser, on a phone, in other languages.
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import tempfile
@@ -161,7 +162,7 @@ def export_onnx(name: str | Path, out: str | Path, *, int8: bool = False) -> dic
         raise InputError(f"{out.parent}: no such folder")
     for package in ("onnx", "onnxscript", "onnxruntime"):
         try:
-            __import__(package)
+            importlib.import_module(package)
         except ModuleNotFoundError:
             raise InputError(f"package {package} is missing; run 'pip install \"asllib[export]\"'") from None
     model, card = load_model(name)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from asllib.errors import InputError
@@ -49,11 +53,38 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, then rename it: readers see the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
+    """Write a file at once, see ``replacing``."""
+    with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name for a file or a folder, which takes its place when the block ends without an error.
+
+    Readers see the old file or the new one, also after a full disk or a killed process. The temporary name begins with
+    a dot, so that nobody takes it for data, and keeps the ending, which often decides on the format. A device or a
+    pipe is written to as it is.
+
+    Raises
+    ------
+    InputError
+        If the disk is full, or the place cannot be written to.
+    """
+    temporary = path.parent / f".{secrets.token_hex(4)}-{path.name}"  # no other thread's or machine's
+    try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            yield path
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
         temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{path}: cannot be written ({reason}); make room or name another place") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            with suppress(OSError):  # what went wrong is said already
+                temporary.unlink(missing_ok=True)

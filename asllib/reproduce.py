@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from asllib.errors import InputError
-from asllib.paths import project_root
+from asllib.paths import project_root, replacing
 
 KERNEL = "python3"
 
@@ -64,9 +63,8 @@ def run_notebook(path: Path, keep: bool, on_cell: Callable[[int, int], None] = l
         raise InputError(f"{path.name} failed: {what}; open it and run it to see where") from None
     if keep:
         _clean(notebook)
-        temporary = path.with_name(f".{os.getpid()}-{path.name}")
-        nbformat.write(notebook, temporary)
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            nbformat.write(notebook, temporary)
     return time.perf_counter() - started
 
 

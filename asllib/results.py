@@ -13,7 +13,7 @@ from asllib.config import profile
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
 from asllib.files import read_json
-from asllib.paths import figures_dir, results_dir, write_text
+from asllib.paths import figures_dir, replacing, results_dir, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,13 +112,9 @@ def _read(path: Path, maker: str) -> dict[str, Any]:
 
 def save_figure(figure: Figure, name: str, synthetic: bool = False) -> Path:
     """Write ``NAME.png`` into the figures folder; return its path."""
-    import os
-
     path = place(figures_dir(), synthetic) / f"{name}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    figure.savefig(temporary, dpi=110, bbox_inches="tight", metadata={"Software": None})
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110, bbox_inches="tight", metadata={"Software": None})
     return path
 
 

@@ -20,6 +20,7 @@ from asllib.errors import InputError
 from asllib.evaluation import read_letters
 from asllib.hands.embedding import embed_set
 from asllib.models.zoo import check_new_run, load_model, save_model
+from asllib.paths import write_text
 from asllib.recognizer import crop_set
 from asllib.results import data_card, versions
 from asllib.runs import (
@@ -60,6 +61,8 @@ def train_run(
         If the folder holds a finished run, or the set does not have every letter.
     """
     settings = find_preset(network, preset)
+    if (out / "card.json").is_file():
+        _tidy(out)  # killed when all was done but this
     check_new_run(out)
     with first_alone():
         letters = load_for(network, settings, data)
@@ -69,7 +72,7 @@ def train_run(
     model, history, metrics = run(settings, letters, seed, epochs, checkpoint)
     if rank() > 0:
         return None
-    history_table(history).to_csv(out / "history.csv", index_label="epoch")
+    write_text(out / "history.csv", history_table(history).to_csv(index_label="epoch"))
     about = {
         "preset": preset,
         "training": dataclasses.asdict(settings.training),
@@ -85,8 +88,7 @@ def train_run(
     if "refuse_below" in metrics:
         about["refuse_below"] = metrics.pop("refuse_below")
     save_model(out, model, settings.alphabet, about)
-    for left in out.glob("checkpoint*.pt"):
-        left.unlink()
+    _tidy(out)
     return load_model(out)[1]
 
 
@@ -97,6 +99,12 @@ def load_for(network: str, preset: Preset, data: str) -> LetterSet:
     if absent:
         raise InputError(f"{letters.name}: no image of {', '.join(absent)}; the preset needs every letter")
     return letters
+
+
+def _tidy(out: Path) -> None:
+    """Delete what a finished run does not need: checkpoints, and what killed runs were writing."""
+    for left in (*out.glob("checkpoint*.pt"), *out.glob(".????????-*")):
+        left.unlink()
 
 
 def history_table(history: History) -> pd.DataFrame:

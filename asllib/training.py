@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import json
-import os
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from asllib.config import Training
 from asllib.distributed import parallel, rank, share, total, world
 from asllib.errors import InputError
+from asllib.paths import write_bytes
 
 NO_LETTER = -1  # label of a hand that shows no letter
 
@@ -308,10 +309,9 @@ def _save(path, run, model, optimiser, schedule, generator, history, best, waite
         "best": best,
         "waited": waited,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    torch.save(state, temporary)
-    temporary.replace(path)
+    content = io.BytesIO()
+    torch.save(state, content)
+    write_bytes(path, content.getvalue())
 
 
 def _load(path, run, model, optimiser, schedule, generator):

@@ -26,6 +26,10 @@ settings.register_profile("long", **_PATIENT, max_examples=3000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
+def pytest_addoption(parser):
+    parser.addoption("--faults", type=int, default=1, metavar="N", help="how often test_faults.py kills each command")
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)

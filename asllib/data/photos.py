@@ -67,7 +67,8 @@ def read_manifest(folder: Path) -> pd.DataFrame:
 
 
 def _from_folders(folder: Path) -> pd.DataFrame:
-    files = sorted(path for path in folder.glob("*/*") if path.suffix.lower() in ENDINGS)
+    # A hidden name is a half-written photo, or what a system keeps beside it.
+    files = sorted(path for path in folder.glob("[!.]*/[!.]*") if path.suffix.lower() in ENDINGS)
     rows = [(str(path.relative_to(folder)), _sign(path.parent.name)) for path in files]
     for file, _ in rows:
         inside(folder, file, str(folder))  # a link may lead elsewhere, a name be no text

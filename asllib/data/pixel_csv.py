@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pandas as pd
 from asllib.errors import InputError
 from asllib.files import csv_header, read_bytes
 from asllib.letters import LETTERS
+from asllib.paths import replacing
 
 SIDE = 28
 PIXEL_COLUMNS = [f"pixel{i}" for i in range(1, SIDE * SIDE + 1)]
@@ -140,12 +140,8 @@ def write_pixel_csv(path: str | Path, images: np.ndarray, labels: np.ndarray) ->
     path = Path(path)
     table = pd.DataFrame(np.asarray(images).reshape(len(images), -1), columns=PIXEL_COLUMNS)
     table.insert(0, "label", np.asarray(labels))
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")  # keeps the ending, which decides on gzip
-    try:
+    with replacing(path) as temporary:
         table.to_csv(temporary, index=False)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _diagnosis(path: Path, content: bytes, header: list[str], error: Exception) -> InputError:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
-import os
-import shutil
+import tempfile
+import zipfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from asllib.data.letterset import LetterSet
 from asllib.data.pixel_csv import SIDE, check_labels, read_pixel_rows
 from asllib.errors import InputError
 from asllib.letters import letters_of_25
-from asllib.paths import cache_dir, data_dir
+from asllib.paths import cache_dir, data_dir, replacing, write_bytes
 
 KAGGLE_NAME = "datamunge/sign-language-mnist"
 ROWS = {"train": 27_455, "test": 7_172}
@@ -63,29 +64,22 @@ def load_sign_mnist(folder: Path) -> LetterSet:
 
 def fetch_sign_mnist() -> Path:
     """Download the official files from Kaggle into the cache, check them by sha256, and return their folder."""
-    import kagglehub
-
     target = cache_dir() / "sign-mnist"
-    target.mkdir(parents=True, exist_ok=True)
     for split, expected in SHA256.items():
         name = f"sign_mnist_{split}.csv"
-        try:
-            downloaded = Path(kagglehub.dataset_download(KAGGLE_NAME, path=f"{name}"))
-        except Exception as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise InputError(
-                f"{name}: cannot be downloaded from Kaggle ({reason}); "
-                f"get {KAGGLE_NAME} by hand and put its files into {target}"
-            ) from error
-        with downloaded.open("rb") as file:
-            content = file.read().replace(b"\r\n", b"\n")  # both line ends are in circulation
-        found = hashlib.sha256(content).hexdigest()
-        if found != expected:
-            raise InputError(f"{downloaded}: sha256 {found} instead of {expected}; delete it and fetch again")
-        temporary = target / f".{os.getpid()}-{name}.gz"
-        with gzip.open(temporary, "wb", compresslevel=6) as file:
-            shutil.copyfileobj(_bytes(content), file)
-        temporary.replace(target / f"{name}.gz")
+        by_hand = f"get {KAGGLE_NAME} by hand and put its files into {target}"
+        for anew in (False, True):
+            try:
+                content = _download(name, anew)
+            except Exception as error:
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                raise InputError(f"{name}: cannot be downloaded from Kaggle ({reason}); {by_hand}") from error
+            found = hashlib.sha256(content).hexdigest()
+            if found == expected:
+                break
+        else:
+            raise InputError(f"{name}: sha256 {found} instead of {expected}, downloaded anew too; {by_hand}")
+        write_bytes(target / f"{name}.gz", gzip.compress(content, 6, mtime=0))
     return target
 
 
@@ -100,21 +94,27 @@ def _read(path: Path) -> np.ndarray:
             check_labels(rows, stored)
             return rows
     rows = read_pixel_rows(path)
-    with contextlib.suppress(OSError):  # a cache that cannot be written costs time, no more
-        stored.parent.mkdir(parents=True, exist_ok=True)
-        temporary = stored.with_name(f".{os.getpid()}-{stored.name}")
-        try:
-            np.save(temporary, rows)
-            temporary.replace(stored)
-        finally:
-            temporary.unlink(missing_ok=True)
+    # A cache that cannot be written costs time, no more.
+    with contextlib.suppress(InputError), replacing(stored) as temporary:
+        np.save(temporary, rows)
     return rows
 
 
-def _bytes(content: bytes):
-    import io
+def _download(name: str, anew: bool) -> bytes:
+    """A file of the set, with LF line ends; one that cannot be unpacked is empty.
 
-    return io.BytesIO(content)
+    A download that was stopped is gone on with, unless it is to be made ``anew``: one that was killed while it was
+    unpacked looks like any other to kagglehub, and what comes of it is damaged.
+    """
+    import kagglehub
+    from kagglehub.exceptions import DataCorruptionError
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            file = Path(kagglehub.dataset_download(KAGGLE_NAME, path=name, output_dir=folder if anew else None))
+        except (DataCorruptionError, zipfile.BadZipFile, zlib.error):
+            return b""
+        return file.read_bytes().replace(b"\r\n", b"\n")  # both line ends are in circulation
 
 
 def _file(folder: Path, split: str) -> Path | None:

@@ -18,11 +18,12 @@ import pandas as pd
 
 from asllib.data.letterset import LetterSet
 from asllib.data.photos import load_photos
+from asllib.errors import InputError
 from asllib.hands.landmarks import read_landmarks
 from asllib.hands.tracker import table_hands
 from asllib.letters import LETTERS, STATIC
 from asllib.parallel import as_done
-from asllib.paths import cache_dir, write_text
+from asllib.paths import cache_dir, replacing, write_text
 
 SIZE = 224
 SEED = 0
@@ -67,11 +68,9 @@ def cached_drawing(key: str, name: str, write: Callable[[Path], object]) -> Lett
     """Load a folder of drawn photos from the cache; ``write`` fills it if it is not there."""
     folder = cache_dir() / "synthetic" / f"{key}-{signer_version()}"
     if not (folder / "manifest.csv").is_file():
-        unfinished = folder.with_name(f".{os.getpid()}-{folder.name}")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        write(unfinished)
-        unfinished.replace(folder)
+        with replacing(folder) as unfinished:
+            unfinished.mkdir()
+            write(unfinished)
     return load_photos(folder, name)
 
 
@@ -100,10 +99,13 @@ def draw_letters(
     from asllib.signer import write_letters
     from asllib.signer.letters import CREW, _check
 
+    letters, out = _check(letters, signers, views, size, seed), Path(out)
     if executor is None:
-        return write_letters(out, letters, signers, views, size, seed)
-    letters = _check(letters, signers, views, size, seed)
-    out = Path(out)
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise InputError(f"{out}: is there already; name a new folder")
+        with replacing(out) as unfinished:  # half a set would pass for a whole one
+            write_letters(unfinished, letters, signers, views, size, seed)
+        return out
     key = hashlib.sha256(f"{letters} {views} {size} {seed} {signer_version()}".encode()).hexdigest()[:16]
     unfinished = out / f".unfinished-{key}"
     unfinished.mkdir(parents=True, exist_ok=True)
@@ -164,9 +166,8 @@ def to_pixel_set(letters: LetterSet, folder) -> LetterSet:
     stored = folder / "pixels.npy"
     if not stored.is_file():
         pixels = np.stack([to_pixels(letters.images[i], hands[i], background=True) for i in keep])
-        temporary = folder / f".{os.getpid()}-pixels.npy"
-        np.save(temporary, pixels)
-        temporary.replace(stored)
+        with replacing(stored) as temporary:
+            np.save(temporary, pixels)
     table = letters.table.iloc[keep].reset_index(drop=True)
     signers = pd.unique(table["signer"])
     unseen = table["signer"].isin(signers[-max(1, len(signers) // 4) :])

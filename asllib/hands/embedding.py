@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 import threading
 import zipfile
 from typing import TYPE_CHECKING
@@ -95,7 +94,7 @@ def embed_set(letters: LetterSet, table: pd.DataFrame, *, progress: bool = True)
     from tqdm.auto import tqdm
 
     from asllib.hands.landmarks import landmark_arrays
-    from asllib.paths import cache_dir
+    from asllib.paths import cache_dir, replacing
 
     digest = hashlib.sha256(f"1 {MODEL_SHA256} {letters.sha256()}".encode())
     digest.update(np.ascontiguousarray(landmark_arrays(table)["landmarks"]))
@@ -106,10 +105,8 @@ def embed_set(letters: LetterSet, table: pd.DataFrame, *, progress: bool = True)
     found = [(i, hand) for i, hand in enumerate(table_hands(table)) if hand is not None]
     for i, hand in tqdm(found, desc="embeddings", unit="hand", disable=not progress):
         result[i] = embed_hand(letters.images[i], hand)
-    stored.parent.mkdir(parents=True, exist_ok=True)
-    temporary = stored.with_name(f".{os.getpid()}-{stored.name}")
-    np.save(temporary, result)
-    temporary.replace(stored)
+    with replacing(stored) as temporary:
+        np.save(temporary, result)
     return result
 
 
@@ -118,16 +115,13 @@ def _network():
     """The landmark network out of the tracker's model file."""
     import cv2
 
-    from asllib.paths import cache_dir
+    from asllib.paths import cache_dir, write_bytes
 
     # From a file: OpenCV 5.0 takes no notice of the engine where the network comes from memory.
     part = "hand_landmarks_detector.tflite"
     unpacked = cache_dir() / f"{MODEL_SHA256[:12]}-{part}"
     if not unpacked.is_file():
-        unpacked.parent.mkdir(parents=True, exist_ok=True)
-        temporary = unpacked.with_name(f".{os.getpid()}-{unpacked.name}")
         with zipfile.ZipFile(model_file()) as task:
-            temporary.write_bytes(task.read(part))
-        temporary.replace(unpacked)
+            write_bytes(unpacked, task.read(part))
     # The new engine of OpenCV 5 joins layers, and with them the one that is asked for.
     return cv2.dnn.readNetFromTFLite(str(unpacked), engine=cv2.dnn.ENGINE_CLASSIC)

@@ -16,6 +16,7 @@ from asllib.errors import InputError
 from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_columns, world_columns
 from asllib.hands.tracker import ATTEMPTS, MODEL_SHA256, Attempt, Hand, HandTracker, check_image
 from asllib.parallel import IN_FLIGHT, Here, as_done, finished, last_of_thread, processes
+from asllib.paths import replacing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -227,12 +228,8 @@ def _stored(path: Path) -> pd.DataFrame | None:
 
 
 def _store(part: pd.DataFrame, path: Path) -> None:
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
+    with replacing(path) as temporary:
         part.to_parquet(temporary, index=False)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 # One a thread: a tracker takes one call at a time. The last one only: more would keep models in memory.

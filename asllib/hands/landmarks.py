@@ -12,6 +12,7 @@ import numpy as np
 
 from asllib.errors import InputError
 from asllib.files import check_columns, read_csv, read_parquet
+from asllib.paths import replacing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,13 +142,13 @@ def read_landmarks(path: str | os.PathLike[str]) -> pd.DataFrame:
 def write_landmarks(table: pd.DataFrame | Iterable[pd.DataFrame], path: str | os.PathLike[str]) -> None:
     """Check a landmark table and write it as CSV or Parquet, by the name's ending.
 
-    The file appears complete or not at all: it is written under a temporary name, then renamed. A table that comes in
-    parts (``iter_landmarks``) never is in memory as a whole.
+    The file appears complete or not at all. A table that comes in parts (``iter_landmarks``) never is in memory as a
+    whole.
 
     Raises
     ------
     InputError
-        If the table is not valid, see ``read_landmarks``, or the name ends otherwise.
+        If the table is not valid, see ``read_landmarks``, the name ends otherwise, or the file cannot be written.
     """
     import pandas as pd
 
@@ -156,13 +157,8 @@ def write_landmarks(table: pd.DataFrame | Iterable[pd.DataFrame], path: str | os
         raise InputError(f"{path}: {path.suffix or 'no'} ending; a landmark table is .csv, .csv.gz or .parquet")
     parts = [table] if isinstance(table, pd.DataFrame) else _gather(table)
     checked = (check_landmarks(part, path) for part in parts)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
+    with replacing(path) as temporary:
         (_write_parquet if path.suffix == ".parquet" else _write_csv)(checked, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _gather(parts: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:

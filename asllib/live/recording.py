@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from asllib.hands.landmarks import SIZE_COLUMNS, landmark_columns, read_landmark
 from asllib.hands.tracker import Hand, HandTracker
 from asllib.live.session import Message, Session, points, trouble
 from asllib.live.signs import LANDMARKS
-from asllib.paths import write_text
+from asllib.paths import write_bytes, write_text
 
 COUNTDOWN = 3.0  # seconds to form the sign
 PAUSE = 0.25  # seconds between two kept frames at least
@@ -79,7 +78,6 @@ class RecordingSession(Session):
         self.per_sign = per_sign
         self.signer = _name(signer, "signer")
         self._rows, self._hands = self._earlier()
-        self._changed = False
         self._tracker = HandTracker(video=True)
         self._passed: Counter[str] = Counter()
         self._begin(next((i for i, sign in enumerate(self.signs) if self.kept[sign] < per_sign), len(self.signs)))
@@ -91,9 +89,8 @@ class RecordingSession(Session):
         return {sign: counts[sign] for sign in self.signs}
 
     def close(self) -> None:
-        """Write what was kept; let the camera and the tracker go."""
+        """Let the camera and the tracker go; what was kept is written."""
         super().close()
-        self._write()
         self._tracker.close()
 
     def state(self) -> Message:
@@ -122,8 +119,6 @@ class RecordingSession(Session):
     def _answer(self, message: Message, buffers: Sequence[bytes]) -> tuple[Message, list[bytes]]:
         if message.get("type") == "start":
             self._started = None
-        if message.get("type") == "stop":
-            self._write()
         return super()._answer(message, buffers)
 
     def _settings(self, message: Message) -> None:
@@ -134,15 +129,13 @@ class RecordingSession(Session):
             return
         what = message.get("what")
         if what == "again":
-            self._changed = True
-            for row in [row for row in self._rows if row["label"] == self._sign]:
+            thrown = [row for row in self._rows if row["label"] == self._sign]
+            if thrown:
+                self._write([row for row in self._rows if row not in thrown])
+            for row in thrown:  # last: the manifest never names a photo that is not there
                 (self.folder / row["file"]).unlink(missing_ok=True)
-                self._rows.remove(row)
-                self._hands.pop(row["file"], None)
-            self._write()
             self._begin(self._at)
         elif what == "skip":
-            self._write()
             self._begin(self._at + 1)
         else:
             raise InputError(f"edit {what!r}: choose again or skip")
@@ -178,7 +171,6 @@ class RecordingSession(Session):
         self._save(frame, hand)
         self._kept_last = seconds, hand
         if self.kept[self._sign] >= self.per_sign:
-            self._write()
             self._begin(self._at + 1)
         return "Kept."
 
@@ -190,40 +182,36 @@ class RecordingSession(Session):
         )
         file = f"{self._sign}/{self.signer}-{number:04d}.jpg"
         path = self.folder / file
-        path.parent.mkdir(parents=True, exist_ok=True)
         if not path.parent.resolve().is_relative_to(self.folder.resolve()):
             raise InputError(f"{path.parent}: a link out of {self.folder}; remove it")
+        if not self._rows:
+            self._write([])  # a folder that is left before its first photo must be known as the recorder's
         data = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
-        temporary = path.with_name(f".{os.getpid()}-{path.name}")
-        temporary.write_bytes(data)
-        temporary.replace(path)
-        self._changed = True
-        self._rows.append(
-            {
-                "file": file,
-                "label": self._sign,
-                "source": "recorded",
-                "signer": self.signer,
-                "original": file,
-                "split": "",
-            }
-        )
+        write_bytes(self.folder / file, data)
+        row = {
+            "file": file,
+            "label": self._sign,
+            "source": "recorded",
+            "signer": self.signer,
+            "original": file,
+            "split": "",
+        }
         coordinates = np.concatenate([hand.landmarks.ravel(), hand.world.ravel()]).tolist()
         self._hands[file] = [file, self._sign, hand.side, hand.score, *coordinates, frame.shape[1], frame.shape[0]]
+        self._write([*self._rows, row])
 
-    def _write(self) -> None:
-        """Write manifest and landmarks of all that was kept, if that has changed."""
-        if not self._changed:
-            return
-        self._changed = False
-        write_text(self.folder / "manifest.csv", pd.DataFrame(self._rows, columns=[*COLUMNS]).to_csv(index=False))
-        table = pd.DataFrame(list(self._hands.values()), columns=[*landmark_columns(), *SIZE_COLUMNS])
+    def _write(self, rows: list[dict[str, Any]]) -> None:
+        """Write landmarks, then the manifest, with which a photo counts; after each photo, so that none is lost."""
+        hands = [self._hands[row["file"]] for row in rows]
+        table = pd.DataFrame(hands, columns=[*landmark_columns(), *SIZE_COLUMNS])
         write_landmarks(table, self.folder / LANDMARKS)
+        write_text(self.folder / "manifest.csv", pd.DataFrame(rows, columns=[*COLUMNS]).to_csv(index=False))
+        self._rows = rows
 
     def _earlier(self) -> tuple[list[dict[str, Any]], dict[str, list]]:
         """What the folder holds from an earlier recording."""
         if not (self.folder / "manifest.csv").is_file():
-            if self.folder.exists() and any(self.folder.iterdir()):
+            if self.folder.exists() and any(_foreign(path) for path in self.folder.iterdir()):
                 raise InputError(f"{self.folder}: holds something else; name a new folder")
             return [], {}
         table = read_manifest(self.folder)  # its files lie in the folder: choosing "again" deletes them
@@ -234,9 +222,16 @@ class RecordingSession(Session):
             raise InputError(f"{self.folder}: was not written by the recorder; name a new folder")
         hands = read_landmarks(self.folder / LANDMARKS)
         columns = [*landmark_columns(), *SIZE_COLUMNS]
-        if set(columns) - set(hands) or sorted(hands["file"]) != sorted(table["file"]):
+        if set(columns) - set(hands) or (len(table) and not set(hands["file"]) & set(table["file"])):
             raise InputError(f"{self.folder / LANDMARKS}: does not belong to the manifest beside it; name a new folder")
-        return table.to_dict("records"), {row[0]: row for row in hands[columns].to_numpy(object).tolist()}
+        known = {row[0]: row for row in hands[columns].to_numpy(object).tolist()}
+        # A recorder that was killed between the two files leaves a photo in one of them alone.
+        return [row for row in table.to_dict("records") if row["file"] in known], known
+
+
+def _foreign(path: Path) -> bool:
+    """Tell whether a file is none of those that a recording leaves when it is killed before its first photo."""
+    return path.name != LANDMARKS and not path.name.startswith(".")
 
 
 def _alike(hand: Hand, other: Hand) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from asllib.models.joint_net import JointConfig, JointNet
 from asllib.models.landmark_cnn import LandmarkCNN, LandmarkConfig
 from asllib.models.motion_net import MotionConfig, MotionNet
 from asllib.models.pixel_cnn import PixelCNN, PixelConfig
-from asllib.paths import write_text
+from asllib.paths import write_bytes, write_text
 
 SHIPPED = ("default", "pixel", "landmark", "motion", "spelling")
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
@@ -67,20 +66,17 @@ def save_model(folder: str | Path, model: nn.Module, alphabet: Sequence[str], ab
     about
         What else the card says: preset, seed, data with hashes, versions, metrics.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{os.getpid()}-model.safetensors"
-    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, temporary)
-    digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
-    temporary.replace(folder / "model.safetensors")
+    weights = save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})
+    write_bytes(folder / "model.safetensors", weights)
     card = {
         "network": network_name(model),
         "config": dataclasses.asdict(model.config),
         "alphabet": "".join(alphabet) if set(alphabet) <= set(LETTERS) else list(alphabet),
         "parameters": parameter_count(model),
-        "weights_sha256": digest,
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
         **about,
     }
     write_text(folder / "card.json", json.dumps(card, indent=2) + "\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from asllib.data.synthetic import signer_version
 from asllib.hands.tracker import Hand, HandTracker
 from asllib.letters import LETTERS
-from asllib.paths import cache_dir
+from asllib.paths import cache_dir, replacing
 
 SIZE = (240, 180)  # pixels of a frame: the tracker works at 192x192, more only costs time
 
@@ -123,7 +122,6 @@ def films(plans: Sequence[Plan], *, progress: bool = True) -> Iterator[Stream]:
     from tqdm.auto import tqdm
 
     folder = cache_dir() / "streams" / signer_version()
-    folder.mkdir(parents=True, exist_ok=True)
     for plan in tqdm(plans, desc="Filming", unit="film", disable=not progress):
         path = folder / f"{hashlib.sha256(repr(plan).encode()).hexdigest()[:24]}.npz"
         if not path.is_file():
@@ -132,9 +130,8 @@ def films(plans: Sequence[Plan], *, progress: bool = True) -> Iterator[Stream]:
 
 
 def _save(path: Path, stream: Stream) -> None:
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    np.savez(temporary, **{name: getattr(stream, name) for name in stream.__dataclass_fields__})
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        np.savez(temporary, **{name: getattr(stream, name) for name in stream.__dataclass_fields__})
 
 
 def _load(path: Path) -> Stream:

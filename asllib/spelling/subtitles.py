@@ -74,6 +74,7 @@ class AnnotatedVideo:
         self.fps = fps
         self._partial = self.path.with_name(f".{os.getpid()}-{self.path.name}")
         self._writer = None
+        self._frames = 0
 
     def write(self, frame: np.ndarray, reading: FrameReading) -> None:
         """Draw what was read into a frame (H, W, 3) uint8 RGB and add it."""
@@ -88,13 +89,32 @@ class AnnotatedVideo:
             if not self._writer.isOpened():
                 raise InputError(f"cannot write {self.path}: no encoder for {width}x{height}")
         self._writer.write(np.ascontiguousarray(drawn[..., ::-1]))
+        self._frames += 1
 
     def close(self) -> None:
-        """Finish the file."""
+        """Finish the file.
+
+        Raises
+        ------
+        InputError
+            If the disk was full.
+        """
         if self._writer is not None:
             self._writer.release()
             self._writer = None
+            self._check()
             self._partial.replace(self.path)
+
+    def _check(self) -> None:
+        """Raise InputError unless every frame is in the file: OpenCV says nothing of a full disk."""
+        import cv2
+
+        film = cv2.VideoCapture(str(self._partial))
+        written = int(film.get(cv2.CAP_PROP_FRAME_COUNT)) if film.isOpened() else 0
+        film.release()
+        if written != self._frames:
+            self._partial.unlink(missing_ok=True)
+            raise InputError(f"{self.path}: {written} of {self._frames} frames could be written; make room on the disk")
 
     def __enter__(self) -> AnnotatedVideo:
         return self

@@ -83,6 +83,7 @@ def train_motion(network: str, out: Path, *, seed: int = 0, steps: int | None = 
     if network not in TRAINING:
         raise InputError(f"no motion network {network!r}; there are: {', '.join(TRAINING)}")
     check_new_run(out)
+    out.mkdir(parents=True, exist_ok=True)  # before the work: it may be a place that cannot be written to
     settings = TRAINING[network]
     if steps is not None:
         settings = dataclasses.replace(settings, steps=steps, shape_steps=min(settings.shape_steps, steps))
@@ -100,7 +101,6 @@ def train_motion(network: str, out: Path, *, seed: int = 0, steps: int | None = 
         settings.network, clips, stills, shape_steps=settings.shape_steps, steps=settings.steps,
         pieced=settings.pieced, seed=seed,
     )  # fmt: skip
-    out.mkdir(parents=True, exist_ok=True)
     write_text(out / "history.csv", "step,loss\n" + "".join(f"{i},{loss:.4f}\n" for i, loss in enumerate(losses, 1)))
     letters = [sign for sign in signs if sign in LETTERS]
     save_model(

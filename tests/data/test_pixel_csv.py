@@ -168,7 +168,7 @@ def test_a_gzip_that_is_none_and_a_file_that_is_not_there(tmp_path):
 
 def test_nothing_half_written_is_left(tmp_path):
     (tmp_path / "set.csv").mkdir()  # cannot be replaced by a file
-    with pytest.raises(OSError, match=r"set\.csv"):
+    with pytest.raises(InputError, match=r"set\.csv: cannot be written"):
         write_pixel_csv(tmp_path / "set.csv", np.zeros((2, 28, 28), np.uint8), np.array([0, 1]))
     assert [path.name for path in tmp_path.iterdir()] == ["set.csv"]
 
