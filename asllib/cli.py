@@ -445,27 +445,38 @@ def live(
 
 
 @app.command()
-def reproduce() -> None:
+def reproduce(
+    check: Annotated[
+        bool, typer.Option("--check", help="Say what a fresh run moves, and leave results and figures as they are.")
+    ] = False,
+) -> None:
     """Run the numbered notebooks: train both networks, draw every figure, write every result."""
     from tqdm.auto import tqdm
 
     from asllib.config import profile
     from asllib.paths import project_root
-    from asllib.reproduce import notebooks, run_notebook
+    from asllib.reproduce import moved, notebooks, put_back, run_notebook, snapshot
 
-    books = notebooks()
-    keep = profile().name == "paper" and _real_data()
+    books, before = notebooks(), snapshot() if check else {}
+    keep = profile().name == "paper" and _real_data() and not check
     print(
         f"{len(books)} notebooks, profile {profile().name}" + ("" if keep else "; their stored outputs are left alone")
     )
-    for book in books:
-        with tqdm(desc=book.stem, unit="cell", bar_format="{desc}: {n_fmt}/{total_fmt} cells [{elapsed}]") as bar:
+    try:
+        for book in books:
+            with tqdm(desc=book.stem, unit="cell", bar_format="{desc}: {n_fmt}/{total_fmt} cells [{elapsed}]") as bar:
 
-            def show(done: int, total: int, bar=bar) -> None:
-                bar.total, bar.n = total, done
-                bar.refresh()
+                def show(done: int, total: int, bar=bar) -> None:
+                    bar.total, bar.n = total, done
+                    bar.refresh()
 
-            run_notebook(book, keep, show)
+                run_notebook(book, keep, show)
+        lines = moved(before)
+    finally:
+        put_back(before)
+    if check:
+        print("\n".join(lines) or "Nothing moved: every result and figure is what it was.")
+        raise typer.Exit(1 if lines else 0)
     print(f"Figures: {project_root() / 'figures'}; results: {project_root() / 'data' / 'results'}")
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from asllib.errors import InputError
-from asllib.paths import project_root, replacing
+from asllib.files import read_json
+from asllib.paths import figures_dir, project_root, replacing, results_dir
 
 KERNEL = "python3"
+BAND = 0.02  # that a number of another machine may differ by, relative to the larger one, and shares as such
+_NOT_COMPARED = {"versions", "seconds", "milliseconds", "optuna"}  # of the machine, not of what was found
+_PICTURE = 0.02  # mean difference of a figure's pixels, of the whole range: fonts differ, curves do not
 
 
 def notebooks() -> list[Path]:
@@ -66,6 +72,83 @@ def run_notebook(path: Path, keep: bool, on_cell: Callable[[int, int], None] = l
         with replacing(path) as temporary:
             nbformat.write(notebook, temporary)
     return time.perf_counter() - started
+
+
+def snapshot() -> dict[Path, bytes]:
+    """Contents of all results and figures, to compare a fresh run with and to put back."""
+    files = (*results_dir().rglob("*.json"), *figures_dir().rglob("*.png"), *figures_dir().rglob("*.csv"))
+    return {path: path.read_bytes() for path in files}
+
+
+def put_back(before: dict[Path, bytes]) -> None:
+    """Write the files of a ``snapshot`` as they were."""
+    for path, content in before.items():
+        if not path.is_file() or path.read_bytes() != content:
+            with replacing(path) as temporary:
+                temporary.write_bytes(content)
+
+
+def moved(before: dict[Path, bytes], band: float = BAND) -> list[str]:
+    """Say what a run has changed: one line a number, text or figure that is not what it was.
+
+    Parameters
+    ----------
+    before
+        The ``snapshot`` before the run.
+    band
+        That a number may differ by, relative to the larger of the two; shares up to 1 by as much in all.
+
+    Returns
+    -------
+    list of str
+        Empty if all is as it was. Files that the run did not write are not named.
+    """
+    import json
+
+    lines = []
+    for path, content in sorted(before.items()):
+        name = str(path.relative_to(project_root()))
+        if path.read_bytes() == content:
+            continue
+        if path.suffix == ".json":
+            pairs = _differences("", json.loads(content), read_json(path), band)
+            lines += [f"{name}: {where} was {old}, is {new}" for where, old, new in pairs]
+        elif path.suffix == ".png":
+            apart = _pictures_apart(content, path.read_bytes())
+            if apart > _PICTURE:
+                lines.append(f"{name}: looks different, by {apart:.1%} of the range on average")
+    return lines
+
+
+def _differences(where: str, old: Any, new: Any, band: float) -> Iterator[tuple[str, Any, Any]]:
+    """Yield place, old and new value of what differs in two JSON documents."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(key for key in new if key not in old)]:
+            if key not in _NOT_COMPARED:
+                yield from _differences(f"{where}.{key}".lstrip("."), old.get(key), new.get(key), band)
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for number, pair in enumerate(zip(old, new, strict=True)):
+            yield from _differences(f"{where}[{number}]", *pair, band)
+    elif isinstance(old, int | float) and isinstance(new, int | float):
+        if not math.isclose(old, new, rel_tol=band, abs_tol=band):
+            yield where, old, new
+    elif isinstance(old, list) and isinstance(new, list):
+        yield where, f"{len(old)} values", f"{len(new)}"
+    elif old != new:
+        yield where, old, new
+
+
+def _pictures_apart(old: bytes, new: bytes) -> float:
+    """Mean difference of two pictures' grey pixels, 0..1; 1 if they have another size."""
+    import cv2
+    import numpy as np
+
+    one, other = (cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) for data in (old, new))
+    # Words of another width, as a time, may change the size a little.
+    if one is None or other is None or max(np.abs(np.subtract(one.shape, other.shape))) > 20:
+        return 1.0
+    height, width = np.minimum(one.shape, other.shape)
+    return float(np.abs(one[:height, :width].astype(float) - other[:height, :width]).mean() / 255)
 
 
 def _use_this_python(client) -> None:

@@ -1,0 +1,71 @@
+import json
+
+import nbformat
+import numpy as np
+import PIL.Image
+import pytest
+
+from asllib import cli, reproduce
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A checkout with one notebook that writes a result and a figure, as an earlier run wrote them."""
+    for module in ("asllib.paths", "asllib.reproduce"):
+        monkeypatch.setattr(f"{module}.project_root", lambda: tmp_path)
+    for folder in ("notebooks", "data/results", "figures"):
+        (tmp_path / folder).mkdir(parents=True)
+    write(tmp_path, accuracy=0.9, gray=100)
+    return tmp_path
+
+
+def write(root, accuracy, gray, **more):
+    """Write the result and the figure."""
+    content = {"accuracy": accuracy, "n": [3, 4], "versions": {"numpy": "2"}, **more}
+    (root / "data" / "results" / "one.json").write_text(json.dumps(content))
+    PIL.Image.fromarray(np.full((40, 60), gray, np.uint8)).save(root / "figures" / "one.png")
+
+
+def notebook(root, code):
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    nbformat.write(book, root / "notebooks" / "01_one.ipynb")
+
+
+def test_what_has_moved_is_named_and_what_is_within_the_band_is_not(project):
+    before = reproduce.snapshot()
+    assert len(before) == 2 and reproduce.moved(before) == []
+    write(project, accuracy=0.91, gray=101, seconds=3)  # within 0.02, and a time is no result
+    assert reproduce.moved(before) == []
+    assert reproduce.moved(before, band=1e-6) == ["data/results/one.json: accuracy was 0.9, is 0.91"]
+    write(project, accuracy=0.8, gray=160, n=[3, 4, 5], extra="x")
+    assert reproduce.moved(before) == [
+        "data/results/one.json: accuracy was 0.9, is 0.8",
+        "data/results/one.json: n was 2 values, is 3",
+        "data/results/one.json: extra was None, is x",
+        "figures/one.png: looks different, by 23.5% of the range on average",
+    ]
+    reproduce.put_back(before)
+    assert reproduce.moved(before, band=0) == []
+
+
+@pytest.mark.parametrize(("value", "code"), [("0.9", 0), ("0.5", 1)])
+def test_a_check_runs_the_notebooks_and_leaves_results_as_they_were(project, monkeypatch, capsys, value, code):
+    notebook(project, f"open('../data/results/one.json', 'w').write('{{\"accuracy\": {value}, \"n\": [3, 4]}}')")
+    before = reproduce.snapshot()
+    monkeypatch.setattr("sys.argv", ["asl", "reproduce", "--check"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert (ended.value.code or 0) == code
+    said = capsys.readouterr().out
+    assert ("accuracy was 0.9, is 0.5" in said) == bool(code) and ("Nothing moved" in said) != bool(code)
+    assert reproduce.snapshot() == before
+
+
+def test_a_notebook_that_fails_leaves_results_as_they_were(project, monkeypatch, capsys):
+    notebook(project, "open('../data/results/one.json', 'w').write('{}')\nraise RuntimeError('no')")
+    before = reproduce.snapshot()
+    monkeypatch.setattr("sys.argv", ["asl", "reproduce", "--check"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1 and "01_one.ipynb failed: RuntimeError: no" in capsys.readouterr().err
+    assert reproduce.snapshot() == before
