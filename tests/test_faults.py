@@ -299,6 +299,23 @@ def test_a_killed_extraction_finds_the_same_hands_in_the_end(faults, drawn):
     faults(lambda out: ("extract", drawn, "--out", table(out), "--workers", 2), same, rest)
 
 
+@pytest.mark.slow
+def test_the_processes_of_a_killed_extraction_end_too(commands, drawn, tmp_path):
+    arguments = ("extract", drawn, "--out", tmp_path / "table.csv", "--workers", 2)
+    process = commands.start(arguments, {"ASLLIB_CACHE": str(tmp_path)})
+    last = time.monotonic() + LIMIT
+    while not list(tmp_path.glob("extract/*/*.parquet")) and time.monotonic() < last:
+        time.sleep(0.02)
+    os.killpg(process.pid, 0)
+    os.kill(process.pid, signal.SIGKILL)  # it alone
+    process.join(LIMIT)
+    assert process.exitcode == -signal.SIGKILL
+    with pytest.raises(ProcessLookupError):  # no process of its group is left
+        while time.monotonic() < last:
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
+
+
 # Networks
 
 
