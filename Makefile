@@ -25,9 +25,10 @@ test: $(INSTALLED) ## run every test, the notebooks too (small profile)
 	ASLLIB_PROFILE=ci $(BIN)/python -m pytest tests
 	ASLLIB_PROFILE=ci $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 -x notebooks
 
-check: $(INSTALLED) ## quick: lint, format, fast tests
+check: $(INSTALLED) ## quick: lint, format, types, fast tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	ASLLIB_PROFILE=ci $(BIN)/python -m pytest -q -m 'not slow' tests
 
 bench: $(INSTALLED) ## measure speed and memory side by side with other ways; see benchmarks/README.md

@@ -214,8 +214,8 @@ def train(
             raise InputError(f"{network}: has one preset and its own data; leave out --preset and --data")
         if started_together():
             raise InputError(f"{network}: is trained by one process; leave out torchrun")
-        card = train_motion(network, out, seed=seed, steps=epochs)
-        print(f"{out}: {network} network, {card['parameters']:,} parameters; loss {card['metrics']['loss']:.3f}")
+        made = train_motion(network, out, seed=seed, steps=epochs)
+        print(f"{out}: {network} network, {made['parameters']:,} parameters; loss {made['metrics']['loss']:.3f}")
         return
     from asllib.train_run import train_run
 

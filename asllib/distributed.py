@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -98,10 +99,10 @@ def parallel(model: nn.Module) -> Iterator[nn.Module]:
 
 
 class _Share(nn.Module):
-    def __init__(self, model: nn.Module, layers: list[nn.Module]) -> None:
+    def __init__(self, model: nn.Module, layers: Sequence[Any]) -> None:
         super().__init__()
         self.model = model
-        self.layers = tuple(layers)  # a tuple, since the model holds them
+        self.layers = tuple(layers)  # of the classes below; a tuple, since the model holds them
 
     def forward(self, batch: Tensor) -> Tensor:
         for layer in self.layers:
@@ -110,6 +111,12 @@ class _Share(nn.Module):
 
 
 class _BatchNorm2d(nn.BatchNorm2d):
+    whole: int  # items of the whole batch
+    momentum: float
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)
@@ -126,6 +133,8 @@ class _BatchNorm2d(nn.BatchNorm2d):
 
 
 class _Dropout(nn.Dropout):
+    whole: int
+
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
@@ -133,6 +142,8 @@ class _Dropout(nn.Dropout):
 
 
 class _Dropout2d(nn.Dropout2d):
+    whole: int
+
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x

@@ -222,6 +222,7 @@ def _trace(whole: WholeModel) -> onnx.ModelProto:
             )
     finally:
         log.setLevel(level)
+    assert program is not None  # it is what dynamo=True returns
     ClearMetadataAndDocStringPass()(program.model)  # where in whose folders each line of the source stood
     return program.model_proto
 
@@ -261,7 +262,7 @@ def _add_facts(graph: onnx.ModelProto, model: nn.Module, card: dict[str, Any]) -
         facts |= {"moments_per_second": f"{RATE:g}", "window": str(model.config.memory + 1)}
         facts["delay"] = str(model.config.delay)
     onnx.helper.set_model_props(graph, facts)
-    constants = {
+    constants: dict[str, tuple[int, list[int], list[Any]]] = {
         "labels": (onnx.TensorProto.STRING, [len(names)], [name.encode() for name in names]),
         "refuse_below": (onnx.TensorProto.FLOAT, [1], [threshold]),
     }

@@ -51,9 +51,10 @@ def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
 
 def csv_header(path: Path, content: bytes) -> list[str]:
     """Names of the columns in the first line of a CSV file's content; InputError if it is no text."""
-    line = re.match(rb"(?:\xef\xbb\xbf)?[\r\n]*([^\r\n]{0,1000000})", content)[1]  # spreadsheets write the mark
+    line = re.match(rb"(?:\xef\xbb\xbf)?[\r\n]*([^\r\n]{0,1000000})", content)  # spreadsheets write the mark
+    assert line is not None  # it matches any content
     try:
-        return next(csv.reader([line.decode()]), [])
+        return next(csv.reader([line[1].decode()]), [])
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a readable CSV file ({error}); save it as comma-separated UTF-8") from None
 

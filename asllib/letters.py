@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -14,7 +14,7 @@ STATIC: tuple[str, ...] = tuple(letter for letter in LETTERS if letter not in MO
 FIRST_SIX: tuple[str, ...] = STATIC[:6]  # what the paper's results were measured on
 
 
-def encode(letters: Sequence[str], alphabet: Sequence[str] = STATIC) -> np.ndarray:
+def encode(letters: Collection[str], alphabet: Sequence[str] = STATIC) -> np.ndarray:
     """Turn letters into labels, their places in the alphabet.
 
     Returns

@@ -6,7 +6,7 @@ apart; lines differ by dash and marker too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +36,7 @@ def _caption(figure: Figure, text: str) -> Figure:
     return figure
 
 
-def _pictures(images: Sequence[np.ndarray], titles: Sequence[str], columns: int, size: float = 1.6, **show) -> Figure:
+def _pictures(images: Collection[np.ndarray], titles: Iterable[str], columns: int, size: float = 1.6, **show) -> Figure:
     rows = max(1, -(-len(images) // columns))
     figure, axes = _figure(size * columns, (size + 0.25) * rows + 0.3, rows, columns, squeeze=False)
     for axis in axes.flat:

@@ -116,8 +116,7 @@ def to_pixels(image: np.ndarray, hand: Hand | None, *, background: bool = False)
     """
     if image.shape == (SIDE, SIDE):
         return image
-    whole = hand is None or background
-    gray = resize(to_gray(hand_crop(image, hand)) if whole else hand_only(image, hand))
+    gray = resize(to_gray(hand_crop(image, hand)) if hand is None or background else hand_only(image, hand))
     return np.ascontiguousarray(gray[:, ::-1]) if hand is not None and hand.side == "left" else gray
 
 

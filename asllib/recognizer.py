@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor
 
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
@@ -17,7 +17,7 @@ from asllib.evaluation import NO_HAND, read_letters
 from asllib.hands.embedding import embed_hand, embed_set
 from asllib.hands.tracker import Hand, HandTracker, table_hands
 from asllib.letters import LETTERS
-from asllib.models.zoo import load_model
+from asllib.models.zoo import Network, load_model
 from asllib.preprocess import SIDE, to_pixels
 from asllib.runs import (
     Looks,
@@ -66,7 +66,7 @@ class Recognizer:
         Its model card.
     """
 
-    model: nn.Module
+    model: Network
     card: dict[str, Any]
     _tracker: HandTracker | None = field(default=None, repr=False)
 
@@ -102,6 +102,7 @@ class Recognizer:
 
     def probabilities(self, image: np.ndarray, hands: Sequence[Hand]) -> np.ndarray:
         """Probabilities (classes,) of the letters, from an image and the looks at its hand."""
+        inputs: tuple[Tensor, ...]
         if self.kind == "pixel":
             pixels = np.stack([to_pixels(image, hand) for hand in hands or (None,)])
             inputs, prepare = (torch.from_numpy(pixels),), pixel_prepare()
@@ -132,10 +133,9 @@ class Recognizer:
 
     def read_set(self, letters: LetterSet, *, progress: bool = True) -> np.ndarray:
         """Read a whole set, hands tracked on all cores and cached: (N, classes) probabilities, 0 without a hand."""
-        small = isinstance(letters.images, np.ndarray) and letters.images.shape[1:] == (SIDE, SIDE)
-        if self.kind == "pixel" and small:
-            inputs = (torch.from_numpy(letters.images),)
-            return predict_logits(self.model, inputs, pixel_prepare()).softmax(1).numpy()
+        small = letters.images
+        if self.kind == "pixel" and isinstance(small, np.ndarray) and small.shape[1:] == (SIDE, SIDE):
+            return predict_logits(self.model, (torch.from_numpy(small),), pixel_prepare()).softmax(1).numpy()
         looks = track(letters, progress=progress)
         if self.kind == "landmark":
             return look_probabilities(self.model, looks)

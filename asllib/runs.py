@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from asllib.augment import ImageAugment, LandmarkAugment, augment_images, augment_landmarks
 from asllib.config import Preset, Training
@@ -25,7 +25,7 @@ from asllib.hands.tracker import ATTEMPTS, LOOKS, MODEL_SHA256, Attempt
 from asllib.letters import STATIC
 from asllib.models.joint_net import JointNet
 from asllib.models.pixel_cnn import PixelCNN
-from asllib.models.zoo import build
+from asllib.models.zoo import Network, build
 from asllib.paths import cache_dir
 from asllib.preprocess import SIDE
 from asllib.training import Examples, History, Prepare, fit, predict_logits, set_seed
@@ -83,8 +83,9 @@ def track(
     letters: LetterSet, *, workers: int | None = None, executor: Executor | None = None, progress: bool = True
 ) -> Looks:
     """Find the hand in each photo of a set, in four ways; what was found is kept in the cache folder."""
-    options = {"workers": workers, "executor": executor, "progress": progress}
-    return Looks(tuple(track_once(letters, look, **options) for look in LOOKS))
+    return Looks(
+        tuple(track_once(letters, look, workers=workers, executor=executor, progress=progress) for look in LOOKS)
+    )
 
 
 def track_once(
@@ -124,7 +125,7 @@ def _identity(letters: LetterSet, attempts: Sequence[Attempt]) -> str:
     digest = hashlib.sha256(f"{MODEL_SHA256} {tuple(attempts)}".encode())
     digest.update("\n".join(letters.letters).encode())
     if isinstance(letters.images, np.ndarray):
-        digest.update(np.ascontiguousarray(letters.images))
+        digest.update(np.ascontiguousarray(letters.images).data)
     else:
         for path in letters.images.paths:
             status = path.stat()
@@ -185,17 +186,17 @@ def joint_prepare(augment: LandmarkAugment | None = None) -> Prepare:
     return prepare
 
 
-def joint_probabilities(model: nn.Module, looks: Looks, embeddings: np.ndarray) -> np.ndarray:
+def joint_probabilities(model: Network, looks: Looks, embeddings: np.ndarray) -> np.ndarray:
     """As ``look_probabilities``, for the joint network and the photos' embeddings (N, 1152)."""
     return _mean_of_looks(model, looks, joint_prepare(), (torch.from_numpy(embeddings),))
 
 
-def look_probabilities(model: nn.Module, looks: Looks) -> np.ndarray:
+def look_probabilities(model: Network, looks: Looks) -> np.ndarray:
     """Run the landmark network on every look and average, (N, classes); zeros where no hand was found."""
     return _mean_of_looks(model, looks, landmark_prepare())
 
 
-def _mean_of_looks(model: nn.Module, looks: Looks, prepare: Prepare, more: tuple[Tensor, ...] = ()) -> np.ndarray:
+def _mean_of_looks(model: Network, looks: Looks, prepare: Prepare, more: tuple[Tensor, ...] = ()) -> np.ndarray:
     total = np.zeros((len(looks), model.config.classes), np.float32)
     count = np.zeros((len(looks), 1), np.float32)
     for table in looks.tables:
@@ -217,7 +218,7 @@ def train(
     checkpoint: Path | None = None,
     progress: bool = True,
     on_epoch: Callable[[History], None] | None = None,
-) -> tuple[nn.Module, History]:
+) -> tuple[Network, History]:
     """Make a preset's network and train it.
 
     Parameters
@@ -236,12 +237,15 @@ def train(
     set_seed(seed)
     model = build(preset.network)
     if isinstance(model, PixelCNN):
+        assert not isinstance(preset.augment, LandmarkAugment)
         model.set_statistics(examples.inputs[0].float() / 255)
         prepare = pixel_prepare(preset.augment)
     elif isinstance(model, JointNet):
+        assert not isinstance(preset.augment, ImageAugment)
         model.set_statistics(examples.inputs[4].float())
         prepare = joint_prepare(preset.augment)
     else:
+        assert not isinstance(preset.augment, ImageAugment)
         prepare = landmark_prepare(preset.augment)
     settings = dataclasses.replace(preset.training, epochs=epochs or epochs_for(preset.training, len(examples)))
     history = fit(
@@ -259,4 +263,5 @@ def epochs_for(settings: Training, n: int) -> int:
 def for_pixels(letters: LetterSet, alphabet: tuple[str, ...] = STATIC) -> Examples:
     """Pixel examples of the letters of an alphabet in a set of 28x28 images."""
     kept = letters.only(alphabet)
+    assert isinstance(kept.images, np.ndarray)  # photos are files, small images an array
     return pixel_examples(kept.images, kept.labels(alphabet))

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from asllib.config import Training
 from asllib.distributed import parallel, rank, share, total, world
 from asllib.errors import InputError
+from asllib.models.zoo import Network
 from asllib.paths import write_bytes
 
 NO_LETTER = -1  # label of a hand that shows no letter
@@ -154,7 +155,7 @@ def letter_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0, n: int |
 
 
 @torch.inference_mode()
-def predict_logits(model: nn.Module, inputs: tuple[Tensor, ...], prepare: Prepare, batch: int = 1024) -> Tensor:
+def predict_logits(model: Network, inputs: tuple[Tensor, ...], prepare: Prepare, batch: int = 1024) -> Tensor:
     """Run a network over stored tensors without augmentation, (N, ...) -> (N, classes) logits."""
     model.eval()
     n = len(inputs[0])
@@ -162,7 +163,7 @@ def predict_logits(model: nn.Module, inputs: tuple[Tensor, ...], prepare: Prepar
     return torch.cat(parts) if parts else torch.empty(0, model.config.classes)
 
 
-def evaluate_loss(model: nn.Module, examples: Examples, prepare: Prepare) -> tuple[float, float]:
+def evaluate_loss(model: Network, examples: Examples, prepare: Prepare) -> tuple[float, float]:
     """Return cross entropy and accuracy on examples."""
     logits = predict_logits(model, examples.inputs, prepare)
     right = (logits.argmax(1) == examples.labels).float().mean()
@@ -170,7 +171,7 @@ def evaluate_loss(model: nn.Module, examples: Examples, prepare: Prepare) -> tup
 
 
 def fit(
-    model: nn.Module,
+    model: Network,
     train: Examples,
     valid: Examples | None,
     prepare: Prepare,

@@ -116,6 +116,7 @@ def tuning_parts(network: str, letters: LetterSet) -> tuple[LetterSet, Examples,
             family = near_duplicate_groups(thumbnails(letters.images))
         part = np.where(split_groups(letters.letters, family) == "valid", "valid", "train")
     if network == "landmark":
+        assert looks is not None
         labels = letters.labels()
         fit, decide = (landmark_examples(looks.subset(part == p), labels[part == p]) for p in ("train", "valid"))
     else:
@@ -169,7 +170,7 @@ def open_study(name: str, url: str, seed: int, epochs: int) -> optuna.Study:
         """Draws by the trial's number, so that processes that share a study do not draw the same."""
 
         def before_trial(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-            self.__init__(seed=seed + trial.number)
+            super().__init__(seed=seed + trial.number)
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna.create_study(
@@ -186,7 +187,8 @@ def _open_database(url: str) -> optuna.storages.RDBStorage:
     import sqlalchemy
 
     waits = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}  # for others to end their writing
-    for attempt in range(5):
+    tries = 5
+    while True:
         try:
             return optuna.storages.RDBStorage(
                 url, engine_kwargs=waits, heartbeat_interval=HEARTBEAT, grace_period=4 * HEARTBEAT
@@ -194,7 +196,8 @@ def _open_database(url: str) -> optuna.storages.RDBStorage:
         except ImportError as error:
             raise InputError(f"--storage: {error.__cause__}; install the driver that the URL names") from None
         except sqlalchemy.exc.SQLAlchemyError:
-            if attempt == 4:
+            tries -= 1
+            if not tries:
                 raise
             time.sleep(0.3)  # another process that started now may be making the same tables
 
@@ -262,7 +265,7 @@ def _search(study: optuna.Study, evaluate: Callable, trials: int, first: dict[st
             optuna.storages.fail_stale_trials(study)
             known = study.get_trials(deepcopy=False, states=ended + alive)
             bar.n = sum(trial.state in ended for trial in known)
-            done = [trial.value for trial in known if trial.state == TrialState.COMPLETE]
+            done = [trial.value for trial in known if trial.value is not None and trial.state == TrialState.COMPLETE]
             bar.set_postfix({"best loss": f"{min(done):.4f}"} if done else {})
             if bar.n >= trials:
                 return

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from asllib.data.letterset import LetterSet
+from asllib.data.letterset import Images, LetterSet
 from asllib.hands.landmarks import landmark_arrays
 from asllib.letters import LETTERS, STATIC
 from asllib.preprocess import resize, to_gray
@@ -98,7 +98,11 @@ class Audit:
         return report
 
 
-def audit(letters: LetterSet, predictions: Sequence[str] | None = None, landmarks: pd.DataFrame | None = None) -> Audit:
+def audit(
+    letters: LetterSet,
+    predictions: Sequence[str | None] | np.ndarray | None = None,
+    landmarks: pd.DataFrame | None = None,
+) -> Audit:
     """Check a set of letters.
 
     Parameters
@@ -110,9 +114,9 @@ def audit(letters: LetterSet, predictions: Sequence[str] | None = None, landmark
     landmarks
         The set's landmark table (see ``extract_landmarks``), for what a hand tracker makes of it.
     """
-    counts = letters.table["label"].value_counts()
-    order = [name for name in LETTERS if name in counts] + sorted(set(counts.index) - set(LETTERS))
-    counts = {name: int(counts[name]) for name in order}
+    found = letters.table["label"].value_counts()
+    order = [name for name in LETTERS if name in found] + sorted(set(found.index) - set(LETTERS))
+    counts = {name: int(found[name]) for name in order}
     thumbs, digests, low, high, small = _look(letters)
     _, first, copies = np.unique(digests, return_inverse=True, return_counts=True)
     labels_of_copy = pd.Series(letters.letters).groupby(first).nunique()
@@ -140,7 +144,7 @@ def audit(letters: LetterSet, predictions: Sequence[str] | None = None, landmark
     )
 
 
-def thumbnails(images: Sequence[np.ndarray]) -> np.ndarray:
+def thumbnails(images: Images) -> np.ndarray:
     """Shrink images to (N, 14, 14) float32 grey pictures for comparing."""
     return np.stack([resize(to_gray(images[i]), THUMB) for i in range(len(images))]).astype(np.float32)
 
@@ -183,7 +187,7 @@ def near_duplicate_groups(thumbs: np.ndarray, near: float = NEAR, chunk: int = 2
 def touches_border(landmarks: pd.DataFrame) -> np.ndarray:
     """(N,) bool: a landmark lies within 2 % of the image's border or beyond it; False where no hand was found."""
     places = landmark_arrays(landmarks)["landmarks"][..., :2]
-    return ((places < BORDER) | (places > 1 - BORDER)).any((1, 2))
+    return np.asarray(((places < BORDER) | (places > 1 - BORDER)).any((1, 2)))
 
 
 def foreign_classes(shares: dict[str, float]) -> tuple[str, ...]:
@@ -217,7 +221,7 @@ def _look(letters: LetterSet) -> tuple[np.ndarray, np.ndarray, int, int, int]:
     for i in range(len(letters)):
         image = letters.images[i]
         thumbs.append(resize(to_gray(image), THUMB))
-        digests.append(hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).hexdigest())
+        digests.append(hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).hexdigest())
         low, high = min(low, int(image.min())), max(high, int(image.max()))
         small += image.ndim == 3 and min(image.shape[:2]) < MIN_SIDE
     return np.stack(thumbs).astype(np.float32), np.array(digests), low, high, int(small)

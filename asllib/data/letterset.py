@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import SupportsIndex
 
 import numpy as np
 import pandas as pd
@@ -30,7 +31,7 @@ class LetterSet:
         a sign such as ``space``; ``original`` is the photo that the image was derived from; ``split`` is the one
         that the set came with, "" for none.
     images
-        A sequence of uint8 images, one a row: an (N, 28, 28) array, or (H, W, 3) RGB images that are read from
+        uint8 images, one a row: an (N, 28, 28) array, or (H, W, 3) RGB images that are read from
         their files when asked for.
     synthetic
         Drawn by the synthetic signer.
@@ -38,7 +39,7 @@ class LetterSet:
 
     name: str
     table: pd.DataFrame
-    images: Sequence[np.ndarray]
+    images: np.ndarray | PhotoFiles
     synthetic: bool = False
 
     def __post_init__(self) -> None:
@@ -90,7 +91,7 @@ class LetterSet:
         """Hash of the labels and of the image data, for results to name what they were made from."""
         digest = hashlib.sha256("\n".join(self.letters).encode())
         if isinstance(self.images, np.ndarray):
-            digest.update(np.ascontiguousarray(self.images))
+            digest.update(np.ascontiguousarray(self.images).data)
         else:
             for path in self.images.paths:
                 digest.update(path.read_bytes())
@@ -102,7 +103,7 @@ def _spread(n: int, most: int) -> np.ndarray:
     return np.arange(n) if n <= most else np.arange(most) * n // most
 
 
-def take(images: Sequence[np.ndarray], places: np.ndarray) -> Sequence[np.ndarray]:
+def take(images: np.ndarray | PhotoFiles, places: np.ndarray) -> np.ndarray | PhotoFiles:
     """Take images by position: of an array an array, of a list of files a shorter list of files."""
     if isinstance(images, np.ndarray):
         return images[places]
@@ -127,7 +128,7 @@ class PhotoFiles:
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, i: int) -> np.ndarray:
+    def __getitem__(self, i: SupportsIndex) -> np.ndarray:
         return read_image(self.root / self.files[i])
 
     def read_bytes(self, i: int) -> bytes:
@@ -144,6 +145,9 @@ class PhotoFiles:
     def paths(self) -> list[Path]:
         """Full paths of the files."""
         return [self.root / file for file in self.files]
+
+
+Images = Sequence[np.ndarray] | np.ndarray | PhotoFiles  # whatever gives an image for a position
 
 
 def read_image(path: str | Path) -> np.ndarray:

@@ -115,5 +115,5 @@ def _write(folder: Path, plan: list[tuple[int, str, np.ndarray]], seed: int, bat
                 (folder / file).write_bytes(data.tobytes())
                 rows.append((file, label, "synthetic", people[number].name, Path(file).stem))
             bar.update(len(part))
-    with (folder / "manifest.csv").open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)
+    with (folder / "manifest.csv").open("w", newline="") as out:
+        csv.writer(out, lineterminator="\n").writerows(rows)

@@ -57,7 +57,7 @@ def read_manifest(folder: Path) -> pd.DataFrame:
         empty = table.index[table[column].str.strip() == ""]
         if len(empty):
             raise InputError(f"{manifest}: row {empty[0] + 1} has no {column}")
-    for column in table:
+    for column in table.columns:
         zero = table.index[table[column].str.contains("\0", regex=False)]
         if len(zero):  # numpy takes it for the end of a text
             raise InputError(f"{manifest}: row {zero[0] + 1}, {column} has a zero byte; remove it")
@@ -81,6 +81,7 @@ def _sign(name: str) -> str:
 
 def _fill(table: pd.DataFrame, source: str) -> pd.DataFrame:
     """Add what a table does not say: the folder is the source, each photo its own original."""
+    defaults: dict[str, str | pd.Series]
     defaults = {"source": source, "signer": "unknown", "original": table["file"], "split": ""}
     missing = {column: value for column, value in defaults.items() if column not in table}
     return table.assign(**missing)[[*COLUMNS]]

@@ -45,9 +45,9 @@ def load_letters(name: str = "auto", *, pixels: bool = False) -> LetterSet:
             raise InputError(f"{name}: neither a data set ({', '.join(SOURCES)}, auto) nor a folder")
         folder = Path(name)
         return load_sign_mnist(folder) if list(folder.glob("sign_mnist_*.csv*")) else load_photos(folder)
-    folder = find_sign_mnist() if pixels else find_photos()
-    if folder is not None:
-        return load_sign_mnist(folder) if pixels else load_photos(folder, "photos of the letters")
+    found = find_sign_mnist() if pixels else find_photos()
+    if found is not None:
+        return load_sign_mnist(found) if pixels else load_photos(found, "photos of the letters")
     wanted = "sign-mnist" if pixels else "photos"
     print(f"No {wanted} in {data_dir()}: the synthetic signer takes its place ('asl data list' says more).")
     return load_synthetic(pixels)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from asllib.data.letterset import LetterSet
+from asllib.data.letterset import LetterSet, PhotoFiles
 from asllib.data.photos import load_photos
 from asllib.errors import InputError
 from asllib.hands.landmarks import read_landmarks
@@ -50,7 +50,10 @@ def load_synthetic(pixels: bool = False) -> LetterSet:
         write_letters(folder, "".join(LETTERS), size.signers, size.views, SIZE, SEED)
 
     letters = cached_drawing(f"{size.signers}x{size.views}-{SIZE}-seed{SEED}", NAME, write)
-    return to_pixel_set(letters, letters.images.root) if pixels else letters
+    if not pixels:
+        return letters
+    assert isinstance(letters.images, PhotoFiles)
+    return to_pixel_set(letters, letters.images.root)
 
 
 def added_letters(signers: int, views: int = 4) -> LetterSet:

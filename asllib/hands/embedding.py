@@ -97,7 +97,7 @@ def embed_set(letters: LetterSet, table: pd.DataFrame, *, progress: bool = True)
     from asllib.paths import cache_dir, replacing
 
     digest = hashlib.sha256(f"1 {MODEL_SHA256} {letters.sha256()}".encode())
-    digest.update(np.ascontiguousarray(landmark_arrays(table)["landmarks"]))
+    digest.update(np.ascontiguousarray(landmark_arrays(table)["landmarks"]).data)
     stored = cache_dir() / "embeddings" / f"{digest.hexdigest()[:32]}.npy"
     if stored.is_file():
         return np.load(stored)

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,8 @@ from asllib.paths import replacing
 if TYPE_CHECKING:
     import pandas as pd
 
+    from asllib.data.letterset import Images
+
 CHUNK = 64  # images a task: about a second; also what is redone when one image of it has changed
 CHUNK_BYTES = 8 * 2**20  # fewer images where they are large
 FEW = 128  # below this a pool's start costs more than it saves
@@ -29,7 +31,7 @@ _NUMBERS = ["score", *image_columns(), *world_columns()]
 
 
 def extract_landmarks(
-    images: Sequence[np.ndarray],
+    images: Images,
     files: Sequence[str] | None = None,
     labels: Sequence[str] | None = None,
     *,
@@ -85,7 +87,7 @@ def extract_landmarks(
 
 
 def iter_landmarks(
-    images: Sequence[np.ndarray],
+    images: Images,
     files: Sequence[str] | None = None,
     labels: Sequence[str] | None = None,
     *,
@@ -113,6 +115,7 @@ def _iter_landmarks(images, files, labels, workers, folder, executor, attempts, 
     n = len(images)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
+    place: AbstractContextManager[Executor]
     if executor is not None:
         place, in_flight = nullcontext(executor), IN_FLIGHT
     elif workers == 1 or (workers is None and n < FEW):
@@ -161,7 +164,7 @@ def _iter_landmarks(images, files, labels, workers, folder, executor, attempts, 
                 turn += len(part)
 
 
-def _chunks(images: Sequence[np.ndarray], files: Sequence[str]) -> Iterator[tuple[int, list[np.ndarray | bytes]]]:
+def _chunks(images: Images, files: Sequence[str]) -> Iterator[tuple[int, list[np.ndarray | bytes]]]:
     """Yield images in a row, of files their bytes, and the number of the first: at most so many, and so large."""
     from asllib.data.letterset import PhotoFiles
 
@@ -181,7 +184,7 @@ def _size(image: np.ndarray | bytes) -> int:
     return len(image) if isinstance(image, bytes) else image.nbytes
 
 
-def _read(images: Sequence[np.ndarray], i: int, name: str) -> np.ndarray:
+def _read(images: Images, i: int, name: str) -> np.ndarray:
     try:
         image = images[i]
     except InputError:
@@ -212,7 +215,7 @@ def _key(images: list[np.ndarray | bytes], attempts: tuple[Attempt, ...]) -> str
     digest = hashlib.blake2b(f"2 {MODEL_SHA256} {attempts}".encode(), digest_size=20)
     for image in images:
         digest.update((f"{len(image)} bytes" if isinstance(image, bytes) else str(image.shape)).encode())
-        digest.update(image if isinstance(image, bytes) else np.ascontiguousarray(image))
+        digest.update(image if isinstance(image, bytes) else np.ascontiguousarray(image).data)
     return digest.hexdigest()
 
 
@@ -248,5 +251,5 @@ def _table(hands: list[Hand | None], shapes: list[tuple[int, ...]]) -> pd.DataFr
             row[:] = [hand.score, *hand.landmarks.ravel(), *hand.world.ravel()]
     sizes = np.array([(shape[1], shape[0]) for shape in shapes], np.int32).reshape(-1, 2)
     side = pd.Series([hand and hand.side for hand in hands], name="side", dtype=str)
-    columns = [side, pd.DataFrame(numbers, columns=_NUMBERS), pd.DataFrame(sizes, columns=list(SIZE_COLUMNS))]
-    return pd.concat(columns, axis=1)
+    columns = pd.DataFrame(numbers, columns=_NUMBERS), pd.DataFrame(sizes, columns=list(SIZE_COLUMNS))
+    return pd.concat([side, *columns], axis=1)

@@ -234,8 +234,8 @@ def check_landmarks(table: pd.DataFrame, name: object = "landmarks") -> pd.DataF
         (np.abs(values) > 20, "coordinates are fractions of width and height, or metres, not pixels"),
     ):
         if bad.any():
-            column = int(np.argwhere(bad)[0, 1])
-            _refuse(name, numbers[1 + column], table, bad[:, column], rule)
+            place = int(np.argwhere(bad)[0, 1])
+            _refuse(name, numbers[1 + place], table, bad[:, place], rule)
     return table
 
 

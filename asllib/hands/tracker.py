@@ -171,7 +171,7 @@ class HandTracker:
                 if self.video
                 else "timestamp_ms is for HandTracker(video=True) only"
             )
-        if self.video:
+        if timestamp_ms is not None:
             self._last_ms = max(int(timestamp_ms), self._last_ms + 1)
             return self._detect_once(image, Attempt().confidence)
         return self._detect_any(image, self.attempts)

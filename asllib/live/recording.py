@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,7 @@ class RecordingSession(Session):
         kept = self.kept
         return {
             "sign": self._sign,
-            "kept": kept.get(self._sign, 0),
+            "kept": kept.get(self._sign or "", 0),
             "of": self.per_sign,
             "signs": [[sign, kept[sign]] for sign in self.signs],
             "passed": [[reason, n] for reason, n in self._passed.most_common()],
@@ -163,11 +163,12 @@ class RecordingSession(Session):
             reason = "Too dark."
         if not reason and last is not None and seconds - last[0] < PAUSE:
             return "Kept."
-        if not reason and last is not None and _alike(hand, last[1]) and seconds - last[0] < PATIENCE:
+        if hand and not reason and last is not None and _alike(hand, last[1]) and seconds - last[0] < PATIENCE:
             reason = "Too much like the last one: change it a little."
         if reason:
             self._passed[reason] += 1
             return reason
+        assert hand is not None and self._sign is not None  # without a hand there is a reason
         self._save(frame, hand)
         self._kept_last = seconds, hand
         if self.kept[self._sign] >= self.per_sign:
@@ -208,7 +209,7 @@ class RecordingSession(Session):
         write_text(self.folder / "manifest.csv", pd.DataFrame(rows, columns=[*COLUMNS]).to_csv(index=False))
         self._rows = rows
 
-    def _earlier(self) -> tuple[list[dict[str, Any]], dict[str, list]]:
+    def _earlier(self) -> tuple[list[dict[Hashable, Any]], dict[str, list]]:
         """What the folder holds from an earlier recording."""
         if not (self.folder / "manifest.csv").is_file():
             if self.folder.exists() and any(_foreign(path) for path in self.folder.iterdir()):

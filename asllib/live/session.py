@@ -108,12 +108,12 @@ class Session:
             if self._frames is None:
                 self._frames = _paced(iter_frames(self.source))
                 self._offset = self._time + 1.0
-            seconds, frame = next(self._frames, (0.0, None))
-            if frame is None:
+            taken = next(self._frames, None)
+            if taken is None:
                 self.release()
                 return {"type": "ended", "message": "The film is over, or the camera is gone; press Start."}, []
             started = time.perf_counter()  # waiting for the camera is no work
-            seconds += self._offset
+            seconds, frame = self._offset + taken[0], taken[1]
             images = [encode(frame)]
         self._time = max(self._time + 1e-3, seconds)
         reply = self._read(frame, self._time)
@@ -236,6 +236,7 @@ class ReadingSession(Session):
 
     def __init__(self, source: int | str | Path | None = None, model: str | Path | None = None) -> None:
         super().__init__(source)
+        self._used = self._warm = False  # whether a frame was read, and whether the first, slow one is over
         self.model = str(model or models()[0])
         self.alphabet = "all"
         self._recognizer = _load(self.model)

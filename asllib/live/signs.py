@@ -134,7 +134,8 @@ def teach(
     model: LandmarkCNN, examples: Examples, classes: int, memory: Tensor, settings: TeachingSettings
 ) -> LandmarkCNN:
     """Return a copy of the network whose last layer knows the examples, (M,) with labels below ``classes``."""
-    last: nn.Linear = model.head[-1]
+    last = model.head[-1]
+    assert isinstance(last, nn.Linear)
     known = last.out_features
     layer = nn.Linear(last.in_features, classes)
     with torch.no_grad():

@@ -56,9 +56,9 @@ class CameraWidget(anywidget.AnyWidget):
         self._end = ""
         self._messages: queue.Queue[tuple[contextvars.Context, Any, list] | None] = queue.Queue()
         # ipykernel sends a widget's messages to the thread that last wrote to it: not to the one that ran this cell.
-        vars(self.comm).pop("_reply_subshell_id", None)
+        self.comm.__dict__.pop("_reply_subshell_id", None)
         self.on_msg(CameraWidget._take)
-        self._worker = threading.Thread(target=self._work, name="asllib-live", daemon=True)
+        self._worker = threading.Thread(target=self._work, args=(session,), name="asllib-live", daemon=True)
         self._worker.start()
         atexit.register(_stop_at_exit, weakref.ref(self))
 
@@ -85,8 +85,7 @@ class CameraWidget(anywidget.AnyWidget):
             return
         self._messages.put((contextvars.copy_context(), content, buffers))
 
-    def _work(self) -> None:
-        session = self._session
+    def _work(self, session: Session) -> None:
         while True:
             try:
                 item = self._messages.get(timeout=IDLE)
@@ -96,8 +95,9 @@ class CameraWidget(anywidget.AnyWidget):
             if item is None:
                 break
             context, content, buffers = item
+            images: list[bytes] = []
             if self._messages.qsize() > LATE and isinstance(content, dict) and content.get("type") == "frame":
-                reply, images = {"type": "late", "view": content.get("view"), "id": content.get("id")}, []
+                reply = {"type": "late", "view": content.get("view"), "id": content.get("id")}
             else:
                 reply, images = session.answer(content, buffers)
             context.run(self.send, reply, images)
@@ -134,6 +134,7 @@ class LiveReader(CameraWidget):
     """
 
     _esm = _bundle("reader.js")
+    _session: ReadingSession | None
 
     def __init__(self, source: int | str | Path | None = None, model: str | Path | None = None) -> None:
         super().__init__(ReadingSession(source, model))

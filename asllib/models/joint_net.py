@@ -44,6 +44,9 @@ class JointNet(nn.Module):
     ModDrop, Neverova et al., "ModDrop: adaptive multi-modal gesture recognition", 2015).
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, config: JointConfig) -> None:
         super().__init__()
         self.config = config

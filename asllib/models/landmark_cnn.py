@@ -45,6 +45,8 @@ class LandmarkCNN(nn.Module):
     of 3 along a row sees two bones and the joint between them; a kernel of 3 across rows sees fingers side by side.
     """
 
+    grid: Tensor
+
     def __init__(self, config: LandmarkConfig) -> None:
         super().__init__()
         self.config = config

@@ -45,6 +45,9 @@ class PixelCNN(nn.Module):
     image and the standard deviation of the training images are part of the network, so that it takes plain 0..1.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, config: PixelConfig) -> None:
         super().__init__()
         self.config = config
@@ -70,7 +73,8 @@ class PixelCNN(nn.Module):
             nn.ReLU(),
             nn.Linear(config.hidden, config.classes),
         )
-        self.to(memory_format=torch.channels_last)  # the same numbers in an order that convolutions read faster
+        # The same numbers in an order that convolutions read faster.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's overloads lack it
 
     def set_statistics(self, images: Tensor) -> None:
         """Take mean image and standard deviation from training images (N, 28, 28) in 0..1."""

@@ -23,7 +23,8 @@ from asllib.paths import write_bytes, write_text
 
 SHIPPED = ("default", "pixel", "landmark", "motion", "spelling")
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
-NETWORKS = {
+Network = PixelCNN | LandmarkCNN | JointNet | MotionNet
+NETWORKS: dict[str, tuple[type, type]] = {
     "pixel": (PixelCNN, PixelConfig),
     "landmark": (LandmarkCNN, LandmarkConfig),
     "joint": (JointNet, JointConfig),
@@ -31,7 +32,7 @@ NETWORKS = {
 }
 
 
-def build(config: PixelConfig | LandmarkConfig | JointConfig | MotionConfig) -> nn.Module:
+def build(config: PixelConfig | LandmarkConfig | JointConfig | MotionConfig) -> Network:
     """Make the network of a configuration, with fresh weights."""
     return next(network(config) for network, kind in NETWORKS.values() if isinstance(config, kind))
 
@@ -52,7 +53,7 @@ def check_new_run(folder: Path) -> None:
         raise InputError(f"{folder}: holds a finished run; name another folder")
 
 
-def save_model(folder: str | Path, model: nn.Module, alphabet: Sequence[str], about: dict[str, Any]) -> Path:
+def save_model(folder: str | Path, model: Network, alphabet: Sequence[str], about: dict[str, Any]) -> Path:
     """Write ``model.safetensors`` and ``card.json`` into a run folder.
 
     Parameters
@@ -83,7 +84,7 @@ def save_model(folder: str | Path, model: nn.Module, alphabet: Sequence[str], ab
     return folder
 
 
-def load_model(name: str | Path) -> tuple[nn.Module, dict[str, Any]]:
+def load_model(name: str | Path) -> tuple[Network, dict[str, Any]]:
     """Load a shipped network (one of ``SHIPPED``) or a run folder; return it with its card.
 
     Raises
@@ -140,7 +141,7 @@ def load_model(name: str | Path) -> tuple[nn.Module, dict[str, Any]]:
 
 def _setting(shape: type, name: str, value: Any) -> Any:
     """A value of a card's config, or ValueError unless it is of the kind and size that a network's setting can be."""
-    usual = {field.name: field.default for field in dataclasses.fields(shape)}[name]
+    usual: Any = {field.name: field.default for field in dataclasses.fields(shape)}[name]
     several = isinstance(usual, tuple)
     values = value if several else [value]
     kind = type(usual) if not several else type(usual[0]) if usual else str

@@ -150,6 +150,6 @@ def beam_search(log_probabilities: np.ndarray, width: int = 8) -> tuple[int, ...
                 before = rest if signs and signs[-1] == sign else np.logaddexp(rest, held)
                 longer = grown.setdefault((*signs, int(sign)), [-math.inf, -math.inf])
                 longer[1] = np.logaddexp(longer[1], before + row[sign])
-        best = sorted(grown.items(), key=lambda item: -np.logaddexp(*item[1]))[:width]
+        best = sorted(grown.items(), key=lambda item: -np.logaddexp(item[1][0], item[1][1]))[:width]
         beams = {signs: (rest, held) for signs, (rest, held) in best}
     return max(beams, key=lambda signs: np.logaddexp(*beams[signs]))

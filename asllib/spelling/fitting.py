@@ -158,7 +158,7 @@ def fit_motion(
             if config.shapes:
                 model.hand.eval()
             made = 0 if stills is None else round(batch * pieced)
-            some = [piece_together(stills, rng, config.signs) for _ in range(made)]
+            some = [] if stills is None else [piece_together(stills, rng, config.signs) for _ in range(made)]
             some = [
                 augment(clip, rng) for clip in (*some, *(clips[i] for i in rng.integers(0, len(clips), batch - made)))
             ]

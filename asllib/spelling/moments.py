@@ -74,10 +74,12 @@ class Resampler:
 
     def _missing(self, until: float) -> Iterator[Moment]:
         empty = np.full((21, 3), np.nan, np.float32)
+        assert self._next is not None  # push sets it first
         while self._next <= until * self.rate + 1e-6:
             yield self._moment(empty, empty)
 
     def _moment(self, landmarks: np.ndarray, world: np.ndarray) -> Moment:
+        assert self._next is not None
         moment = Moment(self._next / self.rate, landmarks, world, self._left > 0)
         self._next += 1
         return moment

@@ -124,8 +124,8 @@ def _rotation(about: int, degrees: np.ndarray | float) -> np.ndarray:
 def still_clip(stills: Stills, count: int, rng: np.random.Generator, names: Sequence[str] = SIGNS) -> Clip:
     """Still hands, one a moment, as many of each handshape: for the network's first part, which knows no time."""
     kinds, which = np.unique(stills.labels, return_inverse=True)
-    rows = [np.flatnonzero(which == kind) for kind in rng.integers(0, len(kinds), count)]
-    rows = np.array([some[rng.integers(len(some))] for some in rows])
+    alike = [np.flatnonzero(which == kind) for kind in rng.integers(0, len(kinds), count)]
+    rows = np.array([some[rng.integers(len(some))] for some in alike])
     shapes = np.array([1 + names.index(label) if label in names else NEITHER for label in stills.labels[rows]])
     return Clip(
         stills.image[rows].astype(np.float32),
@@ -183,7 +183,7 @@ def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str
             name = before  # doubled: the same hand slides, dips, or is cut
         else:
             few = len(signs) <= 4 and rng.random() < 0.35  # a network for few signs would hardly ever see them
-            name = signs[rng.integers(len(signs))] if few else names[rng.integers(len(names))]
+            name = signs[int(rng.integers(len(signs)))] if few else names[rng.integers(len(names))]
             row = rows_of[name][rng.integers(len(rows_of[name]))]
         points, solid = stills.image[row], stills.world[row]
         spells = "I" in signs  # a network for strokes alone does not count a hand that only stands as if
@@ -354,7 +354,7 @@ def batch_clips(
         count = len(clip.targets)
         landmarks[i, :count], targets[i, :count], shapes[i, :count] = clip.landmarks, clip.targets, clip.shapes
         targets[i, count : count + tail] = NEITHER
-        if solid:
+        if world is not None:
             world[i, :count] = clip.world
     features = moment_features(
         torch.from_numpy(landmarks),
@@ -375,9 +375,10 @@ def film_stills(clips: Sequence[Clip], names: Sequence[str] = SIGNS) -> Stills:
         for start, end in itertools.pairwise(edges):
             if found[start]:
                 middle = (start + end) // 2
+                assert clip.world is not None  # a film has both
                 image.append(clip.landmarks[middle])
                 world.append(clip.world[middle])
                 labels.append(names[clip.shapes[middle] - 1])
     right = [torch.from_numpy(np.array(points, np.float32)) for points in (image, world)]
-    image, world = (palm_scale(wrist_origin(points)).numpy() for points in right)
-    return Stills(image, world, np.array(labels))
+    first, second = (palm_scale(wrist_origin(points)).numpy() for points in right)
+    return Stills(first, second, np.array(labels))

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Protocol
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 
@@ -110,8 +110,10 @@ class TextReader:
         self.text = ""
         self.correcting = False  # whether a word is corrected when a space follows it
         self._settings = settings or (MOVING_SETTINGS if recognizer is None else SpellerSettings())
-        reader = Moving if recognizer is None else Voting
-        self._letters = reader(recognizer, self._settings, LETTERS if letters is None else tuple(letters))
+        known = LETTERS if letters is None else tuple(letters)
+        self._letters = (
+            Moving(self._settings, known) if recognizer is None else Voting(recognizer, self._settings, known)
+        )
         self._tracker: HandTracker | None = None
         self._closed = False
         self._last_time = -np.inf
@@ -311,7 +313,7 @@ class Voting:
 class Moving:
     """Hands to letters by the motion network, which sees them move."""
 
-    def __init__(self, recognizer: None, settings: SpellerSettings, letters: tuple[str, ...]) -> None:
+    def __init__(self, settings: SpellerSettings, letters: tuple[str, ...]) -> None:
         from asllib.spelling.decoder import HandListener, PeakSpeller
 
         model, _ = load_spelling()
@@ -412,13 +414,17 @@ def read_text(
     from tqdm.auto import tqdm
 
     hands = _is_table(video)
-    if hands and getattr(recognizer, "kind", "landmark") != "landmark":
-        raise InputError(
-            f"{video}: landmarks have no picture for a {recognizer.kind} network; use spelling or landmark"
-        )
-    known = isinstance(video, (str, os.PathLike, int))
-    frames = read_hands(video, fps) if hands else iter_frames(video, fps) if known else video
-    total = count_frames(video) if known and not hands else None
+    kind = getattr(recognizer, "kind", "landmark")
+    if hands and kind != "landmark":
+        raise InputError(f"{video}: landmarks have no picture for a {kind} network; use spelling or landmark")
+    frames: Iterable[tuple[float, Any]]  # of a table a hand and the aspect in the place of a frame
+    total = None
+    if _is_table(video):
+        frames = read_hands(video, fps)
+    elif isinstance(video, (str, os.PathLike, int)):
+        frames, total = iter_frames(video, fps), count_frames(video)
+    else:
+        frames = video
     letters: list[ReadLetter] = []
     count = found = 0
     moment = 0.0
@@ -452,7 +458,7 @@ def read_text(
         return Reading(reader.text.strip(), tuple(letters), found / max(count, 1), moment)
 
 
-def _is_table(video: object) -> bool:
+def _is_table(video: object) -> TypeGuard[str | os.PathLike[str]]:
     return isinstance(video, (str, os.PathLike)) and os.fspath(video).endswith((".csv", ".csv.gz", ".parquet"))
 
 

@@ -121,7 +121,8 @@ def bootstrap(pairs: Sequence[tuple[str, str]], draws: int = 500, seed: int = 0)
     length = np.array([len(meant) for _, meant in pairs])
     rows = rng.integers(0, len(pairs), (draws, len(pairs)))
     rates = wrong[rows].sum(1) / length[rows].sum(1)
-    return tuple(float(x) for x in np.percentile(rates, [2.5, 97.5]))
+    low, high = np.percentile(rates, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def groups(plan: Plan) -> dict[str, str]:

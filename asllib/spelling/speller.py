@@ -159,6 +159,7 @@ class Speller:
         """Whether the letter of this run is to be written: not yet written, or doubled."""
         if self._written_s is None:
             return True
+        assert self._letter is not None  # set before the first letter is written
         if len(self.names[self._letter]) > 1:
             return False
         if place is not None and self._place is not None and self._moved:

@@ -88,7 +88,7 @@ class Stream:
         ]
 
 
-def stream_of(hands: Sequence[Hand | None], times: Sequence[float], aspect: float, **truth) -> Stream:
+def stream_of(hands: Sequence[Hand | None], times: Sequence[float] | np.ndarray, aspect: float, **truth) -> Stream:
     """Gather the hands of a video's frames into a stream."""
     empty = np.full((21, 3), np.nan, np.float32)
     return Stream(
@@ -164,7 +164,7 @@ def practice_plans(
             if rng.random() < 0.1:
                 letters[place] = letters[place - 1]
         for place in range(0, length if often else 0, 2):
-            letters[place] = often[rng.integers(len(often))]
+            letters[place] = often[int(rng.integers(len(often)))]
         rate = float(np.round(np.exp(rng.uniform(np.log(slow), np.log(fast))), 2))
         plans.append(Plan("".join(letters), number, seed, fps, rate))
     return plans

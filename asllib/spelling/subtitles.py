@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from asllib.errors import InputError
 from asllib.paths import write_text
 from asllib.spelling.reading import FrameReading, Reading
 from asllib.spelling.speller import ReadLetter
+
+if TYPE_CHECKING:
+    import cv2
 
 _STAY_S = 1.0  # a subtitle stays for so long after its last letter, unless the next one comes
 
@@ -73,7 +77,7 @@ class AnnotatedVideo:
             raise InputError(f"{self.path.parent}: no such folder")
         self.fps = fps
         self._partial = self.path.with_name(f".{os.getpid()}-{self.path.name}")
-        self._writer = None
+        self._writer: cv2.VideoWriter | None = None
         self._frames = 0
 
     def write(self, frame: np.ndarray, reading: FrameReading) -> None:
@@ -84,7 +88,7 @@ class AnnotatedVideo:
         if self._writer is None:
             height, width = drawn.shape[:2]
             self._writer = cv2.VideoWriter(
-                str(self._partial), cv2.VideoWriter_fourcc(*"mp4v"), self.fps, (width, height)
+                str(self._partial), cv2.VideoWriter.fourcc(*"mp4v"), self.fps, (width, height)
             )
             if not self._writer.isOpened():
                 raise InputError(f"cannot write {self.path}: no encoder for {width}x{height}")

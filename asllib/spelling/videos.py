@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from asllib.errors import InputError
@@ -75,6 +75,7 @@ def read_videos(
             found[i] = known
     todo = [i for i in range(len(paths)) if i not in found]
     most = min(workers or os.cpu_count() or 1, len(todo))
+    place: AbstractContextManager[Executor]
     if executor is not None:
         place = nullcontext(executor)
     else:
