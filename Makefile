@@ -1,6 +1,7 @@
 # `make` lists the targets.
 PYTHON ?= python3
 BIN := .venv/bin
+JOBS ?= 2
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
@@ -21,15 +22,16 @@ $(INSTALLED): pyproject.toml constraints.txt
 reproduce: $(INSTALLED) ## train both networks, draw every figure of the paper, write every result
 	$(BIN)/asl reproduce
 
-test: $(INSTALLED) ## run every test, the notebooks too (small profile)
-	ASLLIB_PROFILE=ci $(BIN)/python -m pytest tests
+test: $(INSTALLED) ## run every test, the notebooks too (small profile); JOBS=4 for four at a time
+	ASLLIB_PROFILE=ci OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --ignore tests/e2e tests
+	ASLLIB_PROFILE=ci $(BIN)/python -m pytest tests/e2e
 	ASLLIB_PROFILE=ci $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 -x notebooks
 
 check: $(INSTALLED) ## quick: lint, format, types, fast tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	ASLLIB_PROFILE=ci $(BIN)/python -m pytest -q -m 'not slow' tests
+	ASLLIB_PROFILE=ci OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) -m 'not slow' tests
 
 bench: $(INSTALLED) ## measure speed and memory side by side with other ways; see benchmarks/README.md
 	$(BIN)/python benchmarks/bench.py

@@ -253,6 +253,10 @@ def _row(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
     }
 
 
+class _OneTooMany(Exception):
+    """Ends a trial that does not count."""
+
+
 def _search(study: optuna.Study, evaluate: Callable, trials: int, first: dict[str, Any]) -> None:
     """Run trials until so many have ended, here or in other processes; the values given are the first trial's."""
     import optuna
@@ -260,6 +264,14 @@ def _search(study: optuna.Study, evaluate: Callable, trials: int, first: dict[st
     from tqdm.auto import tqdm
 
     ended, alive = (TrialState.COMPLETE, TrialState.PRUNED), (TrialState.RUNNING, TrialState.WAITING)
+
+    def counted(trial: optuna.Trial) -> float:
+        """Evaluate a trial, unless others began the last ones in the same moment."""
+        known = study.get_trials(deepcopy=False, states=ended + alive)
+        if sum(other.number < trial.number for other in known) >= trials:
+            raise _OneTooMany
+        return evaluate(trial)
+
     with tqdm(total=trials, unit="trial") as bar:
         while True:
             optuna.storages.fail_stale_trials(study)
@@ -275,7 +287,7 @@ def _search(study: optuna.Study, evaluate: Callable, trials: int, first: dict[st
                 continue
             if not any("preset" in trial.user_attrs for trial in known):
                 study.enqueue_trial(first, user_attrs={"preset": True})
-            study.optimize(evaluate, n_trials=1)
+            study.optimize(counted, n_trials=1, catch=(_OneTooMany,))
 
 
 def _evaluate(

@@ -79,8 +79,8 @@ def _parse_plain(content: bytes) -> np.ndarray | None:
         pieces.append(np.frombuffer(content, np.uint8, stop - start, start))
         start = stop
     with ThreadPoolExecutor() as pool:  # NumPy leaves the interpreter to the other threads
-        parts = list(pool.map(_parse_piece, pieces))
-    return np.concatenate(parts) if parts and not any(part is None for part in parts) else None
+        parts = [part for part in pool.map(_parse_piece, pieces) if part is not None]
+    return np.concatenate(parts) if parts and len(parts) == len(pieces) else None
 
 
 def _parse_piece(text: np.ndarray) -> np.ndarray | None:

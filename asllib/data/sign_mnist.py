@@ -45,16 +45,17 @@ def load_sign_mnist(folder: Path) -> LetterSet:
     LetterSet
         Images (N, 28, 28) uint8; ``split`` is "train" or "test", the official one. Signer and original are unknown.
     """
-    paths = {split: _file(folder, split) for split in ROWS}
-    for split, path in paths.items():
+    paths: dict[str, Path] = {}
+    for split in ROWS:
+        path = _file(folder, split)
         if path is None:
             raise InputError(f"{folder}: sign_mnist_{split}.csv is missing; run 'asl data fetch sign-mnist'")
+        paths[split] = path
     with ThreadPoolExecutor() as pool:  # unpacking and NumPy leave the interpreter to the other file
         read = list(pool.map(_read, paths.values()))
     tables = []
     for (split, path), rows in zip(paths.items(), read, strict=True):
-        name = path.name
-        names = [f"{name}:{row}" for row in range(1, len(rows) + 1)]
+        names = [f"{path.name}:{row}" for row in range(1, len(rows) + 1)]
         tables.append(pd.DataFrame({"file": names, "label": letters_of_25(rows[:, 0]), "split": split}))
     table = pd.concat(tables, ignore_index=True)
     table = table.assign(source="sign-mnist", signer="unknown", original=table["file"])

@@ -189,7 +189,7 @@ class RecordingSession(Session):
             self._write([])  # a folder that is left before its first photo must be known as the recorder's
         data = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
         write_bytes(self.folder / file, data)
-        row = {
+        row: dict[Hashable, Any] = {
             "file": file,
             "label": self._sign,
             "source": "recorded",
@@ -201,7 +201,7 @@ class RecordingSession(Session):
         self._hands[file] = [file, self._sign, hand.side, hand.score, *coordinates, frame.shape[1], frame.shape[0]]
         self._write([*self._rows, row])
 
-    def _write(self, rows: list[dict[str, Any]]) -> None:
+    def _write(self, rows: list[dict[Hashable, Any]]) -> None:
         """Write landmarks, then the manifest, with which a photo counts; after each photo, so that none is lost."""
         hands = [self._hands[row["file"]] for row in rows]
         table = pd.DataFrame(hands, columns=[*landmark_columns(), *SIZE_COLUMNS])

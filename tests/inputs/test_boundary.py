@@ -75,7 +75,7 @@ def test_a_downloaded_set_is_used_only_if_its_hash_is_right(served, tmp_path, mo
     address, content = served
     monkeypatch.setenv("ASLLIB_CACHE", str(tmp_path / "cache"))
 
-    def download(name, path):
+    def download(name, path, output_dir=None):
         with urllib.request.urlopen(f"{address}/{path}", timeout=10) as reply:
             (tmp_path / path).write_bytes(reply.read())
         return str(tmp_path / path)
@@ -85,7 +85,7 @@ def test_a_downloaded_set_is_used_only_if_its_hash_is_right(served, tmp_path, mo
         content["/sign_mnist_train.csv"] = wrong
         with pytest.raises(InputError, match="sha256"):
             sign_mnist.fetch_sign_mnist()
-        assert not list((tmp_path / "cache" / "sign-mnist").iterdir())
+        assert not list((tmp_path / "cache").glob("sign-mnist/*"))
     content.clear()
     with pytest.raises(InputError, match="cannot be downloaded"):
         sign_mnist.fetch_sign_mnist()
