@@ -165,13 +165,18 @@ def decode(buffers: Sequence[bytes]) -> np.ndarray:
     """
     import cv2
 
-    data = bytes(buffers[0]) if buffers else b""
-    with open_image(data, f"a frame of {len(data)} bytes") as image:  # the header: nothing is unpacked yet
-        if max(image.size) > MAX_SIDE:
-            raise InputError(f"a frame of {image.width}x{image.height} pixels; send at most {MAX_SIDE} a side")
-        frame = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-        if frame is None:
-            raise ValueError("cut off")
+    data, frame = bytes(buffers[0]) if buffers else b"", None
+    try:
+        with open_image(data, "frame") as image:  # the header: nothing is unpacked yet
+            width, height = image.size
+            if max(width, height) <= MAX_SIDE:
+                frame = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    except InputError:
+        width = height = 0
+    if max(width, height) > MAX_SIDE:
+        raise InputError(f"a frame of {width}x{height} pixels; send at most {MAX_SIDE} a side")
+    if frame is None:
+        raise InputError(f"a frame of {len(data)} bytes is not an image; it is left out")
     return frame
 
 

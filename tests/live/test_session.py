@@ -98,7 +98,7 @@ def test_every_message_is_answered(session, message):
 def test_a_broken_frame_is_answered_and_the_next_is_read(session, film, jpeg, buffers):
     ask(session, "start", time=0.0)
     reply, _ = ask(session, "frame", buffers, id=1, time=0.1)
-    assert reply["type"] == "error" and reply["id"] == 1 and "not a readable image" in reply["message"]
+    assert reply["type"] == "error" and reply["id"] == 1 and "is not an image" in reply["message"]
     assert ask(session, "frame", [jpeg(film[20])], id=2, time=0.2)[0]["type"] == "reading"
 
 
