@@ -20,6 +20,8 @@ from asllib.hands import LOOKS, read_landmarks, write_landmarks
 from asllib.letters import STATIC
 from asllib.paths import cache_dir, project_root
 
+pytestmark = pytest.mark.slow
+
 ROOT = project_root()
 DOCS = ROOT / "docs"
 MADE = DOCS / "reference" / "commands.md"  # by the build, from the help texts
@@ -204,7 +206,6 @@ def test_versions_and_names_agree():
     }
 
 
-@pytest.mark.slow
 def test_the_pages_are_built_without_a_warning(tmp_path):
     pytest.importorskip("sphinx", reason="no Sphinx here: pip install 'asllib[docs]'")
     command = [

@@ -22,6 +22,8 @@ from asllib.recognizer import load_recognizer
 from asllib.spelling.decoder import HandListener
 from asllib.spelling.moments import RATE
 
+pytestmark = pytest.mark.slow
+
 # What somebody without this package would write: a file, and arrays in; letters out.
 ALONE = """
 import json, sys
@@ -60,7 +62,6 @@ def facts(file) -> dict[str, str]:
     return {fact.key: fact.value for fact in onnx.load(file).metadata_props}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", SHIPPED)
 def test_onnxruntime_alone_reads_what_the_library_reads(exported, tmp_path, name):
     file, written = exported(name)
@@ -97,7 +98,6 @@ def test_a_recogniser_and_its_file_agree_on_grey_images(exported, blobs):
     assert [STATIC[i] for i in ask(exported("pixel")[0], {"image": images}).argmax(1)] == wanted
 
 
-@pytest.mark.slow
 def test_a_sliding_window_says_what_the_library_says_of_a_film(exported):
     """The file of the motion network, asked for the last moment of a window, is the library's stream."""
     file, _ = exported("motion")

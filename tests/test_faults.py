@@ -36,6 +36,8 @@ from asllib.runs import _identity
 sys.path.append(str(Path(__file__).parent))
 import faults_child
 
+pytestmark = pytest.mark.slow
+
 SEED = 0
 LIMIT = 300  # seconds, for a command that hangs
 FINISHED = re.compile("holds a finished run|is there already")  # what a command says that was killed at its very end
@@ -218,7 +220,6 @@ def own_cache(out: Path) -> dict[str, str]:
     return {"ASLLIB_CACHE": str(out), "KAGGLEHUB_CACHE": f"{out}-kaggle"}
 
 
-@pytest.mark.slow
 def test_a_killed_download_of_a_set_is_whole_in_the_end(faults, server):
     def same(out, whole):
         for split, content in server.tables.items():
@@ -241,7 +242,6 @@ def test_a_download_that_was_killed_as_it_was_unpacked_is_made_anew(commands, se
     assert gzip.decompress((cache / "sign-mnist" / "sign_mnist_test.csv.gz").read_bytes()) == content
 
 
-@pytest.mark.slow
 def test_a_killed_download_of_the_hand_model_is_whole_in_the_end(faults, server):
     content = server.tables["train"]
 
@@ -271,7 +271,6 @@ def drawn(commands):
     return out
 
 
-@pytest.mark.slow
 def test_a_killed_rendering_is_whole_or_not_there(faults):
     def rest(out):
         if out.exists():
@@ -283,7 +282,6 @@ def test_a_killed_rendering_is_whole_or_not_there(faults):
     faults(arguments, same_files, rest)
 
 
-@pytest.mark.slow
 def test_a_killed_extraction_finds_the_same_hands_in_the_end(faults, drawn):
     def table(out):
         return out.with_suffix(".csv")
@@ -299,7 +297,6 @@ def test_a_killed_extraction_finds_the_same_hands_in_the_end(faults, drawn):
     faults(lambda out: ("extract", drawn, "--out", table(out), "--workers", 2), same, rest)
 
 
-@pytest.mark.slow
 def test_the_processes_of_a_killed_extraction_end_too(commands, drawn, tmp_path):
     arguments = ("extract", drawn, "--out", tmp_path / "table.csv", "--workers", 2)
     process = commands.start(arguments, {"ASLLIB_CACHE": str(tmp_path)})
@@ -351,7 +348,6 @@ def photos(commands):
     return folder
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("network", "epochs"), [("pixel", 8), ("landmark", 20)])
 def test_a_killed_training_ends_with_the_same_weights(faults, commands, request, network, epochs):
     data = request.getfixturevalue({"pixel": "pixels", "landmark": "photos"}[network])
@@ -387,7 +383,6 @@ def test_a_killed_training_ends_with_the_same_weights(faults, commands, request,
     faults(lambda out: ("train", network, "--data", data, "--out", out, "--epochs", epochs), same, rest)
 
 
-@pytest.mark.slow
 def test_a_killed_recording_keeps_every_photo_that_counted(faults):
     def rest(out):
         if not (out / "manifest.csv").is_file():
@@ -412,7 +407,6 @@ def one_line(code: int, said: str) -> str:
     return said
 
 
-@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_leaves_what_was_there(commands, drawn, pixels, tmp_path):
     """No file may grow beyond some bytes: what the system says differs from a full disk's answer, not where."""
 

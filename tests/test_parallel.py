@@ -21,6 +21,8 @@ from asllib.parallel import as_done, cluster, last_of_thread, processes
 from asllib.signer import write_letters, write_video
 from asllib.spelling import read_text, read_videos
 
+pytestmark = pytest.mark.slow
+
 FAST = ATTEMPTS[:1]
 
 
@@ -76,7 +78,6 @@ def test_little_waits_and_an_error_ends_what_has_not_begun():
     assert asked == [0, 1, 2, 3] and futures[2].cancelled() and futures[3].cancelled() and not futures[4].done()
 
 
-@pytest.mark.slow
 def test_a_killed_process_of_ours_is_one_line():
     with processes(1) as pool, pytest.raises(InputError, match="a worker process was killed"):
         list(as_done([(0, 0, pool.submit(os._exit, 9))]))
@@ -91,7 +92,6 @@ def test_each_thread_keeps_its_last():
         assert pool.submit(get, "a").result() is not get("a")
 
 
-@pytest.mark.slow
 def test_a_cluster_gives_the_same_table(scheduler, lit_hands, hand_table, tmp_path, monkeypatch):
     monkeypatch.chdir(lit_hands[1].parent)
     photos = load_photos(lit_hands[1].name).images  # under a relative path, which means nothing to the workers
@@ -117,7 +117,6 @@ class Murderous(Executor):
         return self.executor.submit(fn, *arguments)
 
 
-@pytest.mark.slow
 def test_a_killed_worker_loses_nothing(scheduler, lit_hands, hand_table, tmp_path, monkeypatch):
     monkeypatch.setattr(extract, "CHUNK", 8)
     photos = load_photos(lit_hands[1]).images
@@ -128,7 +127,6 @@ def test_a_killed_worker_loses_nothing(scheduler, lit_hands, hand_table, tmp_pat
     pd.testing.assert_frame_equal(table, hand_table)
 
 
-@pytest.mark.slow
 def test_the_command_stopped_goes_on(scheduler, lit_hands, no_data, asl):
     """Killed at once without a chance to tidy up, then run again."""
     photos = lit_hands[1]
@@ -170,7 +168,6 @@ def film_folder(tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
 def test_videos_on_any_executor_come_back_in_order(scheduler, film_folder, tmp_path):
     videos = [film_folder / "hi.mp4", film_folder / "wall.mp4"]
     alone = [read_text(video) for video in videos]
@@ -185,7 +182,6 @@ def test_videos_on_any_executor_come_back_in_order(scheduler, film_folder, tmp_p
         read_videos([*videos, film_folder / "none.mp4"])
 
 
-@pytest.mark.slow
 def test_asl_read_of_several_videos(asl, film_folder, scheduler, no_data):
     videos = [film_folder / "hi.mp4", film_folder / "wall.mp4"]
     code, out, err = asl("read", videos[0], "--json", "-")
@@ -204,7 +200,6 @@ def test_asl_read_of_several_videos(asl, film_folder, scheduler, no_data):
     assert code == 1 and "one video" in err and err.count("\n") == 1
 
 
-@pytest.mark.slow
 def test_letters_drawn_on_an_executor_are_the_same_files(tmp_path, monkeypatch):
     from asllib.signer import letters as signer_letters
 

@@ -99,6 +99,7 @@ def test_the_landmark_network_needs_photos(landmark, letter_set, blobs, no_data)
         landmark.read_set(letter_set(["A"], blobs(1)), progress=False)
 
 
+@pytest.mark.slow
 def test_photos_are_read_one_by_one_as_they_are_as_a_set(pixel, landmark, joint, drawn, no_data):
     looks = track(drawn, progress=False)
     assert looks.found.mean() >= 0.5
@@ -169,6 +170,7 @@ def test_the_shipped_pixel_network_reads_the_official_test(real_data):
     assert (read == part.letters).mean() >= 0.995
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["default", "landmark"])
 def test_the_shipped_networks_read_photos(real_data, name):
     photos = load_photos(real_data / "photos").only().thin(1)

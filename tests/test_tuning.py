@@ -17,6 +17,8 @@ from asllib.runs import Looks
 from asllib.train_run import load_for
 from asllib.tuning import as_code, tune, tuning_parts, values_of, with_values
 
+pytestmark = pytest.mark.slow
+
 LABELS = np.array([n for n in range(25) if n != 9])
 SMALL = Preset(
     PixelConfig(channels=(4, 4, 8), hidden=16, batch_norm=True),
@@ -183,7 +185,6 @@ def other_process(folder, trials, results_dir):
     search(folder, trials)
 
 
-@pytest.mark.slow
 def test_processes_share_a_study(project, pixel_folder):
     """Both start at once on an empty folder, so that the making of the tables is shared too."""
     context = multiprocessing.get_context("fork")
@@ -197,7 +198,6 @@ def test_processes_share_a_study(project, pixel_folder):
     assert found["trials"] == 6 and len({row["value"] for row in found["history"]}) == 6
 
 
-@pytest.mark.slow
 def test_a_trial_whose_process_died_is_made_up_for(project, pixel_folder, monkeypatch):
     monkeypatch.setattr(tuning, "HEARTBEAT", 1)
     context = multiprocessing.get_context("fork")

@@ -20,6 +20,7 @@ def tiny_signer(no_data, monkeypatch):
     return no_data
 
 
+@pytest.mark.slow
 def test_without_data_the_synthetic_signer_takes_its_place_and_says_so_in_one_line(tiny_signer, capsys):
     photos = load_letters()
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("No ")]

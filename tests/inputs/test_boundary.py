@@ -24,6 +24,8 @@ from asllib.errors import InputError
 from asllib.hands import tracker
 from asllib.live.server import check_host
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -133,7 +135,6 @@ def test_the_command_refuses_a_network_before_it_listens(asl):
     assert code == 1 and "--certfile" in err and err.count("\n") == 1
 
 
-@pytest.mark.slow
 def test_the_page_with_a_certificate_wants_its_token_and_runs_no_code_of_the_folder(pem, tmp_path):
     (tmp_path / "voila.py").write_text("import pathlib; pathlib.Path('sprung').touch()")
     with socket.socket() as probe:
@@ -201,7 +202,6 @@ print(json.dumps({"letter": letter, "hand": reading.hand_found, "calls": calls, 
 """
 
 
-@pytest.mark.slow
 def test_no_python_code_calls_anybody_while_it_reads(tmp_path):
     """Python's audit events do not see native code: MediaPipe's library sends Google metrics of its use, not frames.
 

@@ -22,6 +22,8 @@ from asllib.live.session import decode
 from asllib.signer import write_video
 from asllib.video import iter_frames
 
+pytestmark = pytest.mark.slow
+
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
 
 

@@ -30,6 +30,8 @@ from asllib.models.zoo import SHIPPED, WEIGHTS, load_model, save_model
 from asllib.recognizer import load_recognizer
 from asllib.spelling.lexicon import Lexicon
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 CARD = json.loads((WEIGHTS / "landmark" / "card.json").read_text())
 

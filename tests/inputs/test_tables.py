@@ -30,6 +30,8 @@ from asllib.errors import InputError
 from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_columns, read_landmarks
 from asllib.spelling.reading import read_hands
 
+pytestmark = pytest.mark.slow
+
 rng = np.random.default_rng(0)
 
 PIXELS = [["label", *PIXEL_COLUMNS], *([str(v) for v in (row, *rng.integers(0, 256, 784))] for row in range(4))]

@@ -160,6 +160,7 @@ def test_a_stopped_recording_is_gone_on_with(script, play, tmp_path):
     assert letters.table["file"].is_unique and (letters.letters == "A").sum() == 6
 
 
+@pytest.mark.slow
 def test_ten_signs_take_less_than_ten_minutes(script, play, tmp_path):
     """The floor of the issue, with a hand that hardly moves: every frame has to wait its second."""
     script.step = 0.0

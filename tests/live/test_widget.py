@@ -143,6 +143,7 @@ def test_the_text_outlives_the_session():
     assert live.text == "HELLO" and live._session is None
 
 
+@pytest.mark.slow
 def test_an_open_cell_ends_with_python_and_says_nothing(tmp_path, film, jpeg):
     (tmp_path / "frame.jpg").write_bytes(jpeg(film[20]))
     program = """

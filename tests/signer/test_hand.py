@@ -60,6 +60,7 @@ def test_orientation_is_a_rotation_and_g_points_sideways():
     assert up["A"][1] > 0.95 and up["H"][0] < -0.9 and up["Q"][1] < -0.2
 
 
+@pytest.mark.slow
 def test_no_finger_passes_through_another():
     letters, deep = list(LETTERS), []
     for number in range(4):
