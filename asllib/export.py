@@ -67,7 +67,7 @@ def _prepare(model: nn.Module) -> Prepare:
     return lambda inputs, _: moment_features(inputs[0], None, *inputs[1:])
 
 
-def random_hands(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def random_landmarks(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Make image and world landmarks (n, 21, 3) of right hands, fingers bent and hands turned at random."""
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
@@ -112,7 +112,7 @@ def sample_inputs(model: nn.Module, n: int, steps: int = 40, seed: int = 0) -> d
     if isinstance(model, PixelCNN):
         coarse = torch.rand(n, 1, 7, 7, generator=generator)
         return {"image": (255 * F.interpolate(coarse, (SIDE, SIDE), mode="bilinear"))[:, 0].to(torch.uint8)}
-    landmarks, world = random_hands(n, generator)
+    landmarks, world = random_landmarks(n, generator)
     left = torch.arange(n) % 2 == 1
     inputs = {"landmarks": landmarks, "world": world, "left": left, "aspect": torch.tensor([4 / 3, 1, 9 / 16])}
     inputs["aspect"] = inputs["aspect"][torch.arange(n) % 3]
@@ -120,7 +120,7 @@ def sample_inputs(model: nn.Module, n: int, steps: int = 40, seed: int = 0) -> d
         noise = torch.randn(n, WIDTH, generator=generator)
         inputs["embedding"] = (model.mean + model.std * noise).clamp_min(0).detach()
     if isinstance(model, MotionNet):
-        later = random_hands(n, generator)
+        later = random_landmarks(n, generator)
         part = torch.linspace(0, 1, steps)[:, None, None]
         for name, end in zip(("landmarks", "world"), later, strict=True):
             inputs[name] = inputs[name][:, None] * (1 - part) + end[:, None] * part

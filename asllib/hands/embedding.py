@@ -2,7 +2,7 @@
 
 MediaPipe's landmark network was trained on far more hands than any set of letters shows. The 1,152 numbers that it
 makes of a picture before it reads landmarks off them tell handshapes apart whose landmarks look alike: where the thumb
-lies in a fist. They are taken as they are; only what reads letters from them (``AppearanceNet``) is trained here.
+lies in a fist. They are taken as they are; only what reads letters from them (``JointNet``) is trained here.
 """
 
 from __future__ import annotations

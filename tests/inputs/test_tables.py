@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import PIL.Image
@@ -78,18 +81,30 @@ def test_a_damaged_pixel_csv(place, content):
         assert set(labels.tolist()) <= set(range(25)) - {9}
 
 
+def read_rows(kind, path, read, damaged):
+    """What a table with one damaged row reads as, and which of its rows were left alone; None if it names the row.
+
+    A row of nothing is a blank line, which no CSV reader takes for a row: then None too.
+    """
+    rows, touched = damaged
+    path.write_bytes(csv_bytes(rows))
+    result = outcome(kind, path, read, path)
+    if refused(result):
+        assert touched is None or f"row {touched}" in str(result)
+        return None
+    if touched is not None and not rows[touched]:
+        assert len(result if isinstance(result, pd.DataFrame) else result[1]) == 3
+        return None
+    return result, np.arange(4) != (touched or 0) - 1
+
+
 @tries(25)
 @given(damaged=broken_rows(PIXELS))
 def test_untouched_rows_of_a_pixel_csv_are_as_they_were(place, sound, damaged):
-    rows, touched = damaged
-    (place / "pixels.csv").write_bytes(csv_bytes(rows))
-    result = outcome("pixel CSV", place / "pixels.csv", read_pixel_csv, place / "pixels.csv")
-    if refused(result):
-        assert touched is None or f"row {touched}" in str(result)
-        return
-    images, labels = sound[0]
-    rest = np.arange(4) != (touched or 0) - 1
-    assert (result[0][rest] == images[rest]).all() and (result[1][rest] == labels[rest]).all()
+    found = read_rows("pixel CSV", place / "pixels.csv", read_pixel_csv, damaged)
+    if found is not None:
+        (images, labels), rest = found
+        assert (images[rest] == sound[0][0][rest]).all() and (labels[rest] == sound[0][1][rest]).all()
 
 
 @tries(15)
@@ -116,15 +131,10 @@ def test_a_damaged_landmark_csv(place, content):
 @tries(25)
 @given(damaged=broken_rows(HANDS))
 def test_untouched_rows_of_a_landmark_csv_are_as_they_were(place, sound, damaged):
-    rows, touched = damaged
-    (place / "hands.csv").write_bytes(csv_bytes(rows))
-    result = outcome("landmark CSV", place / "hands.csv", read_landmarks, place / "hands.csv")
-    if refused(result):
-        assert touched is None or f"row {touched}" in str(result)
-    elif touched is not None:
-        rest = np.arange(4) != touched - 1
-        columns = landmark_columns()
-        pd.testing.assert_frame_equal(result.loc[rest, columns], sound[1].loc[rest, columns], check_dtype=False)
+    found = read_rows("landmark CSV", place / "hands.csv", read_landmarks, damaged)
+    if found is not None and damaged[1] is not None:
+        (table, rest), columns = found, landmark_columns()
+        pd.testing.assert_frame_equal(table.loc[rest, columns], sound[1].loc[rest, columns], check_dtype=False)
 
 
 @tries(15)
@@ -247,8 +257,8 @@ PATHS = PARTS.map("/".join) | st.sampled_from(
         "out.png",
         "up/outside.png",
         "circle.png",
-        "/etc/passwd",
-        "file:///etc/passwd",
+        sys.executable,  # a file that is there, elsewhere
+        Path(sys.executable).as_uri(),
         "A",
         "A/0.png/",
         "x" * 5000,
