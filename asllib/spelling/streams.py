@@ -14,7 +14,8 @@ from asllib.hands.tracker import Hand, HandTracker
 from asllib.letters import LETTERS
 from asllib.paths import cache_dir, replacing
 
-SIZE = (240, 180)  # pixels of a frame: the tracker works at 192x192, more only costs time
+SIZE = (320, 240)  # pixels of a frame, as the live cell sends them
+SMALL = (240, 180)  # the hand is some 45 pixels tall: quicker to film, harder to read
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Plan:
         Frames and letters a second.
     seconds
         Length of an idle film.
+    size
+        (width, height) of a frame in pixels.
     """
 
     word: str
@@ -39,6 +42,7 @@ class Plan:
     fps: float = 15.0
     letters_per_second: float = 3.0
     seconds: float = 10.0
+    size: tuple[int, int] = SIZE
 
 
 @dataclass(frozen=True)
@@ -108,13 +112,13 @@ def film(plan: Plan) -> Stream:
     from asllib.signer import render_idle, render_word
 
     if plan.word:
-        made = render_word(plan.word, plan.signer, plan.fps, plan.letters_per_second, SIZE, plan.seed)
+        made = render_word(plan.word, plan.signer, plan.fps, plan.letters_per_second, plan.size, plan.seed)
     else:
-        made = render_idle(plan.seconds, plan.signer, plan.fps, SIZE, plan.seed)
+        made = render_idle(plan.seconds, plan.signer, plan.fps, plan.size, plan.seed)
     times = np.arange(len(made)) / plan.fps
     with HandTracker(video=True) as tracker:
         hands = [tracker.detect(frame, round(1000 * time)) for frame, time in zip(made.frames, times, strict=True)]
-    return stream_of(hands, times, SIZE[0] / SIZE[1], word=made.word, positions=made.positions, signer=made.signer)
+    return stream_of(hands, times, plan.size[0] / plan.size[1], word=made.word, positions=made.positions, signer=made.signer)
 
 
 def films(plans: Sequence[Plan], *, progress: bool = True) -> Iterator[Stream]:
@@ -151,7 +155,7 @@ def practice_plans(
     length: int = 8,
     often: Sequence[str] = (),
 ) -> list[Plan]:
-    """Plans of random letters, every film by another signer: all letters and all pairs of them come up.
+    """Plans of random letters, every film by another signer and small: all letters and all pairs of them come up.
 
     One letter in ten is doubled; every second one is drawn from those that are to come up ``often``.
     """
@@ -166,5 +170,5 @@ def practice_plans(
         for place in range(0, length if often else 0, 2):
             letters[place] = often[int(rng.integers(len(often)))]
         rate = float(np.round(np.exp(rng.uniform(np.log(slow), np.log(fast))), 2))
-        plans.append(Plan("".join(letters), number, seed, fps, rate))
+        plans.append(Plan("".join(letters), number, seed, fps, rate, size=SMALL))
     return plans

@@ -21,7 +21,7 @@ from asllib.paths import write_text
 from asllib.results import data_card, versions
 from asllib.spelling.fitting import fit_motion
 from asllib.spelling.practice import SIGNS, Clip, Stills, film_clip, film_stills, stills_of
-from asllib.spelling.streams import Plan, films, practice_plans
+from asllib.spelling.streams import SMALL, Plan, films, practice_plans
 
 # Of the synthetic signer: seeds that no test uses.
 PRACTICE_SEED, IDLE_SEED = 1001, 3001
@@ -123,7 +123,7 @@ def practice_clips(settings: MotionTraining, signs: Sequence[str] = SIGNS) -> li
     """Films of random letters and of idle hands as clips; filmed once, then read from the cache folder."""
     plans = practice_plans(settings.films, PRACTICE_SEED)
     plans += practice_plans(settings.strokes, PRACTICE_SEED, length=5, often=MOVING)
-    idle = [Plan("", number, IDLE_SEED, fps=10.0, seconds=10.0) for number in range(settings.idle)]
+    idle = [Plan("", number, IDLE_SEED, fps=10.0, seconds=10.0, size=SMALL) for number in range(settings.idle)]
     return [film_clip(stream, signs) for stream in films([*plans, *idle])]
 
 
