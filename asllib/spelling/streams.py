@@ -118,7 +118,9 @@ def film(plan: Plan) -> Stream:
     times = np.arange(len(made)) / plan.fps
     with HandTracker(video=True) as tracker:
         hands = [tracker.detect(frame, round(1000 * time)) for frame, time in zip(made.frames, times, strict=True)]
-    return stream_of(hands, times, plan.size[0] / plan.size[1], word=made.word, positions=made.positions, signer=made.signer)
+    return stream_of(
+        hands, times, plan.size[0] / plan.size[1], word=made.word, positions=made.positions, signer=made.signer
+    )
 
 
 def films(plans: Sequence[Plan], *, progress: bool = True) -> Iterator[Stream]:
