@@ -1,6 +1,7 @@
 """How well text comes out: character error rates on films of the synthetic signer, false letters, real videos, times.
 
 python benchmarks/spelling.py [--words 200] [--speeds 2 4] [--fps 15] [--only words strokes ..]
+python benchmarks/spelling.py --only words_small       # the same words filmed at 240x180
 
 Films of test signers are made once and kept in the cache folder; the real parts need ASLLIB_DATA. Everything is written
 to data/results/spelling.json.
@@ -18,8 +19,9 @@ from asllib.errors import InputError
 from asllib.letters import MOVING
 from asllib.paths import data_dir, results_dir, write_text
 from asllib.results import versions
+from asllib.spelling.streams import SIZE, SMALL
 
-PARTS = ("practice", "words", "strokes", "real_strokes", "idle", "videos", "times")
+PARTS = ("practice", "words", "words_small", "strokes", "real_strokes", "idle", "videos", "times")
 
 
 def practice(count: int = 40, seed: int = 5005) -> dict:
@@ -42,7 +44,7 @@ def practice(count: int = 40, seed: int = 5005) -> dict:
     return {"films": count, "cer": rates}
 
 
-def words(count: int, speeds: list[float], fps: float) -> dict:
+def words(count: int, speeds: list[float], fps: float, size: tuple[int, int]) -> dict:
     """Character error rates by speed, letter and group of signers, and the delay."""
     from asllib.spelling import streams
     from asllib.spelling.lexicon import Lexicon
@@ -58,7 +60,7 @@ def words(count: int, speeds: list[float], fps: float) -> dict:
 
     lexicon, found, every = Lexicon(), {}, []
     for speed in speeds:
-        plans = test_plans(count, speed, fps)
+        plans = test_plans(count, speed, fps, size)
         read = [read_stream(stream, lexicon=lexicon) for stream in films(plans)]
         raw = [(one.read, one.word) for one in read]
         delays = [delay for one in read for delay in one.delays]
@@ -75,8 +77,8 @@ def words(count: int, speeds: list[float], fps: float) -> dict:
         every += list(zip(plans, raw, strict=True))
         line = found[f"{speed:g}"]
         print(
-            f"{speed:g} letters a second, {count} words, {fps:g} frames a second: CER {line['cer']:.1%} "
-            f"({line['interval'][0]:.1%} to {line['interval'][1]:.1%}), after the lexicon {line['cer_lexicon']:.1%}, "
+            f"{speed:g} letters a second, {count} words, {size[0]}x{size[1]}, {fps:g} frames a second: "
+            f"CER {line['cer']:.1%} ({line['interval'][0]:.1%} to {line['interval'][1]:.1%}), after the lexicon {line['cer_lexicon']:.1%}, "
             f"delay {line['delay_median_s']:.2f} s"
         )
     by_letter = errors_by_letter(pair for _, pair in every)
@@ -95,6 +97,7 @@ def words(count: int, speeds: list[float], fps: float) -> dict:
     above = [speed for speed, rate in rates if rate > 0.1]
     return {
         "fps": fps,
+        "size": size,
         "signer_version": streams.signer_version(),
         "speeds": found,
         "by_letter": by_letter,
@@ -216,8 +219,9 @@ def main() -> None:
     result = json.loads(path.read_text()) if path.is_file() else {}
     for part in options.only:
         try:
-            if part == "words":
-                result[part] = words(options.words, options.speeds, options.fps)
+            if part.startswith("words"):
+                size = SIZE if part == "words" else SMALL
+                result[part] = words(options.words, options.speeds, options.fps, size)
             else:
                 result[part] = idle(options.idle_minutes) if part == "idle" else globals()[part]()
         except InputError as error:

@@ -21,7 +21,7 @@ from asllib.spelling.moments import RATE
 from asllib.spelling.practice import Clip, film_clip
 from asllib.spelling.reading import ReadsLetters, TextReader
 from asllib.spelling.speller import ReadLetter, SpellerSettings
-from asllib.spelling.streams import Plan, Stream
+from asllib.spelling.streams import SIZE, Plan, Stream
 from asllib.spelling.training import TRAINING, photo_stills
 
 TEST_SEED = 9001  # signers that are in no training and no choice
@@ -54,10 +54,12 @@ class Spelled:
     seconds: float
 
 
-def test_plans(count: int, letters_per_second: float, fps: float = 15.0, words_seed: int = 2026) -> list[Plan]:
+def test_plans(
+    count: int, letters_per_second: float, fps: float = 15.0, size: tuple[int, int] = SIZE, words_seed: int = 2026
+) -> list[Plan]:
     """Films of words drawn by their frequency, every one by another signer."""
     words = draw_words(max(count, 200), words_seed)[:count]  # fewer are the first of the same
-    return [Plan(word, number, TEST_SEED, fps, letters_per_second) for number, word in enumerate(words)]
+    return [Plan(word, number, TEST_SEED, fps, letters_per_second, size=size) for number, word in enumerate(words)]
 
 
 def read_stream(

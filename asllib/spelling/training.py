@@ -12,19 +12,22 @@ import numpy as np
 
 from asllib.config import profile
 from asllib.data import find_photos, load_letters
-from asllib.data.synthetic import signer_version
+from asllib.data.other_hands import random_hands
+from asllib.data.synthetic import added_letters, signer_version
 from asllib.errors import InputError
 from asllib.letters import LETTERS, MOVING
 from asllib.models.motion_net import MotionConfig
 from asllib.models.zoo import check_new_run, load_model, save_model
 from asllib.paths import write_text
 from asllib.results import data_card, versions
+from asllib.runs import track
 from asllib.spelling.fitting import fit_motion
 from asllib.spelling.practice import SIGNS, Clip, Stills, film_clip, film_stills, stills_of
 from asllib.spelling.streams import SMALL, Plan, films, practice_plans
 
 # Of the synthetic signer: seeds that no test uses.
 PRACTICE_SEED, IDLE_SEED = 1001, 3001
+_FURTHER = 700  # films that could be made; some of the first are
 # The signer of the two videos that are only ever read, never trained on.
 LEFT_OUT = "t32rahman"
 
@@ -37,30 +40,41 @@ class MotionTraining:
     ----------
     network
         Its shape.
-    films, strokes, idle
-        Films of random letters, of words in which every second letter is J or Z, and of idle hands, every one of
-        another signer.
+    films, more, strokes, idle
+        Films of random letters, of further signers who spell random letters, of words in which every second letter is J
+        or Z, and of idle hands, every one of another signer.
     shape_steps, steps
         Of the eye for handshapes, and of what is made of them in time.
     pieced
         Part of each batch that is pieced together from still hands.
     photos
         Whether real photos are among the still hands.
+    signers
+        Synthetic signers whose still letters, and handshapes that are no letter, are among the still hands.
     """
 
     network: MotionConfig
     films: int = 260
+    more: int = 0
     strokes: int = 150
     idle: int = 24
     shape_steps: int = 2500
     steps: int = 1400
     pieced: float = 0.5
     photos: bool = False
+    signers: int = 0
 
 
 TRAINING: dict[str, MotionTraining] = {
     "motion": MotionTraining(MotionConfig(channels=64, dropout=0.15), shape_steps=0, pieced=0.75),
-    "spelling": MotionTraining(MotionConfig(signs=SIGNS, shapes=SIGNS, solid=True), photos=True),
+    "spelling": MotionTraining(
+        MotionConfig(signs=SIGNS, shapes=SIGNS, solid=True, hidden=192),
+        more=411,
+        shape_steps=4000,
+        steps=2000,
+        photos=True,
+        signers=48,
+    ),
 }
 
 
@@ -88,17 +102,19 @@ def train_motion(network: str, out: Path, *, seed: int = 0, steps: int | None = 
     if steps is not None:
         settings = dataclasses.replace(settings, steps=steps, shape_steps=min(settings.shape_steps, steps))
     if profile().name == "ci":
-        settings = dataclasses.replace(settings, films=8, strokes=4, idle=2)
+        settings = dataclasses.replace(settings, films=8, more=0, strokes=4, idle=2, signers=min(1, settings.signers))
     signs = settings.network.signs
     clips = practice_clips(settings, signs)
     held = film_stills(clips)
     about: dict[str, Any] = {"signer_version": signer_version()}
-    stills = held
+    parts = [held]
     if settings.photos and find_photos() is not None:
-        photos, card = photo_stills()
-        stills, about["photos"] = join(photos, held), card
+        photos, about["photos"] = photo_stills()
+        parts.insert(0, photos)
+    if settings.signers:
+        parts += [stills_of(track(drawn(settings.signers)).tables) for drawn in (added_letters, random_hands)]
     model, losses = fit_motion(
-        settings.network, clips, stills, shape_steps=settings.shape_steps, steps=settings.steps,
+        settings.network, clips, join(*parts), shape_steps=settings.shape_steps, steps=settings.steps,
         pieced=settings.pieced, seed=seed,
     )  # fmt: skip
     write_text(out / "history.csv", "step,loss\n" + "".join(f"{i},{loss:.4f}\n" for i, loss in enumerate(losses, 1)))
@@ -124,7 +140,8 @@ def practice_clips(settings: MotionTraining, signs: Sequence[str] = SIGNS) -> li
     plans = practice_plans(settings.films, PRACTICE_SEED)
     plans += practice_plans(settings.strokes, PRACTICE_SEED, length=5, often=MOVING)
     idle = [Plan("", number, IDLE_SEED, fps=10.0, seconds=10.0, size=SMALL) for number in range(settings.idle)]
-    return [film_clip(stream, signs) for stream in films([*plans, *idle])]
+    further = practice_plans(_FURTHER, PRACTICE_SEED + 1)[: settings.more]
+    return [film_clip(stream, signs) for stream in films([*plans, *idle, *further])]
 
 
 def photo_stills() -> tuple[Stills, dict[str, Any]]:
@@ -132,8 +149,6 @@ def photo_stills() -> tuple[Stills, dict[str, Any]]:
 
     Test photos are left out, and the one source whose signer also made the two videos that are read as a check.
     """
-    from asllib.runs import track
-
     letters = load_letters("photos")
     table = letters.table
     keep = ((table["split"] != "test") & (table["source"] != LEFT_OUT) & (table["label"] != "nothing")).to_numpy()
