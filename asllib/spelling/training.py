@@ -70,8 +70,8 @@ TRAINING: dict[str, MotionTraining] = {
     "spelling": MotionTraining(
         MotionConfig(signs=SIGNS, shapes=SIGNS, solid=True, hidden=192),
         more=411,
-        shape_steps=4000,
-        steps=2000,
+        shape_steps=8000,
+        steps=3000,
         photos=True,
         signers=48,
     ),
