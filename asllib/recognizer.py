@@ -17,7 +17,7 @@ from asllib.evaluation import NO_HAND, read_letters
 from asllib.hands.embedding import embed_hand, embed_set
 from asllib.hands.tracker import Hand, HandTracker, table_hands
 from asllib.letters import LETTERS
-from asllib.models.zoo import Network, load_model
+from asllib.models.zoo import Network, fold, load_model
 from asllib.preprocess import SIDE, to_pixels
 from asllib.runs import (
     Looks,
@@ -115,7 +115,7 @@ class Recognizer:
             if self.kind == "joint":
                 look = torch.from_numpy(embed_hand(image, hands[0])).expand(len(hands), -1)
                 inputs, prepare = (*inputs, look), joint_prepare()
-        return predict_logits(self.model, inputs, prepare).softmax(1).mean(0).numpy()
+        return predict_logits(self.model, inputs, prepare).softmax(1).numpy().mean(0)
 
     def _predict_one(self, image: np.ndarray) -> Prediction:
         if self.kind == "pixel" and getattr(image, "shape", None) == (SIDE, SIDE) and image.dtype == np.uint8:
@@ -188,7 +188,7 @@ def load_recognizer(name: str | Path = "default") -> Recognizer:
         raise InputError(
             f"{name}: a motion network reads videos, not photos; use 'asl read', or choose default, landmark or pixel"
         )
-    return Recognizer(model, card)
+    return Recognizer(fold(model), card)
 
 
 __all__ = ["NO_HAND", "Prediction", "Recognizer", "crop_set", "load_recognizer", "read_letters", "spread"]

@@ -157,9 +157,10 @@ def letter_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0, n: int |
 @torch.inference_mode()
 def predict_logits(model: Network, inputs: tuple[Tensor, ...], prepare: Prepare, batch: int = 1024) -> Tensor:
     """Run a network over stored tensors without augmentation, (N, ...) -> (N, classes) logits."""
-    model.eval()
-    n = len(inputs[0])
-    parts = [model(prepare(tuple(x[places] for x in inputs), None)) for places in batches(n, batch, None) if n]
+    if model.training:  # asking is quicker than telling every layer
+        model.eval()
+    starts = range(0, len(inputs[0]), batch)
+    parts = [model(prepare(tuple(x[start : start + batch] for x in inputs), None)) for start in starts]
     return torch.cat(parts) if parts else torch.empty(0, model.config.classes)
 
 

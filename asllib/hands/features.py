@@ -12,7 +12,9 @@ from torch import Tensor
 
 from asllib.hands.landmarks import PARENTS
 
-KNUCKLES = (5, 9, 13, 17)
+KNUCKLES = slice(5, 18, 4)  # 5, 9, 13, 17
+TIPS = slice(8, 21, 4)
+_BASES = torch.tensor(PARENTS)  # made once: PyTorch indexes faster by a tensor than by a tuple
 
 
 def true_aspect(points: Tensor, aspect: Tensor) -> Tensor:
@@ -41,7 +43,7 @@ def palm_size(points: Tensor) -> Tensor:
     foreshortened direction decides.
     """
     spokes = points[:, KNUCKLES] - points[:, :1]  # (B, 4, 3)
-    return spokes.square().sum(-1).mean(-1).sqrt()
+    return torch.linalg.vector_norm(spokes, dim=(1, 2)) / 2  # the root of 4 squares' mean
 
 
 def palm_scale(points: Tensor) -> Tensor:
@@ -51,7 +53,7 @@ def palm_scale(points: Tensor) -> Tensor:
 
 def mirror_left(points: Tensor, left: Tensor) -> Tensor:
     """Mirror left hands (True in ``left``, (B,)) to right hands; the wrist must be the origin."""
-    return torch.cat([torch.where(left[:, None, None], -points[..., :1], points[..., :1]), points[..., 1:]], dim=-1)
+    return torch.where(left[:, None, None], points * points.new_tensor([-1, 1, 1]), points)
 
 
 def upright(points: Tensor) -> Tensor:
@@ -67,7 +69,7 @@ def upright(points: Tensor) -> Tensor:
 
 def bone_directions(points: Tensor) -> Tensor:
     """Unit vector of the bone that ends in each landmark (B, 21, 3); 0 at the wrist."""
-    return torch.nn.functional.normalize(points - points[:, PARENTS], dim=-1)
+    return torch.nn.functional.normalize(points - points[:, _BASES], dim=-1)
 
 
 def left_by_geometry(world: Tensor) -> Tensor:
@@ -82,7 +84,7 @@ def left_by_geometry(world: Tensor) -> Tensor:
         (B, 21, 3) points in one unit.
     """
     palm = torch.linalg.cross(world[:, 5] - world[:, 0], world[:, 17] - world[:, 0])  # (B, 3)
-    bend = (world[:, (8, 12, 16, 20)] - world[:, KNUCKLES]).sum(1)
+    bend = (world[:, TIPS] - world[:, KNUCKLES]).sum(1)
     return (palm * bend).sum(-1) < 0
 
 
@@ -109,8 +111,9 @@ def landmark_features(landmarks: Tensor, world: Tensor, left: Tensor, aspect: Te
         the right hand that a mirror shows.
     """
     image = true_aspect(landmarks.float(), aspect.float())
-    image = mirror_left(palm_scale(wrist_origin(image)), left)
-    solid = mirror_left(palm_scale(wrist_origin(world.float())), left)
+    both = torch.cat([image, world.float()])  # (2 * B, 21, 3): each step once
+    both = mirror_left(palm_scale(wrist_origin(both)), torch.cat([left, left]))
+    image, solid = both[: len(left)], both[len(left) :]
     return torch.cat([image, bone_directions(image), solid], dim=-1).transpose(1, 2)  # (B, 9, 21)
 
 

@@ -50,7 +50,7 @@ class LandmarkCNN(nn.Module):
     def __init__(self, config: LandmarkConfig) -> None:
         super().__init__()
         self.config = config
-        self.register_buffer("grid", torch.tensor(GRID).flatten(), persistent=False)
+        self.register_buffer("grid", torch.tensor(GRID), persistent=False)
         first, second, third = config.channels
         self.along = nn.Sequential(
             nn.Conv2d(config.features, first, (1, 3), padding=(0, 1)),
@@ -72,7 +72,7 @@ class LandmarkCNN(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Turn features (B, C, 21) into logits (B, classes)."""
-        x = features[:, :, self.grid].unflatten(2, (5, 5))  # (B, C, 5, 5): fingers x joints
+        x = features[:, :, self.grid]  # (B, C, 5, 5): fingers x joints
         x = self.along(x)  # (B, 48, 5, 3)
         x = self.across(x)  # (B, 64, 3, 1)
         # The points themselves go along: a finger's direction in the image is what tells G from Q.

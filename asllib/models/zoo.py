@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from asllib.errors import InputError
 from asllib.files import read_bytes, read_json
@@ -137,6 +138,21 @@ def load_model(name: str | Path) -> tuple[Network, dict[str, Any]]:
     model = network(config)
     model.load_state_dict(tensors)
     return model.eval(), card
+
+
+def fold(model: Network) -> Network:
+    """Make a network quicker, in place: batch normalisation goes into the convolution before it, dropout goes.
+
+    The answers stay the same. For reading only: such a network can neither be trained nor saved.
+    """
+    for block in list(model.modules()):
+        if isinstance(block, nn.Sequential):
+            for i in reversed(range(len(block))):
+                if isinstance(block[i], nn.BatchNorm1d | nn.BatchNorm2d):
+                    block[i - 1] = fuse_conv_bn_eval(block[i - 1], block[i])
+                if isinstance(block[i], nn.BatchNorm1d | nn.BatchNorm2d | nn.Dropout | nn.Dropout2d):
+                    del block[i]
+    return model
 
 
 def _setting(shape: type, name: str, value: Any) -> Any:

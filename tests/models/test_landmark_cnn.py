@@ -29,7 +29,7 @@ def test_the_grid_runs_from_the_wrist_along_each_finger():
 def test_shapes(features, classes):
     model = LandmarkCNN(LandmarkConfig(classes=classes)).eval()
     assert features.shape == (24, 9, 21)
-    laid_out = features[:, :, model.grid].unflatten(2, (5, 5))
+    laid_out = features[:, :, model.grid]
     assert model.along(laid_out).shape == (24, 48, 5, 3)
     assert model.across(model.along(laid_out)).shape == (24, 64, 3, 1)
     assert model(features).shape == (24, classes)

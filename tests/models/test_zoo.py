@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from asllib.errors import InputError
+from asllib.export import WholeModel, sample_inputs
 from asllib.letters import FIRST_SIX, STATIC
 from asllib.models import LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig
-from asllib.models.zoo import SHIPPED, WEIGHTS, build, load_model, network_name, parameter_count, save_model
+from asllib.models.zoo import SHIPPED, WEIGHTS, build, fold, load_model, network_name, parameter_count, save_model
 
 CONFIGS = [PixelConfig(), PixelConfig(batch_norm=True, dropout=0.1), LandmarkConfig(), LandmarkConfig(dropout=0)]
 
@@ -123,6 +124,17 @@ def test_the_shipped_models_are_whole(name):
     else:
         assert card["network"] == "motion" and card["preset"] == name
         assert card["training"]["films"] > 0 and set("JZ") <= set(card["alphabet"])
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_folded_network_says_the_same_with_fewer_layers(name):
+    model, _ = load_model(name)
+    inputs, layers = sample_inputs(model, 7).values(), len(list(model.modules()))
+    with torch.no_grad():
+        wanted = WholeModel(model)(*inputs)
+        torch.testing.assert_close(WholeModel(fold(model))(*inputs), wanted, atol=1e-6, rtol=0)
+    assert len(list(model.modules())) < layers
+    assert not any(isinstance(layer, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d) for layer in model.modules())
 
 
 def test_the_shipped_weights_are_below_5_megabytes():
