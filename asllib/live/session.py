@@ -210,7 +210,7 @@ def trouble(hand: Hand | None, speed: float) -> str:
 
 def points(hand: Hand | None) -> list[list[float]] | None:
     """Landmarks for the browser to draw: 21 of [x, y], fractions of the picture."""
-    return None if hand is None else [[round(float(x), 4), round(float(y), 4)] for x, y in hand.landmarks[:, :2]]
+    return None if hand is None else np.round(hand.landmarks[:, :2].astype(float), 4).tolist()
 
 
 def models() -> list[str]:

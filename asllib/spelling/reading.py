@@ -361,9 +361,10 @@ class Moving:
 @cache
 def load_spelling():
     """The shipped network that reads letters as they are spelled, and its card."""
-    from asllib.models.zoo import load_model
+    from asllib.models.zoo import fold, load_model
 
-    return load_model("spelling")
+    model, card = load_model("spelling")
+    return fold(model), card
 
 
 # The motion network weighs moments itself. Chosen on words of practice signers that are in no test.
