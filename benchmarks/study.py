@@ -1,10 +1,12 @@
 """Leave a source or a signer out, read them with networks that never saw them, and compare with what others use.
 
-    python benchmarks/study.py [--resume] [--seed 0]
+    python benchmarks/study.py [--resume] [--seeds 0 1 2] [--only NAME ...]
 
-Needs the real photos and Sign Language MNIST (``ASLLIB_DATA``). Results go to ``data/results/study.json`` after each
-system. All is made anew; a run that was stopped goes on with ``--resume``, on the same data and seed. Nothing here
-chooses anything: settings are those of the presets, and of the libraries' defaults where the table says so.
+Needs the real photos, films and Sign Language MNIST (``ASLLIB_DATA``). Results go to ``data/results/study.json`` after
+each system. All is made anew; a run that was stopped goes on with ``--resume``, on the same data and seed; ``--only``
+makes the systems that it names anew and keeps the others (``milliseconds`` wants an idle machine). Nothing here chooses
+anything: settings are those of the presets, and of the libraries' defaults where the table says so. The first seed
+makes all rows, further ones only what is left out by source, and all are reported.
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
 
 import numpy as np
 import pandas as pd
@@ -33,13 +35,13 @@ from asllib.data.synthetic import added_letters
 from asllib.evaluation import accuracy_interval, calibration_error, confusion, read_letters, worst_pairs
 from asllib.hands.embedding import embed_hand, embed_set
 from asllib.hands.landmarks import read_landmarks
-from asllib.hands.tracker import table_hands
+from asllib.hands.tracker import HandTracker, table_hands
 from asllib.letters import STATIC
 from asllib.models.pixel_cnn import PixelCNN, PixelConfig
 from asllib.models.zoo import parameter_count
-from asllib.paths import results_dir
+from asllib.paths import data_dir, results_dir
 from asllib.preprocess import crop_square, resize, to_gray, to_pixels
-from asllib.recognizer import crop_set, load_recognizer
+from asllib.recognizer import Recognizer, crop_set, load_recognizer
 from asllib.results import data_card, save_result
 from asllib.runs import (
     Looks,
@@ -56,8 +58,14 @@ from asllib.runs import (
     track,
     train,
 )
+from asllib.signer import render_word
+from asllib.spelling.scoring import TEST_SEED
+from asllib.spelling.streams import SIZE
 from asllib.train_run import KEPT, joint_data, pixel_set
-from asllib.training import batches, fit, predict_logits, set_seed
+from asllib.training import Examples, batches, fit, predict_logits, set_seed
+from asllib.video import iter_frames
+
+JOINT, LANDMARK = "default: joint network", "landmark network, photos only"
 
 
 def protocols(photos: LetterSet) -> Iterator[tuple[str, str, np.ndarray]]:
@@ -126,20 +134,69 @@ class Study:
         self.looks, self.embeddings, self.added = joint_data(preset("joint", "best"), self.photos)
         self.features, self.found = features(self.looks)
         self.hands = table_hands(self.looks.first())
+        self.trained: dict[tuple, nn.Module] = {}
 
-    def learn_landmark(self, learn: np.ndarray) -> nn.Module:
-        examples = landmark_examples(self.looks.subset(learn), self.labels[learn])
-        return train(preset("landmark", "best"), examples, seed=self.seed, progress=False)[0]
+    def train(self, network: str, name: str, examples: Callable[[], Examples], learn: np.ndarray, seed: int | None):
+        """Train a preset, once: several systems use the same networks."""
+        seed = self.seed if seed is None else seed
+        key = network, seed, learn.tobytes()
+        if key not in self.trained:
+            self.trained[key] = train(preset(network, name), examples(), seed=seed, progress=False)[0]
+        return self.trained[key]
+
+    def learn_landmark(self, learn: np.ndarray, seed: int | None = None) -> nn.Module:
+        def examples() -> Examples:
+            return landmark_examples(self.looks.subset(learn), self.labels[learn])
+
+        return self.train("landmark", "best", examples, learn, seed)
 
     def read_landmark(self, model: nn.Module, where: np.ndarray) -> np.ndarray:
         return look_probabilities(model, self.looks.subset(where))
 
-    def learn_joint(self, learn: np.ndarray) -> nn.Module:
-        examples = joint_examples(self.looks.subset(learn), self.embeddings[learn], self.labels[learn])
-        return train(preset("joint", "best"), join([examples, self.added]), seed=self.seed, progress=False)[0]
+    def learn_joint(self, learn: np.ndarray, seed: int | None = None) -> nn.Module:
+        def examples() -> Examples:
+            known = joint_examples(self.looks.subset(learn), self.embeddings[learn], self.labels[learn])
+            return join([known, self.added])
+
+        return self.train("joint", "best", examples, learn, seed)
 
     def read_joint(self, model: nn.Module, where: np.ndarray) -> np.ndarray:
         return joint_probabilities(model, self.looks.subset(where), self.embeddings[where])
+
+    @cached_property
+    def crops(self) -> tuple[np.ndarray, np.ndarray]:
+        """Each photo's hand as each look at it saw it, (looks, N, 28, 28) uint8, and where there is one."""
+        return crop_set(self.photos, self.looks)
+
+    @cached_property
+    def added_pixels(self) -> Examples:
+        """What the pixel network learns from beside photos: Sign Language MNIST and synthetic signers."""
+        mnist = load_letters("sign-mnist")
+        own = mnist.table["split"].to_numpy(str) == "train"
+        drawn = pixel_set(added_letters(preset("pixel", "people").signers))
+        return join([pixel_examples(mnist.images[own], mnist.labels()[own]), for_pixels(drawn)])
+
+    def learn_people(self, learn: np.ndarray) -> nn.Module:
+        def examples() -> Examples:
+            images, found = self.crops
+            looks, photos = np.nonzero(found & learn)
+            return join([pixel_examples(images[looks, photos], self.labels[photos]), self.added_pixels])
+
+        return self.train("pixel", "people", examples, learn, None)
+
+    def read_people(self, model: nn.Module, where: np.ndarray) -> np.ndarray:
+        images, found = (part[:, where] for part in self.crops)
+        said = np.zeros((*found.shape, 24), np.float32)
+        said[found] = torch.from_numpy(reads_pixels(model)[0](images[found])).softmax(1)
+        return said.sum(0) / np.maximum(found.sum(0), 1)[:, None]
+
+    def learn_product(self, learn: np.ndarray) -> nn.Module:
+        return nn.ModuleList([self.learn_landmark(learn), self.learn_people(learn)])
+
+    def read_product(self, models: nn.Module, where: np.ndarray) -> np.ndarray:
+        landmark, pixel = models
+        said = self.read_landmark(landmark, where) * self.read_people(pixel, where)
+        return said / np.maximum(said.sum(1, keepdims=True), 1e-12)
 
     def learn_classic(self, estimator, learn: np.ndarray):
         known = learn & self.found
@@ -162,11 +219,15 @@ class Branch(nn.Module):
         return self.joint.branches(inputs)[self.number]
 
 
-def run_photos(study: Study, learn: Callable, read: Callable, inspect: Callable | None = None) -> dict:
-    """Every protocol on the photos for one system; ``inspect(protocol, name, where, model, said)`` may look further."""
+def run_photos(
+    study: Study, learn: Callable, read: Callable, inspect: Callable | None = None, only: str | None = None
+) -> dict:
+    """Every protocol on the photos, or one, for one system; ``inspect(protocol, name, where, model, said)`` adds."""
     out: dict = {"protocols": {}}
     started, pieces = time.perf_counter(), []
     for protocol, name, where in protocols(study.photos):
+        if only not in (None, protocol):
+            continue
         model = learn(~where)
         said = read(model, where)
         letters = read_letters(said, STATIC)
@@ -239,7 +300,7 @@ def run_pixels(study: Study, model_of: Callable) -> dict:
     out["protocols"]["official test"] = {
         "official test": {"accuracy": float(right.mean()), "interval": list(accuracy_interval(right)), "n": len(right)}
     }
-    images, found = crop_set(study.photos, study.looks)
+    images, found = study.crops
     first = found.argmax(0), np.arange(len(study.photos))  # the first look that found a hand
     said, found = read(images[first]), found.any(0)
     right = (said.argmax(1) == study.labels) & found
@@ -254,33 +315,111 @@ def run_pixels(study: Study, model_of: Callable) -> dict:
 
 def run_people(study: Study) -> dict:
     """The pixel network that learns from photos, synthetic signers and Sign Language MNIST; its sources left out."""
-    settings = preset("pixel", "people")
     mnist = load_letters("sign-mnist")
-    own = mnist.table["split"].to_numpy(str)
-    parts = [pixel_examples(mnist.images[own == "train"], mnist.labels()[own == "train"])]
-    parts.append(for_pixels(pixel_set(added_letters(settings.signers))))
-    images, found = crop_set(study.photos, study.looks)
-    started, official = time.perf_counter(), []
-    out: dict = {"protocols": {"source left out": {}}}
-    for name, where in leave_one_out(study.photos, "source"):
-        looks, photos = np.nonzero(found & ~where)
-        learned = [pixel_examples(images[looks, photos], study.labels[photos]), *parts]
-        model = train(settings, join(learned), seed=study.seed, progress=False)[0]
-        read, out["parameters"] = reads_pixels(model)
-        said = np.zeros((found.shape[0], where.sum(), 24), np.float32)
-        said[found[:, where]] = torch.from_numpy(read(images[:, where][found[:, where]])).softmax(1)
-        said = said.sum(0)  # the mean of the looks, as the recogniser takes it, but for a factor
-        right = (said.argmax(1) == study.labels[where]) & found[:, where].any(0)
-        entry = {"accuracy": float(right.mean()), "interval": intervals(study.photos, where, right), "n": len(right)}
-        out["protocols"]["source left out"][name] = entry
-        official.append(read(mnist.images[own == "test"]).argmax(1) == mnist.labels()[own == "test"])
-        print(f"  source left out, {name}: {100 * right.mean():.1f} %, official {100 * official[-1].mean():.2f} %")
-    out["seconds"] = time.perf_counter() - started
+    test = mnist.subset(mnist.table["split"].to_numpy(str) == "test")
+    official = []
+
+    def inspect(protocol: str, name: str, where: np.ndarray, model: nn.Module, said: np.ndarray) -> None:
+        official.append(reads_pixels(model)[0](test.images).argmax(1) == test.labels())
+
+    out = run_photos(study, study.learn_people, study.read_people, inspect, "source left out")
     right = np.stack(official).mean(0)
     out["protocols"]["official test"] = {
         "official test": {"accuracy": float(right.mean()), "interval": list(accuracy_interval(right)), "n": len(right)}
     }
     return out
+
+
+def run_seeds(study: Study, seeds: list[int]) -> dict:
+    """The landmark and the default network from several seeds, sources left out; mean and standard deviation."""
+    out = {}
+    for name, learn, read in (
+        (JOINT, study.learn_joint, study.read_joint),
+        (LANDMARK, study.learn_landmark, study.read_landmark),
+    ):
+        runs = {}
+        for seed in seeds:
+            print(f"  seed {seed}, {name}", flush=True)
+            result = run_photos(study, partial(learn, seed=seed), read, only="source left out")
+            parts = result["protocols"]["source left out"]
+            runs[seed] = {left_out: part["accuracy"] for left_out, part in parts.items()}
+        table = pd.DataFrame(runs)  # sources x seeds
+        table.loc["mean of sources"] = table.mean()
+        spread = table.std(axis=1).to_dict() if len(seeds) > 1 else None
+        out[name] = {"by_seed": table.to_dict(), "mean": table.mean(axis=1).to_dict(), "standard_deviation": spread}
+    return out
+
+
+# A clip is a held letter: what is shown, the probabilities of its frames (F, 24), and whom it belongs to.
+Clip = tuple[str, np.ndarray, str]
+
+
+def average_frames(clips: list[Clip], counts: tuple[int, ...]) -> dict:
+    """Accuracy of the mean of n frames that follow each other, by n; all of a clip's runs of n frames count."""
+    clips = [clip for clip in clips if len(clip[1]) >= max(counts)]  # the same clips for every n
+    out: dict = {"clips": len(clips), "frames": sum(len(said) for _, said, _ in clips), "mean_of": {}}
+    for n in counts:
+        right, belongs = [], []
+        for letter, said, whose in clips:
+            means = np.lib.stride_tricks.sliding_window_view(said, n, axis=0).mean(-1)  # (F - n + 1, 24)
+            right.append(read_letters(means, STATIC) == letter)
+            belongs.append(np.full(len(means), whose))
+        hits = np.concatenate(right)
+        interval = list(accuracy_interval(hits, np.concatenate(belongs)))
+        out["mean_of"][n] = {"accuracy": float(hits.mean()), "interval": interval, "n": len(hits)}
+    return out
+
+
+def read_film(recognizer: Recognizer, frames: Sequence[np.ndarray], fps: float, read: np.ndarray) -> np.ndarray:
+    """Probabilities (F, 24) of a film's frames, of those to be read; 0 elsewhere, and where no hand was found.
+
+    The hand is followed from frame to frame, as in the live cell.
+    """
+    said = np.zeros((len(frames), 24), np.float32)
+    with HandTracker(video=True) as tracker:
+        for i, frame in enumerate(frames):
+            hand = tracker.detect(frame, round(1000 * i / fps))
+            if hand is not None and read[i]:
+                said[i] = recognizer.probabilities(frame, [hand])
+    return said
+
+
+def drawn_clips(signers: int = 8, fps: float = 15.0) -> list[Clip]:
+    """Letters held for about 11 frames by synthetic signers whom the shipped default network never saw."""
+    recognizer, rng, clips = load_recognizer(), np.random.default_rng(TEST_SEED), []
+    for number in range(signers):
+        film = render_word("".join(rng.permutation(STATIC)), number, fps, 0.6, SIZE, TEST_SEED)
+        said = read_film(recognizer, film.frames, fps, film.positions >= 0)
+        clips += [(letter, said[film.positions == place], film.signer) for place, letter in enumerate(film.word)]
+    return clips
+
+
+def filmed_clips(network: nn.Module, held: int = 45) -> list[Clip]:
+    """Letters of the two real films, which show each for 45 frames."""
+    recognizer, clips = Recognizer(network, {"network": "joint", "alphabet": STATIC}), []
+    for word in ("HELLO", "QUIZ"):
+        frames = [frame for _, frame in iter_frames(data_dir() / "video" / f"{word.lower()}.mjpeg")]
+        shown = np.repeat(list(word), held)
+        said = read_film(recognizer, frames, 30.0, np.isin(shown, STATIC))
+        for place, letter in enumerate(word):
+            if letter in STATIC:
+                clips.append((letter, said[held * place : held * (place + 1)], f"{word} {place}"))
+    return clips
+
+
+def run_frames(study: Study) -> dict:
+    """One frame of a held letter against the mean of several, read by default networks that never saw the person."""
+    left_out = dict(leave_one_out(study.photos, "source"))
+    started = time.perf_counter()
+    out = {"drawn films": average_frames(drawn_clips(), (1, 3, 5, 10))}
+    films = filmed_clips(study.learn_joint(~left_out["t32rahman"]))
+    out["films of HELLO and QUIZ"] = average_frames(films, (1, 3, 5, 10))
+    massey = left_out["massey"]
+    said = study.read_joint(study.learn_joint(~massey), massey)
+    rows = study.photos.table[massey].reset_index(drop=True).groupby(["signer", "label"]).indices
+    photos = [(letter, said[which], signer) for (signer, letter), which in rows.items()]
+    out["Massey, one signer's letter in other light"] = average_frames(photos, (1, 3, 5))
+    return {"clips": out, "seconds": time.perf_counter() - started}
 
 
 def run_regression(study: Study, crops: int = 4, epochs: int = 12) -> dict:
@@ -426,6 +565,7 @@ def run_times(study: Study, rounds: int = 50) -> dict:
     readers = {name: load_recognizer(name) for name in ("default", "landmark", "pixel")}
     for name, call in (
         *((k, lambda r=r: r.probabilities(image, [hand])) for k, r in readers.items()),
+        ("landmark x pixel", lambda: [readers[k].probabilities(image, [hand]) for k in ("landmark", "pixel")]),
         ("embedding alone", lambda: embed_hand(image, hand)),
     ):
         times = []
@@ -441,40 +581,48 @@ def run_times(study: Study, rounds: int = 50) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--resume", action="store_true", help="keep the systems that a stopped run has done")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="the first for all rows; 0 if not given")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="make these systems anew, keep the others")
     options = parser.parse_args()
-    study = Study(options.seed)
+    study = Study(options.seeds[0])
 
     def classic(estimator) -> Callable[[], dict]:
         return lambda: run_photos(study, partial(study.learn_classic, estimator), study.read_classic)
 
     systems: dict[str, Callable[[], dict]] = {
-        "default: joint network": lambda: run_joint(study),
-        "landmark network, photos only": lambda: run_photos(study, study.learn_landmark, study.read_landmark),
+        JOINT: lambda: run_joint(study),
+        LANDMARK: lambda: run_photos(study, study.learn_landmark, study.read_landmark),
         "random forest on landmarks": classic(RandomForestClassifier(100, n_jobs=2, random_state=0)),
         "SVM on landmarks": classic(SVC(C=10)),
         "5 nearest neighbours on landmarks": classic(KNeighborsClassifier()),
         "pixel network": lambda: run_pixels(study, plain_pixel),
         "pixel network, photos too": lambda: run_people(study),
+        "landmark network x pixel network": lambda: run_photos(
+            study, study.learn_product, study.read_product, only="source left out"
+        ),
         "28x28 to landmarks, 5 nearest neighbours": lambda: run_regression(study),
         "small vision transformer": lambda: run_pixels(study, small_vit),
         "HOG, linear SVM": lambda: run_pixels(study, on_hog(LinearSVC(random_state=0))),
         "HOG, 5 nearest neighbours": lambda: run_pixels(study, on_hog(KNeighborsClassifier())),
+        "average over frames": lambda: run_frames(study),
+        "seeds": lambda: run_seeds(study, options.seeds),
         "fairness": lambda: run_fairness(study),
         "milliseconds": lambda: run_times(study),
     }
+    unknown = sorted(set(options.only or ()) - set(systems))
+    if unknown:
+        raise SystemExit(f"--only {', '.join(unknown)}: there are {', '.join(systems)}")
     path = results_dir() / "study.json"
     out: dict = {}
-    if options.resume and path.is_file():
+    if (options.resume or options.only) and path.is_file():
         before = json.loads(path.read_text())
-        if (before["data"], before["seed"]) != (data_card(study.photos), options.seed):
-            raise SystemExit(f"{path}: of other photos or another seed; leave out --resume")
+        if (before["data"], before["seed"]) != (data_card(study.photos), study.seed):
+            raise SystemExit(f"{path}: of other photos or another seed; leave out --resume and --only")
         out = before["systems"]
-    for name, run in systems.items():
-        if name not in out:
-            print(name, flush=True)
-            out[name] = run()
-            save_result("study", {"systems": out}, study.photos, options.seed)
+    for name in options.only or [name for name in systems if name not in out]:
+        print(name, flush=True)
+        out[name] = systems[name]()
+        save_result("study", {"systems": out}, study.photos, study.seed)
     print(path)
 
 

@@ -38,10 +38,16 @@ class Audit:
         Darkest and brightest value of the images that were looked at.
     exact, near
         Items that are the same image as, or nearly the same as, another one.
+    copies
+        Items of a photo: the median size of the groups of near duplicates, singles included.
     originals
-        Groups of near duplicates, singles included: how many different photos there seem to be.
+        How many different photos there seem to be: the groups; where photos have copies, a group with several times
+        the usual number counts as several photos that look alike, one with less than half of it as strays.
     across
         Pairs of parts of the set's own split -> share of the second's items with a near duplicate in the first.
+    least_shared
+        The same pairs, where groups are in both -> the fewest items that such a group has in either part. As many as
+        a photo has copies: whole photos were dealt out, and those that look alike are different photos.
     conflicts
         Exact duplicates with different labels.
     foreign
@@ -64,8 +70,10 @@ class Audit:
     value_range: tuple[int, int]
     exact: int
     near: int
+    copies: int
     originals: int
     across: dict[str, float]
+    least_shared: dict[str, int]
     conflicts: int
     foreign: tuple[str, ...]
     agreement: dict[str, float]
@@ -83,10 +91,12 @@ class Audit:
             f"(largest / smallest = {self.imbalance:.1f})",
             f"values: {self.value_range[0]} to {self.value_range[1]}",
             f"exact duplicates: {self.exact:,}, of them with different labels: {self.conflicts:,}",
-            f"near duplicates: {self.near:,}; about {self.originals:,} different photos",
+            f"near duplicates: {self.near:,}; about {self.originals:,} different photos, {self.copies} images each",
         ]
         for parts, share in self.across.items():
-            report.append(f"near duplicates across splits: {share:.1%} of {parts}")
+            least = self.least_shared.get(parts)
+            fewest = "" if least is None else f"; every group on both sides has at least {least} images on either"
+            report.append(f"near duplicates across splits: {share:.1%} of {parts}{fewest}")
         if self.agreement:
             foreign = ", ".join(f"{name} ({self.agreement[name]:.0%} read as it)" for name in self.foreign)
             report.append(f"classes that look foreign: {foreign or 'none'}")
@@ -122,6 +132,8 @@ def audit(
     labels_of_copy = pd.Series(letters.letters).groupby(first).nunique()
     group = near_duplicate_groups(thumbs)
     sizes = np.bincount(group)
+    usual = int(np.median(sizes))
+    across, least_shared = _across(letters.table["split"].to_numpy(str), group)
     shares = {} if predictions is None else agreement(letters.letters, np.asarray(predictions, str))
     return Audit(
         name=letters.name,
@@ -133,8 +145,10 @@ def audit(
         value_range=(low, high),
         exact=int((copies[first] > 1).sum()),
         near=int((sizes[group] > 1).sum()),
-        originals=len(sizes),
-        across=_across(letters.table["split"].to_numpy(str), group),
+        copies=usual,
+        originals=len(sizes) if usual == 1 else int(np.round(sizes / usual).sum()),
+        across=across,
+        least_shared=least_shared,
         conflicts=int((labels_of_copy[first].to_numpy() > 1).sum()),
         foreign=foreign_classes(shares),
         agreement=shares,
@@ -203,13 +217,18 @@ def agreement(letters: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
     return {name: float((predictions[letters == name] == name).mean()) for name in STATIC if name in letters}
 
 
-def _across(split: np.ndarray, group: np.ndarray) -> dict[str, float]:
+def _across(split: np.ndarray, group: np.ndarray) -> tuple[dict[str, float], dict[str, int]]:
     parts = [name for name in ("train", "valid", "test") if (split == name).any()]
-    return {
-        f"{later} in {earlier}": float(np.isin(group[split == later], group[split == earlier]).mean())
-        for number, later in enumerate(parts)
-        for earlier in parts[:number]
-    }
+    counts = {name: np.bincount(group[split == name], minlength=group.max() + 1) for name in parts}
+    shares, least = {}, {}
+    for number, later in enumerate(parts):
+        for earlier in parts[:number]:
+            fewer = np.minimum(counts[later], counts[earlier])
+            both, pair = fewer > 0, f"{later} in {earlier}"
+            shares[pair] = float(counts[later][both].sum() / counts[later].sum())
+            if both.any():
+                least[pair] = int(fewer[both].min())
+    return shares, least
 
 
 def _look(letters: LetterSet) -> tuple[np.ndarray, np.ndarray, int, int, int]:

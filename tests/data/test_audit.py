@@ -66,11 +66,28 @@ def test_duplicates_within_and_across_splits(letter_set, blobs):
     assert found.exact == 6  # three images, each twice
     assert found.conflicts == 2  # the third pair: once A, once B
     assert found.near == 10 and found.originals == 10
-    assert found.across == {"test in train": 1.0}
+    assert found.across == {"test in train": 1.0} and found.least_shared == {"test in train": 1}
     half = audit(
         letter_set(["A"] * 12, np.concatenate([base, base[:1], blobs(1, seed=5)]), split=["train"] * 10 + ["test"] * 2)
     )
     assert half.across == {"test in train": 0.5}
+
+
+def test_photos_that_look_alike_are_told_from_copies_of_one(letter_set, blobs, rng):
+    """Two photos alike, each with all its copies in one part; then one photo whose copies are dealt out."""
+    noise = rng.normal(0, 4, (6, 6, 28, 28))
+    copies = np.clip(blobs(6)[:, None] * 1.0 + noise, 0, 255).astype(np.uint8)  # 6 photos x 6 copies
+    copies[5] = np.clip(copies[4] * 0.9 + 8, 0, 255).astype(np.uint8)
+    images = copies.reshape(-1, 28, 28)
+    whole = ["train"] * 30 + ["test"] * 6
+    found = audit(letter_set(["A"] * 36, images, split=whole))
+    assert (found.copies, found.originals) == (6, 6)  # in 5 groups
+    assert found.across == {"test in train": 1.0} and found.least_shared == {"test in train": 6}
+    assert any("at least 6 images on either" in line for line in found.lines())
+    dealt = audit(letter_set(["A"] * 36, images, split=["train"] * 5 + ["test"] + ["train"] * 30))
+    assert dealt.across == {"test in train": 1.0} and dealt.least_shared == {"test in train": 1}
+    apart = audit(letter_set(["A"] * 24, images[:24], split=["train"] * 18 + ["test"] * 6))
+    assert apart.across == {"test in train": 0.0} and apart.least_shared == {}
 
 
 def test_a_class_swapped_for_another_looks_foreign(letter_set, rng):
@@ -123,3 +140,11 @@ def test_the_official_split_has_near_duplicates_across(real_data):
     assert found.missing == () and found.unexpected == ()
     assert found.across["test in train"] > 0.1
     assert found.originals < 0.95 * len(some)
+
+
+def test_the_official_split_deals_out_whole_photos(real_data):
+    from asllib.data import load_sign_mnist
+
+    found = audit(load_sign_mnist(real_data / "sign-mnist").only(("A", "H", "V")))
+    assert 20 <= found.copies <= 21 and found.originals == 3 * 70
+    assert found.across["test in train"] > 0.05 and found.least_shared["test in train"] >= 17
