@@ -26,6 +26,16 @@ def benchmarks(monkeypatch):
         sys.modules.pop(name)
 
 
+@pytest.fixture
+def study(monkeypatch):
+    """The module study."""
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[1] / "benchmarks")
+    import study
+
+    yield study
+    sys.modules.pop("study")
+
+
 def test_sides_take_turns_and_every_other_round_goes_backwards(benchmarks):
     calls = []
     seconds = benchmarks[0].take_turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 3)
@@ -118,3 +128,37 @@ def test_the_loop_over_photos_finds_the_same_landmarks(benchmarks, tmp_path):
     ours = extract_landmarks(photos, attempts=ATTEMPTS[:1], progress=False)[image_columns()]
     np.testing.assert_allclose(loop, ours, atol=1e-4)
     assert loop.notna().all(axis=1).tolist() == [True, True, False]
+
+
+def test_frames_are_averaged_within_a_clip(study):
+    """Two frames of three say A, one is sure of B, so a single frame is right more often than the mean of three."""
+    a, b, none = np.zeros((3, 24), np.float32)
+    a[0], a[1], b[0], b[1] = 0.6, 0.4, 0.1, 0.9
+    clips = [("A", np.stack([a, b, a] * 2), "one"), ("B", np.stack([b] * 5), "two"), ("A", np.stack([a] * 2), "short")]
+    found = study.average_frames(clips, (1, 3))
+    assert (found["clips"], found["frames"]) == (2, 11)  # the short one is in neither
+    assert found["mean_of"][1]["accuracy"] == pytest.approx((4 + 5) / 11) and found["mean_of"][1]["n"] == 11
+    assert found["mean_of"][3]["accuracy"] == pytest.approx((0 + 3) / 7) and found["mean_of"][3]["n"] == 7
+    lost = study.average_frames([("A", np.stack([none, a, none]), "one")], (1, 3))["mean_of"]
+    assert (lost[1]["accuracy"], lost[3]["accuracy"]) == (pytest.approx(1 / 3), 1.0)  # no hand says nothing
+
+
+def test_networks_are_trained_once_and_seeds_are_summed_up(study, monkeypatch):
+    places, trained = np.arange(6), []
+    subject = study.Study.__new__(study.Study)
+    subject.seed, subject.trained = 0, {}
+    monkeypatch.setattr(study, "train", lambda *_, seed, **__: (trained.append(seed) or f"seed {seed}", None))
+    for seed in (None, 0, 1):
+        for learn in (places < 3, places < 3, places < 4):
+            assert subject.train("joint", "best", lambda: None, learn, seed) == f"seed {seed or 0}"
+    assert trained == [0, 0, 1, 1]
+
+    def run(_, learn, read, only):
+        right = {"x": 0.8 + 0.1 * learn.keywords["seed"], "y": 0.6}
+        return {"protocols": {only: {name: {"accuracy": value} for name, value in right.items()}}}
+
+    monkeypatch.setattr(study, "run_photos", run)
+    found = study.run_seeds(subject, [0, 1])[study.JOINT]
+    assert found["by_seed"][1] == pytest.approx({"x": 0.9, "y": 0.6, "mean of sources": 0.75})
+    assert found["mean"] == pytest.approx({"x": 0.85, "y": 0.6, "mean of sources": 0.725})
+    assert found["standard_deviation"]["x"] == pytest.approx(0.1 / 2**0.5)

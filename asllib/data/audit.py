@@ -83,6 +83,7 @@ class Audit:
 
     def lines(self) -> list[str]:
         """The report, one finding a line."""
+        each = f", {self.copies} images each" if self.copies > 1 else ""
         report = [
             f"{self.name}: {self.rows:,} images, {len(self.counts)} signs",
             f"still letters missing: {', '.join(self.missing) or 'none'}; "
@@ -91,7 +92,7 @@ class Audit:
             f"(largest / smallest = {self.imbalance:.1f})",
             f"values: {self.value_range[0]} to {self.value_range[1]}",
             f"exact duplicates: {self.exact:,}, of them with different labels: {self.conflicts:,}",
-            f"near duplicates: {self.near:,}; about {self.originals:,} different photos, {self.copies} images each",
+            f"near duplicates: {self.near:,}; about {self.originals:,} different photos{each}",
         ]
         for parts, share in self.across.items():
             least = self.least_shared.get(parts)
