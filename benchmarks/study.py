@@ -578,7 +578,6 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="the first for all rows; 0 if not given")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="make these systems anew, keep the others")
     options = parser.parse_args()
-    study = Study(options.seeds[0])
 
     def classic(estimator) -> Callable[[], dict]:
         return lambda: run_photos(study, partial(study.learn_classic, estimator), study.read_classic)
@@ -605,7 +604,8 @@ def main() -> None:
     }
     unknown = sorted(set(options.only or ()) - set(systems))
     if unknown:
-        raise SystemExit(f"--only {', '.join(unknown)}: there are {', '.join(systems)}")
+        raise SystemExit(f"--only {', '.join(unknown)}: there are {'; '.join(systems)}")
+    study = Study(options.seeds[0])
     path = results_dir() / "study.json"
     out: dict = {}
     if (options.resume or options.only) and path.is_file():
