@@ -25,7 +25,8 @@ reproduce: $(INSTALLED) ## train both networks, draw every figure of the paper, 
 test: $(INSTALLED) ## run every test, the notebooks too (small profile); JOBS=4 for four at a time
 	ASLLIB_PROFILE=ci OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --ignore tests/e2e tests
 	ASLLIB_PROFILE=ci $(BIN)/python -m pytest tests/e2e
-	ASLLIB_PROFILE=ci $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 -x notebooks
+	ASLLIB_PROFILE=ci OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) \
+		--nbval-lax --nbval-current-env --nbval-cell-timeout=600 -x notebooks
 
 check: $(INSTALLED) ## quick: lint, format, types, fast tests
 	$(BIN)/ruff check .
