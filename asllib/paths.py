@@ -62,9 +62,9 @@ def write_bytes(path: Path, content: bytes) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary name for a file or a folder, which takes its place when the block ends without an error.
 
-    Readers see the old file or the new one, also after a full disk or a killed process. The temporary name begins with
-    a dot, so that nobody takes it for data, and keeps the ending, which often decides on the format. A device or a
-    pipe is written to as it is.
+    Readers see the old file or the new one, also after a full disk, a killed process or a power cut. The temporary name
+    begins with a dot, so that nobody takes it for data, and keeps the ending, which often decides on the format. A
+    device or a pipe is written to as it is.
 
     Raises
     ------
@@ -78,6 +78,7 @@ def replacing(path: Path) -> Iterator[Path]:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
+        _onto_disk(temporary)
         temporary.replace(path)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -88,3 +89,15 @@ def replacing(path: Path) -> Iterator[Path]:
         else:
             with suppress(OSError):  # what went wrong is said already
                 temporary.unlink(missing_ok=True)
+
+
+def _onto_disk(path: Path) -> None:
+    """Wait until the content of a file, or of all files of a folder, has reached the disk.
+
+    A system may write the new name down before the content: after a power cut the file would be there, and empty. The
+    new name itself is not waited for, which would cost as much again: if it is lost, the old file is still whole.
+    """
+    for file in path.rglob("*") if path.is_dir() else [path]:
+        if file.is_file():
+            with file.open("rb+") as content:  # Windows flushes only what is open for writing
+                os.fsync(content.fileno())
