@@ -14,7 +14,8 @@ def run(arguments, environment, log, file_size=None):
     os.dup2(out, 2)
     if file_size is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
-    command = {"fetch_set": fetch_set, "fetch_model": fetch_model, "record": record, "film": film}.get(arguments[0])
+    functions = (fetch_set, fetch_model, search, record, film)
+    command = {function.__name__: function for function in functions}.get(arguments[0])
     if command is not None:
         command(*arguments[1:])
     else:
@@ -46,6 +47,20 @@ def fetch_model(url, sha256, size):
     tracker.importlib.util.find_spec = lambda name: None  # not from the installed package
     tracker.MODEL_URL, tracker.MODEL_SHA256, tracker.MODEL_BYTES = url, sha256, size
     tracker.model_file()
+
+
+def search(data, folder, trials):
+    """Tune a small network; the study and its result go to one folder, and who is silent for 4 s counts as dead."""
+    from asllib import results, tuning
+    from asllib.config import PRESETS, Preset, Training
+    from asllib.models import PixelConfig
+
+    training = Training(epochs=2, learning_rate=4e-3, batch=128, one_cycle=True, weight_decay=0.01)
+    network = PixelConfig(channels=(4, 4, 8), hidden=16, batch_norm=True)
+    PRESETS["pixel", "best"] = Preset(network, training, PRESETS["pixel", "best"].augment)
+    results.results_dir = lambda: folder
+    tuning.HEARTBEAT = 1
+    asl("tune", "pixel", "--data", data, "--trials", trials, "--epochs", 2, "--storage", folder)
 
 
 def film(path, frames):

@@ -12,11 +12,12 @@ import multiprocessing
 import os
 import re
 import signal
+import sqlite3
 import sys
 import threading
 import time
 import zipfile
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import cv2
@@ -50,6 +51,7 @@ class Commands:
         self.log, self.environment = folder / "log.txt", environment
         self.context = multiprocessing.get_context("forkserver")
         slow = ["asllib.train_run", "asllib.live.recording", "asllib.signer.scene", "kagglehub", "anny", "pooch", "cv2"]
+        slow += ["asllib.tuning", "optuna.storages", "optuna.importance"]
         self.context.set_forkserver_preload(["faults_child", *slow])
 
     def start(self, arguments, environment=None, **limits):
@@ -322,7 +324,7 @@ def pixels(commands):
     folder.mkdir()
     rng = np.random.default_rng(0)
     labels = np.array([n for n in range(25) if n != 9])
-    for split, n in (("train", 192), ("test", 24)):
+    for split, n in (("train", 240), ("test", 24)):
         write_pixel_csv(
             folder / f"sign_mnist_{split}.csv", rng.integers(0, 256, (n, 28, 28), np.uint8), np.resize(labels, n)
         )
@@ -381,6 +383,43 @@ def test_a_killed_training_ends_with_the_same_weights(faults, commands, request,
         return gone_on_with
 
     faults(lambda out: ("train", network, "--data", data, "--out", out, "--epochs", epochs), same, rest)
+
+
+def test_a_killed_search_goes_on_with_what_it_had_tried(faults, pixels):
+    trials = 4
+
+    def ended(out):
+        """Number -> loss of the trials that ended, and the numbers of the others that are not given up."""
+        with closing(sqlite3.connect(out / "studies.db")) as database:
+            rows = database.execute("SELECT number, state, value FROM trials LEFT JOIN trial_values USING (trial_id)")
+            rows = [*rows]
+        over = {number: value for number, state, value in rows if state in ("COMPLETE", "PRUNED")}
+        return over, [number for number, state, _ in rows if state in ("RUNNING", "WAITING")]
+
+    def same(out, whole):
+        found, others = ended(out)
+        assert len(found) == trials and others == []
+        expected, _ = ended(whole)
+        drawn = (found.keys() & expected.keys()) - {0}  # settings and weights are the number's, but for the preset's
+        assert {n: found[n] for n in drawn} == pytest.approx({n: expected[n] for n in drawn}, abs=1e-6)
+        written = json.loads(next(out.rglob("tune_pixel.json")).read_text())
+        assert written["best_value"] == min(found.values()) and written["trials"] == trials
+        assert written["preset_value"] in found.values()
+        assert {row["number"] for row in written["history"]} == found.keys()
+
+    def rest(out):
+        try:
+            known, _ = ended(out)
+        except sqlite3.OperationalError:  # no tables yet
+            return None
+
+        def kept():
+            now, _ = ended(out)
+            assert {number: now[number] for number in known} == known
+
+        return kept
+
+    faults(lambda out: ("search", pixels, out, trials), same, rest)
 
 
 def test_a_killed_recording_keeps_every_photo_that_counted(faults):
