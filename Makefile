@@ -5,7 +5,7 @@ JOBS ?= 2
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install reproduce test check bench docs lab doctor clean
+.PHONY: help install reproduce test check coverage bench docs lab doctor clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,7 +32,14 @@ check: $(INSTALLED) ## quick: lint, format, types, fast tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	ASLLIB_PROFILE=ci OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) -m 'not slow' tests
+	ASLLIB_PROFILE=ci OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m 'not slow' tests
+
+coverage: $(INSTALLED) ## say which lines and branches of asllib no test runs; pages in build/coverage
+	$(BIN)/coverage erase
+	ASLLIB_PROFILE=ci OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -n $(JOBS) --dist loadfile --ignore tests/e2e tests
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage html -q -d build/coverage
+	$(BIN)/coverage report
 
 bench: $(INSTALLED) ## measure speed and memory side by side with other ways; see benchmarks/README.md
 	$(BIN)/python benchmarks/bench.py
@@ -47,4 +54,4 @@ doctor: $(INSTALLED) ## say what is missing on this machine and how to mend it
 	$(BIN)/asl doctor
 
 clean: ## remove the environment and caches of this folder
-	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .coverage*

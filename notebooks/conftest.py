@@ -12,6 +12,7 @@ def pytest_collectstart(collector):
     """Leave these outputs out of every comparison; ``skip_compare`` is there on nbval's notebooks only."""
     if hasattr(collector, "skip_compare"):
         collector.skip_compare += SKIPPED
+        collector.config.option.randomly_reorganize = False  # cells run one after the other, as they are written
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,10 +1,13 @@
 import ast
 import importlib
 import itertools
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,8 @@ import asllib
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "asllib").rglob("*.py"))
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = SETTINGS["project"]
 
 
 def name_of(requirement: str) -> str:
@@ -67,6 +71,50 @@ def test_pins_are_within_what_pyproject_allows():
 def test_pyproject_is_the_only_dependency_list():
     for name in ("requirements.txt", "setup.py", "setup.cfg", "Pipfile", "requirements-dev.txt"):
         assert not (ROOT / name).exists()
+
+
+def package_files() -> set[Path]:
+    """What lies in the package's folder, but for what Python and its tools leave there."""
+    files = (path for path in (ROOT / "asllib").rglob("*") if path.is_file())
+    return {path for path in files if "__pycache__" not in path.parts and not path.name.startswith(".")}
+
+
+def test_package_data_names_every_file_that_is_not_python():
+    patterns = SETTINGS["tool"]["setuptools"]["package-data"]["asllib"]
+    named = [{path for path in (ROOT / "asllib").glob(pattern) if path.is_file()} for pattern in patterns]
+    assert all(named)
+    assert set().union(*named) == {path for path in package_files() if path.suffix != ".py"}
+
+
+@pytest.mark.slow
+def test_a_wheel_is_enough(tmp_path):
+    """It has every file, and reads a picture where there is no checkout, no data and no screen."""
+    pytest.importorskip("setuptools", minversion="77", reason="no setuptools 77 here to build with")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "asllib", tmp_path / "asllib", ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    build = "import sys; from setuptools import build_meta; print(build_meta.build_wheel(sys.argv[1]))"
+    done = subprocess.run([sys.executable, "-c", build, "."], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    with zipfile.ZipFile(tmp_path / done.stdout.splitlines()[-1]) as wheel:
+        names = {name for name in wheel.namelist() if ".dist-info/" not in name}
+        assert names == {path.relative_to(ROOT).as_posix() for path in package_files()}
+        wheel.extractall(tmp_path / "installed")
+    (tmp_path / "empty").mkdir()
+    code = """\
+import asllib, numpy
+from asllib.paths import data_dir
+print(asllib.__file__, data_dir(), asllib.load_recognizer().predict([numpy.zeros((64, 64, 3), numpy.uint8)])[0].letter)
+"""
+    environment = {name: value for name, value in os.environ.items() if name not in ("ASLLIB_DATA", "DISPLAY")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path / "empty", capture_output=True, text=True, timeout=300,
+        env={**environment, "PYTHONPATH": str(tmp_path / "installed"), "ASLLIB_CACHE": str(tmp_path / "cache")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    installed, empty = tmp_path / "installed" / "asllib" / "__init__.py", tmp_path / "empty"
+    assert done.stdout.split() == [str(installed), str(empty / "data"), "None"]
+    assert not list(empty.iterdir())
 
 
 def loaded_by(statement: str) -> set[str]:
