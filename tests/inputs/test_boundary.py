@@ -221,3 +221,20 @@ def test_no_python_code_calls_anybody_while_it_reads(tmp_path):
     assert found["letter"] == "V" and found["hand"] > 0.5
     away = [call for call in found["calls"] if not re.search(r"127\.0\.0\.1|::1|localhost", call[1])]
     assert away == [] and [one for one in found["open"] if "127.0.0.1" not in one] == []
+
+
+def test_reading_needs_no_network(tmp_path):
+    """Native code included: in a namespace of its own a process has not even a loopback."""
+    from asllib.signer import render_letters
+
+    alone = ["unshare", "--map-root-user", "--net"]
+    if shutil.which("unshare") is None or subprocess.run([*alone, "true"], capture_output=True).returncode:
+        pytest.skip("this system gives no network namespace")
+    cv2.imwrite(str(tmp_path / "photo.png"), render_letters("V", signers=1, views=1).images[0][..., ::-1])
+    run = subprocess.run(
+        [*alone, sys.executable, "-c", WATCHED, tmp_path / "photo.png"], capture_output=True, text=True, timeout=300,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr[-2000:]
+    found = json.loads(run.stdout.splitlines()[-1])
+    assert found["letter"] == "V" and found["hand"] > 0.5 and found["open"] == []
