@@ -251,6 +251,7 @@ def test_doctor_says_how_to_mend_what_is_missing(asl):
             assert following.strip().startswith("-> ")
 
 
+@pytest.mark.slow
 def test_the_installed_command_ends_without_a_traceback(tmp_path):
     code = "from asllib.cli import main; main()"
     done = subprocess.run(

@@ -94,6 +94,7 @@ def test_too_few_for_60_30_10_is_said_in_one_line(letter_set, static_letters, se
         split(few, "original", seed)
 
 
+@pytest.mark.slow
 def test_no_original_of_the_real_photos_is_in_two_parts(real_data):
     from asllib.data import load_photos
 

@@ -71,7 +71,9 @@ def test_files_come_from_the_images_or_are_positions():
         extract_landmarks(images, labels=list("ABC"))
 
 
-@pytest.mark.parametrize("pool", [ThreadPoolExecutor, ProcessPoolExecutor, None])
+@pytest.mark.parametrize(
+    "pool", [*(pytest.param(one, marks=pytest.mark.slow) for one in (ThreadPoolExecutor, ProcessPoolExecutor)), None]
+)
 def test_any_executor_and_number_of_workers_gives_the_same_table(pool, lit_hands, hand_table, monkeypatch):
     images, folder = lit_hands
     monkeypatch.setattr(extract, "CHUNK", 10)

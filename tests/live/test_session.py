@@ -52,6 +52,7 @@ def test_frames_become_text(session, film, jpeg):
     assert session.text == replies[-1]["text"]
 
 
+@pytest.mark.slow
 def test_it_reads_as_the_video_reader_does(session, film, jpeg):
     from asllib.recognizer import load_recognizer
     from asllib.spelling import read_text
@@ -202,6 +203,7 @@ def test_a_film_that_ends_within_a_frame_is_read_to_there(film, tmp_path):
     session.close()
 
 
+@pytest.mark.slow
 def test_a_left_hand_is_read_as_the_right_one(film, jpeg):
     def letters(frames):
         session = ReadingSession()

@@ -20,6 +20,7 @@ def test_arrays_fit_together(alphabet_shots):
     assert shots.images.std((1, 2, 3)).min() > 5
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_set():
     a, b = (render_letters("AV", signers=2, views=2, size=64, seed=5) for _ in range(2))
     assert (a.images == b.images).mean() > 0.999 and np.allclose(a.landmarks, b.landmarks, atol=1e-5)
@@ -27,6 +28,7 @@ def test_the_same_seed_gives_the_same_set():
     assert not np.allclose(a.landmarks, other.landmarks, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_a_larger_set_begins_with_the_smaller_one():
     small = render_letters("AS", signers=2, views=1, size=64, seed=5)
     large = render_letters("AS", signers=3, views=2, size=64, seed=5)
@@ -39,6 +41,7 @@ def test_hands_stay_in_the_picture(alphabet_shots):
     assert xy.min() > -0.02 and xy.max() < 1.02
 
 
+@pytest.mark.slow
 def test_landmarks_lie_on_the_hand():
     shots = render_letters("BVLY", signers=3, views=2, size=224, seed=11)
     from asllib.hands import HandTracker
