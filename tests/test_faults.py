@@ -388,20 +388,29 @@ def test_a_killed_training_ends_with_the_same_weights(faults, commands, request,
 def test_a_killed_search_goes_on_with_what_it_had_tried(faults, pixels):
     trials = 4
 
+    def look(out, query):
+        with closing(sqlite3.connect(out / "studies.db")) as database:
+            return [*database.execute(query)]
+
+    def drawn(out):
+        """Number -> loss of the trials whose settings were drawn; the preset's is run again if it was killed."""
+        query = "SELECT number FROM trials JOIN trial_user_attributes USING (trial_id) WHERE key = 'preset'"
+        preset = {number for (number,) in look(out, query)}
+        return {number: value for number, value in ended(out)[0].items() if number not in preset}
+
     def ended(out):
         """Number -> loss of the trials that ended, and the numbers of the others that are not given up."""
-        with closing(sqlite3.connect(out / "studies.db")) as database:
-            rows = database.execute("SELECT number, state, value FROM trials LEFT JOIN trial_values USING (trial_id)")
-            rows = [*rows]
+        rows = look(out, "SELECT number, state, value FROM trials LEFT JOIN trial_values USING (trial_id)")
         over = {number: value for number, state, value in rows if state in ("COMPLETE", "PRUNED")}
         return over, [number for number, state, _ in rows if state in ("RUNNING", "WAITING")]
 
     def same(out, whole):
         found, others = ended(out)
         assert len(found) == trials and others == []
-        expected, _ = ended(whole)
-        drawn = (found.keys() & expected.keys()) - {0}  # settings and weights are the number's, but for the preset's
-        assert {n: found[n] for n in drawn} == pytest.approx({n: expected[n] for n in drawn}, abs=1e-6)
+        ours, expected = drawn(out), drawn(whole)
+        both = ours.keys() & expected.keys()  # settings and weights are the number's
+        assert {n: ours[n] for n in both} == pytest.approx({n: expected[n] for n in both}, abs=1e-6)
+        assert len(ours) == len(expected) == trials - 1
         written = json.loads(next(out.rglob("tune_pixel.json")).read_text())
         assert written["best_value"] == min(found.values()) and written["trials"] == trials
         assert written["preset_value"] in found.values()
