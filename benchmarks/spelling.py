@@ -78,7 +78,8 @@ def words(count: int, speeds: list[float], fps: float, size: tuple[int, int]) ->
         line = found[f"{speed:g}"]
         print(
             f"{speed:g} letters a second, {count} words, {size[0]}x{size[1]}, {fps:g} frames a second: "
-            f"CER {line['cer']:.1%} ({line['interval'][0]:.1%} to {line['interval'][1]:.1%}), after the lexicon {line['cer_lexicon']:.1%}, "
+            f"CER {line['cer']:.1%} ({line['interval'][0]:.1%} to {line['interval'][1]:.1%}), "
+            f"after the lexicon {line['cer_lexicon']:.1%}, "
             f"delay {line['delay_median_s']:.2f} s"
         )
     by_letter = errors_by_letter(pair for _, pair in every)

@@ -148,9 +148,11 @@ def fold(model: Network) -> Network:
     for block in list(model.modules()):
         if isinstance(block, nn.Sequential):
             for i in reversed(range(len(block))):
-                if isinstance(block[i], nn.BatchNorm1d | nn.BatchNorm2d):
-                    block[i - 1] = fuse_conv_bn_eval(block[i - 1], block[i])
-                if isinstance(block[i], nn.BatchNorm1d | nn.BatchNorm2d | nn.Dropout | nn.Dropout2d):
+                layer, before = block[i], block[i - 1]
+                if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and isinstance(before, nn.Conv1d | nn.Conv2d):
+                    block[i - 1] = fuse_conv_bn_eval(before, layer)
+                    del block[i]
+                elif isinstance(layer, nn.Dropout | nn.Dropout2d):
                     del block[i]
     return model
 
