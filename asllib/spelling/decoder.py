@@ -13,6 +13,10 @@ from asllib.models.motion_net import NEITHER, MotionNet
 from asllib.spelling.moments import RATE, Moment, Resampler, moment_features
 from asllib.spelling.speller import ReadLetter, SpellerSettings
 
+# Of the time that a letter was held: so long it must have been away to be doubled. Who spells slowly wavers for longer.
+# Chosen on practice films, slowed down.
+_AWAY = 0.7
+
 
 @dataclass(frozen=True)
 class Said:
@@ -100,7 +104,8 @@ class PeakSpeller:
             self._sign, self._start_s, self._sum, self._count = best, said.time_s, 0.0, 0
             self._read = self._doubled = False
             sign, start_s, seen_s, doubled = self._last
-            if best == sign and said.time_s - seen_s < settings.again_s:  # it only wavered
+            away_s = max(settings.again_s, _AWAY * (seen_s - start_s))
+            if best == sign and said.time_s - seen_s < away_s:  # it only wavered
                 self._read, self._start_s, self._doubled = True, start_s, doubled
         if best == NEITHER:
             return []

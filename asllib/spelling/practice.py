@@ -240,7 +240,7 @@ def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str
             seconds = share * hold_part
             if name in ("J", "Z"):
                 seconds = max(seconds, 0.8)
-            elif rng.random() < 0.3:
+            elif rng.random() < 0.12:
                 seconds += rng.exponential(1.0)  # a learner thinks
             count = steps(seconds, 2)
             label = np.full(count, number)
