@@ -272,10 +272,17 @@ def _search(study: optuna.Study, evaluate: Callable, trials: int, first: dict[st
             raise _OneTooMany
         return evaluate(trial)
 
+    seen: set[int] = set()
+    storage: Any = study._storage
     with tqdm(total=trials, unit="trial") as bar:
         while True:
             optuna.storages.fail_stale_trials(study)
             known = study.get_trials(deepcopy=False, states=ended + alive)
+            for trial in known:
+                if trial.state == TrialState.RUNNING and trial.number not in seen:
+                    # Optuna waits for ever for one that was killed before its first sign of life: this is one.
+                    storage.record_heartbeat(trial._trial_id)
+                    seen.add(trial.number)
             bar.n = sum(trial.state in ended for trial in known)
             done = [trial.value for trial in known if trial.value is not None and trial.state == TrialState.COMPLETE]
             bar.set_postfix({"best loss": f"{min(done):.4f}"} if done else {})

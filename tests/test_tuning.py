@@ -217,6 +217,19 @@ def test_a_trial_whose_process_died_is_made_up_for(project, pixel_folder, monkey
     assert found["trials"] == wanted and found["preset_value"] is not None
 
 
+def test_a_trial_that_gave_no_sign_of_life_is_not_waited_for(project, pixel_folder, monkeypatch):
+    import optuna
+
+    monkeypatch.setattr(tuning, "HEARTBEAT", 1)
+    search(pixel_folder, 1)
+    url = f"sqlite:///{pixel_folder.parent / 'studies' / 'studies.db'}"
+    (name,) = optuna.get_all_study_names(url)
+    optuna.load_study(study_name=name, storage=url).ask()  # as a process does that is killed at once
+    found = search(pixel_folder, 2)
+    trials = optuna.load_study(study_name=name, storage=url).trials
+    assert [trial.state.name for trial in trials] == ["COMPLETE", "FAIL", "COMPLETE"] and found["trials"] == 2
+
+
 def in_state(state: str, database) -> int:
     """How many trials that gave a sign of life are in a state."""
     try:
