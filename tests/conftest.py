@@ -30,6 +30,12 @@ def pytest_addoption(parser):
     parser.addoption("--faults", type=int, default=1, metavar="N", help="how often test_faults.py kills each command")
 
 
+@pytest.fixture(autouse=True)
+def fresh_torch():
+    """Networks begin with the same weights in whatever order the tests run."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)

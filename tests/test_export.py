@@ -168,7 +168,7 @@ def test_a_file_that_differs_from_the_network_is_not_left(tmp_path, monkeypatch)
         return graph
 
     monkeypatch.setattr(export, "_trace", wrong)
-    with pytest.raises(InputError, match=r"differ from PyTorch's by 0\.1.*no file was written"):
+    with pytest.raises(InputError, match=r"differ from PyTorch's by 0\.\d+, .*no file was written"):
         export_onnx(run, tmp_path / "wrong.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
