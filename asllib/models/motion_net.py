@@ -154,6 +154,35 @@ class MotionNet(nn.Module):
             return self.head(x)
         return self.head(x) + self.copy(F.pad(shapes, (self.config.delay, 0))[:, :, : shapes.shape[2]])
 
+    def step(self, seen: Tensor, shapes: Tensor, past: list[Tensor]) -> Tensor:
+        """Do the same as ``along``, moment by moment: what was seen (B, channels, 1) to logits (B, classes, 1).
+
+        ``past`` starts as an empty list and keeps, in place, what each layer still needs of the moments before, so that
+        nothing is computed twice.
+        """
+        if not past:
+            past += [seen.new_zeros(*seen.shape[:2], 2 * dilation) for dilation in self.config.dilations]
+            past += [shapes.new_zeros(*shapes.shape[:2], self.config.delay)]
+
+        def after_past(layer: int, new: Tensor) -> Tensor:
+            longer = torch.cat([past[layer], new], 2)
+            past[layer] = longer[:, :, 1:]
+            return longer
+
+        x = seen  # (B, channels, 1)
+        for i, (layer, dilation) in enumerate(zip(self.back, self.config.dilations, strict=True)):
+            convolution, *rest = layer.children()
+            assert isinstance(convolution, nn.Conv1d)
+            # Only three moments meet: a plain convolution of these is six times faster than a dilated one of all.
+            three = after_past(i, x)[:, :, ::dilation]
+            new = F.conv1d(three, convolution.weight, convolution.bias)
+            for part in rest:
+                new = part(new)
+            x = x + new
+        if not self.config.shapes:
+            return self.head(x)
+        return self.head(x) + self.copy(after_past(-1, shapes)[:, :, :1])
+
     def forward(self, features: Tensor) -> Tensor:
         """Turn features (B, C, T) into logits (B, classes, T)."""
         return self.along(*self.look(features))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from asllib.hands.tracker import Hand
-from asllib.models.motion_net import NEITHER, MotionNet
+from asllib.models.motion_net import NEITHER, PALM_MEMORY, MotionNet
 from asllib.spelling.moments import RATE, Moment, Resampler, moment_features
 from asllib.spelling.speller import ReadLetter, SpellerSettings
 
@@ -40,8 +40,8 @@ class HandListener:
         """Forget the hand."""
         config = self.model.config
         self._sampler = Resampler()
-        self._features = torch.zeros(1, config.features, 0)
-        self._seen: tuple[torch.Tensor, ...] = ()  # what the network saw of the last moments
+        self._features = torch.zeros(1, config.features, 0)  # of the last moments
+        self._past: list[torch.Tensor] = []  # what the network keeps of the moments before
         self._last: Moment | None = None
 
     @torch.inference_mode()
@@ -55,16 +55,12 @@ class HandListener:
         landmarks = torch.from_numpy(np.stack([moment.landmarks for moment in known])[None])
         world = torch.from_numpy(np.stack([moment.world for moment in known])[None]) if config.solid else None
         new = moment_features(landmarks, world, left, torch.tensor([aspect]))[:, :, -len(moments) :]
-        kept = config.memory + len(moments) - 1  # the last answers depend on so many moments and no more
-        if config.shapes:
-            fresh = self.model.look(new)
-            pairs = zip(self._seen, fresh, strict=True) if self._seen else zip(fresh)
-            self._seen = tuple(torch.cat(pair, 2)[:, :, -kept:] for pair in pairs)
-        else:
-            self._features = torch.cat([self._features, new], 2)[:, :, -kept:]
-            self._seen = self.model.look(self._features)
+        context = 0 if config.shapes else PALM_MEMORY + 1  # moments that it looks at once more beside the new ones
+        self._features = torch.cat([self._features, new], 2)[:, :, -context - len(moments) :]
+        seen, shapes = (x[:, :, -len(moments) :] for x in self.model.look(self._features))
         self._last = moments[-1]
-        said = self.model.along(*self._seen)[0, :, -len(moments) :].softmax(0).T.numpy()
+        logits = [self.model.step(seen[:, :, [i]], shapes[:, :, [i]], self._past)[0, :, 0] for i in range(len(moments))]
+        said = torch.stack(logits).softmax(1).numpy()
         return [
             Said(moment.time_s - config.delay / RATE, probabilities)
             for moment, probabilities in zip(moments, said, strict=True)
