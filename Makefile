@@ -39,7 +39,7 @@ coverage: $(INSTALLED) ## say which lines and branches of asllib no test runs; p
 	ASLLIB_PROFILE=ci OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -n $(JOBS) --dist loadfile \
 		--ignore tests/e2e --ignore tests/test_faults.py tests
 	$(BIN)/coverage combine -q
-	$(BIN)/coverage html -q -d build/coverage
+	$(BIN)/coverage html -q --fail-under=0 -d build/coverage
 	$(BIN)/coverage report
 
 bench: $(INSTALLED) ## measure speed and memory side by side with other ways; see benchmarks/README.md

@@ -61,6 +61,7 @@ from asllib.runs import (
 from asllib.signer import render_word
 from asllib.spelling.scoring import TEST_SEED
 from asllib.spelling.streams import SIZE
+from asllib.spelling.training import LEFT_OUT
 from asllib.train_run import KEPT, joint_data, pixel_set
 from asllib.training import Examples, batches, fit, predict_logits, set_seed
 from asllib.video import iter_frames
@@ -139,7 +140,7 @@ class Study:
     def train(self, network: str, name: str, examples: Callable[[], Examples], learn: np.ndarray, seed: int | None):
         """Train a preset, once: several systems use the same networks."""
         seed = self.seed if seed is None else seed
-        key = network, seed, learn.tobytes()
+        key = network, name, seed, learn.tobytes()
         if key not in self.trained:
             self.trained[key] = train(preset(network, name), examples(), seed=seed, progress=False)[0]
         return self.trained[key]
@@ -224,7 +225,7 @@ def run_photos(
 ) -> dict:
     """Every protocol on the photos, or one, for one system; ``inspect(protocol, name, where, model, said)`` adds."""
     out: dict = {"protocols": {}}
-    started, pieces = time.perf_counter(), []
+    pieces = []
     for protocol, name, where in protocols(study.photos):
         if only not in (None, protocol):
             continue
@@ -239,7 +240,6 @@ def run_photos(
             pieces.append((study.photos.letters[where], letters))
         if inspect is not None:
             inspect(protocol, name, where, model, said)
-    out["seconds"] = time.perf_counter() - started
     out["parameters"] = parameter_count(model) if isinstance(model, nn.Module) else None
     shown, letters = (np.concatenate(part) for part in zip(*pieces, strict=True))
     out["hard_pairs"] = worst_pairs(confusion(shown, letters, STATIC), STATIC, 12).to_dict("records")
@@ -408,7 +408,7 @@ def filmed_clips(network: nn.Module, held: int = 45) -> list[Clip]:
 
 def run_frames(study: Study) -> dict:
     """One frame of a held letter against the mean of several, read by default networks that never saw the person."""
-    known = study.photos.table["source"].to_numpy(str) != "t32rahman"  # the signer of the films
+    known = study.photos.table["source"].to_numpy(str) != LEFT_OUT
     clips = {
         "drawn films": average_frames(drawn_clips(), (1, 3, 5, 10)),
         "films of HELLO and QUIZ": average_frames(filmed_clips(study.learn_joint(known)), (1, 3, 5, 10)),

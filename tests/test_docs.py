@@ -20,8 +20,6 @@ from asllib.hands import LOOKS, read_landmarks, write_landmarks
 from asllib.letters import STATIC
 from asllib.paths import cache_dir, project_root
 
-pytestmark = pytest.mark.slow
-
 ROOT = project_root()
 DOCS = ROOT / "docs"
 MADE = DOCS / "reference" / "commands.md"  # by the build, from the help texts
@@ -105,6 +103,7 @@ CODE = Sybil(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if "api" not in page.parts], ids=lambda path: str(path.relative_to(ROOT))
 )
@@ -206,6 +205,7 @@ def test_versions_and_names_agree():
     }
 
 
+@pytest.mark.slow
 def test_the_pages_are_built_without_a_warning(tmp_path):
     pytest.importorskip("sphinx", reason="no Sphinx here: pip install 'asllib[docs]'")
     command = [

@@ -147,7 +147,7 @@ def audit(
         exact=int((copies[first] > 1).sum()),
         near=int((sizes[group] > 1).sum()),
         copies=usual,
-        originals=len(sizes) if usual == 1 else int(np.round(sizes / usual).sum()),
+        originals=len(sizes) if usual == 1 else int(np.floor(sizes / usual + 0.5).sum()),
         across=across,
         least_shared=least_shared,
         conflicts=int((labels_of_copy[first].to_numpy() > 1).sum()),

@@ -167,7 +167,7 @@ def decode(buffers: Sequence[bytes]) -> np.ndarray:
 
     data, frame = bytes(buffers[0]) if buffers else b"", None
     try:
-        with open_image(data, "frame") as image:  # the header: nothing is unpacked yet
+        with open_image(data, "frame", most=2**62) as image:  # the header: nothing is unpacked yet
             width, height = image.size
             if max(width, height) <= MAX_SIDE:
                 frame = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)

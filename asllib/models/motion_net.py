@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from asllib.hands.features import KNUCKLES, TIPS
 from asllib.models.landmark_cnn import LandmarkCNN, LandmarkConfig
 
 NEITHER = 0  # the output that says: none of the signs
 # Without an eye for handshapes the network sees which fingers are out and where their tips go, nothing else: that
-# differs least between people, trackers and the synthetic hand. Pairs of knuckle and tip.
-FINGERS = ((5, 8), (9, 12), (13, 16), (17, 20))
+# differs least between people, trackers and the synthetic hand.
 DRAWN = 8 + 4 + 1  # how the four tips move, x and y, how far each is from its knuckle, how short the palm looks
 PALM_MEMORY = 20  # moments
 MOVEMENT = 5  # numbers a moment beside the hand's shape
@@ -71,9 +71,14 @@ class MotionConfig:
         return len(self.signs) + 1
 
     @property
+    def context(self) -> int:
+        """Moments before it that must be looked at again to see one."""
+        return 0 if self.shapes else PALM_MEMORY + 1
+
+    @property
     def memory(self) -> int:
         """Steps that one answer depends on."""
-        return 1 + 2 * sum(self.dilations) + (0 if self.shapes else PALM_MEMORY + 1)
+        return 1 + 2 * sum(self.dilations) + self.context
 
 
 class MotionNet(nn.Module):
@@ -119,7 +124,7 @@ class MotionNet(nn.Module):
         The unit is the largest palm of the last second: a hand that tips to the viewer looks short and is not.
         """
         points = features[:, :-MOVEMENT].unflatten(1, (21, -1))[:, :, :2]  # (B, 21, 2, T)
-        knuckles, tips = (points[:, [pair[k] for pair in FINGERS]] for k in (0, 1))  # (B, 4, 2, T)
+        knuckles, tips = points[:, KNUCKLES], points[:, TIPS]  # (B, 4, 2, T)
         found = features[:, -1:]
         both = found * F.pad(found, (1, 0))[..., :-1]
         grown = features[:, -3:-2]  # (B, 1, T)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from asllib.hands.tracker import Hand
-from asllib.models.motion_net import NEITHER, PALM_MEMORY, MotionNet
+from asllib.models.motion_net import NEITHER, MotionNet
 from asllib.spelling.moments import RATE, Moment, Resampler, moment_features
 from asllib.spelling.speller import ReadLetter, SpellerSettings
 
@@ -55,8 +55,7 @@ class HandListener:
         landmarks = torch.from_numpy(np.stack([moment.landmarks for moment in known])[None])
         world = torch.from_numpy(np.stack([moment.world for moment in known])[None]) if config.solid else None
         new = moment_features(landmarks, world, left, torch.tensor([aspect]))[:, :, -len(moments) :]
-        context = 0 if config.shapes else PALM_MEMORY + 1  # moments that it looks at once more beside the new ones
-        self._features = torch.cat([self._features, new], 2)[:, :, -context - len(moments) :]
+        self._features = torch.cat([self._features, new], 2)[:, :, -config.context - len(moments) :]
         seen, shapes = (x[:, :, -len(moments) :] for x in self.model.look(self._features))
         self._last = moments[-1]
         logits = [self.model.step(seen[:, :, [i]], shapes[:, :, [i]], self._past)[0, :, 0] for i in range(len(moments))]
@@ -75,8 +74,8 @@ class PeakSpeller:
     signs
         Of the network's outputs 1, 2, ..
     settings
-        ``confidence`` that a moment must reach, ``hold_s`` that the sign must last, ``again_s`` that it must have been
-        away to be doubled, and ``double_s``.
+        ``confidence`` that a moment must reach, ``hold_s`` that the sign must last, ``again_s`` and ``space_s``, the
+        least and the most that it must have been away to be doubled, and ``double_s``.
     """
 
     def __init__(self, signs: tuple[str, ...], settings: SpellerSettings) -> None:
@@ -100,7 +99,7 @@ class PeakSpeller:
             self._sign, self._start_s, self._sum, self._count = best, said.time_s, 0.0, 0
             self._read = self._doubled = False
             sign, start_s, seen_s, doubled = self._last
-            away_s = max(settings.again_s, _AWAY * (seen_s - start_s))
+            away_s = max(settings.again_s, min(_AWAY * (seen_s - start_s), settings.space_s))
             if best == sign and said.time_s - seen_s < away_s:  # it only wavered
                 self._read, self._start_s, self._doubled = True, start_s, doubled
         if best == NEITHER:

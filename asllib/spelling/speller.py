@@ -47,7 +47,8 @@ class SpellerSettings:
     double_s
         A letter that is held on so long is written a second time; a letter is doubled once by holding.
     again_s
-        Seconds that the motion network must have said something else before it says a letter a second time.
+        Seconds that the motion network must have said something else before it says a letter a second time; after a
+        long hold more, up to ``space_s``.
     slide
         Palm sizes that a hand which keeps its shape must have moved for the letter to be written again.
     still

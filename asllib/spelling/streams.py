@@ -156,8 +156,9 @@ def practice_plans(
     speeds: Iterable[float] = (2.0, 5.0),
     length: int = 8,
     often: Sequence[str] = (),
+    size: tuple[int, int] = SMALL,
 ) -> list[Plan]:
-    """Plans of random letters, every film by another signer and small: all letters and all pairs of them come up.
+    """Plans of random letters, every film by another signer: all letters and all pairs of them come up.
 
     One letter in ten is doubled; every second one is drawn from those that are to come up ``often``.
     """
@@ -172,5 +173,5 @@ def practice_plans(
         for place in range(0, length if often else 0, 2):
             letters[place] = often[int(rng.integers(len(often)))]
         rate = float(np.round(np.exp(rng.uniform(np.log(slow), np.log(fast))), 2))
-        plans.append(Plan("".join(letters), number, seed, fps, rate, size=SMALL))
+        plans.append(Plan("".join(letters), number, seed, fps, rate, size=size))
     return plans

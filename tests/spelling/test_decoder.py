@@ -53,6 +53,12 @@ def test_a_letter_comes_while_the_hand_still_holds():
     assert came == [1]
 
 
+def test_a_letter_that_was_held_long_must_be_away_long_to_be_doubled():
+    assert spell("1" * 20 + "0" * 10 + "1" * 5, hold_s=0.1) == ["A"]
+    assert spell("1" * 20 + "0" * 16 + "1" * 5, hold_s=0.1) == ["A", "A"]
+    assert spell("1" * 39 + "0" * 25 + "1" * 5, hold_s=0.1) == ["A", "A"]  # the time of a space is always enough
+
+
 @pytest.mark.parametrize("sees", [{}, {"signs": SIGNS, "shapes": SIGNS, "solid": True}])
 def test_listening_frame_by_frame_says_the_same_as_all_at_once(hands, sees):
     torch.manual_seed(0)
