@@ -225,11 +225,13 @@ def run_photos(
 ) -> dict:
     """Every protocol on the photos, or one, for one system; ``inspect(protocol, name, where, model, said)`` adds."""
     out: dict = {"protocols": {}}
-    pieces = []
+    pieces, seconds = [], []
     for protocol, name, where in protocols(study.photos):
         if only not in (None, protocol):
             continue
+        started = time.perf_counter()
         model = learn(~where)
+        seconds.append(time.perf_counter() - started)
         said = read(model, where)
         letters = read_letters(said, STATIC)
         right = letters == study.photos.letters[where]
@@ -241,10 +243,36 @@ def run_photos(
         if inspect is not None:
             inspect(protocol, name, where, model, said)
     out["parameters"] = parameter_count(model) if isinstance(model, nn.Module) else None
+    out["training_seconds"] = float(np.median(seconds))
     shown, letters = (np.concatenate(part) for part in zip(*pieces, strict=True))
     out["hard_pairs"] = worst_pairs(confusion(shown, letters, STATIC), STATIC, 12).to_dict("records")
     out["by_letter"] = {letter: float((letters == shown)[shown == letter].mean()) for letter in STATIC}
     return out
+
+
+def run_classic(study: Study, estimator) -> dict:
+    """A classic of scikit-learn on the landmarks' features, and how long it takes for one hand."""
+    out = run_photos(study, partial(study.learn_classic, estimator), study.read_classic)
+    one = study.looks.first().iloc[[int(study.found.argmax())]]
+    prepare = landmark_prepare()
+
+    def read() -> np.ndarray:
+        return estimator.predict(prepare(landmark_inputs(one), None).flatten(1).numpy())
+
+    return out | {"milliseconds": milliseconds(read)}
+
+
+def milliseconds(call: Callable[[], object], rounds: int = 50) -> float:
+    """Median of one call on one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    times = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - started)
+    torch.set_num_threads(threads)
+    return 1000 * float(np.median(times))
 
 
 def run_joint(study: Study) -> dict:
@@ -295,7 +323,8 @@ def run_pixels(study: Study, model_of: Callable) -> dict:
     started = time.perf_counter()
     read, parameters = model_of(mnist.images[own == "train"], mnist.labels()[own == "train"])
     seconds = time.perf_counter() - started
-    out = {"parameters": parameters, "seconds": seconds, "protocols": {}}
+    out = {"parameters": parameters, "training_seconds": seconds, "protocols": {}}
+    out["milliseconds"] = milliseconds(lambda: read(mnist.images[:1]))
     right = read(mnist.images[own == "test"]).argmax(1) == mnist.labels()[own == "test"]
     out["protocols"]["official test"] = {
         "official test": {"accuracy": float(right.mean()), "interval": list(accuracy_interval(right)), "n": len(right)}
@@ -464,10 +493,11 @@ def run_regression(study: Study, crops: int = 4, epochs: int = 12) -> dict:
         found = predict_logits(model, (torch.from_numpy(images),), pixel_prepare()).numpy()
         return reader.predict(shape(found)) == labels
 
-    out: dict = {"parameters": parameter_count(model), "seconds": time.perf_counter() - started}
+    out: dict = {"parameters": parameter_count(model), "training_seconds": time.perf_counter() - started}
     mnist = load_letters("sign-mnist")
     test = mnist.table["split"].to_numpy(str) == "test"
     official = right(mnist.images[test], mnist.labels()[test])
+    out["milliseconds"] = milliseconds(lambda: right(mnist.images[:1], mnist.labels()[:1]))
     pairs = zip(study.photos.images, study.hands, strict=True)
     strangers = right(np.stack([to_pixels(photo, hand, background=True) for photo, hand in pairs]), study.labels)
     strangers &= study.found
@@ -547,11 +577,10 @@ def run_fairness(study: Study) -> dict:
     return out
 
 
-def run_times(study: Study, rounds: int = 50) -> dict:
+def run_times(study: Study) -> dict:
     """Milliseconds of one frame of 320x240 after its landmarks, one thread."""
     import cv2
 
-    torch.set_num_threads(1)
     cv2.setNumThreads(1)
     place = next(i for i, hand in enumerate(study.hands) if hand is not None)
     hand, image = study.hands[place], cv2.resize(study.photos.images[place], (320, 240))
@@ -562,12 +591,7 @@ def run_times(study: Study, rounds: int = 50) -> dict:
         ("landmark x pixel", lambda: [readers[k].probabilities(image, [hand]) for k in ("landmark", "pixel")]),
         ("embedding alone", lambda: embed_hand(image, hand)),
     ):
-        times = []
-        for _ in range(rounds):
-            started = time.perf_counter()
-            call()
-            times.append(time.perf_counter() - started)
-        out[name] = 1000 * float(np.median(times))
+        out[name] = milliseconds(call)
         print(f"  {name}: {out[name]:.2f} ms")
     return out
 
@@ -579,15 +603,12 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="NAME", help="make these systems anew, keep the others")
     options = parser.parse_args()
 
-    def classic(estimator) -> Callable[[], dict]:
-        return lambda: run_photos(study, partial(study.learn_classic, estimator), study.read_classic)
-
     systems: dict[str, Callable[[], dict]] = {
         JOINT: lambda: run_joint(study),
         LANDMARK: lambda: run_photos(study, study.learn_landmark, study.read_landmark),
-        "random forest on landmarks": classic(RandomForestClassifier(100, n_jobs=2, random_state=0)),
-        "SVM on landmarks": classic(SVC(C=10)),
-        "5 nearest neighbours on landmarks": classic(KNeighborsClassifier()),
+        "random forest on landmarks": lambda: run_classic(study, RandomForestClassifier(100, random_state=0)),
+        "SVM on landmarks": lambda: run_classic(study, SVC(C=10)),
+        "5 nearest neighbours on landmarks": lambda: run_classic(study, KNeighborsClassifier()),
         "pixel network": lambda: run_pixels(study, plain_pixel),
         "pixel network, photos too": lambda: run_people(study),
         "landmark network x pixel network": lambda: run_photos(
