@@ -21,13 +21,13 @@ from asllib.paths import data_dir, results_dir, write_text
 from asllib.results import versions
 from asllib.spelling.streams import SIZE, SMALL
 
-PARTS = ("practice", "words", "words_small", "strokes", "real_strokes", "idle", "videos", "times")
-
 
 def practice(count: int = 40, seed: int = 5005) -> dict:
     """Character error rates on practice films that are in no training and no test: what settings are chosen on."""
     from dataclasses import replace
+    from unittest.mock import patch
 
+    from asllib.spelling import decoder
     from asllib.spelling.reading import MOVING_SETTINGS
     from asllib.spelling.scoring import character_error_rate, read_stream
     from asllib.spelling.streams import films, practice_plans
@@ -41,6 +41,13 @@ def practice(count: int = 40, seed: int = 5005) -> dict:
             rate = character_error_rate((one.read, one.word) for one in read)
             rates[f"confidence {confidence:g}, again_s {again_s:g}"] = rate
             print(f"practice films, confidence {confidence:g}, again_s {again_s:g}: CER {rate:.1%}")
+    for slower in (1, 2, 3):  # as by somebody who learns
+        slowed = [replace(stream, times=stream.times * slower) for stream in streams]
+        for away, sure in ((0.7, 0.9), (0.85, 0.9), (1.0, 0.9), (0.85, 0.0), (0.85, 0.8), (0.85, 0.95)):
+            with patch.multiple(decoder, _AWAY=away, _SURE=sure):
+                rate = character_error_rate((one.read, one.word) for one in map(read_stream, slowed))
+            rates[f"{slower} times slower, away {away:g}, sure {sure:g}"] = rate
+            print(f"practice films, {slower} times slower, away {away:g}, sure {sure:g}: CER {rate:.1%}")
     return {"films": count, "cer": rates}
 
 
@@ -177,7 +184,7 @@ def times() -> dict:
     from asllib.spelling.reading import TextReader
     from asllib.spelling.streams import stream_of
 
-    made = render_word("HELLO", 1, 30.0, 3.0, (320, 240), 9)
+    made = render_word("HELLO", 1, 30.0, 3.0, SIZE, 9)
     hands, took = [], {"tracker": [], "reader": []}
     with HandTracker(video=True) as tracker:
         for i, frame in enumerate(made.frames):
@@ -211,7 +218,17 @@ def main() -> None:
     parser.add_argument("--speeds", type=float, nargs="+", default=[2.0, 4.0])
     parser.add_argument("--fps", type=float, default=15.0)
     parser.add_argument("--idle-minutes", type=float, default=10.0)
-    parser.add_argument("--only", choices=PARTS, nargs="+", default=list(PARTS))
+    parts = {
+        "practice": practice,
+        "words": lambda: words(options.words, options.speeds, options.fps, SIZE),
+        "words_small": lambda: words(options.words, options.speeds, options.fps, SMALL),
+        "strokes": strokes,
+        "real_strokes": real_strokes,
+        "idle": lambda: idle(options.idle_minutes),
+        "videos": videos,
+        "times": times,
+    }
+    parser.add_argument("--only", choices=parts, nargs="+", default=list(parts))
     options = parser.parse_args()
     import torch
 
@@ -220,11 +237,7 @@ def main() -> None:
     result = json.loads(path.read_text()) if path.is_file() else {}
     for part in options.only:
         try:
-            if part.startswith("words"):
-                size = SIZE if part == "words" else SMALL
-                result[part] = words(options.words, options.speeds, options.fps, size)
-            else:
-                result[part] = idle(options.idle_minutes) if part == "idle" else globals()[part]()
+            result[part] = parts[part]()
         except InputError as error:
             print(f"{part}: {error}")
     result["versions"] = versions()

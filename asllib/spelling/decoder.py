@@ -14,8 +14,9 @@ from asllib.spelling.moments import RATE, Moment, Resampler, moment_features
 from asllib.spelling.speller import ReadLetter, SpellerSettings
 
 # Of the time that a letter was held: so long it must have been away to be doubled. Who spells slowly wavers for longer.
-# Chosen on practice films, slowed down.
-_AWAY = 0.7
+# And so sure the network must have been, at some moment, that it was away. Both were chosen on practice films, slowed
+# down two and three times too.
+_AWAY, _SURE = 0.85, 0.9
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class HandListener:
 
 
 class PeakSpeller:
-    """Streaming greedy CTC: a sign is read when it is the likeliest, again when "neither" came in between for a while.
+    """Streaming greedy CTC: a sign is read when it is the likeliest, again once it was surely away for a while.
 
     Parameters
     ----------
@@ -89,18 +90,20 @@ class PeakSpeller:
         self._sum, self._count = 0.0, 0
         self._read = self._doubled = False
         self._last: tuple[int, float, float, bool] = (NEITHER, -math.inf, -math.inf, False)  # the sign read before
+        self._neither = 0.0  # the most that was said of "neither" since
 
     def update(self, said: Said, now_s: float) -> list[ReadLetter]:
         """Take what is said of a moment, at the time ``now_s``; return the signs that it completes, mostly none."""
         settings = self.settings
         best = int(np.argmax(said.probabilities))
         confidence = float(said.probabilities[best])
+        self._neither = max(self._neither, float(said.probabilities[NEITHER]))
         if best != self._sign:
             self._sign, self._start_s, self._sum, self._count = best, said.time_s, 0.0, 0
             self._read = self._doubled = False
             sign, start_s, seen_s, doubled = self._last
             away_s = max(settings.again_s, min(_AWAY * (seen_s - start_s), settings.space_s))
-            if best == sign and said.time_s - seen_s < away_s:  # it only wavered
+            if best == sign and (said.time_s - seen_s < away_s or self._neither < _SURE):  # it only wavered
                 self._read, self._start_s, self._doubled = True, start_s, doubled
         if best == NEITHER:
             return []
@@ -111,7 +114,7 @@ class PeakSpeller:
         again = self._read and letter and not self._doubled and lasted >= settings.double_s
         self._read, self._doubled = self._read or new, self._doubled or again
         if self._read:
-            self._last = best, self._start_s, said.time_s, self._doubled
+            self._last, self._neither = (best, self._start_s, said.time_s, self._doubled), 0.0
         if not (new or again):
             return []
         return [ReadLetter(self.signs[best - 1], self._start_s, now_s, self._sum / self._count)]

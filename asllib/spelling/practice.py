@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -24,6 +25,7 @@ _HANGS = frozenset("ABCEFLMNOSTVWY")
 GESTURES = 0.12  # of the signs that are pieced together move as no letter does
 _TOLD = 0.4  # of a stroke must be drawn before it can be told
 _STILL_STROKE_S = 0.5  # J or Z held without a stroke counts after so long
+_PALM, _REACH = 0.09, 0.17  # metres of a palm, and from a wrist to a fingertip
 
 
 @dataclass(frozen=True)
@@ -121,19 +123,24 @@ def _rotation(about: int, degrees: np.ndarray | float) -> np.ndarray:
     return matrix
 
 
+def _hang(image: np.ndarray, world: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Image and world points (21, 3) of a hand that hangs down."""
+    down = _rotation(2, rng.choice([-1, 1]) * rng.uniform(90, 180)) @ _rotation(1, rng.uniform(-40, 40))
+    return image @ down.T, world @ down.T
+
+
 def still_clip(stills: Stills, count: int, rng: np.random.Generator, names: Sequence[str] = SIGNS) -> Clip:
     """Still hands, one a moment, as many of each handshape: for the network's first part, which knows no time."""
     kinds, which = np.unique(stills.labels, return_inverse=True)
     alike = [np.flatnonzero(which == kind) for kind in rng.integers(0, len(kinds), count)]
     rows = np.array([some[rng.integers(len(some))] for some in alike])
     shapes = np.array([1 + names.index(label) if label in names else NEITHER for label in stills.labels[rows]])
-    return Clip(
-        stills.image[rows].astype(np.float32),
-        stills.world[rows].astype(np.float32),
-        np.full(count, NEITHER),
-        shapes,
-        (),
-    )
+    image, world = stills.image[rows].astype(np.float32), stills.world[rows].astype(np.float32)
+    for i, label in enumerate(stills.labels[rows]):
+        if label in _HANGS and rng.random() < UPSIDE_DOWN:
+            image[i], world[i] = _hang(image[i], world[i], rng)
+            shapes[i] = NEITHER
+    return Clip(image, world, np.full(count, NEITHER), shapes, ())
 
 
 def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str] = SIGNS, letters: int = 7) -> Clip:
@@ -192,7 +199,7 @@ def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str
             if name == "J" and "I" in rows_of:
                 row = rows_of["I"][rng.integers(len(rows_of["I"]))]
             count = steps(rng.uniform(0.5, 1.1), 6)
-            turn, path = stroke(name, count, rng)
+            turn, path = stroke(name, count, rng, swings=not spells)  # a network that spells read worse with it
             # World landmarks know better how deep a finger lies, image landmarks where it is seen.
             seen_as = stills.world if rng.random() < 0.5 else stills.image
             drawn, drawn_solid = _moved(seen_as[row], stills.world[row], turn)
@@ -200,8 +207,7 @@ def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str
         doubled = name == before
         hangs = name in _HANGS and not doubled and rng.random() < UPSIDE_DOWN
         if hangs:
-            down = _rotation(2, rng.choice([-1, 1]) * rng.uniform(90, 180)) @ _rotation(1, rng.uniform(-40, 40))
-            points, solid = points @ down.T, solid @ down.T
+            points, solid = _hang(points, solid, rng)
         if doubled and not cut:
             slide = rng.random() < 0.6
             aside = np.array([rng.choice([-1, 1], p=[0.8, 0.2]) * rng.uniform(0.35, 0.8), rng.normal(0, 0.05)])
@@ -216,7 +222,7 @@ def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str
         if name not in ("I", "J", "Z") and rng.random() < GESTURES and not cut:
             # Another sign: the hand moves as in no letter of its shape.
             count = steps(rng.uniform(0.4, 1.2), 6)
-            turn, path = stroke(("J", "Z")[rng.integers(2)], count, rng)
+            turn, path = stroke(("J", "Z")[rng.integers(2)], count, rng, swings=not spells)
             turn = turn @ turn[0].T  # it begins as the hand is
             order = np.arange(count) if rng.random() < 0.5 else count // 2 - np.abs(np.arange(count) - count // 2)
             path = path[order] * rng.choice([-1, 1], 2) if rng.random() < 0.7 else path[order][:, ::-1]
@@ -233,7 +239,7 @@ def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str
                 seen = label[-1]  # once read, it is not read again
             label = np.where(np.arange(count) < _TOLD * count, seen, number)
             if not spells and rng.random() < 0.5:  # the film ends before the stroke does
-                count = max(4, round(count * rng.uniform(_TOLD + 0.05, 1)))
+                count = max(math.ceil(_TOLD * count) + 1, round(count * rng.uniform(_TOLD + 0.05, 1)))
             add(drawn[:count], drawn_solid[:count], at + path[:count], scale, label[:count], count)
             at = at + path[count - 1]
         else:
@@ -277,11 +283,16 @@ def _moved(points: np.ndarray, solid: np.ndarray, turn: np.ndarray) -> tuple[np.
     return np.einsum("tij,nj->tni", turn, points), np.einsum("tij,nj->tni", turn, solid)
 
 
-def stroke(letter: str, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Turns (count, 3, 3) about the wrist and offsets (count, 2) in palm sizes of J or Z, drawn by anybody."""
-    palm = 0.09  # metres
+def stroke(letter: str, count: int, rng: np.random.Generator, *, swings: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Turns (count, 3, 3) about the wrist and offsets (count, 2) in palm sizes of J or Z, drawn by anybody.
+
+    With ``swings``, seven of ten let the forearm swing along, up to 80 degrees.
+    """
     fine = 8 * count
     lean, spin, pitch, path = stroke_path(letter, fine, draw_stroke_habit(rng))
+    if swings:
+        degrees = rng.uniform(0, 80)
+        lean, path = swing(lean, pitch, path, degrees if rng.random() < 0.7 else 0.0)
     # Anybody's haste: some begin slowly, some end slowly, cameras skip frames, and corners are rounded.
     steps = np.exp(rng.normal(0, rng.uniform(0, 1.0), count - 1))
     when = np.append(0, np.cumsum(steps) / steps.sum()) ** np.exp(rng.normal(-0.4, 0.5))
@@ -294,9 +305,24 @@ def stroke(letter: str, count: int, rng: np.random.Generator) -> tuple[np.ndarra
 
     # The signer's axes are x right, y up, z to the viewer: half a turn about x away from the image's.
     turn = _rotation(2, -at(lean)) @ _rotation(0, at(pitch)) @ _rotation(1, -at(spin))
-    flat = np.stack([at(path[:, 0]), -at(path[:, 1])], 1) / palm
+    flat = np.stack([at(path[:, 0]), -at(path[:, 1])], 1) / _PALM
     aslant = _rotation(2, rng.normal(0, 8))[:2, :2]
     return turn, (flat - flat[0]) @ aslant.T
+
+
+def swing(lean: np.ndarray, pitch: np.ndarray, path: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
+    """Let the forearm swing along: the hand leans after the line that its fingertip draws, which stays where it is.
+
+    Takes and returns ``lean`` (T,) in degrees and ``path`` (T, 3) in metres as ``stroke_path`` gives them; ``degrees``
+    is how far the hand leans where the fingertip is farthest aside.
+    """
+    aside, low = -np.deg2rad(lean), np.cos(np.deg2rad(pitch))
+    tip = path[:, 0] + _REACH * np.sin(aside) * low
+    further = aside + np.deg2rad(degrees) * (tip - tip[0]) / np.abs(tip - tip[0]).max()
+    there = _REACH * low * (np.stack([np.sin(aside), np.cos(aside)]) - np.stack([np.sin(further), np.cos(further)]))
+    moved = path.copy()
+    moved[:, :2] += (there - there[:, :1]).T
+    return -np.rad2deg(further), moved
 
 
 def augment(clip: Clip, rng: np.random.Generator) -> Clip:

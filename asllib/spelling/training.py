@@ -23,11 +23,11 @@ from asllib.results import data_card, versions
 from asllib.runs import track
 from asllib.spelling.fitting import fit_motion
 from asllib.spelling.practice import SIGNS, Clip, Stills, film_clip, film_stills, stills_of
-from asllib.spelling.streams import SMALL, Plan, films, practice_plans
+from asllib.spelling.streams import SIZE, SMALL, Plan, films, practice_plans
 
 # Of the synthetic signer: seeds that no test uses.
 PRACTICE_SEED, IDLE_SEED = 1001, 3001
-_FURTHER = 700  # films that could be made; some of the first are
+_FURTHER = 700  # another number of plans is other plans: some of the first are filmed
 # The signer of the two videos that are only ever read, never trained on.
 LEFT_OUT = "t32rahman"
 
@@ -40,9 +40,10 @@ class MotionTraining:
     ----------
     network
         Its shape.
-    films, more, strokes, idle
-        Films of random letters, of further signers who spell random letters, of words in which every second letter is J
-        or Z, and of idle hands, every one of another signer.
+    films, more, sharp, strokes, idle
+        Films of random letters, of further signers who spell random letters, of still others filmed as large as the
+        live cell sends them, of words in which every second letter is J or Z, and of idle hands, every one of another
+        signer.
     shape_steps, steps
         Of the eye for handshapes, and of what is made of them in time.
     pieced
@@ -56,6 +57,7 @@ class MotionTraining:
     network: MotionConfig
     films: int = 260
     more: int = 0
+    sharp: int = 0
     strokes: int = 150
     idle: int = 24
     shape_steps: int = 2500
@@ -70,6 +72,8 @@ TRAINING: dict[str, MotionTraining] = {
     "spelling": MotionTraining(
         MotionConfig(signs=SIGNS, shapes=SIGNS, solid=True, hidden=192),
         more=411,
+        sharp=320,
+        idle=200,
         shape_steps=8000,
         steps=3000,
         photos=True,
@@ -102,7 +106,9 @@ def train_motion(network: str, out: Path, *, seed: int = 0, steps: int | None = 
     if steps is not None:
         settings = dataclasses.replace(settings, steps=steps, shape_steps=min(settings.shape_steps, steps))
     if profile().name == "ci":
-        settings = dataclasses.replace(settings, films=8, more=0, strokes=4, idle=2, signers=min(1, settings.signers))
+        settings = dataclasses.replace(
+            settings, films=8, more=0, sharp=0, strokes=4, idle=2, signers=min(1, settings.signers)
+        )
     signs = settings.network.signs
     clips = practice_clips(settings, signs)
     held = film_stills(clips)
@@ -141,7 +147,8 @@ def practice_clips(settings: MotionTraining, signs: Sequence[str] = SIGNS) -> li
     plans += practice_plans(settings.strokes, PRACTICE_SEED, length=5, often=MOVING)
     idle = [Plan("", number, IDLE_SEED, fps=10.0, seconds=10.0, size=SMALL) for number in range(settings.idle)]
     further = practice_plans(_FURTHER, PRACTICE_SEED + 1)[: settings.more]
-    return [film_clip(stream, signs) for stream in films([*plans, *idle, *further])]
+    sharp = practice_plans(settings.sharp, PRACTICE_SEED + 2, size=SIZE)
+    return [film_clip(stream, signs) for stream in films([*plans, *idle, *further, *sharp])]
 
 
 def photo_stills() -> tuple[Stills, dict[str, Any]]:

@@ -59,6 +59,18 @@ def test_a_letter_that_was_held_long_must_be_away_long_to_be_doubled():
     assert spell("1" * 39 + "0" * 25 + "1" * 5, hold_s=0.1) == ["A", "A"]  # the time of a space is always enough
 
 
+def test_a_letter_is_doubled_only_when_it_was_surely_away():
+    shown, sure, unsure = (np.array(p) for p in ([0.1, 0.9, 0, 0], [0.95, 0.05, 0, 0], [0.6, 0.4, 0, 0]))
+
+    def read(between: list[np.ndarray]) -> int:
+        speller = PeakSpeller(SIGNS, SpellerSettings(hold_s=0.1))
+        moments = [*[shown] * 5, *between, *[shown] * 5]
+        return sum(len(speller.update(Said(i / RATE, p), i / RATE)) for i, p in enumerate(moments))
+
+    assert read([unsure] * 12) == 1
+    assert read([*[unsure] * 6, sure, *[unsure] * 5]) == 2
+
+
 @pytest.mark.parametrize("sees", [{}, {"signs": SIGNS, "shapes": SIGNS, "solid": True}])
 def test_listening_frame_by_frame_says_the_same_as_all_at_once(hands, sees):
     torch.manual_seed(0)

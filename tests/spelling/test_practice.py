@@ -5,8 +5,20 @@ import pytest
 import torch
 
 from asllib.models.motion_net import NEITHER, MotionConfig
+from asllib.signer.motion import StrokeHabit, stroke_path
 from asllib.spelling.fitting import fit_motion, motion_loss
-from asllib.spelling.practice import IGNORE, SIGNS, Stills, augment, batch_clips, film_clip, piece_together, stroke
+from asllib.spelling.practice import (
+    IGNORE,
+    SIGNS,
+    Stills,
+    augment,
+    batch_clips,
+    film_clip,
+    piece_together,
+    still_clip,
+    stroke,
+    swing,
+)
 from asllib.spelling.streams import practice_plans, stream_of
 
 
@@ -33,6 +45,13 @@ def test_pieced_words_show_what_they_say(stills, signs):
         assert len(runs(clip.targets)) <= len(clip.spelled)  # a letter that is cut to its double is one run
         seen = clip.landmarks[np.isfinite(clip.landmarks[:, 0, 0])]
         assert len(seen) and np.abs(seen).max() < 30
+
+
+def test_some_still_hands_hang_down_and_are_no_letter(stills):
+    clip = still_clip(stills, 1500, np.random.default_rng(2))
+    as_it_was = (clip.landmarks[:, None] == stills.image[None]).all((2, 3)).any(1)
+    assert np.array_equal(clip.shapes == NEITHER, ~as_it_was)
+    assert 0.02 < np.mean(clip.shapes == NEITHER) < 0.08  # half of the signs can, one hand in twelve does
 
 
 def test_the_hand_never_jumps_but_where_it_is_cut_or_gone(stills):
@@ -116,3 +135,21 @@ def test_the_moments_inside_a_double_are_found():
     targets = torch.tensor([[0, 3, 0, 0, 3, 0, 5, 0], [0, 0, 0, 0, 0, 0, 0, 0], [2, -100, 0, 2, 2, 0, 0, -100]])
     found = inside_doubles(targets)
     assert found.int().tolist() == [[0, 0, 1, 1, 0, 0, 0, 0], [0] * 8, [0, 0, 1, 0, 0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("letter", ["J", "Z"])
+def test_a_forearm_that_swings_leans_the_hand_and_leaves_the_line(letter):
+    lean, _, pitch, path = stroke_path(letter, 50, StrokeHabit())
+    leaned, moved = swing(lean, pitch, path, 60.0)
+
+    def tip(lean: np.ndarray, path: np.ndarray) -> np.ndarray:
+        aside = np.deg2rad(-lean)
+        reach = 0.17 * np.cos(np.deg2rad(pitch))
+        return path[:, :2] + (reach * np.stack([np.sin(aside), np.cos(aside)])).T
+
+    line = tip(lean, path)
+    assert np.allclose(tip(leaned, moved) - line, (tip(leaned, moved) - line)[0], atol=1e-9)
+    farthest = np.abs(line[:, 0] - line[0, 0]).argmax()
+    assert abs(leaned - lean)[farthest] == pytest.approx(60.0)
+    assert np.sign((lean - leaned)[farthest]) == np.sign((line[farthest] - line[0])[0])
+    assert all(np.allclose(a, b) for a, b in zip(swing(lean, pitch, path, 0.0), (lean, path), strict=True))
