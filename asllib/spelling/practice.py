@@ -286,11 +286,11 @@ def _moved(points: np.ndarray, solid: np.ndarray, turn: np.ndarray) -> tuple[np.
 def stroke(letter: str, count: int, rng: np.random.Generator, *, swings: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Turns (count, 3, 3) about the wrist and offsets (count, 2) in palm sizes of J or Z, drawn by anybody.
 
-    With ``swings``, seven of ten let the forearm swing along, up to 80 degrees.
+    With ``swings``, seven of ten let the forearm swing along in J, up to 80 degrees.
     """
     fine = 8 * count
     lean, spin, pitch, path = stroke_path(letter, fine, draw_stroke_habit(rng))
-    if swings:
+    if swings and letter == "J":
         degrees = rng.uniform(0, 80)
         lean, path = swing(lean, pitch, path, degrees if rng.random() < 0.7 else 0.0)
     # Anybody's haste: some begin slowly, some end slowly, cameras skip frames, and corners are rounded.

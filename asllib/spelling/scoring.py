@@ -206,8 +206,10 @@ def stroke_clip(stream: Stream, sign: str, signs: Sequence[str] = MOVING) -> Cli
     return replace(clip, targets=targets, spelled=(1 + signs.index(sign),))
 
 
-def read_with_real_strokes(part: float = 0.6, steps: int = 300, seed: int = 0) -> dict[str, float]:
+def read_with_real_strokes(part: float = 0.6, steps: int = 600, seed: int = 0) -> dict[str, float]:
     """Train the motion network on the first part of the real sequences too, and read the rest.
+
+    How many steps was chosen within the first part.
 
     Returns
     -------
