@@ -80,8 +80,8 @@ def as_done(jobs: Iterable[tuple[Any, int, Future]], in_flight: int = IN_FLIGHT)
                 yield name, future.result()
     except BrokenExecutor:
         raise InputError(
-            "a worker process was killed, perhaps for want of memory; run it again with fewer --workers: "
-            "what is done is kept"
+            "a worker process was killed, perhaps for want of memory; run it again with fewer --workers: what is done "
+            "is kept (a script of your own must do its work below: if __name__ == '__main__':)"
         ) from None
     finally:  # after an error, Ctrl-C or a stopped cell: what has not begun never begins
         for future in running:
