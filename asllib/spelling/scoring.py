@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -245,7 +246,8 @@ def read_with_real_strokes(
     network = replace(TRAINING["motion"].network, signs=MOVING)
     model, _ = fit_motion(network, clips, stills, steps=steps, pieced=pieced, seed=seed)
     with torch.no_grad():
-        model.head.bias[NEITHER] -= np.log(eager)
+        assert model.head.bias is not None
+        model.head.bias[NEITHER] -= math.log(eager)
     rates = {}
     for sign, streams in sequences.items():
         read = [read_strokes(model, stream) for stream in streams[round(part * len(streams)) :]]
