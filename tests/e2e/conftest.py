@@ -173,6 +173,14 @@ class Lab:
     def start(self) -> None:
         self.live.get_by_role("button", name="Start").click()
 
+    def stop(self) -> None:
+        """Press Stop and wait for what the frames that were still on their way change in the text."""
+        self.live.get_by_role("button", name="Stop").click()
+        before = None
+        while before != self.text():
+            before = self.text()
+            self.page.wait_for_timeout(1000)
+
     def frames(self) -> int:
         """How many frames were answered."""
         return int(self.live.locator(".asl-stage").get_attribute("data-frames") or 0)

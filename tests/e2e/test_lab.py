@@ -52,7 +52,7 @@ def test_keys_edit_the_text_and_the_page_keeps_its_shortcuts(open_lab, film, exp
     shown(lab, expect)
     lab.start()
     expect(lab.live.locator(".asl-text")).to_have_text(re.compile("."), timeout=40_000)
-    lab.live.get_by_role("button", name="Stop").click()
+    lab.stop()
     text = lab.text()
     lab.live.locator(".asl-text").focus()
     word = lab.live.locator(".asl-word").first
