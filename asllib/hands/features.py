@@ -1,6 +1,6 @@
 """Landmarks to features: stated normalisations, each a small function on batches of points.
 
-Points are (B, 21, 3) tensors, x to the right, y down, z away from the camera.
+Points are (..., 21, 3) tensors, x to the right, y down, z away from the camera.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ def true_aspect(points: Tensor, aspect: Tensor) -> Tensor:
 
 def wrist_origin(points: Tensor) -> Tensor:
     """Move the wrist to the origin."""
-    return points - points[:, :1]
+    return points - points[..., :1, :]
 
 
 def palm_size(points: Tensor) -> Tensor:
-    """Root mean square distance of the four finger knuckles from the wrist, (B,).
+    """Root mean square distance of the four finger knuckles from the wrist, (...).
 
     Four long distances in 3-D: the palm is the stiff part of the hand, and no single point's error or one
     foreshortened direction decides.
     """
-    spokes = points[:, KNUCKLES] - points[:, :1]  # (B, 4, 3)
-    return torch.linalg.vector_norm(spokes, dim=(1, 2)) / 2  # the root of 4 squares' mean
+    spokes = points[..., KNUCKLES, :] - points[..., :1, :]  # (..., 4, 3)
+    return torch.linalg.vector_norm(spokes, dim=(-2, -1)) / 2  # the root of 4 squares' mean
 
 
 def palm_scale(points: Tensor) -> Tensor:
     """Divide by the palm's size; the points must be in one unit (see ``true_aspect``)."""
-    return points / palm_size(points).clamp_min(1e-6)[:, None, None]
+    return points / palm_size(points).clamp_min(1e-6)[..., None, None]
 
 
 def mirror_left(points: Tensor, left: Tensor) -> Tensor:
@@ -68,8 +68,8 @@ def upright(points: Tensor) -> Tensor:
 
 
 def bone_directions(points: Tensor) -> Tensor:
-    """Unit vector of the bone that ends in each landmark (B, 21, 3); 0 at the wrist."""
-    return torch.nn.functional.normalize(points - points[:, _BASES], dim=-1)
+    """Unit vector of the bone that ends in each landmark (..., 21, 3); 0 at the wrist."""
+    return torch.nn.functional.normalize(points - points.index_select(-2, _BASES), dim=-1)
 
 
 def left_by_geometry(world: Tensor) -> Tensor:

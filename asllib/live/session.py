@@ -124,8 +124,8 @@ class Session:
         last, self._last = self._last, None if hand is None else (seconds, hand)
         if last is None or hand is None:
             return 0.0
-        moved = np.linalg.norm((hand.landmarks - last[1].landmarks)[:, :2], axis=1).mean()
-        return float(moved / max(palm_length(hand), 1e-3) / max(seconds - last[0], 1e-3))
+        x, y = (hand.landmarks - last[1].landmarks)[:, :2].T
+        return float(np.hypot(x, y).mean() / max(palm_length(hand), 1e-3) / max(seconds - last[0], 1e-3))
 
     def state(self) -> Message:
         """What a view shows when it appears."""
@@ -191,7 +191,8 @@ def encode(frame: np.ndarray) -> bytes:
 
 def palm_length(hand: Hand) -> float:
     """Wrist to the middle finger's knuckle, as a fraction of the picture."""
-    return float(np.linalg.norm((hand.landmarks[9] - hand.landmarks[0])[:2]))
+    x, y, _ = (hand.landmarks[9] - hand.landmarks[0]).tolist()
+    return math.hypot(x, y)
 
 
 def trouble(hand: Hand | None, speed: float) -> str:

@@ -178,9 +178,9 @@ class MotionNet(nn.Module):
         for i, (layer, dilation) in enumerate(zip(self.back, self.config.dilations, strict=True)):
             convolution, *rest = layer.children()
             assert isinstance(convolution, nn.Conv1d)
-            # Only three moments meet: a plain convolution of these is six times faster than a dilated one of all.
-            three = after_past(i, x)[:, :, ::dilation]
-            new = F.conv1d(three, convolution.weight, convolution.bias)
+            # Only three moments meet: one product, many times faster than a dilated convolution of all.
+            three = after_past(i, x)[:, :, ::dilation]  # (B, channels, 3)
+            new = F.linear(three.flatten(1), convolution.weight.flatten(1), convolution.bias)[:, :, None]
             for part in rest:
                 new = part(new)
             x = x + new

@@ -51,15 +51,15 @@ class HandListener:
         moments = list(self._sampler.push(hand, time_s))
         if not moments:
             return []
-        config, known = self.model.config, [*([self._last] if self._last else []), *moments]
+        config, known, count = self.model.config, [*([self._last] if self._last else []), *moments], len(moments)
+        hands = torch.from_numpy(np.array([[(moment.landmarks, moment.world) for moment in known]], np.float32))
         left = torch.tensor([[moment.left for moment in known]])
-        landmarks = torch.from_numpy(np.stack([moment.landmarks for moment in known])[None])
-        world = torch.from_numpy(np.stack([moment.world for moment in known])[None]) if config.solid else None
-        new = moment_features(landmarks, world, left, torch.tensor([aspect]))[:, :, -len(moments) :]
-        self._features = torch.cat([self._features, new], 2)[:, :, -config.context - len(moments) :]
-        seen, shapes = (x[:, :, -len(moments) :] for x in self.model.look(self._features))
+        world = hands[:, :, 1] if config.solid else None  # (1, T, 21, 3)
+        new = moment_features(hands[:, :, 0], world, left, torch.tensor([aspect]))[:, :, -count:]
+        self._features = torch.cat([self._features, new], 2)[:, :, -config.context - count :]
+        seen, shapes = (x[:, :, -count:] for x in self.model.look(self._features))
         self._last = moments[-1]
-        logits = [self.model.step(seen[:, :, [i]], shapes[:, :, [i]], self._past)[0, :, 0] for i in range(len(moments))]
+        logits = [self.model.step(seen[:, :, [i]], shapes[:, :, [i]], self._past)[0, :, 0] for i in range(count)]
         said = torch.stack(logits).softmax(1).numpy()
         return [
             Said(moment.time_s - config.delay / RATE, probabilities)

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asllib.hands.features import bone_directions, palm_scale, palm_size, true_aspect, wrist_origin
+from asllib.hands.features import bone_directions, palm_size, wrist_origin
 from asllib.hands.tracker import Hand
 from asllib.spelling.streams import Stream
 
 RATE = 20.0  # moments a second
 GAP_S = 0.3  # a hand that is lost for no longer is taken to have moved straight on
+_MIRROR = torch.tensor([-1.0, 1.0, 1.0])
 _SIDE_MEMORY = 0.97  # of the vote on the hand's side, kept from frame to frame: trackers often err for half a second
 
 
@@ -129,30 +130,24 @@ def moment_features(landmarks: Tensor, world: Tensor | None, left: Tensor, aspec
         the points from the wrist), and whether there is a hand. All 0 without one; left hands are
         mirrored.
     """
-    batch, steps = landmarks.shape[:2]
     found = torch.isfinite(landmarks[:, :, 0, 0])  # (B, T)
-    aspects = aspect[:, None].expand(batch, steps).flatten()  # (B * T,)
-    points = true_aspect(torch.nan_to_num(landmarks).flatten(0, 1), aspects)  # (B * T, 21, 3)
-    sign = torch.where(left, -1.0, 1.0).flatten()[:, None]
+    unit = torch.stack([aspect, torch.ones_like(aspect), aspect], -1)[:, None, None]  # (B, 1, 1, 3)
+    points = torch.nan_to_num(landmarks) * unit  # (B, T, 21, 3) in image heights
+    mirror = torch.where(left[..., None], _MIRROR, 1.0)  # (B, T, 3)
 
-    def to_right(hands: Tensor) -> Tensor:
-        return torch.cat([hands[..., :1] * sign[..., None], hands[..., 1:]], -1)
+    hands = wrist_origin(points[None] if world is None else torch.stack([points, torch.nan_to_num(world)]))
+    sizes = palm_size(hands)  # (1 or 2, B, T): image and world at once
+    image, *solid = hands / sizes.clamp_min(1e-6)[..., None, None] * mirror[..., None, :]
+    shape = torch.cat([image, bone_directions(image), *solid], -1).flatten(2)  # (B, T, 21 * (6 or 9))
 
-    image = to_right(palm_scale(wrist_origin(points)))
-    parts = [image, bone_directions(image)]
-    if world is not None:
-        parts.append(to_right(palm_scale(wrist_origin(torch.nan_to_num(world).flatten(0, 1)))))
-    shape = torch.cat(parts, -1).unflatten(0, (batch, steps)).flatten(2)  # (B, T, 63 * parts)
-
-    size = palm_size(points).clamp_min(1e-3).unflatten(0, (batch, steps))  # (B, T)
-    wrist = points[:, 0, :2].unflatten(0, (batch, steps))
-    both = found & _shift(found)
-    move = (wrist - _shift(wrist)) / size[..., None]
-    move = torch.cat([move[..., :1] * sign.unflatten(0, (batch, steps)), move[..., 1:]], -1)
-    grow = (size / _shift(size).clamp_min(1e-3)).log()[..., None]
-    flat = image[..., :2].unflatten(0, (batch, steps))
-    change = (flat - _shift(flat)).square().sum(-1).mean(-1, keepdim=True).sqrt()  # (B, T, 1)
-    motion = torch.cat([move, grow, 5 * change], -1).clamp(-2, 2) * both[..., None]
+    size = sizes[0, ..., None].clamp_min(1e-3)  # (B, T, 1)
+    wrist = points[:, :, 0, :2]
+    move = (wrist - _shift(wrist)) / size * mirror[..., :2]
+    grow = (size / _shift(size)).log()
+    flat = image[..., :2]
+    # 5 times the root mean square movement of the 21 points
+    change = torch.linalg.vector_norm(flat - _shift(flat), dim=(2, 3))[..., None] * (5 / 21**0.5)  # (B, T, 1)
+    motion = torch.cat([move, grow, change], -1).clamp(-2, 2) * (found & _shift(found))[..., None]
     features = torch.cat([shape, motion, torch.ones_like(grow)], -1) * found[..., None]
     return features.transpose(1, 2).clamp(-5, 5).contiguous()  # (B, C, T)
 
