@@ -3,8 +3,9 @@
     python benchmarks/export.py
 
 ``pixel`` reads the official test of Sign Language MNIST, ``landmark`` and ``default`` the photos (the tenth that no
-network learned from), by ONNX Runtime, one item at a time as in a browser. Without real data the synthetic signer takes
-its place. Results go to ``data/results/export.json``.
+network learned from), by ONNX Runtime, one item at a time as in a browser; ``spelling`` reads the test films of
+``benchmarks/spelling.py``. Without real data the synthetic signer takes its place. Results go to
+``data/results/export.json``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,11 @@ from asllib.export import export_onnx
 from asllib.hands.embedding import embed_set
 from asllib.results import data_card, save_result
 from asllib.runs import landmark_inputs, track
+from asllib.spelling.decoder import PeakSpeller, Said
+from asllib.spelling.moments import RATE, resample
+from asllib.spelling.reading import MOVING_SETTINGS, load_spelling
+from asllib.spelling.scoring import TAIL_S, character_error_rate, read_stream, test_plans
+from asllib.spelling.streams import Stream, films
 from asllib.train_run import parts
 
 Asked = list[tuple[np.ndarray, dict[str, np.ndarray]]]  # for each look: which items it has, and their inputs
@@ -68,6 +74,26 @@ def read(file: Path, asked: Asked) -> tuple[np.ndarray, float]:
     return total / np.maximum(count, 1)[:, None], float(np.median(times))
 
 
+def spell(file: Path, streams: list[Stream]) -> list[str]:
+    """What the exported spelling network reads in films, each put in as a whole."""
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    model, _ = load_spelling()
+    texts = []
+    for stream in streams:
+        even = resample(stream)
+        rest = ((0, round(TAIL_S * RATE)), (0, 0), (0, 0))  # the hand is gone; the last answers come late
+        hands = [np.pad(part, rest, constant_values=np.nan)[None] for part in (even.landmarks, even.world)]
+        left = np.pad(even.left, rest[0])[None]
+        inputs = dict(zip(("landmarks", "world", "left"), (*hands, left), strict=True))
+        said = session.run(["probabilities"], {**inputs, "aspect": np.array([stream.aspect], np.float32)})[0][0]
+        speller, letters = PeakSpeller(model.config.signs, MOVING_SETTINGS), []
+        for number, probabilities in enumerate(said):
+            time_s = even.times[0] + number / RATE
+            letters += speller.update(Said(time_s - model.config.delay / RATE, probabilities), time_s)
+        texts.append("".join(one.letter for one in letters if len(one.letter) == 1))
+    return texts
+
+
 def main() -> None:
     """Export, read, compare, and write the result."""
     mnist, photos = load_letters("auto", pixels=True), load_letters("auto")
@@ -98,6 +124,19 @@ def main() -> None:
                 f"{np.sum(said != here)} letters other than PyTorch's, {written['bytes'] / 1e6:.2f} MB, {ms:.2f} ms"
             )
         result[name] = found
+    streams = list(films(test_plans(200, 2.0)))
+    here = [read_stream(stream).read for stream in streams]
+    meant = [stream.word for stream in streams]
+    result["spelling"] = {"films": len(streams), "torch": character_error_rate(zip(here, meant, strict=True))}
+    for kind in ("float", "int8"):
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "spelling.onnx"
+            written = export_onnx("spelling", file, int8=kind == "int8")
+            said = spell(file, streams)
+        rate = character_error_rate(zip(said, meant, strict=True))
+        same = float(np.mean([a == b for a, b in zip(said, here, strict=True)]))
+        result["spelling"][kind] = {"cer": rate, "same_text_as_torch": same, "bytes": written["bytes"]}
+        print(f"spelling {kind}: {rate:.1%} of letters wrong in {len(streams)} films, {same:.1%} read as by PyTorch")
     save_result("export", {"models": result}, photos)
 
 

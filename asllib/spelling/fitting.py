@@ -159,9 +159,8 @@ def fit_motion(
                 model.hand.eval()
             made = 0 if stills is None else round(batch * pieced)
             some = [] if stills is None else [piece_together(stills, rng, config.signs) for _ in range(made)]
-            some = [
-                augment(clip, rng) for clip in (*some, *(clips[i] for i in rng.integers(0, len(clips), batch - made)))
-            ]
+            some += [clips[i] for i in rng.integers(0, len(clips), batch - made)]
+            some = [augment(clip, rng, loose=not config.shapes) for clip in some]
             some = [clip if config.solid else clip.flat() for clip in some]
             features, targets, spelled, _ = batch_clips(some, config.delay + 2)
             loss = motion_loss(model(features), targets, spelled, config.delay)

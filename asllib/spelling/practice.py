@@ -25,7 +25,7 @@ _HANGS = frozenset("ABCEFLMNOSTVWY")
 GESTURES = 0.12  # of the signs that are pieced together move as no letter does
 _TOLD = 0.4  # of a stroke must be drawn before it can be told
 _STILL_STROKE_S = 0.5  # J or Z held without a stroke counts after so long
-_PALM, _REACH = 0.09, 0.17  # metres of a palm, and from a wrist to a fingertip
+_PALM = 0.09  # metres
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,8 @@ def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str
     without a way between them, as in films put together from pieces.
     """
     names = sorted(set(stills.labels))
+    spells = "I" in signs  # a network for strokes alone does not count a hand that only stands as if
+    forearm = 0.25 if spells else 0.5
     share = np.exp(rng.uniform(np.log(0.2), np.log(1.4)))  # seconds a letter
     hold_part = rng.uniform(0.35, 0.75)
     cut = rng.random() < 0.15
@@ -193,13 +195,12 @@ def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str
             name = signs[int(rng.integers(len(signs)))] if few else names[rng.integers(len(names))]
             row = rows_of[name][rng.integers(len(rows_of[name]))]
         points, solid = stills.image[row], stills.world[row]
-        spells = "I" in signs  # a network for strokes alone does not count a hand that only stands as if
         draws = name in ("J", "Z") and rng.random() < (0.5 if spells else 0.85) and not cut
         if draws:
             if name == "J" and "I" in rows_of:
                 row = rows_of["I"][rng.integers(len(rows_of["I"]))]
-            count = steps(rng.uniform(0.5, 1.1), 6)
-            turn, path = stroke(name, count, rng, swings=not spells)  # a network that spells read worse with it
+            count = steps(rng.uniform(0.35, 1.1), 6)
+            turn, path = stroke(name, count, rng, forearm=forearm)
             # World landmarks know better how deep a finger lies, image landmarks where it is seen.
             seen_as = stills.world if rng.random() < 0.5 else stills.image
             drawn, drawn_solid = _moved(seen_as[row], stills.world[row], turn)
@@ -219,14 +220,10 @@ def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str
             nearer = scale * np.exp(rng.normal(0, 0.03 if not cut else 0.25))
             go(points, solid, goal, nearer, share * (1 - hold_part) * (1 if before else 2))
             at, scale = goal, nearer
-        if name not in ("I", "J", "Z") and rng.random() < GESTURES and not cut:
+        if name not in ("I", "J", "Z") and rng.random() < GESTURES * (1 if spells else 2) and not cut:
             # Another sign: the hand moves as in no letter of its shape.
-            count = steps(rng.uniform(0.4, 1.2), 6)
-            turn, path = stroke(("J", "Z")[rng.integers(2)], count, rng, swings=not spells)
-            turn = turn @ turn[0].T  # it begins as the hand is
-            order = np.arange(count) if rng.random() < 0.5 else count // 2 - np.abs(np.arange(count) - count // 2)
-            path = path[order] * rng.choice([-1, 1], 2) if rng.random() < 0.7 else path[order][:, ::-1]
-            add(*_moved(points, solid, turn[order]), at + path, scale, NEITHER, count)
+            turn, path = gesture(steps(rng.uniform(0.4, 1.6), 6), rng, forearm=forearm)
+            add(*_moved(points, solid, turn), at + path, scale, NEITHER, len(path))
             at, before = at + path[-1], name
             continue
         number = 1 + signs.index(name) if name in signs and not hangs else NEITHER
@@ -283,16 +280,17 @@ def _moved(points: np.ndarray, solid: np.ndarray, turn: np.ndarray) -> tuple[np.
     return np.einsum("tij,nj->tni", turn, points), np.einsum("tij,nj->tni", turn, solid)
 
 
-def stroke(letter: str, count: int, rng: np.random.Generator, *, swings: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def stroke(letter: str, count: int, rng: np.random.Generator, *, forearm: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """Turns (count, 3, 3) about the wrist and offsets (count, 2) in palm sizes of J or Z, drawn by anybody.
 
-    With ``swings``, seven of ten let the forearm swing along in J, up to 80 degrees.
+    ``forearm`` is how likely it is drawn as ``forearm_stroke`` says.
     """
     fine = 8 * count
-    lean, spin, pitch, path = stroke_path(letter, fine, draw_stroke_habit(rng))
-    if swings and letter == "J":
-        degrees = rng.uniform(0, 80)
-        lean, path = swing(lean, pitch, path, degrees if rng.random() < 0.7 else 0.0)
+    turns = rng.random() < forearm
+    if turns:
+        lean, spin, pitch, path = forearm_stroke(letter, fine, rng)
+    else:
+        lean, spin, pitch, path = stroke_path(letter, fine, draw_stroke_habit(rng))
     # Anybody's haste: some begin slowly, some end slowly, cameras skip frames, and corners are rounded.
     steps = np.exp(rng.normal(0, rng.uniform(0, 1.0), count - 1))
     when = np.append(0, np.cumsum(steps) / steps.sum()) ** np.exp(rng.normal(-0.4, 0.5))
@@ -306,27 +304,74 @@ def stroke(letter: str, count: int, rng: np.random.Generator, *, swings: bool = 
     # The signer's axes are x right, y up, z to the viewer: half a turn about x away from the image's.
     turn = _rotation(2, -at(lean)) @ _rotation(0, at(pitch)) @ _rotation(1, -at(spin))
     flat = np.stack([at(path[:, 0]), -at(path[:, 1])], 1) / _PALM
-    aslant = _rotation(2, rng.normal(0, 8))[:2, :2]
-    return turn, (flat - flat[0]) @ aslant.T
+    flat = (flat - flat[0]) @ _rotation(2, rng.normal(0, 8))[:2, :2].T
+    if turns and rng.random() < 0.6:
+        # The tracker loses a fast hand: what lies between is a straight line, and what it finds again jumps about.
+        first = int(rng.integers(count - 2))
+        last = min(count - 1, first + int(rng.integers(2, max(3, count // 2))))
+        for values in (turn, flat):
+            way = np.linspace(0, 1, last - first + 1).reshape(-1, *[1] * (values.ndim - 1))
+            values[first : last + 1] = values[first] * (1 - way) + values[last] * way
+        flat[last:] += rng.normal(0, rng.uniform(0, 0.15), (count - last, 2))
+    return turn, flat
 
 
-def swing(lean: np.ndarray, pitch: np.ndarray, path: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
-    """Let the forearm swing along: the hand leans after the line that its fingertip draws, which stays where it is.
+def gesture(count: int, rng: np.random.Generator, *, forearm: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Turns and offsets as ``stroke`` gives them, of a hand that makes another sign.
 
-    Takes and returns ``lean`` (T,) in degrees and ``path`` (T, 3) in metres as ``stroke_path`` gives them; ``degrees``
-    is how far the hand leans where the fingertip is farthest aside.
+    Half of them wave, circle, tap or twist; the others draw J or Z mirrored, on its side, or to and fro.
     """
-    aside, low = -np.deg2rad(lean), np.cos(np.deg2rad(pitch))
-    tip = path[:, 0] + _REACH * np.sin(aside) * low
-    further = aside + np.deg2rad(degrees) * (tip - tip[0]) / np.abs(tip - tip[0]).max()
-    there = _REACH * low * (np.stack([np.sin(aside), np.cos(aside)]) - np.stack([np.sin(further), np.cos(further)]))
-    moved = path.copy()
-    moved[:, :2] += (there - there[:, :1]).T
-    return -np.rad2deg(further), moved
+    if rng.random() < 0.5:
+        angle = 2 * np.pi * (rng.uniform(0.6, 2.5) * np.arange(count)[:, None] / RATE + rng.random(5))
+        wave = np.sin(angle) - np.sin(angle[0])  # (count, 5)
+        lean, pitch, spin, *path = (wave * rng.normal(0, 1, 5) * (rng.random(5) < 0.6) * [20, 20, 30, 0.5, 0.5]).T
+        return _rotation(2, lean) @ _rotation(0, pitch) @ _rotation(1, spin), np.stack(path, 1)
+    turn, path = stroke("JZ"[rng.integers(2)], count, rng, forearm=forearm)
+    turn = turn @ turn[0].T  # it begins as the hand is
+    order = np.arange(count) if rng.random() < 0.5 else count // 2 - np.abs(np.arange(count) - count // 2)
+    path = path[order] * rng.choice([-1, 1], 2) if rng.random() < 0.7 else path[order][:, ::-1]
+    return turn[order], path
 
 
-def augment(clip: Clip, rng: np.random.Generator) -> Clip:
-    """See the clip from elsewhere, by another tracker, faster or slower, with some frames lost."""
+def forearm_stroke(letter: str, count: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """J or Z drawn by the turning forearm, over a wrist that hardly moves; returns what ``stroke_path`` does.
+
+    In J the hand tips over until the little finger points at the viewer or below, and comes up on the other side. In Z
+    it points to the signer's other side first, swings to and fro, and tips as it does.
+    """
+    # Angles and the wrist's place at a few moments; aside is to the viewer's right.
+    if letter == "J":
+        moments = np.array([0, rng.uniform(0.35, 0.65), 1])
+        aside = np.array([0, rng.uniform(-15, 50), rng.uniform(30, 85)])
+        pitch = np.array([0, rng.uniform(60, 110), rng.uniform(5, 85)])
+        spin = np.array([0, rng.uniform(0, 90), rng.uniform(40, 175)])
+        wrist = rng.normal(0, 0.015, (3, 2))
+    else:
+        moments = np.array([0, 1 / 3, 2 / 3, 1])
+        begin, across = rng.uniform(5, 55), rng.uniform(30, 75)
+        aside = begin + np.array([0, -across, rng.normal(0, 8), -rng.uniform(0.5, 1.1) * across])
+        pitch = np.cumsum([rng.uniform(0, 20), rng.normal(0, 6), rng.uniform(15, 55), rng.normal(0, 6)])
+        spin = np.zeros(4)
+        wrist = np.array([(0, 0), (-1, 0), (0, -1), (-1, -1)]) * rng.uniform(0, 0.06, 2) + rng.normal(0, 0.01, (4, 2))
+    numbers, even = np.arange(len(moments)), rng.uniform(0, 1)
+    place = np.interp(np.linspace(0, 1, count), moments, numbers)
+    place = np.floor(place) + even * (place % 1) + (1 - even) * minimum_jerk(place % 1)
+    width = max(1, count // (4 if letter == "J" else 12))
+
+    def through(values: np.ndarray) -> np.ndarray:
+        line = np.pad(np.interp(place, numbers, values), (width // 2, width - 1 - width // 2), mode="edge")
+        return np.convolve(line, np.ones(width) / width, mode="valid")
+
+    path = np.stack([through(wrist[:, 0]), through(wrist[:, 1]), np.zeros(count)], 1)
+    return -through(aside), through(spin), through(pitch), path
+
+
+def augment(clip: Clip, rng: np.random.Generator, *, loose: bool = False) -> Clip:
+    """See the clip from elsewhere, by another tracker, faster or slower, with some frames lost.
+
+    With ``loose``, fingers are bent more or less, and depth is seen too small, as trackers do: for a network that does
+    not read handshapes.
+    """
     landmarks, world, targets, shapes = clip.landmarks, clip.world, clip.targets, clip.shapes
     count = len(targets)
     # Time: linear in between moments.
@@ -342,6 +387,13 @@ def augment(clip: Clip, rng: np.random.Generator) -> Clip:
     matrix = (turn @ np.diag(1 + rng.uniform(-0.08, 0.08, 3))).astype(np.float32).T
     palm = np.nanmedian(np.linalg.norm(landmarks[:, 9] - landmarks[:, 0], axis=-1)) if count else 1.0
     landmarks = landmarks @ matrix + _jitter(count, rng) * palm
+    if loose:
+        landmarks[..., 2] *= rng.uniform(0.1, 1.0)
+        for knuckle in range(5, 21, 4):
+            finger = landmarks[:, knuckle + 1 : knuckle + 4] - landmarks[:, knuckle : knuckle + 1]  # (T, 3, 3)
+            bent = np.nanmedian(np.linalg.norm(finger[:, 2], axis=-1)) < 0.6 * palm
+            factor = rng.uniform(0.8, 2.6) if bent else np.exp(rng.normal(0, 0.12))
+            landmarks[:, knuckle + 1 : knuckle + 4] += (factor - 1) * finger
     if world is not None:
         world = world @ matrix
         world = world + _jitter(count, rng) * np.nanmedian(np.linalg.norm(world[:, 9] - world[:, 0], axis=-1))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from rapidfuzz.distance import Levenshtein
 
 from asllib.errors import InputError
@@ -24,7 +22,7 @@ from asllib.spelling.practice import Clip, film_clip
 from asllib.spelling.reading import ReadsLetters, TextReader
 from asllib.spelling.speller import ReadLetter, SpellerSettings
 from asllib.spelling.streams import SIZE, Plan, Stream
-from asllib.spelling.training import TRAINING, photo_stills
+from asllib.spelling.training import TRAINING, make_eager, photo_stills
 
 TEST_SEED = 9001  # signers that are in no training and no choice
 TAIL_S = 0.5
@@ -209,7 +207,7 @@ def stroke_clip(stream: Stream, sign: str, signs: Sequence[str] = MOVING) -> Cli
 
 
 def read_with_real_strokes(
-    part: float = 0.6, steps: int = 1500, pieced: float = 0.1, eager: float = 4.0, seed: int = 0
+    part: float = 0.6, steps: int = 1500, pieced: float = 0.1, seed: int = 0
 ) -> dict[str, float]:
     """Train the motion network on the first part of the real sequences too, and read the rest.
 
@@ -219,9 +217,6 @@ def read_with_real_strokes(
         Of the sequences of each sign that are trained on.
     steps, pieced
         See ``fit_motion``.
-    eager
-        The trained network's odds for J and Z against "neither" are multiplied by it. In training most moments are
-        "neither", and a stroke is a moment or two long.
     seed
         Of the training.
 
@@ -243,11 +238,10 @@ def read_with_real_strokes(
         for slower in ((1.0, 0.75) if sign in MOVING else (1.0,))
     ]
     stills, _ = photo_stills()
-    network = replace(TRAINING["motion"].network, signs=MOVING)
+    settings = TRAINING["motion"]
+    network = replace(settings.network, signs=MOVING)
     model, _ = fit_motion(network, clips, stills, steps=steps, pieced=pieced, seed=seed)
-    with torch.no_grad():
-        assert model.head.bias is not None
-        model.head.bias[NEITHER] -= math.log(eager)
+    make_eager(model, settings.eager)
     rates = {}
     for sign, streams in sequences.items():
         read = [read_strokes(model, stream) for stream in streams[round(part * len(streams)) :]]

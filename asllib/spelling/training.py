@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from asllib.config import profile
 from asllib.data import find_photos, load_letters
@@ -16,7 +18,7 @@ from asllib.data.other_hands import random_hands
 from asllib.data.synthetic import added_letters, signer_version
 from asllib.errors import InputError
 from asllib.letters import LETTERS, MOVING
-from asllib.models.motion_net import MotionConfig
+from asllib.models.motion_net import NEITHER, MotionConfig, MotionNet
 from asllib.models.zoo import check_new_run, load_model, save_model
 from asllib.paths import write_text
 from asllib.results import data_card, versions
@@ -52,6 +54,9 @@ class MotionTraining:
         Whether real photos are among the still hands.
     signers
         Synthetic signers whose still letters, and handshapes that are no letter, are among the still hands.
+    eager
+        The trained network's odds for signs against "neither" are multiplied by it. In training most moments are
+        "neither", and a stroke is a moment or two long.
     """
 
     network: MotionConfig
@@ -65,10 +70,11 @@ class MotionTraining:
     pieced: float = 0.5
     photos: bool = False
     signers: int = 0
+    eager: float = 1.0
 
 
 TRAINING: dict[str, MotionTraining] = {
-    "motion": MotionTraining(MotionConfig(channels=64, dropout=0.15), shape_steps=0, pieced=0.75),
+    "motion": MotionTraining(MotionConfig(dropout=0.15), shape_steps=0, steps=2500, pieced=0.75, eager=4.0),
     "spelling": MotionTraining(
         MotionConfig(signs=SIGNS, shapes=SIGNS, solid=True, hidden=192),
         more=411,
@@ -123,6 +129,7 @@ def train_motion(network: str, out: Path, *, seed: int = 0, steps: int | None = 
         settings.network, clips, join(*parts), shape_steps=settings.shape_steps, steps=settings.steps,
         pieced=settings.pieced, seed=seed,
     )  # fmt: skip
+    make_eager(model, settings.eager)
     write_text(out / "history.csv", "step,loss\n" + "".join(f"{i},{loss:.4f}\n" for i, loss in enumerate(losses, 1)))
     letters = [sign for sign in signs if sign in LETTERS]
     save_model(
@@ -139,6 +146,13 @@ def train_motion(network: str, out: Path, *, seed: int = 0, steps: int | None = 
         },
     )
     return load_model(out)[1]
+
+
+def make_eager(model: MotionNet, factor: float) -> None:
+    """Multiply the network's odds for its signs against "neither"."""
+    assert model.head.bias is not None
+    with torch.no_grad():
+        model.head.bias[NEITHER] -= math.log(factor)
 
 
 def practice_clips(settings: MotionTraining, signs: Sequence[str] = SIGNS) -> list[Clip]:

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from asllib.models.motion_net import NEITHER, MotionConfig
-from asllib.signer.motion import StrokeHabit, stroke_path
 from asllib.spelling.fitting import fit_motion, motion_loss
 from asllib.spelling.practice import (
     IGNORE,
@@ -14,10 +13,11 @@ from asllib.spelling.practice import (
     augment,
     batch_clips,
     film_clip,
+    forearm_stroke,
+    gesture,
     piece_together,
     still_clip,
     stroke,
-    swing,
 )
 from asllib.spelling.streams import practice_plans, stream_of
 
@@ -138,18 +138,24 @@ def test_the_moments_inside_a_double_are_found():
 
 
 @pytest.mark.parametrize("letter", ["J", "Z"])
-def test_a_forearm_that_swings_leans_the_hand_and_leaves_the_line(letter):
-    lean, _, pitch, path = stroke_path(letter, 50, StrokeHabit())
-    leaned, moved = swing(lean, pitch, path, 60.0)
+@pytest.mark.parametrize("seed", range(8))
+def test_a_turning_forearm_draws_the_letter_over_a_wrist_that_hardly_moves(letter, seed):
+    lean, _, pitch, path = forearm_stroke(letter, 90, np.random.default_rng(seed))
+    assert np.ptp(path, axis=0).max() < 0.12  # metres
+    aside, low = np.deg2rad(-lean), np.cos(np.deg2rad(pitch))
+    tip = path[:, :2] + 0.17 * low[:, None] * np.stack([np.sin(aside), np.cos(aside)], 1)
+    start, middle, end = tip[0], tip[len(tip) // 3], tip[-1]
+    if letter == "J":  # down, and to the viewer's right
+        assert tip[:, 1].min() < start[1] - 0.05 and lean[-1] < -25
+    else:  # to the left, back and down, to the left
+        assert middle[0] < start[0] - 0.03 and tip[2 * len(tip) // 3, 0] > middle[0] + 0.03
+        assert end[0] < tip[2 * len(tip) // 3, 0] - 0.02 and end[1] < start[1]
 
-    def tip(lean: np.ndarray, path: np.ndarray) -> np.ndarray:
-        aside = np.deg2rad(-lean)
-        reach = 0.17 * np.cos(np.deg2rad(pitch))
-        return path[:, :2] + (reach * np.stack([np.sin(aside), np.cos(aside)])).T
 
-    line = tip(lean, path)
-    assert np.allclose(tip(leaned, moved) - line, (tip(leaned, moved) - line)[0], atol=1e-9)
-    farthest = np.abs(line[:, 0] - line[0, 0]).argmax()
-    assert abs(leaned - lean)[farthest] == pytest.approx(60.0)
-    assert np.sign((lean - leaned)[farthest]) == np.sign((line[farthest] - line[0])[0])
-    assert all(np.allclose(a, b) for a, b in zip(swing(lean, pitch, path, 0.0), (lean, path), strict=True))
+def test_other_signs_begin_where_the_hand_is():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        turn, path = gesture(20, rng)
+        assert turn.shape == (20, 3, 3) and path.shape == (20, 2)
+        assert np.allclose(turn[0], np.eye(3)) and np.isfinite(path).all()
+        assert np.allclose(turn @ turn.transpose(0, 2, 1), np.eye(3))
