@@ -199,7 +199,7 @@ def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str
         if draws:
             if name == "J" and "I" in rows_of:
                 row = rows_of["I"][rng.integers(len(rows_of["I"]))]
-            count = steps(rng.uniform(0.35, 1.1), 6)
+            count = steps(rng.uniform(0.5, 1.1), 6)
             turn, path = stroke(name, count, rng, forearm=forearm)
             # World landmarks know better how deep a finger lies, image landmarks where it is seen.
             seen_as = stills.world if rng.random() < 0.5 else stills.image
