@@ -67,6 +67,9 @@ class Session:
             reply, images = {"type": "error", "message": f"{type(error).__name__}: {error}"}, []
         return {**reply, **back}, images
 
+    def warm(self) -> None:
+        """Do once what makes a first frame slow, so that it is none of the signer's; nothing that is shown changes."""
+
     def close(self) -> None:
         """Let the camera and the tracker go."""
         self.release()
@@ -242,7 +245,6 @@ class ReadingSession(Session):
 
     def __init__(self, source: int | str | Path | None = None, model: str | Path | None = None) -> None:
         super().__init__(source)
-        self._used = self._warm = False  # whether a frame was read, and whether the first, slow one is over
         self.model = str(model or models()[0])
         self.alphabet = "all"
         self._recognizer = _load(self.model)
@@ -273,15 +275,23 @@ class ReadingSession(Session):
 
     def _answer(self, message: Message, buffers: Sequence[bytes]) -> tuple[Message, list[bytes]]:
         if message.get("type") in ("start", "stop") and self._used:
-            self._reader = self._open()  # nothing of an earlier picture is left in the tracker
-        answer = super()._answer(message, buffers)
-        if not self._used and not self._warm:
-            # The tracker's first frame and the words take a second: not one of the signer's.
-            self._time += 1e-3
-            self._reader.read(np.zeros((240, 320, 3), np.uint8), self._time)
-            self._reader.lexicon.complete("A")
-            self._warm = True
-        return answer
+            self._reopen()  # nothing of an earlier picture is left in the tracker
+        return super()._answer(message, buffers)
+
+    def warm(self) -> None:
+        """Show the tracker a black frame, the network a hand, and correct a word: each is slow at its first time."""
+        from asllib.spelling import TextReader
+
+        black = np.zeros((240, 320, 3), np.uint8)
+        self._time += 1e-3
+        self._reader.read(black, self._time)
+        spread = np.random.default_rng(0).uniform(0.3, 0.7, (2, 21, 3)).astype(np.float32)
+        hand = Hand(spread[0], spread[1] - 0.5, "right", 1.0)
+        with TextReader(self._recognizer, self.settings) as other:  # the session's own reader has seen no hand
+            for frame in range(10):
+                other.read_hand(hand, frame / 30, 4 / 3, black)
+            self._reader.lexicon.correct("HELO", other.evidence())
+        self._reader.lexicon.complete("HE")
 
     def _settings(self, message: Message) -> None:
         changes = {name: float(message[name]) for name in ("confidence", "hold_s") if name in message}
@@ -295,7 +305,7 @@ class ReadingSession(Session):
             self._recognizer = _load(model)
             self.settings = _usual_settings(self._recognizer)
         self.model, self.alphabet = model, alphabet
-        self._reader = self._open()
+        self._reopen()
 
     def _edit(self, message: Message) -> None:
         what, word = message.get("what"), message.get("word")
@@ -337,16 +347,18 @@ class ReadingSession(Session):
         }
 
     def _open(self) -> Any:
-        """A new reader with the chosen network, letters and settings, which goes on with the text."""
+        """A new reader with the chosen network, letters and settings."""
         from asllib.spelling import TextReader
 
-        self._used = self._warm = False
-        letters = ALPHABETS[self.alphabet][1]
-        reader = TextReader(self._recognizer, self.settings, letters=letters)
-        if hasattr(self, "_reader"):
-            reader.text = self._reader.text
-            self._reader.close()
-        return reader
+        self._used = False  # whether it has read a frame of the signer's
+        return TextReader(self._recognizer, self.settings, letters=ALPHABETS[self.alphabet][1])
+
+    def _reopen(self) -> None:
+        """Take a new reader, which goes on with the text."""
+        before, self._reader = self._reader, self._open()
+        self._reader.text, self._reader.lexicon = before.text, before.lexicon
+        before.close()
+        self.warm()
 
 
 def _load(model: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import contextvars
 import queue
 import re
@@ -86,6 +87,8 @@ class CameraWidget(anywidget.AnyWidget):
         self._messages.put((contextvars.copy_context(), content, buffers))
 
     def _work(self, session: Session) -> None:
+        with contextlib.suppress(Exception):  # what is wrong is told at the first frame
+            session.warm()  # as the page loads: a `hello` that comes meanwhile is answered when all is ready
         while True:
             try:
                 item = self._messages.get(timeout=IDLE)

@@ -62,6 +62,22 @@ def test_it_reads_as_the_video_reader_does(session, film, jpeg):
     assert frames_of(session, film, jpeg)[-1]["text"] == read_text(decoded, load_recognizer("landmark")).text
 
 
+def test_warming_up_leaves_no_trace_and_makes_the_first_letter_quick(monkeypatch):
+    live = ReadingSession(model="spelling")
+    live._reader.text = "HEL"
+    live.warm()
+    assert live.text == "HEL" and live._reader.evidence() is None
+    called = []
+    monkeypatch.setattr("asllib.spelling.lexicon._frequencies", lambda size: called.append(size))
+    assert "HELP" in live._words() and not called  # the words are there
+    live._used = True
+    before = live._reader
+    ask(live, "stop", view=None)
+    assert live._reader is not before and live.text == "HEL"
+    assert live._reader._tracker._landmarkers  # made, and its first frame is over
+    live.close()
+
+
 def test_text_is_edited(session):
     session._reader.text = "AB"
     assert ask(session, "edit", what="space")[0]["text"] == "AB "

@@ -22,6 +22,14 @@ class Echo(Session):
     closed = False
     released = 0
 
+    def __init__(self, slow=0.0):
+        super().__init__()
+        self.slow, self.warmed = slow, None
+
+    def warm(self):
+        time.sleep(self.slow)
+        self.warmed = time.monotonic()
+
     def _answer(self, message, buffers):
         if message.get("fail"):
             raise RuntimeError("broken on purpose")
@@ -68,6 +76,24 @@ def test_a_failing_session_is_told_and_goes_on(widget, sent):
     assert sent.get(timeout=5) == {"type": "error", "message": "RuntimeError: broken on purpose", "id": 1}
     give(widget, {"type": "frame", "id": 2})
     assert sent.get(timeout=5)["type"] == "echo"
+
+
+def test_nothing_is_answered_before_the_first_slow_frame_is_over(sent):
+    widget = CameraWidget(Echo(slow=0.5))
+    session = widget._session
+    give(widget, {"type": "hello", "id": "hello 1"})
+    with pytest.raises(queue.Empty):
+        sent.get(timeout=0.2)
+    assert sent.get(timeout=5)["id"] == "hello 1" and session.warmed is not None
+    widget.close()
+
+
+def test_a_warm_up_that_fails_ends_nothing(sent, monkeypatch):
+    monkeypatch.setattr(Echo, "warm", lambda self: 1 / 0)
+    widget = CameraWidget(Echo())
+    give(widget, {"type": "frame", "id": 1})
+    assert sent.get(timeout=5)["type"] == "echo"
+    widget.close()
 
 
 def test_one_thread_does_all_the_work(widget, sent):

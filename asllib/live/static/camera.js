@@ -4,6 +4,9 @@ export const WIDTH = 320; // pixels of the frames that are sent
 export const LIMIT = 2; // frames on their way: the second travels while the first is read
 export const EXPIRE = 2000; // ms after which a frame that was not answered is given up
 export const SILENCE = 6000; // ms without any answer after which the camera is switched off
+export const LOADING = 30000; // ms that Start waits for the kernel, which loads its networks at first
+
+const SILENT = "The kernel does not answer: if it is gone, run this cell again.";
 
 /** Lets at most `limit` frames be on their way; one that is not answered within `expire` ms is given up. */
 export class Throttle {
@@ -164,7 +167,7 @@ export class Stage {
     this.throttle = new Throttle();
     this.meter = new Meter();
     this.run = 0; // counts starts: what belongs to an earlier one is dropped
-    this.frame = 0;
+    this.frame = this.greetings = 0;
     this.readings = 0;
     this.running = false;
     this.video = make("video", { muted: true, playsInline: true, className: "asl-picture" });
@@ -181,7 +184,14 @@ export class Stage {
     this.small = document.createElement("canvas");
     this.hear = (message, buffers) => this.receive(message, buffers);
     model.on("msg:custom", this.hear);
-    this.send({ type: "hello" });
+    this.hello();
+  }
+
+  /** Ask for the state; `ready` is done when that was answered: then the kernel has loaded all that it reads with. */
+  hello() {
+    const id = `hello ${++this.greetings}`;
+    this.ready = new Promise((done) => (this.greeted = { id, done }));
+    this.send({ type: "hello", id });
   }
 
   send(message, buffers = []) {
@@ -196,8 +206,17 @@ export class Stage {
   async start(deviceId) {
     await this.stop();
     const run = ++this.run;
-    this.onStatus(this.remote ? "Opening the camera or film." : "Waiting for the camera: allow it if the browser asks.");
+    this.onStatus("Getting ready.");
     this.onState("starting");
+    // First the kernel, then the camera: no letter is shown to a camera that is on while nobody reads.
+    this.hello();
+    let timer;
+    const late = new Promise((done) => (timer = setTimeout(done, LOADING, "late")));
+    const answer = await Promise.race([this.ready, late]);
+    clearTimeout(timer);
+    if (run !== this.run) return; // stopped while it waited
+    if (answer === "late") return this.stop(SILENT);
+    this.onStatus(this.remote ? "Opening the camera or film." : "Waiting for the camera: allow it if the browser asks.");
     if (!this.remote) {
       try {
         if (!navigator.mediaDevices) throw { name: "InsecureContext", message: "" };
@@ -261,7 +280,7 @@ export class Stage {
   async pump() {
     const now = performance.now();
     if (!this.running || this.capturing || !this.throttle.ready(now)) return;
-    if (this.throttle.silent(now)) return this.stop("The kernel does not answer: if it is gone, run this cell again.");
+    if (this.throttle.silent(now)) return this.stop(SILENT);
     const id = ++this.frame;
     if (this.remote) {
       this.throttle.sent(id, now);
@@ -302,7 +321,8 @@ export class Stage {
       return;
     }
     if (message.type === "error") this.onStatus(message.message, true);
-    if (message.id === undefined) return this.onReading(message); // not the answer to a frame
+    if (message.id === this.greeted.id) this.greeted.done();
+    if (!Number.isInteger(message.id)) return this.onReading(message); // not the answer to a frame
     if (!this.running || delay === null) return;
     if (message.type === "late") this.throttle.lost += 1;
     if (message.type === "reading") {
