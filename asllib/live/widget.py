@@ -49,6 +49,8 @@ class CameraWidget(anywidget.AnyWidget):
 
     def __init__(self, session: Session) -> None:
         global _current
+        import torch
+
         if _current is not None and (before := _current()) is not None:
             before.stop("Another live cell took over; run this cell again to use it.")
         super().__init__(remote=session.source is not None)
@@ -59,6 +61,7 @@ class CameraWidget(anywidget.AnyWidget):
         # ipykernel sends a widget's messages to the thread that last wrote to it: not to the one that ran this cell.
         self.comm.__dict__.pop("_reply_subshell_id", None)
         self.on_msg(CameraWidget._take)
+        torch.get_num_threads()  # settles this thread's number: else PyTorch would take the worker's for it
         self._worker = threading.Thread(target=self._work, args=(session,), name="asllib-live", daemon=True)
         self._worker.start()
         atexit.register(_stop_at_exit, weakref.ref(self))
@@ -87,6 +90,9 @@ class CameraWidget(anywidget.AnyWidget):
         self._messages.put((contextvars.copy_context(), content, buffers))
 
     def _work(self, session: Session) -> None:
+        import torch
+
+        torch.set_num_threads(1)  # the networks are tiny: more threads only wait for each other
         with contextlib.suppress(Exception):  # what is wrong is told at the first frame
             session.warm()  # as the page loads: a `hello` that comes meanwhile is answered when all is ready
         while True:

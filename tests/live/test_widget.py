@@ -11,6 +11,7 @@ import time
 import weakref
 
 import pytest
+import torch
 
 from asllib.live.session import Session
 from asllib.live.widget import CameraWidget, LiveReader
@@ -34,7 +35,8 @@ class Echo(Session):
         if message.get("fail"):
             raise RuntimeError("broken on purpose")
         time.sleep(message.get("sleep", 0))
-        return {"type": "echo", "buffers": len(buffers), "thread": threading.current_thread().name}, []
+        thread, torchs = threading.current_thread().name, torch.get_num_threads()
+        return {"type": "echo", "buffers": len(buffers), "thread": thread, "torchs": torchs}, []
 
     def close(self):
         self.closed = True
@@ -105,6 +107,17 @@ def test_one_thread_does_all_the_work(widget, sent):
         caller.start()
         caller.join()
         assert sent.get(timeout=5)["thread"] == "asllib-live"
+
+
+def test_the_networks_take_one_thread_and_leave_the_others_to_the_cells(sent):
+    torch.set_num_threads(2)
+    try:
+        widget = CameraWidget(Echo())
+        give(widget, {"type": "frame", "id": 1})
+        assert sent.get(timeout=5)["torchs"] == 1 and torch.get_num_threads() == 2
+        widget.close()
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_frames_that_waited_too_long_are_passed_over(widget, sent):
