@@ -42,6 +42,7 @@ class Session:
         self.source = source
         self._view: str | None = None  # the view whose Start was pressed last; only its frames are read
         self._frames: Iterator[tuple[float, np.ndarray]] | None = None
+        self._ended = ""  # why there are no more, until the next Start
         self._offset = 0.0  # from the view's clock to the session's, which never goes back
         self._time = 0.0
         self._last: tuple[float, Hand] | None = None
@@ -85,7 +86,7 @@ class Session:
         if kind == "frame":
             return self._frame(message, buffers)
         if kind == "start":
-            self._view, self._last = view, None
+            self._view, self._last, self._ended = view, None, ""
             self._offset = self._time + 1.0 - _seconds(message)
             self.release()
         elif kind == "stop":
@@ -103,6 +104,8 @@ class Session:
     def _frame(self, message: Message, buffers: Sequence[bytes]) -> tuple[Message, list[bytes]]:
         if message.get("view") != self._view:
             return {"type": "taken", "message": "The camera was started elsewhere; press Start to have it here."}, []
+        if self._ended:  # a second frame was on its way
+            return {"type": "ended", "message": self._ended}, []
         started = time.perf_counter()
         if self.source is None:
             seconds = self._offset + _seconds(message)
@@ -111,10 +114,14 @@ class Session:
             if self._frames is None:
                 self._frames = _paced(iter_frames(self.source))
                 self._offset = self._time + 1.0
-            taken = next(self._frames, None)
+            try:
+                taken = next(self._frames, None)
+            except InputError as error:
+                taken, self._ended = None, str(error)
             if taken is None:
+                self._ended = self._ended or "The film is over, or the camera is gone; press Start."
                 self.release()
-                return {"type": "ended", "message": "The film is over, or the camera is gone; press Start."}, []
+                return {"type": "ended", "message": self._ended}, []
             started = time.perf_counter()  # waiting for the camera is no work
             seconds, frame = self._offset + taken[0], taken[1]
             images = [encode(frame)]

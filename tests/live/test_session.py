@@ -241,8 +241,29 @@ def test_a_film_that_is_not_there_is_refused(tmp_path):
 def test_a_camera_that_does_not_open_is_told():
     session = ReadingSession(99)
     ask(session, "start")
-    reply, _ = ask(session, "frame", id=0)
-    assert reply["type"] == "error" and "camera 99 does not open" in reply["message"]
+    for frame in range(2):  # that are on their way together
+        reply, _ = ask(session, "frame", id=frame)
+        assert reply["type"] == "ended" and "camera 99 does not open" in reply["message"]
+    session.close()
+
+
+def test_a_camera_that_is_unplugged_is_told_and_not_opened_again(monkeypatch):
+    opened = []
+
+    def frames(source):
+        opened.append(source)
+        yield 0.0, np.zeros((48, 64, 3), np.uint8)
+        raise InputError(f"camera {source} gives no more frames: was it unplugged?")
+
+    monkeypatch.setattr("asllib.live.session.iter_frames", frames)
+    session = ReadingSession(0, model="landmark")
+    ask(session, "start")
+    replies = [ask(session, "frame", id=i)[0] for i in range(3)]
+    assert [reply["type"] for reply in replies] == ["reading", "ended", "ended"]
+    assert {reply["message"] for reply in replies[1:]} == {"camera 0 gives no more frames: was it unplugged?"}
+    assert len(opened) == 1
+    ask(session, "start")
+    assert ask(session, "frame", id=3)[0]["type"] == "reading"
     session.close()
 
 
