@@ -173,6 +173,39 @@ def test_a_quiet_widget_lets_the_camera_go(widget, monkeypatch):
     assert widget._session.released
 
 
+def test_answers_that_cannot_be_sent_and_a_camera_that_does_not_close_end_nothing(widget, sent, monkeypatch):
+    def send(self, content, buffers=None):
+        if content.get("id") == 1:
+            raise RuntimeError("no websocket")
+        sent.put(content)
+
+    released = threading.Event()
+
+    def release():
+        released.set()
+        raise OSError("the camera is stuck")
+
+    monkeypatch.setattr(CameraWidget, "send", send)
+    monkeypatch.setattr("asllib.live.widget.IDLE", 0.05)
+    monkeypatch.setattr(widget._session, "release", release)
+    give(widget, {"type": "frame", "id": 1})
+    assert released.wait(5)
+    give(widget, {"type": "frame", "id": 2})
+    assert sent.get(timeout=5)["id"] == 2
+
+
+def test_a_worker_that_ends_by_an_error_lets_the_session_go(sent, monkeypatch):
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    widget = CameraWidget(Echo())
+    session = widget._session
+    monkeypatch.setattr(session, "answer", lambda *_: sys.exit())
+    give(widget, {"type": "frame", "id": 1})
+    widget._worker.join(timeout=5)
+    assert session.closed and not widget._worker.is_alive()
+    give(widget, {"type": "frame", "id": 2})
+    assert sent.get(timeout=5) == {"type": "closed", "message": "Closed; run this cell again.", "view": None}
+
+
 def test_the_text_outlives_the_session():
     live = LiveReader()
     assert live.text == ""
@@ -180,6 +213,21 @@ def test_the_text_outlives_the_session():
     live.close()
     live.close()
     assert live.text == "HELLO" and live._session is None
+
+
+def test_frames_on_their_way_when_the_cell_is_closed_still_count(sent, monkeypatch):
+    live = LiveReader()
+
+    def answer(content, buffers):
+        time.sleep(0.3)
+        live_session._reader.text += "O"
+        return {"type": "reading"}, []
+
+    live_session = live._session
+    monkeypatch.setattr(live_session, "answer", answer)
+    give(live, {"type": "frame", "id": 1})
+    live.close()
+    assert live.text == "O"
 
 
 @pytest.mark.slow
