@@ -6,6 +6,9 @@ export const EXPIRE = 2000; // ms after which a frame that was not answered is g
 export const SILENCE = 6000; // ms without any answer after which the camera is switched off
 export const LOADING = 30000; // ms that Start waits for the kernel, which loads its networks at first
 
+const HOLD = 500; // ms without frames after one that went wrong: time to read why, and no storm of retries
+const STALE = 250; // ms after which the browser no longer tells of pictures, as in a hidden tab
+
 const SILENT = "The kernel does not answer: if it is gone, run this cell again.";
 
 /** Lets at most `limit` frames be on their way; one that is not answered within `expire` ms is given up. */
@@ -232,6 +235,7 @@ export class Stage {
         }
         this.video.srcObject = stream;
         await this.video.play();
+        this.deviceId = stream.getVideoTracks()[0].getSettings().deviceId;
       } catch (error) {
         if (run === this.run) this.stop(cameraProblem(error));
         return;
@@ -241,13 +245,27 @@ export class Stage {
     this.running = true;
     this.throttle.reset(performance.now());
     this.meter = new Meter();
-    this.shown = -1; // time of the camera's picture that was sent last
+    this.shown = this.taken = null; // when the picture was taken that was sent last, and the camera's newest
+    this.holdUntil = 0;
     this.off.hidden = true;
     this.onState("running");
     this.onStatus("The camera is on.");
     this.send({ type: "start", time: performance.now() / 1000 });
     this.timer = setInterval(() => this.pump(), 200); // goes on after a lost answer, and notices silence
+    if (this.video.requestVideoFrameCallback) this.watch(run, null);
     this.pump();
+  }
+
+  /** Send the camera's pictures as they come, with their own times, which no busy page makes uneven. */
+  watch(run, origin) {
+    this.video.requestVideoFrameCallback((now, { mediaTime }) => {
+      if (!this.running || run !== this.run) return;
+      origin ??= now - 1000 * mediaTime;
+      const time = origin + 1000 * mediaTime;
+      this.taken = { time: Math.abs(time - now) < STALE ? time : now, told: now };
+      this.pump();
+      this.watch(run, origin);
+    });
   }
 
   /** Switch the camera off; its light goes out. */
@@ -279,7 +297,7 @@ export class Stage {
   /** Send the camera's newest picture if there is room on the way. */
   async pump() {
     const now = performance.now();
-    if (!this.running || this.capturing || !this.throttle.ready(now)) return;
+    if (!this.running || this.capturing || now < this.holdUntil || !this.throttle.ready(now)) return;
     if (this.throttle.silent(now)) return this.stop(SILENT);
     const id = ++this.frame;
     if (this.remote) {
@@ -287,8 +305,10 @@ export class Stage {
       this.send({ type: "frame", id });
       return this.again();
     }
-    if (!this.video.videoWidth || this.video.currentTime === this.shown) return this.again(4);
-    this.shown = this.video.currentTime;
+    if (!this.video.videoWidth) return this.again(4);
+    const taken = this.taken && now - this.taken.told < STALE ? this.taken.time : now;
+    if (taken === this.shown) return; // the next picture comes by itself
+    this.shown = taken;
     this.capturing = true;
     const run = this.run;
     try {
@@ -299,7 +319,7 @@ export class Stage {
       const jpeg = await blob.arrayBuffer();
       if (run !== this.run) return;
       this.throttle.sent(id, now);
-      this.send({ type: "frame", id, time: now / 1000 }, [jpeg]);
+      this.send({ type: "frame", id, time: taken / 1000 }, [jpeg]);
     } finally {
       this.capturing = false;
     }
@@ -320,7 +340,10 @@ export class Stage {
       if (this.running) this.stop(message.message);
       return;
     }
-    if (message.type === "error") this.onStatus(message.message, true);
+    if (message.type === "error") {
+      this.onStatus(message.message, true);
+      this.holdUntil = now + HOLD;
+    }
     if (message.id === this.greeted.id) this.greeted.done();
     if (!Number.isInteger(message.id)) return this.onReading(message); // not the answer to a frame
     if (!this.running || delay === null) return;
@@ -340,7 +363,7 @@ export class Stage {
       drawHand(this.overlay, message.hand);
       this.onReading(message);
     }
-    this.again(message.type === "error" ? 500 : 0); // time to read what was wrong, and no storm of retries
+    this.again();
   }
 
   async show(jpeg) {
@@ -353,11 +376,11 @@ export class Stage {
   }
 }
 
-/** Keep a list of the browser's cameras; their names are told once one was allowed. */
-export async function listCameras(select) {
+/** Keep a list of the browser's cameras, with the one that is on chosen; their names are told once one was allowed. */
+export async function listCameras(select, deviceId) {
   const devices = (await navigator.mediaDevices?.enumerateDevices?.()) ?? [];
   const cameras = devices.filter((device) => device.kind === "videoinput");
-  const chosen = select.value;
+  const chosen = deviceId ?? select.value;
   const options = cameras.map((camera, i) => [camera.deviceId, camera.label || `Camera ${i + 1}`]);
   fill(select, options.length ? options : [["", "Camera of this browser"]], chosen);
 }
