@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,10 @@ from asllib.files import open_image, read_json
 from asllib.hands.tracker import Hand
 from asllib.letters import FIRST_SIX, STATIC
 from asllib.video import iter_frames
+
+if TYPE_CHECKING:
+    from asllib.recognizer import Recognizer
+    from asllib.spelling import SpellerSettings, TextReader
 
 Message = dict[str, Any]
 
@@ -41,7 +45,7 @@ class Session:
             iter_frames(source)  # opens nothing yet, but refuses a film that is not there
         self.source = source
         self._view: str | None = None  # the view whose Start was pressed last; only its frames are read
-        self._frames: Iterator[tuple[float, np.ndarray]] | None = None
+        self._frames: Generator[tuple[float, np.ndarray], None, None] | None = None
         self._ended = ""  # why there are no more, until the next Start
         self._offset = 0.0  # from the view's clock to the session's, which never goes back
         self._time = 0.0
@@ -78,7 +82,7 @@ class Session:
     def release(self) -> None:
         """Let this machine's camera go; the next frame opens it again."""
         frames, self._frames = self._frames, None
-        if frames is not None and hasattr(frames, "close"):
+        if frames is not None:
             frames.close()
 
     def _answer(self, message: Message, buffers: Sequence[bytes]) -> tuple[Message, list[bytes]]:
@@ -157,7 +161,7 @@ def _seconds(message: Message) -> float:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
 
 
-def _paced(frames: Iterator[tuple[float, np.ndarray]]) -> Iterator[tuple[float, np.ndarray]]:
+def _paced(frames: Iterator[tuple[float, np.ndarray]]) -> Generator[tuple[float, np.ndarray], None, None]:
     """Give frames no earlier than their time; a camera's come at their time anyway."""
     started = time.perf_counter()
     for seconds, frame in frames:
@@ -301,18 +305,25 @@ class ReadingSession(Session):
         self._reader.lexicon.complete("HE")
 
     def _settings(self, message: Message) -> None:
-        changes = {name: float(message[name]) for name in ("confidence", "hold_s") if name in message}
-        self.settings = self._reader.settings = dataclasses.replace(self.settings, **changes)
-        if not {"model", "alphabet"} & message.keys():
-            return
+        before = self.model, self.alphabet
         model, alphabet = str(message.get("model", self.model)), str(message.get("alphabet", self.alphabet))
         if alphabet not in ALPHABETS:
             raise InputError(f"alphabet {alphabet!r}: choose one of {', '.join(ALPHABETS)}")
+        recognizer, settings = self._recognizer, self.settings
         if model != self.model:
-            self._recognizer = _load(model)
-            self.settings = _usual_settings(self._recognizer)
-        self.model, self.alphabet = model, alphabet
-        self._reopen()
+            recognizer = _load(model)
+            settings = _usual_settings(recognizer)
+        changes = {name: message[name] for name in ("confidence", "hold_s") if name in message}
+        for name, value in changes.items():
+            if not isinstance(value, int | float):
+                raise InputError(f"{name}={value!r}: give a number")
+        settings = dataclasses.replace(settings, **changes)
+        # Nothing of a message is taken before all of it was found to be right.
+        self.model, self.alphabet, self._recognizer, self.settings = model, alphabet, recognizer, settings
+        if (model, alphabet) == before:
+            self._reader.settings = settings
+        else:
+            self._reopen()
 
     def _edit(self, message: Message) -> None:
         what, word = message.get("what"), message.get("word")
@@ -353,7 +364,7 @@ class ReadingSession(Session):
             "status": status,
         }
 
-    def _open(self) -> Any:
+    def _open(self) -> TextReader:
         """A new reader with the chosen network, letters and settings."""
         from asllib.spelling import TextReader
 
@@ -368,14 +379,14 @@ class ReadingSession(Session):
         self.warm()
 
 
-def _load(model: str) -> Any:
+def _load(model: str) -> Recognizer | None:
     """The recogniser of single frames of that name; None for the network that sees hands move."""
     from asllib.recognizer import load_recognizer
 
     return None if model == "spelling" else load_recognizer(model)
 
 
-def _usual_settings(recognizer: Any) -> Any:
+def _usual_settings(recognizer: Recognizer | None) -> SpellerSettings:
     """When a letter counts as shown, before anybody moves a slider."""
     from asllib.spelling import SpellerSettings
     from asllib.spelling.reading import MOVING_SETTINGS

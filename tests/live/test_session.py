@@ -150,8 +150,21 @@ def test_settings_reach_the_reader_and_the_text_stays(session, film, jpeg):
     ask(session, "start", time=0.0)
     letters = {reply["letter"] for reply in frames_of(session, film, jpeg)}
     assert letters <= {*"ABCDEF", None}
-    assert ask(session, "settings", alphabet="runes")[0]["type"] == "error"
-    assert ask(session, "settings", model="no/such/run")[0]["type"] == "error"
+
+
+def test_of_settings_that_are_wrong_in_part_none_is_taken(session):
+    before = ask(session, "hello")[0]["settings"], session._reader
+    for wrong in ({"alphabet": "runes"}, {"model": "no/such/run"}, {"hold_s": -1}, {"confidence": "much"}):
+        reply, _ = ask(session, "settings", **{"confidence": 0.9, "hold_s": 0.4, "alphabet": "six", **wrong})
+        assert reply["type"] == "error" and "Error" not in reply["message"]
+        assert (ask(session, "hello")[0]["settings"], session._reader) == before
+    assert session._reader.settings == SpellerSettings()
+
+
+def test_sliders_that_come_with_another_model_are_kept(session):
+    reply, _ = ask(session, "settings", model="spelling", hold_s=0.3)
+    usual = {"model": "spelling", "alphabet": "all", "confidence": MOVING_SETTINGS.confidence}
+    assert reply["settings"] == {**usual, "hold_s": 0.3} and session._reader.settings.hold_s == 0.3
 
 
 @pytest.fixture
