@@ -9,7 +9,7 @@ import pytest
 
 from asllib.errors import InputError
 from asllib.hands.tracker import Hand
-from asllib.live.session import ReadingSession, decode, trouble
+from asllib.live.session import ReadingSession, decode, models, trouble
 from asllib.spelling import SpellerSettings
 from asllib.spelling.reading import MOVING_SETTINGS
 
@@ -278,6 +278,21 @@ def test_a_camera_that_is_unplugged_is_told_and_not_opened_again(monkeypatch):
     ask(session, "start")
     assert ask(session, "frame", id=3)[0]["type"] == "reading"
     session.close()
+
+
+def test_the_runs_of_the_project_can_be_chosen(tmp_path, monkeypatch):
+    networks = {"mine": "landmark", "also": "pixel", "both": "joint", "a film's": "motion"}
+    for name, network in networks.items():
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "card.json").write_text(json.dumps({"network": network}))
+    (tmp_path / "runs" / "torn").mkdir()
+    (tmp_path / "runs" / "torn" / "card.json").write_text('{"network": "land')
+    (tmp_path / "runs" / "empty").mkdir()
+    shipped = models()
+    assert shipped[0] == "spelling" and {"landmark", "pixel"} <= set(shipped)
+    monkeypatch.setattr("asllib.paths.project_root", lambda: tmp_path)
+    own = [str(tmp_path / "runs" / name) for name in ("also", "both", "mine")]
+    assert models() == [*(name for name in shipped if "/" not in name), *own]
 
 
 def test_trouble_with_a_hand(one_hand):
