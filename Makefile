@@ -49,7 +49,7 @@ docs: $(INSTALLED) ## build the pages in docs/ into build/docs; a warning is an 
 	$(BIN)/python -m sphinx -W --keep-going -q -d build/doctrees docs build/docs
 
 lab: $(INSTALLED) ## open the notebooks in JupyterLab
-	$(BIN)/jupyter lab notebooks --ServerApp.kernel_websocket_connection_class=asllib.live.server.PromptConnection
+	$(BIN)/jupyter lab notebooks --ServerApp.kernel_websocket_connection_class=asllib.live.connection.PromptConnection
 
 doctor: $(INSTALLED) ## say what is missing on this machine and how to mend it
 	$(BIN)/asl doctor

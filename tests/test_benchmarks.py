@@ -36,6 +36,16 @@ def study(monkeypatch):
     sys.modules.pop("study")
 
 
+@pytest.fixture
+def live(monkeypatch):
+    """The module live."""
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[1] / "benchmarks")
+    import live
+
+    yield live
+    sys.modules.pop("live")
+
+
 def test_sides_take_turns_and_every_other_round_goes_backwards(benchmarks):
     calls = []
     seconds = benchmarks[0].take_turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 3)
@@ -162,3 +172,26 @@ def test_networks_are_trained_once_and_seeds_are_summed_up(study, monkeypatch):
     assert found["by_seed"][1] == pytest.approx({"x": 0.9, "y": 0.6, "mean of sources": 0.75})
     assert found["mean"] == pytest.approx({"x": 0.85, "y": 0.6, "mean of sources": 0.725})
     assert found["standard_deviation"]["x"] == pytest.approx(0.1 / 2**0.5)
+
+
+def test_the_live_cell_is_measured_and_held_to_its_floors(live, blobs):
+    import cv2
+
+    film = [cv2.imencode(".jpg", np.repeat(picture[..., None], 3, 2))[1].tobytes() for picture in blobs(4, 64)]
+    values = live.measure(film, 12, "landmark")
+    assert values["frames"] == 12 and values["hand_found"] == 0 and values["model"] == "landmark"
+    assert 0 < values["own_ms"]["median"] < values["server_ms"]["median"] <= values["server_ms"]["p95"]
+    data = live.film_set(film, Path("some/hello.mjpeg"))
+    assert len(data) == 4 and not data.synthetic and live.film_set(film, None).synthetic
+
+    line = "24 frames a second · delay 40 ms (12 ms of it reading) · 3 lost"
+    page = live.page_numbers(f"..\n{line}\n")
+    assert page == {
+        "browser_frames_a_second": 24, "browser_delay_ms": 40, "browser_reading_ms": 12, "browser_lost": 3
+    }  # fmt: skip
+    assert live.page_numbers("1 skipped") is None
+    fine = {"server_ms": {"p95": 20.0}, "own_ms": {"p95": 2.0}, "memory_mb": 1.0, **page}
+    assert live.missed(fine) == []
+    slow = {**fine, "memory_mb": 21.0, "browser_frames_a_second": 19}
+    assert [line.partition(":")[0] for line in live.missed(slow)] == ["memory_mb", "browser_frames_a_second"]
+    assert len(live.missed({name: fine[name] for name in live.MOST})) == 1  # no browser, no number

@@ -88,6 +88,10 @@ class RecordingSession(Session):
         counts = Counter(row["label"] for row in self._rows)
         return {sign: counts[sign] for sign in self.signs}
 
+    def warm(self) -> None:
+        """Show the tracker a black frame: the first one is slow."""
+        self._tracker.detect(np.zeros((240, 320, 3), np.uint8), 0)
+
     def close(self) -> None:
         """Let the camera and the tracker go; what was kept is written."""
         super().close()

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import nbformat
 from jupyter_core.paths import jupyter_config_path
-from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 from tornado.ioloop import IOLoop
 from voila.app import Voila
 
@@ -25,15 +24,6 @@ import os
 os.chdir({folder!r})
 from asllib.live import LiveReader
 LiveReader({source!r}, model={model!r})"""
-
-
-class PromptConnection(ZMQChannelsWebsocketConnection):
-    """Send small answers at once: the server would hold each back some 30 ms to fill a packet (Nagle's algorithm)."""
-
-    def connect(self):
-        """Connect to the kernel."""
-        self.websocket_handler.set_nodelay(True)
-        return super().connect()
 
 
 class SecurePage(Voila):
@@ -120,7 +110,7 @@ def serve(
                 f"--Voila.token={token}",
                 f"--Voila.open_browser={browser}",
                 "--Voila.log_level=ERROR",
-                f"--Voila.kernel_websocket_connection_class={__name__}.{PromptConnection.__name__}",
+                "--Voila.kernel_websocket_connection_class=asllib.live.connection.PromptConnection",
             ]
         )
         name = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host

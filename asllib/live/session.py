@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,10 @@ from asllib.files import open_image, read_json
 from asllib.hands.tracker import Hand
 from asllib.letters import FIRST_SIX, STATIC
 from asllib.video import iter_frames
+
+if TYPE_CHECKING:
+    from asllib.recognizer import Recognizer
+    from asllib.spelling import SpellerSettings, TextReader
 
 Message = dict[str, Any]
 
@@ -41,7 +45,8 @@ class Session:
             iter_frames(source)  # opens nothing yet, but refuses a film that is not there
         self.source = source
         self._view: str | None = None  # the view whose Start was pressed last; only its frames are read
-        self._frames: Iterator[tuple[float, np.ndarray]] | None = None
+        self._frames: Generator[tuple[float, np.ndarray], None, None] | None = None
+        self._ended = ""  # why there are no more, until the next Start
         self._offset = 0.0  # from the view's clock to the session's, which never goes back
         self._time = 0.0
         self._last: tuple[float, Hand] | None = None
@@ -67,6 +72,9 @@ class Session:
             reply, images = {"type": "error", "message": f"{type(error).__name__}: {error}"}, []
         return {**reply, **back}, images
 
+    def warm(self) -> None:
+        """Do once what makes a first frame slow, so that it is none of the signer's; nothing that is shown changes."""
+
     def close(self) -> None:
         """Let the camera and the tracker go."""
         self.release()
@@ -74,7 +82,7 @@ class Session:
     def release(self) -> None:
         """Let this machine's camera go; the next frame opens it again."""
         frames, self._frames = self._frames, None
-        if frames is not None and hasattr(frames, "close"):
+        if frames is not None:
             frames.close()
 
     def _answer(self, message: Message, buffers: Sequence[bytes]) -> tuple[Message, list[bytes]]:
@@ -82,7 +90,7 @@ class Session:
         if kind == "frame":
             return self._frame(message, buffers)
         if kind == "start":
-            self._view, self._last = view, None
+            self._view, self._last, self._ended = view, None, ""
             self._offset = self._time + 1.0 - _seconds(message)
             self.release()
         elif kind == "stop":
@@ -100,6 +108,8 @@ class Session:
     def _frame(self, message: Message, buffers: Sequence[bytes]) -> tuple[Message, list[bytes]]:
         if message.get("view") != self._view:
             return {"type": "taken", "message": "The camera was started elsewhere; press Start to have it here."}, []
+        if self._ended:  # a second frame was on its way
+            return {"type": "ended", "message": self._ended}, []
         started = time.perf_counter()
         if self.source is None:
             seconds = self._offset + _seconds(message)
@@ -108,10 +118,14 @@ class Session:
             if self._frames is None:
                 self._frames = _paced(iter_frames(self.source))
                 self._offset = self._time + 1.0
-            taken = next(self._frames, None)
+            try:
+                taken = next(self._frames, None)
+            except InputError as error:
+                taken, self._ended = None, str(error)
             if taken is None:
+                self._ended = self._ended or "The film is over, or the camera is gone; press Start."
                 self.release()
-                return {"type": "ended", "message": "The film is over, or the camera is gone; press Start."}, []
+                return {"type": "ended", "message": self._ended}, []
             started = time.perf_counter()  # waiting for the camera is no work
             seconds, frame = self._offset + taken[0], taken[1]
             images = [encode(frame)]
@@ -147,7 +161,7 @@ def _seconds(message: Message) -> float:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
 
 
-def _paced(frames: Iterator[tuple[float, np.ndarray]]) -> Iterator[tuple[float, np.ndarray]]:
+def _paced(frames: Iterator[tuple[float, np.ndarray]]) -> Generator[tuple[float, np.ndarray], None, None]:
     """Give frames no earlier than their time; a camera's come at their time anyway."""
     started = time.perf_counter()
     for seconds, frame in frames:
@@ -242,7 +256,6 @@ class ReadingSession(Session):
 
     def __init__(self, source: int | str | Path | None = None, model: str | Path | None = None) -> None:
         super().__init__(source)
-        self._used = self._warm = False  # whether a frame was read, and whether the first, slow one is over
         self.model = str(model or models()[0])
         self.alphabet = "all"
         self._recognizer = _load(self.model)
@@ -273,29 +286,44 @@ class ReadingSession(Session):
 
     def _answer(self, message: Message, buffers: Sequence[bytes]) -> tuple[Message, list[bytes]]:
         if message.get("type") in ("start", "stop") and self._used:
-            self._reader = self._open()  # nothing of an earlier picture is left in the tracker
-        answer = super()._answer(message, buffers)
-        if not self._used and not self._warm:
-            # The tracker's first frame and the words take a second: not one of the signer's.
-            self._time += 1e-3
-            self._reader.read(np.zeros((240, 320, 3), np.uint8), self._time)
-            self._reader.lexicon.complete("A")
-            self._warm = True
-        return answer
+            self._reopen()  # nothing of an earlier picture is left in the tracker
+        return super()._answer(message, buffers)
+
+    def warm(self) -> None:
+        """Show the tracker a black frame, the network a hand, and correct a word: each is slow at its first time."""
+        from asllib.spelling import TextReader
+
+        black = np.zeros((240, 320, 3), np.uint8)
+        self._time += 1e-3
+        self._reader.read(black, self._time)
+        spread = np.random.default_rng(0).uniform(0.3, 0.7, (2, 21, 3)).astype(np.float32)
+        hand = Hand(spread[0], spread[1] - 0.5, "right", 1.0)
+        with TextReader(self._recognizer, self.settings) as other:  # the session's own reader has seen no hand
+            for frame in range(10):
+                other.read_hand(hand, frame / 30, 4 / 3, black)
+            self._reader.lexicon.correct("HELO", other.evidence())
+        self._reader.lexicon.complete("HE")
 
     def _settings(self, message: Message) -> None:
-        changes = {name: float(message[name]) for name in ("confidence", "hold_s") if name in message}
-        self.settings = self._reader.settings = dataclasses.replace(self.settings, **changes)
-        if not {"model", "alphabet"} & message.keys():
-            return
+        before = self.model, self.alphabet
         model, alphabet = str(message.get("model", self.model)), str(message.get("alphabet", self.alphabet))
         if alphabet not in ALPHABETS:
             raise InputError(f"alphabet {alphabet!r}: choose one of {', '.join(ALPHABETS)}")
+        recognizer, settings = self._recognizer, self.settings
         if model != self.model:
-            self._recognizer = _load(model)
-            self.settings = _usual_settings(self._recognizer)
-        self.model, self.alphabet = model, alphabet
-        self._reader = self._open()
+            recognizer = _load(model)
+            settings = _usual_settings(recognizer)
+        changes = {name: message[name] for name in ("confidence", "hold_s") if name in message}
+        for name, value in changes.items():
+            if not isinstance(value, int | float):
+                raise InputError(f"{name}={value!r}: give a number")
+        settings = dataclasses.replace(settings, **changes)
+        # Nothing of a message is taken before all of it was found to be right.
+        self.model, self.alphabet, self._recognizer, self.settings = model, alphabet, recognizer, settings
+        if (model, alphabet) == before:
+            self._reader.settings = settings
+        else:
+            self._reopen()
 
     def _edit(self, message: Message) -> None:
         what, word = message.get("what"), message.get("word")
@@ -336,27 +364,29 @@ class ReadingSession(Session):
             "status": status,
         }
 
-    def _open(self) -> Any:
-        """A new reader with the chosen network, letters and settings, which goes on with the text."""
+    def _open(self) -> TextReader:
+        """A new reader with the chosen network, letters and settings."""
         from asllib.spelling import TextReader
 
-        self._used = self._warm = False
-        letters = ALPHABETS[self.alphabet][1]
-        reader = TextReader(self._recognizer, self.settings, letters=letters)
-        if hasattr(self, "_reader"):
-            reader.text = self._reader.text
-            self._reader.close()
-        return reader
+        self._used = False  # whether it has read a frame of the signer's
+        return TextReader(self._recognizer, self.settings, letters=ALPHABETS[self.alphabet][1])
+
+    def _reopen(self) -> None:
+        """Take a new reader, which goes on with the text."""
+        before, self._reader = self._reader, self._open()
+        self._reader.text, self._reader.lexicon = before.text, before.lexicon
+        before.close()
+        self.warm()
 
 
-def _load(model: str) -> Any:
+def _load(model: str) -> Recognizer | None:
     """The recogniser of single frames of that name; None for the network that sees hands move."""
     from asllib.recognizer import load_recognizer
 
     return None if model == "spelling" else load_recognizer(model)
 
 
-def _usual_settings(recognizer: Any) -> Any:
+def _usual_settings(recognizer: Recognizer | None) -> SpellerSettings:
     """When a letter counts as shown, before anybody moves a slider."""
     from asllib.spelling import SpellerSettings
     from asllib.spelling.reading import MOVING_SETTINGS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import contextvars
 import queue
 import re
@@ -21,6 +22,8 @@ from asllib.live.session import ReadingSession, Session
 STATIC = Path(__file__).parent / "static"
 LATE = 2  # messages that may wait: the browser sends no more frames, but a kernel that was busy finds old ones too
 IDLE = 5.0  # seconds without a message after which this machine's camera is let go
+
+CLOSED = "Closed; run this cell again."
 
 _current: weakref.ref[CameraWidget] | None = None
 
@@ -48,21 +51,24 @@ class CameraWidget(anywidget.AnyWidget):
 
     def __init__(self, session: Session) -> None:
         global _current
+        import torch
+
         if _current is not None and (before := _current()) is not None:
             before.stop("Another live cell took over; run this cell again to use it.")
         super().__init__(remote=session.source is not None)
         _current = weakref.ref(self)
         self._session: Session | None = session
-        self._end = ""
+        self._end = CLOSED
         self._messages: queue.Queue[tuple[contextvars.Context, Any, list] | None] = queue.Queue()
         # ipykernel sends a widget's messages to the thread that last wrote to it: not to the one that ran this cell.
         self.comm.__dict__.pop("_reply_subshell_id", None)
         self.on_msg(CameraWidget._take)
+        torch.get_num_threads()  # settles this thread's number: else PyTorch would take the worker's for it
         self._worker = threading.Thread(target=self._work, args=(session,), name="asllib-live", daemon=True)
         self._worker.start()
         atexit.register(_stop_at_exit, weakref.ref(self))
 
-    def stop(self, why: str = "Closed; run this cell again.") -> None:
+    def stop(self, why: str = CLOSED) -> None:
         """End the session: camera, tracker and thread are let go, and the cell says why. Twice does no harm."""
         if self._session is None:
             return
@@ -86,23 +92,32 @@ class CameraWidget(anywidget.AnyWidget):
         self._messages.put((contextvars.copy_context(), content, buffers))
 
     def _work(self, session: Session) -> None:
-        while True:
-            try:
-                item = self._messages.get(timeout=IDLE)
-            except queue.Empty:
-                session.release()
-                continue
-            if item is None:
-                break
-            context, content, buffers = item
-            images: list[bytes] = []
-            if self._messages.qsize() > LATE and isinstance(content, dict) and content.get("type") == "frame":
-                reply = {"type": "late", "view": content.get("view"), "id": content.get("id")}
-            else:
-                reply, images = session.answer(content, buffers)
-            context.run(self.send, reply, images)
-        self._session = None
-        session.close()
+        import torch
+
+        torch.set_num_threads(1)  # the networks are tiny: more threads only wait for each other
+        with contextlib.suppress(Exception):  # what is wrong is told at the first frame
+            session.warm()  # as the page loads: a `hello` that comes meanwhile is answered when all is ready
+        try:
+            while True:
+                try:
+                    item = self._messages.get(timeout=IDLE)
+                except queue.Empty:
+                    with contextlib.suppress(Exception):
+                        session.release()
+                    continue
+                if item is None:
+                    break
+                context, content, buffers = item
+                images: list[bytes] = []
+                if self._messages.qsize() > LATE and isinstance(content, dict) and content.get("type") == "frame":
+                    reply = {"type": "late", "view": content.get("view"), "id": content.get("id")}
+                else:
+                    reply, images = session.answer(content, buffers)
+                with contextlib.suppress(Exception):  # an answer that is lost expires in the page
+                    context.run(self.send, reply, images)
+        finally:
+            self._session = None
+            session.close()
 
 
 def _stop_at_exit(widget: weakref.ref[CameraWidget]) -> None:
@@ -135,6 +150,7 @@ class LiveReader(CameraWidget):
 
     _esm = _bundle("reader.js")
     _session: ReadingSession | None
+    _text = ""  # of a session that is over
 
     def __init__(self, source: int | str | Path | None = None, model: str | Path | None = None) -> None:
         super().__init__(ReadingSession(source, model))
@@ -142,12 +158,15 @@ class LiveReader(CameraWidget):
     @property
     def text(self) -> str:
         """What was read so far."""
-        return self._text if self._session is None else self._session.text
+        session = self._session  # which the worker may take away at any time
+        return self._text if session is None else session.text
 
-    def stop(self, why: str = "Closed; run this cell again.") -> None:
+    def stop(self, why: str = CLOSED) -> None:
         """End the session; the text stays."""
-        self._text = self.text
+        session, self._text = self._session, self.text
         super().stop(why)
+        if session is not None:
+            self._text = session.text  # with what frames on their way have added
 
 
 class SignRecorder(CameraWidget):

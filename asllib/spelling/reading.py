@@ -107,7 +107,8 @@ class TextReader:
         letters: Iterable[str] | None = None,
     ) -> None:
         self.recognizer = recognizer
-        self.text = ""
+        self._text = ""
+        self._whole = True  # whether the evidence began with the word
         self.correcting = False  # whether a word is corrected when a space follows it
         self._settings = settings or (MOVING_SETTINGS if recognizer is None else SpellerSettings())
         known = LETTERS if letters is None else tuple(letters)
@@ -120,6 +121,18 @@ class TextReader:
         self._letter_height = 0.0  # of the wrist at the last letter, 0 at the top
         self._letter_time: float | None = None  # of the last letter, while no space follows it
         self._lexicon: Lexicon | None = None
+
+    @property
+    def text(self) -> str:
+        """All that was read so far; may be replaced while reading."""
+        return self._text
+
+    @text.setter
+    def text(self, text: str) -> None:
+        """Replace the text; how a word was spelled that it ends with is not known."""
+        self._text = text
+        self._letters.forget_word()
+        self._whole = not self.word
 
     @property
     def settings(self) -> SpellerSettings:
@@ -188,11 +201,11 @@ class TextReader:
         elif sign.letter == "del":
             self.delete()
         elif len(sign.letter) == 1:
-            self.text += sign.letter
+            self._text += sign.letter
             self._letter_time = sign.end_s
         else:  # an added sign is a word of its own
             self.space()
-            self.text += sign.letter
+            self._text += sign.letter
             self.space()
 
     def _end_word(self) -> None:
@@ -201,8 +214,8 @@ class TextReader:
         self.space()
 
     def evidence(self) -> np.ndarray | None:
-        """What the network said since the last space: (T, 27) logarithms, "neither" and A to Z; None without one."""
-        return self._letters.evidence()
+        """What the network said of the word, (T, 27) logarithms, "neither" and A to Z; None if it saw only a part."""
+        return self._letters.evidence() if self._whole else None
 
     def suggestions(self, count: int = 3) -> tuple[str, ...]:
         """Words that the one being spelled may become, the likeliest first; the lexicon is loaded on first use."""
@@ -214,14 +227,17 @@ class TextReader:
 
     def choose(self, word: str) -> None:
         """Put a suggested word in the place of the one being spelled, and a space after it."""
-        self.text = self.text[: len(self.text) - len(self.word)] + word
+        self._replace(word)
         self.space()
 
     def correct(self) -> None:
         """Put the word of the lexicon that was most likely meant in the place of the one being spelled."""
         word = self.word
         if word:
-            self.text = self.text[: len(self.text) - len(word)] + self.lexicon.correct(word, self.evidence())
+            self._replace(self.lexicon.correct(word, self.evidence()))
+
+    def _replace(self, word: str) -> None:
+        self._text = self.text[: len(self.text) - len(self.word)] + word
 
     @property
     def word(self) -> str:
@@ -243,8 +259,9 @@ class TextReader:
         """Write a space, unless the text is empty or ends with one."""
         self._letter_time = None
         self._letters.forget_word()
+        self._whole = True
         if self.text and not self.text.endswith(" "):
-            self.text += " "
+            self._text += " "
 
     def delete(self) -> None:
         """Take the last character back."""
@@ -324,6 +341,7 @@ class Moving:
         self._barred = [1 + i for i, sign in enumerate(signs) if len(sign) == 1 and sign not in letters]
         self._places = [1 + signs.index(letter) for letter in LETTERS]
         self._word: deque[np.ndarray] = deque(maxlen=_WORD_MOMENTS)
+        self._cut = False  # a letter of the word is no longer among them
         self._now = np.zeros(len(LETTERS), np.float32)
 
     def update(
@@ -334,6 +352,7 @@ class Moving:
         for said in self.listener.hear(hand, time_s, aspect):
             said.probabilities[self._barred] = 0.0
             read += self.speller.update(said, time_s)
+            self._cut |= len(self._word) == _WORD_MOMENTS and bool(self._word[0].argmax())
             self._word.append(said.probabilities[[0, *self._places]])
             self._now = said.probabilities[self._places]
             self.showing = bool(said.probabilities.argmax())
@@ -341,7 +360,7 @@ class Moving:
 
     def evidence(self) -> np.ndarray | None:
         """What was said of the moments of this word, (T, 27) logarithms."""
-        if not self._word:
+        if not self._word or self._cut:
             return None
         table = np.stack(self._word) + 1e-6
         return np.log(table / table.sum(1, keepdims=True)).astype(np.float32)
@@ -349,10 +368,11 @@ class Moving:
     def forget_word(self) -> None:
         """Begin a new word."""
         self._word.clear()
+        self._cut = False
 
     def reset(self) -> None:
         """Forget the hand."""
-        self._word.clear()
+        self.forget_word()
         self.listener.reset()
         self.speller.reset()
         self._now = np.zeros(len(LETTERS), np.float32)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 
 import pytest
 
@@ -10,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 CELL = "from asllib.live import LiveReader\nlive = LiveReader()\nlive"
 TWO = "other = LiveReader()\nother"
-BUSY = "import time\ntime.sleep(8)\nprint('woke', 'up')"
+BUSY = "import time\ntime.sleep(20)\nprint('woke', 'up')"
 TEXT = "print('kernel', 'read', live.text)"
 
 
@@ -32,6 +34,7 @@ def test_a_word_is_read_while_a_cell_is_busy_and_the_camera_goes_off(open_lab, f
     lab.wait_for_frames(20, seconds=20)
     assert lab.page.get_by_text("woke up").count() == 0  # frames went by while the cell sleeps
     expect(lab.live.locator(".asl-text")).to_contain_text(spelled, timeout=90_000)
+    assert lab.text().startswith(spelled[0]), lab.text()  # the camera went on when the kernel was ready to read
     assert lab.camera_is_on()
     numbers = lab.live.locator(".asl-numbers").inner_text()
     print(numbers)  # `pytest -s` shows what this machine reaches
@@ -90,7 +93,9 @@ def test_what_goes_wrong_is_told_and_the_notebook_stays_usable(open_lab, film, e
     expect(lab.live.locator(".asl-status")).to_have_text("The camera is gone: plug it in and press Start.")
     assert not lab.camera_is_on()
     lab.start()
-    lab.wait_for_frames()
+    expect(lab.live.locator(".asl-text")).to_have_text(re.compile("."), timeout=40_000)
+    lab.stop()
+    text = lab.text()
 
     # The page is loaded anew: the text is still there, and Start goes on.
     lab.command("docmanager:save")
@@ -98,6 +103,9 @@ def test_what_goes_wrong_is_told_and_the_notebook_stays_usable(open_lab, film, e
     lab.page.reload()
     lab.connect()
     expect(lab.live).to_be_visible(timeout=30_000)
+    lab.page.wait_for_function(
+        "(text) => document.querySelector('.asl-text').innerText === text", arg=text, timeout=10_000
+    )
     lab.start()
     lab.wait_for_frames()
 
@@ -114,6 +122,67 @@ def test_what_goes_wrong_is_told_and_the_notebook_stays_usable(open_lab, film, e
     lab.page.evaluate("() => { window.track = document.querySelector('.asl video').srcObject.getTracks()[0]; }")
     lab.command("notebook:clear-all-cell-outputs")
     lab.page.wait_for_function("() => window.track.readyState === 'ended'", timeout=5000)
+
+
+def test_a_kernel_that_is_killed_leaves_no_camera_on(open_lab, film, expect):
+    lab = open_lab(film, CELL, "import os\nprint('kernel', 'number', os.getpid())")
+    shown(lab, expect)
+    line = lab.page.get_by_text(re.compile(r"^\s*kernel number \d+\s*$")).first
+    line.wait_for(timeout=30_000)
+    lab.start()
+    lab.wait_for_frames()
+    assert lab.camera_is_on()
+    os.kill(int(line.inner_text().split()[-1]), signal.SIGKILL)
+    expect(lab.live).to_have_attribute("data-state", "off", timeout=20_000)
+    assert "kernel" in lab.status() and not lab.camera_is_on()
+    expect(lab.live.get_by_role("button", name="Start")).to_be_enabled()
+
+
+CONTRAST = """(element) => {
+  const channels = (color) => {
+    const [r, g, b, a = 1] = color.match(/[\\d.]+/g).map(Number);
+    return { rgb: [r, g, b], a };
+  };
+  const over = (top, a, ground) => top.map((value, i) => a * value + (1 - a) * ground[i]);
+  const light = (rgb) => {
+    const [r, g, b] = rgb.map((v) => (v / 255 <= 0.03928 ? v / 3294.6 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const parents = [];
+  for (let at = element; at; at = at.parentElement) parents.unshift(getComputedStyle(at));
+  let ground = [255, 255, 255];
+  for (const style of parents) {
+    const { rgb, a } = channels(style.backgroundColor);
+    ground = over(rgb, a, ground);
+  }
+  const { rgb, a } = channels(getComputedStyle(element).color);
+  const shade = parents.reduce((product, style) => product * style.opacity, 1);
+  const [dark, bright] = [light(over(rgb, a * shade, ground)), light(ground)].sort((x, y) => x - y);
+  return [(bright + 0.05) / (dark + 0.05), light(ground)];
+}"""
+
+
+def test_a_wide_dark_page_can_be_read(open_lab, film, expect):
+    lab = open_lab(film, CELL, viewport={"width": 1400, "height": 900}, color_scheme="dark")
+    shown(lab, expect)
+    expect(lab.page.locator("body")).to_have_attribute("data-jp-theme-light", "false", timeout=30_000)
+    lab.start()
+    expect(lab.live.locator(".asl-text")).to_have_text(re.compile("."), timeout=40_000)
+    lab.stop()
+    parts = {
+        name: lab.live.locator(selector).first
+        for name, selector in {
+            "status": ".asl-status", "letter": ".asl-letter", "text": ".asl-text", "numbers": ".asl-numbers",
+            "Start": ".asl-first", "Flip": ".asl-button[aria-pressed]", "label": ".asl-field label",
+            "choice": ".asl-field select", "value": ".asl-field output", "camera is off": ".asl-off",
+        }.items()
+    }  # fmt: skip
+    found = {name: part.evaluate(CONTRAST) for name, part in parts.items()}
+    print({name: round(contrast, 1) for name, (contrast, _) in found.items()})
+    assert min(contrast for contrast, _ in found.values()) >= 4.5, found
+    assert found["status"][1] < 0.1  # the ground is dark
+    picture, right = (lab.live.locator(half).bounding_box() for half in (".asl-left", ".asl-right"))
+    assert picture["x"] + picture["width"] <= right["x"] and abs(picture["y"] - right["y"]) < 2  # side by side
 
 
 def test_of_two_cells_the_later_one_reads(open_lab, film, expect):

@@ -9,7 +9,7 @@ import pytest
 
 from asllib.errors import InputError
 from asllib.hands.tracker import Hand
-from asllib.live.session import ReadingSession, decode, trouble
+from asllib.live.session import ReadingSession, decode, models, trouble
 from asllib.spelling import SpellerSettings
 from asllib.spelling.reading import MOVING_SETTINGS
 
@@ -60,6 +60,22 @@ def test_it_reads_as_the_video_reader_does(session, film, jpeg):
     decoded = [(i / 15, decode([jpeg(frame)])) for i, frame in enumerate(film)]
     ask(session, "start", time=0.0)
     assert frames_of(session, film, jpeg)[-1]["text"] == read_text(decoded, load_recognizer("landmark")).text
+
+
+def test_warming_up_leaves_no_trace_and_makes_the_first_letter_quick(monkeypatch):
+    live = ReadingSession(model="spelling")
+    live._reader.text = "HEL"
+    live.warm()
+    assert live.text == "HEL" and live._reader.evidence() is None
+    called = []
+    monkeypatch.setattr("asllib.spelling.lexicon._frequencies", lambda size: called.append(size))
+    assert "HELP" in live._words() and not called  # the words are there
+    live._used = True
+    before = live._reader
+    ask(live, "stop", view=None)
+    assert live._reader is not before and live.text == "HEL"
+    assert live._reader._tracker._landmarkers  # made, and its first frame is over
+    live.close()
 
 
 def test_text_is_edited(session):
@@ -134,8 +150,21 @@ def test_settings_reach_the_reader_and_the_text_stays(session, film, jpeg):
     ask(session, "start", time=0.0)
     letters = {reply["letter"] for reply in frames_of(session, film, jpeg)}
     assert letters <= {*"ABCDEF", None}
-    assert ask(session, "settings", alphabet="runes")[0]["type"] == "error"
-    assert ask(session, "settings", model="no/such/run")[0]["type"] == "error"
+
+
+def test_of_settings_that_are_wrong_in_part_none_is_taken(session):
+    before = ask(session, "hello")[0]["settings"], session._reader
+    for wrong in ({"alphabet": "runes"}, {"model": "no/such/run"}, {"hold_s": -1}, {"confidence": "much"}):
+        reply, _ = ask(session, "settings", **{"confidence": 0.9, "hold_s": 0.4, "alphabet": "six", **wrong})
+        assert reply["type"] == "error" and "Error" not in reply["message"]
+        assert (ask(session, "hello")[0]["settings"], session._reader) == before
+    assert session._reader.settings == SpellerSettings()
+
+
+def test_sliders_that_come_with_another_model_are_kept(session):
+    reply, _ = ask(session, "settings", model="spelling", hold_s=0.3)
+    usual = {"model": "spelling", "alphabet": "all", "confidence": MOVING_SETTINGS.confidence}
+    assert reply["settings"] == {**usual, "hold_s": 0.3} and session._reader.settings.hold_s == 0.3
 
 
 @pytest.fixture
@@ -225,9 +254,45 @@ def test_a_film_that_is_not_there_is_refused(tmp_path):
 def test_a_camera_that_does_not_open_is_told():
     session = ReadingSession(99)
     ask(session, "start")
-    reply, _ = ask(session, "frame", id=0)
-    assert reply["type"] == "error" and "camera 99 does not open" in reply["message"]
+    for frame in range(2):  # that are on their way together
+        reply, _ = ask(session, "frame", id=frame)
+        assert reply["type"] == "ended" and "camera 99 does not open" in reply["message"]
     session.close()
+
+
+def test_a_camera_that_is_unplugged_is_told_and_not_opened_again(monkeypatch):
+    opened = []
+
+    def frames(source):
+        opened.append(source)
+        yield 0.0, np.zeros((48, 64, 3), np.uint8)
+        raise InputError(f"camera {source} gives no more frames: was it unplugged?")
+
+    monkeypatch.setattr("asllib.live.session.iter_frames", frames)
+    session = ReadingSession(0, model="landmark")
+    ask(session, "start")
+    replies = [ask(session, "frame", id=i)[0] for i in range(3)]
+    assert [reply["type"] for reply in replies] == ["reading", "ended", "ended"]
+    assert {reply["message"] for reply in replies[1:]} == {"camera 0 gives no more frames: was it unplugged?"}
+    assert len(opened) == 1
+    ask(session, "start")
+    assert ask(session, "frame", id=3)[0]["type"] == "reading"
+    session.close()
+
+
+def test_the_runs_of_the_project_can_be_chosen(tmp_path, monkeypatch):
+    networks = {"mine": "landmark", "also": "pixel", "both": "joint", "a film's": "motion"}
+    for name, network in networks.items():
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "card.json").write_text(json.dumps({"network": network}))
+    (tmp_path / "runs" / "torn").mkdir()
+    (tmp_path / "runs" / "torn" / "card.json").write_text('{"network": "land')
+    (tmp_path / "runs" / "empty").mkdir()
+    shipped = models()
+    assert shipped[0] == "spelling" and {"landmark", "pixel"} <= set(shipped)
+    monkeypatch.setattr("asllib.paths.project_root", lambda: tmp_path)
+    own = [str(tmp_path / "runs" / name) for name in ("also", "both", "mine")]
+    assert models() == [*(name for name in shipped if "/" not in name), *own]
 
 
 def test_trouble_with_a_hand(one_hand):

@@ -1,4 +1,4 @@
-"""The JavaScript that paces the frames, tested with node."""
+"""The JavaScript that switches the camera on and paces the frames, tested with node."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ def node(*arguments: str, folder: Path) -> subprocess.CompletedProcess:
     return subprocess.run(["node", *arguments], cwd=folder, capture_output=True, text=True, timeout=120)
 
 
-def test_throttle(tmp_path):
+@pytest.mark.parametrize("name", ["throttle", "stage"])
+def test_the_camera(tmp_path, name):
     shutil.copy(STATIC / "camera.js", tmp_path / "camera.mjs")
-    shutil.copy(Path(__file__).parent / "throttle.test.mjs", tmp_path)
-    run = node("--test", "--test-reporter=tap", "throttle.test.mjs", folder=tmp_path)
+    test = Path(__file__).parent / f"{name}.test.mjs"
+    shutil.copy(test, tmp_path)
+    run = node("--test", "--test-reporter=tap", test.name, folder=tmp_path)
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "# pass 7" in run.stdout and "# fail 0" in run.stdout
+    tests = test.read_text().count('\ntest("')
+    assert tests > 3 and f"# pass {tests}" in run.stdout and "# fail 0" in run.stdout
 
 
 @pytest.mark.parametrize("name", ["reader.js", "recorder.js"])

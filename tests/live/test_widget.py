@@ -11,6 +11,7 @@ import time
 import weakref
 
 import pytest
+import torch
 
 from asllib.live.session import Session
 from asllib.live.widget import CameraWidget, LiveReader
@@ -22,11 +23,20 @@ class Echo(Session):
     closed = False
     released = 0
 
+    def __init__(self, slow=0.0):
+        super().__init__()
+        self.slow, self.warmed = slow, None
+
+    def warm(self):
+        time.sleep(self.slow)
+        self.warmed = time.monotonic()
+
     def _answer(self, message, buffers):
         if message.get("fail"):
             raise RuntimeError("broken on purpose")
         time.sleep(message.get("sleep", 0))
-        return {"type": "echo", "buffers": len(buffers), "thread": threading.current_thread().name}, []
+        thread, torchs = threading.current_thread().name, torch.get_num_threads()
+        return {"type": "echo", "buffers": len(buffers), "thread": thread, "torchs": torchs}, []
 
     def close(self):
         self.closed = True
@@ -70,6 +80,24 @@ def test_a_failing_session_is_told_and_goes_on(widget, sent):
     assert sent.get(timeout=5)["type"] == "echo"
 
 
+def test_nothing_is_answered_before_the_first_slow_frame_is_over(sent):
+    widget = CameraWidget(Echo(slow=0.5))
+    session = widget._session
+    give(widget, {"type": "hello", "id": "hello 1"})
+    with pytest.raises(queue.Empty):
+        sent.get(timeout=0.2)
+    assert sent.get(timeout=5)["id"] == "hello 1" and session.warmed is not None
+    widget.close()
+
+
+def test_a_warm_up_that_fails_ends_nothing(sent, monkeypatch):
+    monkeypatch.setattr(Echo, "warm", lambda self: 1 / 0)
+    widget = CameraWidget(Echo())
+    give(widget, {"type": "frame", "id": 1})
+    assert sent.get(timeout=5)["type"] == "echo"
+    widget.close()
+
+
 def test_one_thread_does_all_the_work(widget, sent):
     def give_one(i):
         give(widget, {"type": "frame", "id": i})
@@ -79,6 +107,17 @@ def test_one_thread_does_all_the_work(widget, sent):
         caller.start()
         caller.join()
         assert sent.get(timeout=5)["thread"] == "asllib-live"
+
+
+def test_the_networks_take_one_thread_and_leave_the_others_to_the_cells(sent):
+    torch.set_num_threads(2)
+    try:
+        widget = CameraWidget(Echo())
+        give(widget, {"type": "frame", "id": 1})
+        assert sent.get(timeout=5)["torchs"] == 1 and torch.get_num_threads() == 2
+        widget.close()
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_frames_that_waited_too_long_are_passed_over(widget, sent):
@@ -134,6 +173,39 @@ def test_a_quiet_widget_lets_the_camera_go(widget, monkeypatch):
     assert widget._session.released
 
 
+def test_answers_that_cannot_be_sent_and_a_camera_that_does_not_close_end_nothing(widget, sent, monkeypatch):
+    def send(self, content, buffers=None):
+        if content.get("id") == 1:
+            raise RuntimeError("no websocket")
+        sent.put(content)
+
+    released = threading.Event()
+
+    def release():
+        released.set()
+        raise OSError("the camera is stuck")
+
+    monkeypatch.setattr(CameraWidget, "send", send)
+    monkeypatch.setattr("asllib.live.widget.IDLE", 0.05)
+    monkeypatch.setattr(widget._session, "release", release)
+    give(widget, {"type": "frame", "id": 1})
+    assert released.wait(5)
+    give(widget, {"type": "frame", "id": 2})
+    assert sent.get(timeout=5)["id"] == 2
+
+
+def test_a_worker_that_ends_by_an_error_lets_the_session_go(sent, monkeypatch):
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    widget = CameraWidget(Echo())
+    session = widget._session
+    monkeypatch.setattr(session, "answer", lambda *_: sys.exit())
+    give(widget, {"type": "frame", "id": 1})
+    widget._worker.join(timeout=5)
+    assert session.closed and not widget._worker.is_alive()
+    give(widget, {"type": "frame", "id": 2})
+    assert sent.get(timeout=5) == {"type": "closed", "message": "Closed; run this cell again.", "view": None}
+
+
 def test_the_text_outlives_the_session():
     live = LiveReader()
     assert live.text == ""
@@ -141,6 +213,21 @@ def test_the_text_outlives_the_session():
     live.close()
     live.close()
     assert live.text == "HELLO" and live._session is None
+
+
+def test_frames_on_their_way_when_the_cell_is_closed_still_count(sent, monkeypatch):
+    live = LiveReader()
+
+    def answer(content, buffers):
+        time.sleep(0.3)
+        live_session._reader.text += "O"
+        return {"type": "reading"}, []
+
+    live_session = live._session
+    monkeypatch.setattr(live_session, "answer", answer)
+    give(live, {"type": "frame", "id": 1})
+    live.close()
+    assert live.text == "O"
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from asllib.hands.landmarks import landmark_columns, write_landmarks
 from asllib.signer import write_video
@@ -22,6 +23,14 @@ def test_a_film_without_a_hand_is_empty_text_and_says_so(asl, grey, tmp_path):
     assert code == 0 and json.loads(out) == {"text": "", "letters": []} and "no hand was found" in err
     assert (tmp_path / "f.srt").read_text() == "" and (tmp_path / "f.mp4").stat().st_size > 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["f.mp4", "f.srt", "grey.mp4"]
+
+
+def test_reading_takes_one_thread(asl, grey):
+    torch.set_num_threads(2)
+    try:
+        assert asl("read", grey)[0] == 0 and torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(1)
 
 
 @pytest.mark.parametrize(

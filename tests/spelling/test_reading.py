@@ -128,6 +128,67 @@ def test_text_can_be_edited(table):
         reader.read(np.zeros((48, 64, 3), np.uint8), 0.0)
 
 
+def hear(reader, word, write=None):
+    """Let the reader's network have said a word, surely, and let other letters have been written."""
+    rows = np.full((4 * len(word), 27), 1e-4, np.float32)
+    for place, letter in enumerate(word):
+        rows[4 * place : 4 * place + 3, 1 + LETTERS.index(letter)] = 0.99
+        rows[4 * place + 3, 0] = 0.99  # neither
+    reader._letters._word.extend(rows)
+    for letter in write or word:
+        reader._write(ReadLetter(letter, 0.0, 0.1, 0.9))
+
+
+def test_a_word_is_weighed_by_all_that_was_seen_of_it_or_by_its_letters():
+    with TextReader() as reader:
+        hear(reader, "HELD", "HELP")
+        reader.correct()
+        assert reader.text == "HELD"  # what was seen speaks for it
+        reader.clear()
+        reader.text = "HEL"  # as after Stop and Start, or with another model: the rest alone is seen
+        hear(reader, "LO")
+        assert reader.evidence() is None and "ELO" not in reader.suggestions()
+        reader.correct()
+        assert reader.text == "HELLO"
+        reader.space()
+        assert reader.evidence() is None
+        hear(reader, "HELD", "HELP")
+        reader.correct()
+        assert reader.text == "HELLO HELD"  # a new word begins anew
+
+
+def test_what_was_seen_counts_no_more_once_something_was_deleted():
+    with TextReader() as reader:
+        hear(reader, "HELLO")
+        reader.space()
+        reader.delete()  # the space: the word goes on
+        hear(reader, "LO", "S")
+        assert reader.text == "HELLOS" and reader.evidence() is None
+        reader.delete()
+        assert reader.evidence() is None
+        reader.correct()
+        assert reader.text == "HELLO"
+        for _ in "HELLO":
+            reader.delete()
+        hear(reader, "HELD", "HELP")
+        reader.correct()
+        assert reader.text == "HELD"
+
+
+def test_of_a_word_of_more_than_a_minute_the_rest_is_no_evidence(hands):
+    landmarks, world = hands(1)
+    hand = Hand(landmarks[0], world[0], "right", 1.0)
+    with TextReader() as reader:
+        moving = reader._letters
+        hear(reader, "H" * (moving._word.maxlen // 4), "H")
+        assert reader.evidence() is not None
+        for frame in range(20):
+            reader.read_hand(hand, frame / 30, 1.0)
+        assert reader.evidence() is None
+        reader.space()
+        assert reader.evidence() is None and not moving._cut
+
+
 @pytest.mark.parametrize("sign, becomes", [("space", "AB "), ("del", "A"), ("5", "AB5"), ("wave", "AB wave ")])
 def test_what_signs_write(hands, sign, becomes):
     class Shows:

@@ -4,6 +4,12 @@ export const WIDTH = 320; // pixels of the frames that are sent
 export const LIMIT = 2; // frames on their way: the second travels while the first is read
 export const EXPIRE = 2000; // ms after which a frame that was not answered is given up
 export const SILENCE = 6000; // ms without any answer after which the camera is switched off
+export const LOADING = 30000; // ms that Start waits for the kernel, which loads its networks at first
+
+const HOLD = 500; // ms without frames after one that went wrong: time to read why, and no storm of retries
+const STALE = 250; // ms after which the browser no longer tells of pictures, as in a hidden tab
+
+const SILENT = "The kernel does not answer: if it is gone, run this cell again.";
 
 /** Lets at most `limit` frames be on their way; one that is not answered within `expire` ms is given up. */
 export class Throttle {
@@ -164,7 +170,7 @@ export class Stage {
     this.throttle = new Throttle();
     this.meter = new Meter();
     this.run = 0; // counts starts: what belongs to an earlier one is dropped
-    this.frame = 0;
+    this.frame = this.greetings = 0;
     this.readings = 0;
     this.running = false;
     this.video = make("video", { muted: true, playsInline: true, className: "asl-picture" });
@@ -181,7 +187,14 @@ export class Stage {
     this.small = document.createElement("canvas");
     this.hear = (message, buffers) => this.receive(message, buffers);
     model.on("msg:custom", this.hear);
-    this.send({ type: "hello" });
+    this.hello();
+  }
+
+  /** Ask for the state; `ready` is done when that was answered: then the kernel has loaded all that it reads with. */
+  hello() {
+    const id = `hello ${++this.greetings}`;
+    this.ready = new Promise((done) => (this.greeted = { id, done }));
+    this.send({ type: "hello", id });
   }
 
   send(message, buffers = []) {
@@ -196,8 +209,17 @@ export class Stage {
   async start(deviceId) {
     await this.stop();
     const run = ++this.run;
-    this.onStatus(this.remote ? "Opening the camera or film." : "Waiting for the camera: allow it if the browser asks.");
+    this.onStatus("Getting ready.");
     this.onState("starting");
+    // First the kernel, then the camera: no letter is shown to a camera that is on while nobody reads.
+    this.hello();
+    let timer;
+    const late = new Promise((done) => (timer = setTimeout(done, LOADING, "late")));
+    const answer = await Promise.race([this.ready, late]);
+    clearTimeout(timer);
+    if (run !== this.run) return; // stopped while it waited
+    if (answer === "late") return this.stop(SILENT);
+    this.onStatus(this.remote ? "Opening the camera or film." : "Waiting for the camera: allow it if the browser asks.");
     if (!this.remote) {
       try {
         if (!navigator.mediaDevices) throw { name: "InsecureContext", message: "" };
@@ -213,6 +235,7 @@ export class Stage {
         }
         this.video.srcObject = stream;
         await this.video.play();
+        this.deviceId = stream.getVideoTracks()[0].getSettings().deviceId;
       } catch (error) {
         if (run === this.run) this.stop(cameraProblem(error));
         return;
@@ -222,13 +245,27 @@ export class Stage {
     this.running = true;
     this.throttle.reset(performance.now());
     this.meter = new Meter();
-    this.shown = -1; // time of the camera's picture that was sent last
+    this.shown = this.taken = null; // when the picture was taken that was sent last, and the camera's newest
+    this.holdUntil = 0;
     this.off.hidden = true;
     this.onState("running");
     this.onStatus("The camera is on.");
     this.send({ type: "start", time: performance.now() / 1000 });
     this.timer = setInterval(() => this.pump(), 200); // goes on after a lost answer, and notices silence
+    if (this.video.requestVideoFrameCallback) this.watch(run, null);
     this.pump();
+  }
+
+  /** Send the camera's pictures as they come, with their own times, which no busy page makes uneven. */
+  watch(run, origin) {
+    this.video.requestVideoFrameCallback((now, { mediaTime }) => {
+      if (!this.running || run !== this.run) return;
+      origin ??= now - 1000 * mediaTime;
+      const time = origin + 1000 * mediaTime;
+      this.taken = { time: Math.abs(time - now) < STALE ? time : now, told: now };
+      this.pump();
+      this.watch(run, origin);
+    });
   }
 
   /** Switch the camera off; its light goes out. */
@@ -260,16 +297,18 @@ export class Stage {
   /** Send the camera's newest picture if there is room on the way. */
   async pump() {
     const now = performance.now();
-    if (!this.running || this.capturing || !this.throttle.ready(now)) return;
-    if (this.throttle.silent(now)) return this.stop("The kernel does not answer: if it is gone, run this cell again.");
+    if (!this.running || this.capturing || now < this.holdUntil || !this.throttle.ready(now)) return;
+    if (this.throttle.silent(now)) return this.stop(SILENT);
     const id = ++this.frame;
     if (this.remote) {
       this.throttle.sent(id, now);
       this.send({ type: "frame", id });
       return this.again();
     }
-    if (!this.video.videoWidth || this.video.currentTime === this.shown) return this.again(4);
-    this.shown = this.video.currentTime;
+    if (!this.video.videoWidth) return this.again(4);
+    const taken = this.taken && now - this.taken.told < STALE ? this.taken.time : now;
+    if (taken === this.shown) return; // the next picture comes by itself
+    this.shown = taken;
     this.capturing = true;
     const run = this.run;
     try {
@@ -280,7 +319,7 @@ export class Stage {
       const jpeg = await blob.arrayBuffer();
       if (run !== this.run) return;
       this.throttle.sent(id, now);
-      this.send({ type: "frame", id, time: now / 1000 }, [jpeg]);
+      this.send({ type: "frame", id, time: taken / 1000 }, [jpeg]);
     } finally {
       this.capturing = false;
     }
@@ -301,8 +340,12 @@ export class Stage {
       if (this.running) this.stop(message.message);
       return;
     }
-    if (message.type === "error") this.onStatus(message.message, true);
-    if (message.id === undefined) return this.onReading(message); // not the answer to a frame
+    if (message.type === "error") {
+      this.onStatus(message.message, true);
+      this.holdUntil = now + HOLD;
+    }
+    if (message.id === this.greeted.id) this.greeted.done();
+    if (!Number.isInteger(message.id)) return this.onReading(message); // not the answer to a frame
     if (!this.running || delay === null) return;
     if (message.type === "late") this.throttle.lost += 1;
     if (message.type === "reading") {
@@ -320,7 +363,7 @@ export class Stage {
       drawHand(this.overlay, message.hand);
       this.onReading(message);
     }
-    this.again(message.type === "error" ? 500 : 0); // time to read what was wrong, and no storm of retries
+    this.again();
   }
 
   async show(jpeg) {
@@ -333,11 +376,11 @@ export class Stage {
   }
 }
 
-/** Keep a list of the browser's cameras; their names are told once one was allowed. */
-export async function listCameras(select) {
+/** Keep a list of the browser's cameras, with the one that is on chosen; their names are told once one was allowed. */
+export async function listCameras(select, deviceId) {
   const devices = (await navigator.mediaDevices?.enumerateDevices?.()) ?? [];
   const cameras = devices.filter((device) => device.kind === "videoinput");
-  const chosen = select.value;
+  const chosen = deviceId ?? select.value;
   const options = cameras.map((camera, i) => [camera.deviceId, camera.label || `Camera ${i + 1}`]);
   fill(select, options.length ? options : [["", "Camera of this browser"]], chosen);
 }

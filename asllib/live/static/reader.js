@@ -30,7 +30,7 @@ function render({ model, el }) {
       start.disabled = state !== "off";
       stop.disabled = state === "off";
       if (state === "off") showLetter(null);
-      if (state === "running" && !stage.remote) listCameras(camera);
+      if (state === "running" && !stage.remote) listCameras(camera, stage.deviceId);
     },
   });
 

@@ -25,7 +25,7 @@ function render({ model, el }) {
       stop.disabled = state === "off";
       for (const other of [again, skip]) other.disabled = state !== "running";
       if (state !== "running") count.textContent = "";
-      if (state === "running" && !stage.remote) listCameras(camera);
+      if (state === "running" && !stage.remote) listCameras(camera, stage.deviceId);
     },
   });
   stage.element.append(count);

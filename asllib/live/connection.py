@@ -1,0 +1,14 @@
+"""A quicker way from the kernel to the page, for JupyterLab and Voila alike; see docs/live.md."""
+
+from __future__ import annotations
+
+from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
+
+
+class PromptConnection(ZMQChannelsWebsocketConnection):
+    """Send small answers at once: the server would hold each back some 30 ms to fill a packet (Nagle's algorithm)."""
+
+    def connect(self):
+        """Connect to the kernel."""
+        self.websocket_handler.set_nodelay(True)
+        return super().connect()
