@@ -25,12 +25,12 @@ def tries(few: int) -> settings:
     return settings(max_examples=few * (30 if settings.get_current_profile_name() == "long" else 1))
 
 
-def outcome(subject: str, names: Path | str, read: Callable[..., Any], *arguments: Any) -> Any:
+def outcome(subject: str, names: Path | str, read: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     """What ``read`` returns, or its InputError, one line that names the file; nothing else may happen."""
     previous = signal.signal(signal.SIGALRM, _hangs)
     signal.alarm(SECONDS)
     try:
-        result = read(*arguments)
+        result = read(*arguments, **options)
         TRIED[f"{subject}, read"] += 1
         return result
     except InputError as error:
