@@ -509,12 +509,15 @@ def test_a_full_standard_output_is_one_line(commands):
     assert "No space left" in one_line(done.returncode, done.stderr) and done.stderr.count("\n") == 1
 
 
-def test_a_film_that_does_not_fit_is_refused(commands, tmp_path):
-    code, said, _ = commands.run(("film", tmp_path / "film.mp4", 40), file_size=20_000)
+@pytest.mark.parametrize("writer", ["film", "write_film"])
+def test_a_film_that_does_not_fit_is_refused(commands, tmp_path, writer):
+    path = tmp_path / "film.mp4"
+    path.write_bytes(b"earlier")
+    code, said, _ = commands.run((writer, path, 40), file_size=20_000)
     assert code == 1 and "of 40 frames could be written" in said
-    assert not list(tmp_path.iterdir())
-    faults_child.film(tmp_path / "film.mp4", 40)
-    assert cv2.VideoCapture(str(tmp_path / "film.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 40
+    assert list(tmp_path.iterdir()) == [path] and path.read_bytes() == b"earlier"
+    getattr(faults_child, writer)(path, 40)
+    assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT) == 40
 
 
 def test_half_written_photos_are_no_photos(tmp_path):
