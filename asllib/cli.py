@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
@@ -48,10 +49,25 @@ def main() -> None:
     except KeyboardInterrupt:
         print("asl: stopped", file=sys.stderr)
         raise SystemExit(130) from None
-    except OSError as error:  # a full disk, a folder that may not be written
+    except (ImportError, OSError) as error:  # a library of the system; a full disk, a folder that may not be written
+        missing = _missing_library(str(error))
+        if missing is not None:
+            print(f"asl: system library {missing} is missing; 'asl doctor' says what to install", file=sys.stderr)
+            raise SystemExit(1) from None
+        if isinstance(error, ImportError):
+            raise
         where = f"{error.filename}: " if error.filename else ""
         print(f"asl: {where}{error.strerror or error}", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def _missing_library(message: str) -> str | None:
+    """Name of the library that an error of Linux, macOS or Windows is about; None for another error."""
+    found = re.search(
+        r"(\S+): cannot open shared object file|Library not loaded: (\S+)|DLL load failed while importing (\w+)",
+        message,
+    )
+    return None if found is None else found[1] or found[2] or f"of {found[3]}"
 
 
 def _flush() -> None:
