@@ -208,7 +208,7 @@ def write_video(path: str | os.PathLike[str], frames: np.ndarray, fps: float = 3
         else:
             partial.touch()
             height, width = frames.shape[1:3]
-            writer = cv2.VideoWriter(str(partial), cv2.VideoWriter_fourcc(*"mp4v"), fps, (width, height))
+            writer = cv2.VideoWriter(str(partial), cv2.VideoWriter.fourcc(*"mp4v"), fps, (width, height))
             if not writer.isOpened():
                 raise InputError(f"cannot write {path}: no encoder for {width}x{height} at {fps} frames a second")
             for frame in frames:
