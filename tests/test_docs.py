@@ -23,12 +23,14 @@ from asllib.paths import cache_dir, project_root
 ROOT = project_root()
 DOCS = ROOT / "docs"
 MADE = DOCS / "reference" / "commands.md"  # by the build, from the help texts
-PAGES = sorted({ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")} - {MADE})
+OUTSIDE = (ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md"))
+PAGES = sorted({*OUTSIDE, *DOCS.rglob("*.md")} - {MADE})
 
 # What is not run, by page: an invisible comment above the block gives the reason.
 NOT_RUN = {
     "CONTRIBUTING.md": ["installs, tests and trains for minutes", "runs a notebook on the real data"],
     "README.md": ["a server that runs until Ctrl+C", "installs packages"],
+    "benchmarks/README.md": ["measures for minutes"],
     "docs/cluster.md": ["servers that run until Ctrl+C", "needs a cluster"],
     "docs/live.md": ["a server that runs until Ctrl+C", "a server that runs until Ctrl+C", "needs a remote server"],
     "docs/photos.md": ["draws 48 synthetic signers first: minutes"],
