@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -471,9 +472,9 @@ def reproduce(
 
     from asllib.config import profile
     from asllib.paths import project_root
-    from asllib.reproduce import moved, notebooks, put_back, run_notebook, snapshot
+    from asllib.reproduce import moved, notebooks, put_back, run_notebook, snapshot, unwritten
 
-    books, before = notebooks(), snapshot() if check else {}
+    books, before, begun = notebooks(), snapshot() if check else {}, time.time_ns()
     keep = profile().name == "paper" and _real_data() and not check
     print(
         f"{len(books)} notebooks, profile {profile().name}" + ("" if keep else "; their stored outputs are left alone")
@@ -487,11 +488,18 @@ def reproduce(
                     bar.refresh()
 
                 run_notebook(book, keep, show)
-        lines = moved(before)
+        lines, left = moved(before), unwritten(before, begun)
     finally:
         put_back(before)
     if check:
-        print("\n".join(lines) or "Nothing moved: every result and figure is what it was.")
+        if len(left) == len(before):
+            raise InputError(
+                f"nothing was compared: profile {profile().name} on this data wrote none of the {len(before)} results "
+                "and figures that are there"
+            )
+        if left:
+            print("\n  ".join([f"Not compared, since no notebook wrote them ({len(left)}):", *left]))
+        print("\n".join(lines) or f"Nothing moved: {len(before) - len(left)} results and figures are what they were.")
         raise typer.Exit(1 if lines else 0)
     print(f"Figures: {project_root() / 'figures'}; results: {project_root() / 'data' / 'results'}")
 
