@@ -135,6 +135,30 @@ def test_the_command_refuses_a_network_before_it_listens(asl):
     assert code == 1 and "--certfile" in err and err.count("\n") == 1
 
 
+@pytest.mark.parametrize(("host", "warned"), [("0.0.0.0", True), ("127.0.0.1", False)])
+def test_an_open_page_without_https_is_warned_of(asl, monkeypatch, host, warned):
+    listened = []
+
+    class Page:
+        def __init__(self, **_):
+            pass
+
+        def initialize(self, arguments):
+            listened.extend(arguments)
+
+        def start(self):
+            pass
+
+    monkeypatch.setattr("asllib.live.server.SecurePage", Page)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    code, _, err = asl("live", "--no-browser", "--host", host, "--port", port, "--insecure")
+    assert code == 0 and f"--Voila.ip={host}" in listened
+    warning = f"asl: listening on {host}: whoever has the link can use the page and its kernel\n"
+    assert err == (warning if warned else "")
+
+
 def test_the_page_with_a_certificate_wants_its_token_and_runs_no_code_of_the_folder(pem, tmp_path):
     (tmp_path / "voila.py").write_text("import pathlib; pathlib.Path('sprung').touch()")
     with socket.socket() as probe:
