@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -48,10 +50,25 @@ def main() -> None:
     except KeyboardInterrupt:
         print("asl: stopped", file=sys.stderr)
         raise SystemExit(130) from None
-    except OSError as error:  # a full disk, a folder that may not be written
+    except (ImportError, OSError) as error:  # a library of the system; a full disk, a folder that may not be written
+        missing = _missing_library(str(error))
+        if missing is not None:
+            print(f"asl: system library {missing} is missing; 'asl doctor' says what to install", file=sys.stderr)
+            raise SystemExit(1) from None
+        if isinstance(error, ImportError):
+            raise
         where = f"{error.filename}: " if error.filename else ""
         print(f"asl: {where}{error.strerror or error}", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def _missing_library(message: str) -> str | None:
+    """Name of the library that an error of Linux, macOS or Windows is about; None for another error."""
+    found = re.search(
+        r"(\S+): cannot open shared object file|Library not loaded: (\S+)|DLL load failed while importing (\w+)",
+        message,
+    )
+    return None if found is None else found[1] or found[2] or f"of {found[3]}"
 
 
 def _flush() -> None:
@@ -458,9 +475,9 @@ def reproduce(
 
     from asllib.config import profile
     from asllib.paths import project_root
-    from asllib.reproduce import moved, notebooks, put_back, run_notebook, snapshot
+    from asllib.reproduce import moved, notebooks, put_back, run_notebook, snapshot, unwritten
 
-    books, before = notebooks(), snapshot() if check else {}
+    books, before, begun = notebooks(), snapshot() if check else {}, time.time_ns()
     keep = profile().name == "paper" and _real_data() and not check
     print(
         f"{len(books)} notebooks, profile {profile().name}" + ("" if keep else "; their stored outputs are left alone")
@@ -474,11 +491,18 @@ def reproduce(
                     bar.refresh()
 
                 run_notebook(book, keep, show)
-        lines = moved(before)
+        lines, left = moved(before), unwritten(before, begun)
     finally:
         put_back(before)
     if check:
-        print("\n".join(lines) or "Nothing moved: every result and figure is what it was.")
+        if len(left) == len(before):
+            raise InputError(
+                f"nothing was compared: profile {profile().name} on this data wrote none of the {len(before)} results "
+                "and figures that are there"
+            )
+        if left:
+            print("\n  ".join([f"Not compared, since no notebook wrote them ({len(left)}):", *left]))
+        print("\n".join(lines) or f"Nothing moved: {len(before) - len(left)} results and figures are what they were.")
         raise typer.Exit(1 if lines else 0)
     print(f"Figures: {project_root() / 'figures'}; results: {project_root() / 'data' / 'results'}")
 

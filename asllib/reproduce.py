@@ -75,9 +75,14 @@ def run_notebook(path: Path, keep: bool, on_cell: Callable[[int, int], None] = l
 
 
 def snapshot() -> dict[Path, bytes]:
-    """Contents of all results and figures, to compare a fresh run with and to put back."""
+    """Contents of all results and figures but small runs', to compare a fresh run with and to put back."""
     files = (*results_dir().rglob("*.json"), *figures_dir().rglob("*.png"), *figures_dir().rglob("*.csv"))
-    return {path: path.read_bytes() for path in files}
+    return {path: path.read_bytes() for path in files if path.parent.name != "ci"}
+
+
+def unwritten(before: dict[Path, bytes], since: int) -> list[str]:
+    """Name the files of a ``snapshot`` that nobody wrote since a moment of ``time.time_ns``: they cannot have moved."""
+    return [_name(path) for path in sorted(before) if path.stat().st_mtime_ns < since]
 
 
 def put_back(before: dict[Path, bytes]) -> None:
@@ -101,23 +106,36 @@ def moved(before: dict[Path, bytes], band: float = BAND) -> list[str]:
     Returns
     -------
     list of str
-        Empty if all is as it was. Files that the run did not write are not named.
+        Empty if all is as it was, or was not written: see ``unwritten``.
     """
     import json
 
     lines = []
     for path, content in sorted(before.items()):
-        name = str(path.relative_to(project_root()))
-        if path.read_bytes() == content:
+        now = path.read_bytes()
+        if now == content:
             continue
-        if path.suffix == ".json":
-            pairs = _differences("", json.loads(content), read_json(path), band)
-            lines += [f"{name}: {where} was {old}, is {new}" for where, old, new in pairs]
-        elif path.suffix == ".png":
-            apart = _pictures_apart(content, path.read_bytes())
+        if path.suffix == ".png":
+            apart = _pictures_apart(content, now)
             if apart > _PICTURE:
-                lines.append(f"{name}: looks different, by {apart:.1%} of the range on average")
+                lines.append(f"{_name(path)}: looks different, by {apart:.1%} of the range on average")
+            continue
+        old, new = (json.loads(content), read_json(path)) if path.suffix == ".json" else (_table(content), _table(now))
+        lines += [f"{_name(path)}: {where} was {a}, is {b}" for where, a, b in _differences("", old, new, band)]
     return lines
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(project_root()))
+
+
+def _table(content: bytes) -> dict[Any, Any]:
+    """Columns of a CSV file by their names."""
+    import io
+
+    import pandas as pd
+
+    return pd.read_csv(io.BytesIO(content), keep_default_na=False).to_dict("list")
 
 
 def _differences(where: str, old: Any, new: Any, band: float) -> Iterator[tuple[str, Any, Any]]:

@@ -58,6 +58,13 @@ def count_frames(source: str | os.PathLike[str] | int) -> int | None:
     return count if count > 0 else None
 
 
+def check_written(path: Path, partial: Path, frames: int) -> None:
+    """Raise InputError unless a film has all frames; it is still at ``partial``. OpenCV says nothing of a full disk."""
+    written = count_frames(partial) or 0
+    if written != frames:
+        raise InputError(f"{path}: {written} of {frames} frames could be written; make room on the disk")
+
+
 def frame_rate(path: str | os.PathLike[str]) -> float:
     """Frames a second that a video file says; 30 for concatenated JPEGs.
 

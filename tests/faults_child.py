@@ -14,7 +14,7 @@ def run(arguments, environment, log, file_size=None):
     os.dup2(out, 2)
     if file_size is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
-    functions = (fetch_set, fetch_model, search, record, film)
+    functions = (fetch_set, fetch_model, search, record, film, write_film)
     command = {function.__name__: function for function in functions}.get(arguments[0])
     if command is not None:
         command(*arguments[1:])
@@ -77,6 +77,19 @@ def film(path, frames):
             for _ in range(frames):
                 frame = rng.integers(0, 256, (120, 160, 3), np.uint8)
                 writer.write(frame, FrameReading(None, None, 0.0, np.zeros(26), (), ""))
+    except InputError as error:
+        raise SystemExit(f"asl: {error}") from None
+
+
+def write_film(path, frames):
+    """Write a film as the synthetic signer's are written."""
+    import numpy as np
+
+    from asllib.errors import InputError
+    from asllib.signer import write_video
+
+    try:
+        write_video(path, np.random.default_rng(0).integers(0, 256, (frames, 120, 160, 3), np.uint8), 15)
     except InputError as error:
         raise SystemExit(f"asl: {error}") from None
 

@@ -1,12 +1,15 @@
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
 import torch
 
+import asllib
 from asllib.data import write_pixel_csv
 from asllib.hands import read_landmarks
 from asllib.letters import STATIC
@@ -259,3 +262,37 @@ def test_the_installed_command_ends_without_a_traceback(tmp_path):
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("asl: ") and done.stderr.count("\n") == 1 and "no photos" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "named"),
+    [
+        ("ImportError('libGL.so.1: cannot open shared object file: No such file or directory')", "libGL.so.1"),
+        ("OSError('libEGL.so.1: cannot open shared object file: No such file or directory')", "libEGL.so.1"),
+        ("ImportError('dlopen(cv2.so, 2): Library not loaded: @rpath/libtiff.6.dylib')", "@rpath/libtiff.6.dylib"),
+        ("ImportError('DLL load failed while importing cv2: The module could not be found.')", "of cv2"),
+    ],
+)
+@pytest.mark.slow
+def test_a_library_that_the_system_lacks_is_one_line_and_the_doctor_goes_on(photo_folder, error, named):
+    (photo_folder / "bad" / "cv2").mkdir(parents=True)
+    (photo_folder / "bad" / "cv2" / "__init__.py").write_text(f"raise {error}")
+    path = os.pathsep.join([str(photo_folder / "bad"), str(Path(asllib.__file__).parents[1])])
+
+    def run(*arguments):
+        command = [sys.executable, "-m", "asllib.cli", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
+
+    done = run("predict", photo_folder / "A" / "1.png")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"asl: system library {named} is missing; 'asl doctor' says what to install\n"
+    if "GL" in named:
+        done = run("doctor")
+        assert done.returncode == 1 and "Traceback" not in done.stderr and "MediaPipe does not start" in done.stdout
+
+
+def test_an_import_that_fails_otherwise_is_no_missing_library():
+    from asllib.cli import _missing_library
+
+    for message in ("cannot import name 'x' from 'cv2'", "No module named 'cv2'", "No space left on device"):
+        assert _missing_library(message) is None

@@ -23,16 +23,18 @@ from asllib.paths import cache_dir, project_root
 ROOT = project_root()
 DOCS = ROOT / "docs"
 MADE = DOCS / "reference" / "commands.md"  # by the build, from the help texts
-PAGES = sorted({ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")} - {MADE})
+OUTSIDE = (ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md"))
+PAGES = sorted({*OUTSIDE, *DOCS.rglob("*.md")} - {MADE})
 
 # What is not run, by page: an invisible comment above the block gives the reason.
 NOT_RUN = {
     "CONTRIBUTING.md": ["installs, tests and trains for minutes", "runs a notebook on the real data"],
     "README.md": ["a server that runs until Ctrl+C", "installs packages"],
+    "benchmarks/README.md": ["measures for minutes"],
     "docs/cluster.md": ["servers that run until Ctrl+C", "needs a cluster"],
     "docs/live.md": ["a server that runs until Ctrl+C", "a server that runs until Ctrl+C", "needs a remote server"],
     "docs/photos.md": ["draws 48 synthetic signers first: minutes"],
-    "docs/reference/reproduce.md": ["trains for minutes"],
+    "docs/reference/reproduce.md": ["trains for minutes", "trains for minutes"],
     "docs/tune.md": ["trains for minutes", "trains for minutes"],
     "docs/start.md": ["installs packages", "installs packages"],
 }
@@ -166,6 +168,13 @@ def test_figures_and_results_are_made_by_the_notebooks_that_are_named():
             if name:
                 assert f'\\"{name}\\"' in source, (name, notebook)
                 assert [*(ROOT / folder).glob(f"{name}.*")], name
+
+
+def test_the_band_of_a_check_is_the_one_in_the_text():
+    from asllib.reproduce import BAND
+
+    text = (DOCS / "reference" / "reproduce.md").read_text(encoding="utf-8")
+    assert re.search(r"moved by more\s+than ([\d.]+)", text)[1] == f"{BAND}"
 
 
 def test_counts_in_the_data_card_are_those_of_the_audits():

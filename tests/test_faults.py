@@ -11,8 +11,10 @@ import json
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
@@ -500,8 +502,6 @@ def test_devices_are_written_to_and_stay_devices(asl, no_data):
 
 
 def test_a_full_standard_output_is_one_line(commands):
-    import subprocess
-
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "asllib.cli", "data", "list"], stdout=full, stderr=subprocess.PIPE, text=True
@@ -509,12 +509,57 @@ def test_a_full_standard_output_is_one_line(commands):
     assert "No space left" in one_line(done.returncode, done.stderr) and done.stderr.count("\n") == 1
 
 
-def test_a_film_that_does_not_fit_is_refused(commands, tmp_path):
-    code, said, _ = commands.run(("film", tmp_path / "film.mp4", 40), file_size=20_000)
+@pytest.mark.parametrize("writer", ["film", "write_film"])
+def test_a_film_that_does_not_fit_is_refused(commands, tmp_path, writer):
+    path = tmp_path / "film.mp4"
+    path.write_bytes(b"earlier")
+    code, said, _ = commands.run((writer, path, 40), file_size=20_000)
     assert code == 1 and "of 40 frames could be written" in said
-    assert not list(tmp_path.iterdir())
-    faults_child.film(tmp_path / "film.mp4", 40)
-    assert cv2.VideoCapture(str(tmp_path / "film.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 40
+    assert list(tmp_path.iterdir()) == [path] and path.read_bytes() == b"earlier"
+    getattr(faults_child, writer)(path, 40)
+    assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT) == 40
+
+
+MOUNTS = {
+    "No space left on device": 'mount -t tmpfs -o size=32k tmpfs "$PLACE" && printf earlier > "$PLACE/table.csv"',
+    "Read-only file system": 'mount --bind "$PLACE" "$PLACE" && mount -o remount,bind,ro "$PLACE"',
+}
+
+
+@pytest.mark.parametrize("reason", MOUNTS)
+@pytest.mark.parametrize("what", ["extraction", "training", "rendering", "film"])
+def test_a_disk_that_takes_nothing_keeps_what_was_there(commands, request, tmp_path, what, reason):
+    """A real disk of 32 kB, or a read-only one, in a namespace of its own."""
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
+        pytest.skip("this system gives no namespace to mount in")
+    place = tmp_path / "place"
+    place.mkdir()
+    (place / "table.csv").write_text("earlier")
+    asl = ["-m", "asllib.cli"]
+    if what == "extraction":
+        drawn = request.getfixturevalue("drawn")
+        arguments = [*asl, "extract", drawn, "--out", place / "table.csv", "--workers", "1"]
+    elif what == "training":
+        pixels = request.getfixturevalue("pixels")
+        arguments = [*asl, "train", "pixel", "--data", pixels, "--out", place / "run", "--epochs", "1"]
+    elif what == "rendering":
+        arguments = [*asl, "data", "render", "--out", place / "set", "--letters", "AB", "--signers", "1"]
+    else:
+        arguments = ["-c", f"import faults_child; faults_child.write_film({str(place / 'film.mp4')!r}, 40)"]
+    after = '; code=$?; find "$PLACE" -type f; cat "$PLACE/table.csv"; exit $code'
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", f'{MOUNTS[reason]} && "$@"{after}', "sh", sys.executable, *arguments],
+        env={**os.environ, **commands.environment, "PLACE": str(place), "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True, text=True, timeout=LIMIT,
+    )  # fmt: skip
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr[-2000:]
+    said = [line for line in done.stderr.replace("\r", "\n").splitlines() if line.startswith("asl: ")]
+    if (what, reason) == ("film", "No space left on device"):
+        reason = "of 40 frames could be written"
+    assert len(said) == 1 and reason in said[0] and str(place) in said[0]
+    assert done.stdout.splitlines()[-2:] == [str(place / "table.csv"), "earlier"]
+    assert done.stdout.count(str(place)) == 1  # no other file is there
+    assert (place / "table.csv").read_text() == "earlier"
 
 
 def test_half_written_photos_are_no_photos(tmp_path):

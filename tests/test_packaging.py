@@ -10,6 +10,7 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import cv2
 import pytest
 
 import asllib
@@ -88,7 +89,9 @@ def test_package_data_names_every_file_that_is_not_python():
 
 @pytest.mark.slow
 def test_a_wheel_is_enough(tmp_path):
-    """It has every file, and reads a picture where there is no checkout, no data and no screen."""
+    """It has every file, and its command reads a photo and a film where are no checkout, no data and no screen."""
+    from asllib.signer import render_letters, render_word, write_video
+
     pytest.importorskip("setuptools", minversion="77", reason="no setuptools 77 here to build with")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
@@ -96,24 +99,34 @@ def test_a_wheel_is_enough(tmp_path):
     build = "import sys; from setuptools import build_meta; print(build_meta.build_wheel(sys.argv[1]))"
     done = subprocess.run([sys.executable, "-c", build, "."], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
-    with zipfile.ZipFile(tmp_path / done.stdout.splitlines()[-1]) as wheel:
+    built = done.stdout.splitlines()[-1]
+    with zipfile.ZipFile(tmp_path / built) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
         assert names == {path.relative_to(ROOT).as_posix() for path in package_files()}
-        wheel.extractall(tmp_path / "installed")
-    (tmp_path / "empty").mkdir()
-    code = """\
-import asllib, numpy
-from asllib.paths import data_dir
-print(asllib.__file__, data_dir(), asllib.load_recognizer().predict([numpy.zeros((64, 64, 3), numpy.uint8)])[0].letter)
-"""
-    environment = {name: value for name, value in os.environ.items() if name not in ("ASLLIB_DATA", "DISPLAY")}
+    pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--disable-pip-version-check"]
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path / "empty", capture_output=True, text=True, timeout=300,
-        env={**environment, "PYTHONPATH": str(tmp_path / "installed"), "ASLLIB_CACHE": str(tmp_path / "cache")},
-    )  # fmt: skip
+        [*pip, "--target", tmp_path / "installed", tmp_path / built], capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr[-2000:]
-    installed, empty = tmp_path / "installed" / "asllib" / "__init__.py", tmp_path / "empty"
-    assert done.stdout.split() == [str(installed), str(empty / "data"), "None"]
+    (tmp_path / "empty").mkdir()
+    cv2.imwrite(str(tmp_path / "v.png"), render_letters("V", signers=1, views=1).images[0][..., ::-1])
+    write_video(tmp_path / "asl.mp4", render_word("ASL", signer=1, fps=15).frames, fps=15)
+    environment = {name: value for name, value in os.environ.items() if name not in ("ASLLIB_DATA", "DISPLAY")}
+    environment |= {"PYTHONPATH": str(tmp_path / "installed"), "ASLLIB_CACHE": str(tmp_path / "cache")}
+
+    def run(*command) -> str:
+        done = subprocess.run(
+            command, cwd=tmp_path / "empty", env=environment, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        return done.stdout
+
+    where = "import asllib; from asllib.paths import data_dir; print(asllib.__file__, data_dir())"
+    installed, empty = tmp_path / "installed", tmp_path / "empty"
+    assert run(sys.executable, "-c", where).split() == [str(installed / "asllib" / "__init__.py"), str(empty / "data")]
+    command = installed / "bin" / "asl"
+    assert re.fullmatch(rf"{tmp_path}/v\.png: V \(\d+%\)\n", run(command, "predict", tmp_path / "v.png"))
+    assert run(command, "read", tmp_path / "asl.mp4").splitlines()[0] == "ASL"
     assert not list(empty.iterdir())
 
 

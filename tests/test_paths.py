@@ -1,9 +1,13 @@
 """Files that take their place at once, and folders that variables name."""
 
+import ast
 import os
+import re
+from pathlib import Path
 
 import pytest
 
+import asllib
 from asllib.errors import InputError
 from asllib.paths import data_dir, replacing, write_text
 
@@ -55,3 +59,76 @@ def test_a_data_folder_that_is_not_there_is_told(monkeypatch, tmp_path):
     monkeypatch.setenv("ASLLIB_DATA", str(tmp_path / "none"))
     with pytest.raises(InputError, match="no such folder"):
         data_dir()
+
+
+# Functions that write other than below `with replacing(..)`, and why that leaves no half a file under its name.
+ELSEWHERE = {
+    "cli.py _flush": "/dev/null",
+    "paths.py _onto_disk": "opens what is written, to wait for it",
+    "training.py _save": "into memory",
+    "data/other_hands.py _write": "a folder of cached_drawing's replacing",
+    "hands/landmarks.py _write_csv": "a name of write_landmarks's replacing",
+    "hands/landmarks.py _write_parquet": "a name of write_landmarks's replacing",
+    "signer/letters.py write_letters": "a temporary name that it renames, in a folder of the caller's replacing",
+    "spelling/subtitles.py write": "a name of replacing, which close() ends",
+}
+WRITERS = {"write_bytes", "write_text", "touch", "to_parquet", "savefig", "imwrite", "VideoWriter", "ParquetWriter"}
+INTO = {"to_csv", "save", "savez", "tofile", "copy", "copyfile", "copy2"}  # they write if they are given a place
+
+
+def writes(call: ast.Call) -> bool:
+    """Whether a call opens a file to write it."""
+    if isinstance(call.func, ast.Name):
+        return call.func.id == "open" and has_mode(call)
+    if not isinstance(call.func, ast.Attribute):
+        return has_mode(call)
+    name, of = call.func.attr, ast.unparse(call.func.value)
+    if name == "open":
+        return of == "os" or has_mode(call)
+    return name in WRITERS or (name in INTO and bool(call.args) and of not in ("self", "safetensors.torch"))
+
+
+def has_mode(call: ast.Call) -> bool:
+    given = [*call.args, *(word.value for word in call.keywords)]
+    return any(isinstance(a, ast.Constant) and re.fullmatch("[waxrbt]*[wax+][waxrbt+]*", str(a.value)) for a in given)
+
+
+def written_elsewhere(node: ast.AST, function: str = "") -> set[str]:
+    """Functions below a node that write a file outside of ``with replacing(..)``."""
+    found = set()
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.With) and any("replacing(" in ast.unparse(item) for item in child.items):
+            continue
+        if isinstance(child, ast.Call) and writes(child):
+            found.add(function)
+        found |= written_elsewhere(child, child.name if isinstance(child, ast.FunctionDef) else function)
+    return found
+
+
+def test_files_are_written_under_temporary_names_alone():
+    package = Path(asllib.__file__).parent
+    found = {
+        f"{path.relative_to(package).as_posix()} {function}"
+        for path in package.rglob("*.py")
+        for function in written_elsewhere(ast.parse(path.read_text()))
+    }
+    assert found == ELSEWHERE.keys()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "p.open('w')",
+        "open(p, 'ab')",
+        "p.open(mode='r+')",
+        "p.write_text('')",
+        "t.to_csv(p)",
+        "np.save(p, a)",
+        "os.open(p, 1)",
+    ],
+)
+def test_a_file_that_is_written_otherwise_would_be_seen(line):
+    assert written_elsewhere(ast.parse(f"def f(p):\n    {line}")) == {"f"}
+    assert not written_elsewhere(ast.parse(f"def f(p):\n    with replacing(p) as q:\n        {line}"))
+    for harmless in ("p.open('rb')", "open(p)", "t.to_csv()", "a.copy()", "write_text(p, '')"):
+        assert not written_elsewhere(ast.parse(f"def f(p):\n    {harmless}"))

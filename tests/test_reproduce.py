@@ -48,6 +48,17 @@ def test_what_has_moved_is_named_and_what_is_within_the_band_is_not(project):
     assert reproduce.moved(before, band=0) == []
 
 
+def test_tables_are_compared_by_column_and_small_runs_not_at_all(project):
+    table = project / "figures" / "one.csv"
+    table.write_text("model,accuracy\npixel,0.9\nNA,0.5\n")
+    (project / "figures" / "ci").mkdir()
+    (project / "figures" / "ci" / "one.csv").write_text("a\n1\n")
+    before = reproduce.snapshot()
+    assert len(before) == 3
+    table.write_text("model,accuracy\npixel,0.89\nNA,0.4\n")
+    assert reproduce.moved(before) == ["figures/one.csv: accuracy[1] was 0.5, is 0.4"]
+
+
 @pytest.mark.parametrize(("value", "code"), [("0.9", 0), ("0.5", 1)])
 def test_a_check_runs_the_notebooks_and_leaves_results_as_they_were(project, monkeypatch, capsys, value, code):
     notebook(project, f"open('../data/results/one.json', 'w').write('{{\"accuracy\": {value}, \"n\": [3, 4]}}')")
@@ -58,7 +69,18 @@ def test_a_check_runs_the_notebooks_and_leaves_results_as_they_were(project, mon
     assert (ended.value.code or 0) == code
     said = capsys.readouterr().out
     assert ("accuracy was 0.9, is 0.5" in said) == bool(code) and ("Nothing moved" in said) != bool(code)
+    assert "Not compared, since no notebook wrote them (1):\n  figures/one.png\n" in said
     assert reproduce.snapshot() == before
+
+
+def test_a_check_that_compares_nothing_fails(project, monkeypatch, capsys):
+    notebook(project, "open('../data/results/another.json', 'w').write('{}')")
+    monkeypatch.setattr("sys.argv", ["asl", "reproduce", "--check"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    out, err = capsys.readouterr()
+    assert ended.value.code == 1 and "Nothing moved" not in out
+    assert "nothing was compared" in err and "none of the 2 results and figures" in err
 
 
 def test_a_notebook_that_fails_leaves_results_as_they_were(project, monkeypatch, capsys):

@@ -1,10 +1,14 @@
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from asllib import results
 from asllib.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -74,3 +78,25 @@ def test_a_damaged_result_is_named(project, letter_set):
     path.write_text(path.read_text()[:20])
     with pytest.raises(InputError, match="not a result file"):
         results.load_result("pixel")
+
+
+COMMITTED = sorted(path for path in (ROOT / "data" / "results").rglob("*.json") if path.parent.name != "ci")
+PARTS = {"spelling.json"}  # of several sets of films: the seeds are in benchmarks/spelling.py
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
+def test_a_committed_result_says_what_repeats_it(path):
+    found = json.loads(path.read_text())
+    assert found["versions"].keys() == {"python", *results.PACKAGES} and all(found["versions"].values())
+    if path.name in PARTS:
+        drawn = [part["signer_version"] for part in found.values() if "by_signer" in part]
+        assert drawn and all(re.fullmatch("[0-9a-f]{8}", version) for version in drawn)
+        return
+    assert re.fullmatch("[0-9a-f]{64}", found["data"]["sha256"]) and found["data"]["rows"] > 0 and found["data"]["name"]
+    assert found["data"]["synthetic"] == (path.parent.name == "synthetic")
+    seeds = found["seed"] if isinstance(found["seed"], list) else [found["seed"]]
+    assert seeds and all(isinstance(seed, int) for seed in seeds) and found["profile"] == "paper"
+
+
+def test_committed_results_are_there():
+    assert len(COMMITTED) >= 15 and {path.name for path in COMMITTED} >= PARTS

@@ -23,7 +23,7 @@ from asllib.hands.landmarks import read_landmarks
 from asllib.hands.tracker import table_hands
 from asllib.letters import LETTERS, STATIC
 from asllib.parallel import as_done
-from asllib.paths import cache_dir, replacing, write_text
+from asllib.paths import cache_dir, replacing, write_bytes, write_text
 
 SIZE = 224
 SEED = 0
@@ -126,10 +126,7 @@ def draw_letters(
         jobs = ((crew, 0, executor.submit(_draw_crew, letters, crew, views, size, seed)) for crew in missing)
         for crew, files in as_done(jobs):
             for name, data in files.items():  # the tables come last: where there is a manifest, all is there
-                path = place(crew, name)
-                partial = path.with_name(f"{path.name}.part")
-                partial.write_bytes(data)
-                partial.replace(path)
+                write_bytes(place(crew, name), data)
             bar.update(crew[1] * len(letters) * views)
     for name in _TABLES:
         tables = (place(crew, name).read_text(encoding="utf-8") for crew in crews)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from asllib.errors import InputError
+from asllib.paths import replacing
 from asllib.signer.alphabet import ANGLES, LETTERS, clip_to_limits
 from asllib.signer.motion import Motion, idle_motion, word_motion
+from asllib.video import check_written
 
 if TYPE_CHECKING:
     from asllib.signer.scene import Signer
@@ -187,7 +189,7 @@ def write_video(path: str | os.PathLike[str], frames: np.ndarray, fps: float = 3
     Raises
     ------
     InputError (a ValueError)
-        Another ending, no frames, a folder that cannot be written.
+        Another ending, no frames, a full disk, a folder that cannot be written.
     """
     import cv2
 
@@ -197,9 +199,7 @@ def write_video(path: str | os.PathLike[str], frames: np.ndarray, fps: float = 3
     kind = path.suffix.lower()
     if kind not in (".mp4", ".mjpeg"):
         raise InputError(f"{path.name}: use a name that ends in .mp4 or .mjpeg")
-    partial = path.with_name(f".{path.stem}-{os.getpid()}{kind}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial:
         if kind == ".mjpeg":
             with partial.open("wb") as file:
                 for frame in frames:
@@ -208,16 +208,11 @@ def write_video(path: str | os.PathLike[str], frames: np.ndarray, fps: float = 3
         else:
             partial.touch()
             height, width = frames.shape[1:3]
-            writer = cv2.VideoWriter(str(partial), cv2.VideoWriter_fourcc(*"mp4v"), fps, (width, height))
+            writer = cv2.VideoWriter(str(partial), cv2.VideoWriter.fourcc(*"mp4v"), fps, (width, height))
             if not writer.isOpened():
                 raise InputError(f"cannot write {path}: no encoder for {width}x{height} at {fps} frames a second")
             for frame in frames:
                 writer.write(np.ascontiguousarray(frame[..., ::-1]))
             writer.release()
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        if partial.exists():
-            partial.unlink()
+            check_written(path, partial, len(frames))
     return path

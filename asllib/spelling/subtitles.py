@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from asllib.errors import InputError
-from asllib.paths import write_text
+from asllib.paths import replacing, write_text
 from asllib.spelling.reading import FrameReading, Reading
 from asllib.spelling.speller import ReadLetter
+from asllib.video import check_written
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     import cv2
 
 _STAY_S = 1.0  # a subtitle stays for so long after its last letter, unless the next one comes
@@ -76,7 +80,7 @@ class AnnotatedVideo:
         if not self.path.absolute().parent.is_dir():
             raise InputError(f"{self.path.parent}: no such folder")
         self.fps = fps
-        self._partial = self.path.with_name(f".{os.getpid()}-{self.path.name}")
+        self._place = ExitStack()
         self._writer: cv2.VideoWriter | None = None
         self._frames = 0
 
@@ -87,6 +91,7 @@ class AnnotatedVideo:
         drawn = annotate(frame, reading)
         if self._writer is None:
             height, width = drawn.shape[:2]
+            self._partial = self._place.enter_context(replacing(self.path))
             self._writer = cv2.VideoWriter(
                 str(self._partial), cv2.VideoWriter.fourcc(*"mp4v"), self.fps, (width, height)
             )
@@ -103,33 +108,25 @@ class AnnotatedVideo:
         InputError
             If the disk was full.
         """
-        if self._writer is not None:
-            self._writer.release()
-            self._writer = None
-            self._check()
-            self._partial.replace(self.path)
-
-    def _check(self) -> None:
-        """Raise InputError unless every frame is in the file: OpenCV says nothing of a full disk."""
-        import cv2
-
-        film = cv2.VideoCapture(str(self._partial))
-        written = int(film.get(cv2.CAP_PROP_FRAME_COUNT)) if film.isOpened() else 0
-        film.release()
-        if written != self._frames:
-            self._partial.unlink(missing_ok=True)
-            raise InputError(f"{self.path}: {written} of {self._frames} frames could be written; make room on the disk")
+        with self._place:
+            if self._writer is not None:
+                self._writer.release()
+                self._writer = None
+                check_written(self.path, self._partial, self._frames)
 
     def __enter__(self) -> AnnotatedVideo:
         return self
 
-    def __exit__(self, kind: object, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None:
             self.close()
             return
         if self._writer is not None:
             self._writer.release()
-        self._partial.unlink(missing_ok=True)
+        with suppress(InputError):  # what went wrong is raised already
+            self._place.__exit__(kind, error, trace)
 
 
 def annotate(frame: np.ndarray, reading: FrameReading) -> np.ndarray:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import importlib.util
+import ipaddress
 import json
 import os
 import re
@@ -13,6 +15,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from pathlib import Path
 
@@ -135,6 +138,30 @@ def test_the_command_refuses_a_network_before_it_listens(asl):
     assert code == 1 and "--certfile" in err and err.count("\n") == 1
 
 
+@pytest.mark.parametrize(("host", "warned"), [("0.0.0.0", True), ("127.0.0.1", False)])
+def test_an_open_page_without_https_is_warned_of(asl, monkeypatch, host, warned):
+    listened = []
+
+    class Page:
+        def __init__(self, **_):
+            pass
+
+        def initialize(self, arguments):
+            listened.extend(arguments)
+
+        def start(self):
+            pass
+
+    monkeypatch.setattr("asllib.live.server.SecurePage", Page)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    code, _, err = asl("live", "--no-browser", "--host", host, "--port", port, "--insecure")
+    assert code == 0 and f"--Voila.ip={host}" in listened
+    warning = f"asl: listening on {host}: whoever has the link can use the page and its kernel\n"
+    assert err == (warning if warned else "")
+
+
 def test_the_page_with_a_certificate_wants_its_token_and_runs_no_code_of_the_folder(pem, tmp_path):
     (tmp_path / "voila.py").write_text("import pathlib; pathlib.Path('sprung').touch()")
     with socket.socket() as probe:
@@ -223,18 +250,88 @@ def test_no_python_code_calls_anybody_while_it_reads(tmp_path):
     assert away == [] and [one for one in found["open"] if "127.0.0.1" not in one] == []
 
 
+def without_network() -> list[str]:
+    """Beginning of a command that runs in a namespace of its own, without even a loopback."""
+    alone = ["unshare", "--map-root-user", "--net"]
+    if shutil.which("unshare") is None or subprocess.run([*alone, "true"], capture_output=True).returncode:
+        pytest.skip("this system gives no network namespace")
+    return alone
+
+
 def test_reading_needs_no_network(tmp_path):
     """Native code included: in a namespace of its own a process has not even a loopback."""
     from asllib.signer import render_letters
 
-    alone = ["unshare", "--map-root-user", "--net"]
-    if shutil.which("unshare") is None or subprocess.run([*alone, "true"], capture_output=True).returncode:
-        pytest.skip("this system gives no network namespace")
     cv2.imwrite(str(tmp_path / "photo.png"), render_letters("V", signers=1, views=1).images[0][..., ::-1])
     run = subprocess.run(
-        [*alone, sys.executable, "-c", WATCHED, tmp_path / "photo.png"], capture_output=True, text=True, timeout=300,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        [*without_network(), sys.executable, "-c", WATCHED, tmp_path / "photo.png"], capture_output=True, text=True,
+        timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert run.returncode == 0, run.stderr[-2000:]
     found = json.loads(run.stdout.splitlines()[-1])
     assert found["letter"] == "V" and found["hand"] > 0.5 and found["open"] == []
+
+
+LIVE = """\
+import socket, sys
+from pathlib import Path
+from asllib.live.session import ReadingSession
+watched = socket.create_connection(("127.0.0.1", int(sys.argv[2]))) if len(sys.argv) > 2 else None
+session = ReadingSession()
+session.answer({"type": "start", "view": "v", "time": 0.0})
+for number, path in enumerate(sorted(Path(sys.argv[1]).glob("*.jpg")), 1):
+    message = {"type": "frame", "view": "v", "id": number, "time": number / 15}
+    reply, _ = session.answer(message, [path.read_bytes()])
+print(reply["text"])
+session.close()
+"""
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory):
+    """The word ASL, 15 frames a second, as the browser sends them."""
+    from asllib.signer import render_word
+
+    folder = tmp_path_factory.mktemp("frames")
+    for number, frame in enumerate(render_word("ASL", signer=1, fps=15).frames):
+        cv2.imwrite(str(folder / f"{number:04d}.jpg"), frame[..., ::-1])
+    return folder
+
+
+def test_the_live_cells_session_needs_no_network(frames):
+    run = subprocess.run(
+        [*without_network(), sys.executable, "-c", LIVE, frames], capture_output=True, text=True, timeout=300,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert run.stdout.strip() == "ASL"
+
+
+def test_the_live_cells_session_is_connected_to_nobody(frames):
+    """The system's list of its connections, native code included, is looked at while it reads."""
+    import psutil
+
+    seen = set()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        process = subprocess.Popen(
+            [sys.executable, "-c", LIVE, frames, str(port)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        while process.poll() is None:
+            with contextlib.suppress(psutil.Error):
+                seen |= {tuple(one.raddr) for one in psutil.Process(process.pid).net_connections() if one.raddr}
+            time.sleep(0.01)
+    assert process.stdout.read().strip() == "ASL"
+    assert ("127.0.0.1", port) in seen  # connections are seen at all
+    assert [one for one in seen if not (ipaddress.ip_address(one[0]).is_loopback or of_mediapipe(*one))] == []
+
+
+def of_mediapipe(address: str, port: int) -> bool:
+    """Whether a connection is MediaPipe's own, see above: to play.googleapis.com, or to ask for its address."""
+    if port == 53:
+        return True
+    with contextlib.suppress(OSError):
+        known = {found[4][0] for found in socket.getaddrinfo("play.googleapis.com", 443)}
+        return port == 443 and (address in known or socket.gethostbyaddr(address)[0].endswith(".1e100.net"))
+    return False

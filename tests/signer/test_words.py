@@ -100,5 +100,5 @@ def test_film_has_frames_truth_and_files(tmp_path):
     with pytest.raises(ValueError, match="uint8"):
         write_video(tmp_path / "film.mp4", film.frames.astype(float))
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match="cannot write"):
+    with pytest.raises(ValueError, match="cannot be written"):
         write_video(tmp_path / "file" / "film.mp4", film.frames)
