@@ -10,6 +10,7 @@ to data/results/spelling.json.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import time
 
@@ -19,6 +20,7 @@ from asllib.errors import InputError
 from asllib.letters import MOVING
 from asllib.paths import data_dir, results_dir, write_text
 from asllib.results import versions
+from asllib.spelling.scoring import TEST_SEED
 from asllib.spelling.streams import SIZE, SMALL
 
 
@@ -146,7 +148,7 @@ def real_strokes() -> dict:
 def idle(minutes: float) -> dict:
     """False letters a minute on synthetic idle hands and on the real video of a hand that does not sign."""
     from asllib.spelling.reading import read_text
-    from asllib.spelling.scoring import TEST_SEED, read_stream
+    from asllib.spelling.scoring import read_stream
     from asllib.spelling.streams import Plan, films
 
     plans = [Plan("", number, TEST_SEED + 1, 10.0, seconds=20.0) for number in range(round(minutes * 3))]
@@ -161,6 +163,16 @@ def idle(minutes: float) -> dict:
         result["hand_not_signing"] = {"text": found.text, "seconds": found.seconds}
         print(f"hand_not_signing.mp4, {found.seconds:.1f} s: {len(found.letters)} letters {found.text!r}")
     return result
+
+
+def real_files() -> dict[str, str]:
+    """Hashes of the real data that is there."""
+    found = {}
+    for name in ("motion/sequences.npz", "video/hello.mjpeg", "video/quiz.mjpeg", "video/hand_not_signing.mp4"):
+        if (data_dir() / name).is_file():
+            with (data_dir() / name).open("rb") as file:
+                found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
 
 
 def videos() -> dict:
@@ -240,7 +252,7 @@ def main() -> None:
             result[part] = parts[part]()
         except InputError as error:
             print(f"{part}: {error}")
-    result["versions"] = versions()
+    result |= {"seed": TEST_SEED, "data": real_files(), "versions": versions()}
     write_text(path, json.dumps(result, indent=1, default=float) + "\n")
 
 

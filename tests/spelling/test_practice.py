@@ -155,7 +155,7 @@ def test_a_turning_forearm_draws_the_letter_over_a_wrist_that_hardly_moves(lette
 def test_other_signs_begin_where_the_hand_is():
     rng = np.random.default_rng(0)
     for _ in range(20):
-        turn, path = gesture(20, rng)
+        turn, path = gesture(20, rng, forearm=1.0)
         assert turn.shape == (20, 3, 3) and path.shape == (20, 2)
         assert np.allclose(turn[0], np.eye(3)) and np.isfinite(path).all()
         assert np.allclose(turn @ turn.transpose(0, 2, 1), np.eye(3))
