@@ -207,7 +207,7 @@ def stroke_clip(stream: Stream, sign: str, signs: Sequence[str] = MOVING) -> Cli
 
 
 def read_with_real_strokes(
-    part: float = 0.6, steps: int = 1500, pieced: float = 0.1, seed: int = 0
+    part: float = 0.6, steps: int = 1500, pieced: float = 0.1, eager: float = 16.0, seed: int = 0
 ) -> dict[str, float]:
     """Train the motion network on the first part of the real sequences too, and read the rest.
 
@@ -217,6 +217,8 @@ def read_with_real_strokes(
         Of the sequences of each sign that are trained on.
     steps, pieced
         See ``fit_motion``.
+    eager
+        See ``asllib.spelling.training.MotionTraining``.
     seed
         Of the training.
 
@@ -228,7 +230,7 @@ def read_with_real_strokes(
     Notes
     -----
     The settings were chosen within the first 60 of the 100 sequences of each sign, each 20 of them read after training
-    on the other 40.
+    on the other 40: of 2, 4, 8, 16 and 32, 16 is the least ``eager`` that reads 99 % there (false 1.5 %).
     """
     sequences = load_sequences()
     clips = [
@@ -238,10 +240,9 @@ def read_with_real_strokes(
         for slower in ((1.0, 0.75) if sign in MOVING else (1.0,))
     ]
     stills, _ = photo_stills()
-    settings = TRAINING["motion"]
-    network = replace(settings.network, signs=MOVING)
+    network = replace(TRAINING["motion"].network, signs=MOVING)
     model, _ = fit_motion(network, clips, stills, steps=steps, pieced=pieced, seed=seed)
-    make_eager(model, settings.eager)
+    make_eager(model, eager)
     rates = {}
     for sign, streams in sequences.items():
         read = [read_strokes(model, stream) for stream in streams[round(part * len(streams)) :]]
