@@ -81,7 +81,7 @@ def test_a_damaged_result_is_named(project, letter_set):
 
 
 COMMITTED = sorted(path for path in (ROOT / "data" / "results").rglob("*.json") if path.parent.name != "ci")
-PARTS = {"spelling.json"}  # of several sets of films: the seeds are in benchmarks/spelling.py
+PARTS = {"spelling.json"}  # of several sets of films and real files
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
@@ -89,8 +89,10 @@ def test_a_committed_result_says_what_repeats_it(path):
     found = json.loads(path.read_text())
     assert found["versions"].keys() == {"python", *results.PACKAGES} and all(found["versions"].values())
     if path.name in PARTS:
-        drawn = [part["signer_version"] for part in found.values() if "by_signer" in part]
+        drawn = [part["signer_version"] for part in found.values() if isinstance(part, dict) and "by_signer" in part]
         assert drawn and all(re.fullmatch("[0-9a-f]{8}", version) for version in drawn)
+        assert isinstance(found["seed"], int) and found["data"]
+        assert all(re.fullmatch("[0-9a-f]{64}", sha256) for sha256 in found["data"].values())
         return
     assert re.fullmatch("[0-9a-f]{64}", found["data"]["sha256"]) and found["data"]["rows"] > 0 and found["data"]["name"]
     assert found["data"]["synthetic"] == (path.parent.name == "synthetic")
