@@ -14,7 +14,9 @@ from asllib.hands.landmarks import PARENTS
 
 KNUCKLES = slice(5, 18, 4)  # 5, 9, 13, 17
 TIPS = slice(8, 21, 4)
-_BASES = torch.tensor(PARENTS)  # made once: PyTorch indexes faster by a tensor than by a tuple
+# Made once: PyTorch indexes faster by a tensor than by a tuple.
+_BASES = torch.tensor(PARENTS)
+_MIRROR = torch.tensor([-1.0, 1.0, 1.0])
 
 
 def true_aspect(points: Tensor, aspect: Tensor) -> Tensor:
@@ -23,12 +25,12 @@ def true_aspect(points: Tensor, aspect: Tensor) -> Tensor:
     Parameters
     ----------
     points
-        (B, 21, 3): x in widths, y in heights, z in widths, as MediaPipe gives them.
+        (..., 21, 3): x in widths, y in heights, z in widths, as MediaPipe gives them.
     aspect
-        (B,) width / height of the images.
+        (...) width / height of the images.
     """
-    scale = torch.stack([aspect, torch.ones_like(aspect), aspect], dim=-1)  # (B, 3)
-    return points * scale[:, None]
+    scale = torch.stack([aspect, torch.ones_like(aspect), aspect], dim=-1)  # (..., 3)
+    return points * scale[..., None, :]
 
 
 def wrist_origin(points: Tensor) -> Tensor:
@@ -52,8 +54,8 @@ def palm_scale(points: Tensor) -> Tensor:
 
 
 def mirror_left(points: Tensor, left: Tensor) -> Tensor:
-    """Mirror left hands (True in ``left``, (B,)) to right hands; the wrist must be the origin."""
-    return torch.where(left[:, None, None], points * points.new_tensor([-1, 1, 1]), points)
+    """Mirror left hands (True in ``left``, (...)) to right hands; the wrist must be the origin."""
+    return torch.where(left[..., None, None], points * _MIRROR, points)
 
 
 def upright(points: Tensor) -> Tensor:

@@ -10,13 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asllib.hands.features import bone_directions, palm_size, wrist_origin
+from asllib.hands.features import bone_directions, mirror_left, palm_size, true_aspect, wrist_origin
 from asllib.hands.tracker import Hand
 from asllib.spelling.streams import Stream
 
 RATE = 20.0  # moments a second
 GAP_S = 0.3  # a hand that is lost for no longer is taken to have moved straight on
-_MIRROR = torch.tensor([-1.0, 1.0, 1.0])
 _SIDE_MEMORY = 0.97  # of the vote on the hand's side, kept from frame to frame: trackers often err for half a second
 
 
@@ -131,18 +130,14 @@ def moment_features(landmarks: Tensor, world: Tensor | None, left: Tensor, aspec
         mirrored.
     """
     found = torch.isfinite(landmarks[:, :, 0, 0])  # (B, T)
-    unit = torch.stack([aspect, torch.ones_like(aspect), aspect], -1)[:, None, None]  # (B, 1, 1, 3)
-    points = torch.nan_to_num(landmarks) * unit  # (B, T, 21, 3) in image heights
-    mirror = torch.where(left[..., None], _MIRROR, 1.0)  # (B, T, 3)
-
+    points = true_aspect(torch.nan_to_num(landmarks), aspect[:, None])  # (B, T, 21, 3)
     hands = wrist_origin(points[None] if world is None else torch.stack([points, torch.nan_to_num(world)]))
     sizes = palm_size(hands)  # (1 or 2, B, T): image and world at once
-    image, *solid = hands / sizes.clamp_min(1e-6)[..., None, None] * mirror[..., None, :]
+    image, *solid = mirror_left(hands / sizes.clamp_min(1e-6)[..., None, None], left)
     shape = torch.cat([image, bone_directions(image), *solid], -1).flatten(2)  # (B, T, 21 * (6 or 9))
 
-    size = sizes[0, ..., None].clamp_min(1e-3)  # (B, T, 1)
-    wrist = points[:, :, 0, :2]
-    move = (wrist - _shift(wrist)) / size * mirror[..., :2]
+    size, wrist = sizes[0, ..., None].clamp_min(1e-3), points[:, :, 0]  # (B, T, 1), (B, T, 3)
+    move = mirror_left(((wrist - _shift(wrist)) / size)[..., None, :], left)[:, :, 0, :2]
     grow = (size / _shift(size)).log()
     flat = image[..., :2]
     # 5 times the root mean square movement of the 21 points

@@ -151,7 +151,7 @@ def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str
     """
     names = sorted(set(stills.labels))
     spells = "I" in signs  # a network for strokes alone does not count a hand that only stands as if
-    # With it, a network that spells read practice words a little worse: 9.8 and 7.3 % wrong instead of 9.1 and 6.8.
+    # A network that spells was tried with it too, and read practice words no better.
     forearm = 0.0 if spells else 0.5
     share = np.exp(rng.uniform(np.log(0.2), np.log(1.4)))  # seconds a letter
     hold_part = rng.uniform(0.35, 0.75)
