@@ -122,16 +122,23 @@ def strokes() -> dict:
     from asllib.spelling.scoring import load_sequences, read_strokes
 
     model, _ = load_model("motion")
-    right, false = {}, {}
-    for sign, streams in load_sequences().items():
-        read = [read_strokes(model, stream) for stream in streams]
-        if sign in MOVING:
-            right[sign] = float(np.mean([sign in one for one in read]))
-        else:
-            false[sign] = float(np.mean([bool(one) for one in read]))
-    result = {"read": float(np.mean(list(right.values()))), "false": float(np.mean(list(false.values())))}
-    print(f"real J and Z, trained on synthetic only: {result['read']:.1%} read {right}; false {result['false']:.1%}")
-    return {**result, "by_sign": {**right, **false}}
+    read = {
+        sign: [sign in one if sign in MOVING else bool(one) for one in (read_strokes(model, s) for s in streams)]
+        for sign, streams in load_sequences().items()
+    }
+
+    def rates(part: slice) -> dict[str, float]:
+        right = [np.mean(found[part]) for sign, found in read.items() if sign in MOVING]
+        return {
+            "read": float(np.mean(right)),
+            "false": float(np.mean([np.mean(found[part]) for sign, found in read.items() if sign not in MOVING])),
+        }
+
+    # Every second sequence was looked at to see what drawn strokes lack; the others were not.
+    parts = {"looked at": rates(slice(0, None, 2)), "not looked at": rates(slice(1, None, 2))}
+    result = {**rates(slice(None)), **parts, "by_sign": {sign: float(np.mean(found)) for sign, found in read.items()}}
+    print(f"real J and Z, trained on synthetic only: {json.dumps(result)}")
+    return result
 
 
 def real_strokes() -> dict:
@@ -175,16 +182,32 @@ def real_files() -> dict[str, str]:
     return found
 
 
-def videos() -> dict:
-    """What is read in the two real videos, before any lexicon."""
-    from asllib.spelling.reading import read_text
+def videos(phases: int = 10) -> dict:
+    """What is read in the two real videos, before any lexicon, as they are and begun up to a moment later."""
+    from asllib.hands import HandTracker
+    from asllib.spelling.moments import RATE
+    from asllib.spelling.reading import TextReader, read_text
+    from asllib.video import iter_frames
 
-    result = {}
+    result: dict = {"phases": {}}
     for name in ("hello", "quiz"):
         path = data_dir() / "video" / f"{name}.mjpeg"
-        if path.is_file():
-            result[name] = read_text(path).text
-            print(f"{path.name}: {result[name]}")
+        if not path.is_file():
+            continue
+        result[name] = read_text(path).text
+        with HandTracker(video=True) as tracker:
+            hands = [
+                (time_s, tracker.detect(frame, round(1000 * time_s)), frame.shape[1] / frame.shape[0])
+                for time_s, frame in iter_frames(path)
+            ]
+        texts = []
+        for phase in np.arange(phases) / phases / RATE:
+            with TextReader() as reader:
+                for time_s, hand, aspect in hands:
+                    reader.read_hand(hand, time_s + phase, aspect)
+                texts.append(reader.text)
+        result["phases"][name] = texts
+        print(f"{path.name}: {result[name]}; begun up to a moment later: {' '.join(texts)}")
     return result
 
 
