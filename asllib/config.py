@@ -38,6 +38,8 @@ class Training:
         Raise the learning rate, then anneal it to 0 over all epochs (Smith and Topin, 2018), with AdamW.
     weight_decay, smoothing
         Of AdamW; of the labels in the loss.
+    bfloat16
+        Multiply in 16 bits where the processor has instructions for it, which is faster; sums and weights have 32.
     """
 
     epochs: int
@@ -50,6 +52,7 @@ class Training:
     weight_decay: float = 0.0
     smoothing: float = 0.0
     min_steps: int = 0
+    bfloat16: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,14 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ("pixel", "best"): Preset(
         PixelConfig(batch_norm=True, dropout=0.1),
         Training(
-            epochs=5, learning_rate=4e-3, batch=128, one_cycle=True, weight_decay=0.01, smoothing=0.05, min_steps=600
+            epochs=5,
+            learning_rate=4e-3,
+            batch=128,
+            one_cycle=True,
+            weight_decay=0.01,
+            smoothing=0.05,
+            min_steps=600,
+            bfloat16=True,
         ),
         ImageAugment(),
     ),

@@ -124,7 +124,9 @@ def train_one_epoch(
     sums = torch.zeros(2, device=examples.labels.device)  # of losses, of right answers
     for places in batches(len(examples), settings.batch, generator):
         batch = examples.subset(places.to(examples.labels.device))
-        logits = model(prepare(batch.inputs, generator))  # (this process's share of B, classes)
+        inputs = prepare(batch.inputs, generator)
+        with sixteen_bits(settings):
+            logits = model(inputs).float()  # (this process's share of B, classes)
         labels = batch.labels[share(len(batch))]
         loss = letter_loss(logits, labels, settings.smoothing, len(batch))
         optimiser.zero_grad(set_to_none=True)
@@ -135,6 +137,16 @@ def train_one_epoch(
         sums += torch.stack([loss.detach() * len(batch), (logits.argmax(1) == labels).sum()])
     loss_sum, right = total(sums).tolist()
     return loss_sum / len(examples), right / max(1, int((examples.labels != NO_LETTER).sum()))
+
+
+def sixteen_bits(settings: Training) -> torch.autocast:
+    """Within it, convolutions and products are made in bfloat16 if ``settings`` ask for it and it is faster here.
+
+    It is where the processor multiplies such numbers itself, about 1.5 times; elsewhere nothing changes.
+    """
+    where, known = device().type, torch.cpu.get_capabilities()
+    able = where == "cuda" or known.get("avx512_bf16") or known.get("amx_bf16")
+    return torch.autocast(where, torch.bfloat16, enabled=settings.bfloat16 and bool(able))
 
 
 def letter_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0, n: int | None = None) -> Tensor:

@@ -304,6 +304,25 @@ def test_one_epoch_reports_mean_loss_and_accuracy(pixels):
     assert found == pytest.approx(evaluate_loss(model, pixels, pixel_prepare()), abs=1e-5)
 
 
+@pytest.mark.parametrize("able", [True, False])
+def test_sixteen_bits_are_for_products_alone_and_only_where_the_processor_has_them(pixels, monkeypatch, able):
+    settings = dataclasses.replace(ONE_CYCLE, bfloat16=True)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": able})
+    seen = []
+    model = fresh(lambda: PixelCNN(PixelConfig(channels=(8, 8, 16), hidden=32, batch_norm=True, classes=6)))
+    model.features[0].register_forward_hook(lambda layer, given, made: seen.append((given[0].dtype, made.dtype)))
+    history = fit(model, pixels, None, pixel_prepare(ImageAugment()), settings, progress=False)
+    assert set(seen) == {(torch.float32, torch.bfloat16 if able else torch.float32)}
+    assert {tensor.dtype for tensor in model.parameters()} == {torch.float32}
+    whole = fit(
+        fresh(lambda: PixelCNN(model.config)), pixels, None, pixel_prepare(ImageAugment()), ONE_CYCLE, progress=False
+    )
+    assert history.train_loss == pytest.approx(whole.train_loss, rel=0.05 if able else 0)
+    seen.clear()
+    predict_logits(model, pixels.inputs, pixel_prepare())
+    assert set(seen) == {(torch.float32, torch.float32)}
+
+
 @pytest.mark.parametrize(("n", "size", "sizes"), [(10, 4, [4, 4, 2]), (9, 4, [4, 5]), (1, 4, [1]), (8, 4, [4, 4])])
 def test_batches_hold_each_item_once_and_never_one_alone(n, size, sizes):
     for generator in (None, torch.Generator().manual_seed(0)):

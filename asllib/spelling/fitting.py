@@ -9,11 +9,12 @@ import torch
 import torch.nn.functional as F
 
 from asllib.models.motion_net import NEITHER, MotionConfig, MotionNet
-from asllib.spelling.practice import IGNORE, Clip, Stills, augment, batch_clips, piece_together, still_clip
+from asllib.spelling.practice import IGNORE, Clip, Stills, augment, batch_clips, piece_together, still_clip, wander
 from asllib.training import set_seed
 
 CTC_WEIGHT = 0.1
 DOUBLE_WEIGHT = 4.0
+WANDERING = 0.7  # of the clips
 _SHAPE_MOMENTS = 512  # a step of the first part's training
 
 
@@ -161,6 +162,8 @@ def fit_motion(
             some = [] if stills is None else [piece_together(stills, rng, config.signs) for _ in range(made)]
             some += [clips[i] for i in rng.integers(0, len(clips), batch - made)]
             some = [augment(clip, rng, loose=not config.shapes) for clip in some]
+            if config.shapes:  # a letter is held however the arm drifts; a stroke is how the hand goes
+                some = [wander(clip, rng) if rng.random() < WANDERING else clip for clip in some]
             some = [clip if config.solid else clip.flat() for clip in some]
             features, targets, spelled, _ = batch_clips(some, config.delay + 2)
             loss = motion_loss(model(features), targets, spelled, config.delay)

@@ -404,6 +404,27 @@ def augment(clip: Clip, rng: np.random.Generator, *, loose: bool = False) -> Cli
     return Clip(landmarks.astype(np.float32), world, targets, shapes, clip.spelled)
 
 
+def wander(clip: Clip, rng: np.random.Generator) -> Clip:
+    """Let the whole hand drift aside and come nearer or go, smoothly, as an arm does that holds up a letter for long.
+
+    About the mean place of the wrist, by up to some half a palm and a third of its size, at a pace of 0.5 to 1.5 s a
+    turn; what the hand shows does not change.
+    """
+    found = np.isfinite(clip.landmarks[:, 0, 0])
+    if not found.any():
+        return clip
+    hands = clip.landmarks[found]
+    palm, middle = np.median(np.linalg.norm(hands[:, 9] - hands[:, 0], axis=-1)), hands[:, 0].mean(0)
+    places = np.arange(len(found)) / (RATE * rng.uniform(0.5, 1.5))
+    knots = rng.normal(0, rng.uniform(0, 1), (int(places[-1]) + 2, 3))
+    low, part = places.astype(int), (places % 1)[:, None]
+    part = (part + minimum_jerk(part)) / 2
+    across, down, nearer = (knots[low] * (1 - part) + knots[low + 1] * part).T
+    moved = (clip.landmarks - middle) * np.exp(0.35 * nearer)[:, None, None] + middle
+    moved[..., :2] += 0.5 * palm * np.stack([across, down], 1)[:, None]
+    return replace(clip, landmarks=moved.astype(np.float32))
+
+
 def _jitter(count: int, rng: np.random.Generator) -> np.ndarray:
     """(count, 21, 3) errors in palm sizes: most of them last, some change from moment to moment."""
     size = rng.uniform(0.005, 0.03)

@@ -42,10 +42,10 @@ class MotionTraining:
     ----------
     network
         Its shape.
-    films, more, sharp, strokes, idle
+    films, more, sharp, slower, strokes, idle
         Films of random letters, of further signers who spell random letters, of still others filmed as large as the
-        live cell sends them, of words in which every second letter is J or Z, and of idle hands, every one of another
-        signer.
+        live cell sends them, of others as large who also spell more slowly, of words in which every second letter is J
+        or Z, and of idle hands, every one of another signer.
     shape_steps, steps
         Of the eye for handshapes, and of what is made of them in time.
     pieced
@@ -63,6 +63,7 @@ class MotionTraining:
     films: int = 260
     more: int = 0
     sharp: int = 0
+    slower: int = 0
     strokes: int = 150
     idle: int = 24
     shape_steps: int = 2500
@@ -76,12 +77,13 @@ class MotionTraining:
 TRAINING: dict[str, MotionTraining] = {
     "motion": MotionTraining(MotionConfig(dropout=0.15), shape_steps=0, steps=2500, pieced=0.75, eager=4.0),
     "spelling": MotionTraining(
-        MotionConfig(signs=SIGNS, shapes=SIGNS, solid=True, hidden=192),
+        MotionConfig(signs=SIGNS, shapes=SIGNS, solid=True, hidden=192, channels=112),
         more=411,
         sharp=320,
+        slower=1200,
         idle=200,
-        shape_steps=8000,
-        steps=3000,
+        shape_steps=10_000,
+        steps=6000,
         photos=True,
         signers=48,
     ),
@@ -113,7 +115,7 @@ def train_motion(network: str, out: Path, *, seed: int = 0, steps: int | None = 
         settings = dataclasses.replace(settings, steps=steps, shape_steps=min(settings.shape_steps, steps))
     if profile().name == "ci":
         settings = dataclasses.replace(
-            settings, films=8, more=0, sharp=0, strokes=4, idle=2, signers=min(1, settings.signers)
+            settings, films=8, more=0, sharp=0, slower=0, strokes=4, idle=2, signers=min(1, settings.signers)
         )
     signs = settings.network.signs
     clips = practice_clips(settings, signs)
@@ -162,7 +164,8 @@ def practice_clips(settings: MotionTraining, signs: Sequence[str] = SIGNS) -> li
     idle = [Plan("", number, IDLE_SEED, fps=10.0, seconds=10.0, size=SMALL) for number in range(settings.idle)]
     further = practice_plans(_FURTHER, PRACTICE_SEED + 1)[: settings.more]
     sharp = practice_plans(settings.sharp, PRACTICE_SEED + 2, size=SIZE)
-    return [film_clip(stream, signs) for stream in films([*plans, *idle, *further, *sharp])]
+    slower = practice_plans(settings.slower, PRACTICE_SEED + 3, speeds=(1.5, 5.0), size=SIZE)
+    return [film_clip(stream, signs) for stream in films([*plans, *idle, *further, *sharp, *slower])]
 
 
 def photo_stills() -> tuple[Stills, dict[str, Any]]:

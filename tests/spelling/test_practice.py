@@ -18,6 +18,7 @@ from asllib.spelling.practice import (
     piece_together,
     still_clip,
     stroke,
+    wander,
 )
 from asllib.spelling.streams import practice_plans, stream_of
 
@@ -69,6 +70,25 @@ def test_seen_from_elsewhere_it_is_still_the_same_word(stills):
     other = augment(clip, rng)
     assert other.spelled == clip.spelled and set(other.targets) <= set(clip.targets)
     assert len(other.targets) == len(other.landmarks) == len(other.shapes)
+
+
+def test_a_hand_that_wanders_shows_what_it_showed_elsewhere(stills):
+    rng = np.random.default_rng(3)
+    moved, grown = [], []
+    for _ in range(30):
+        clip = piece_together(stills, rng)
+        other = wander(clip, rng)
+        assert (other.targets is clip.targets) and (other.world is clip.world) and other.spelled == clip.spelled
+        found = np.isfinite(clip.landmarks[:, 0, 0])
+        assert np.array_equal(found, np.isfinite(other.landmarks[:, 0, 0]))
+        before, after = clip.landmarks[found], other.landmarks[found]
+        sizes = [np.linalg.norm(x[:, 9] - x[:, 0], axis=-1)[:, None, None] for x in (before, after)]
+        np.testing.assert_allclose((after - after[:, :1]) / sizes[1], (before - before[:, :1]) / sizes[0], atol=1e-4)
+        moved.append(np.abs(after[:, 0] - before[:, 0]).max())
+        grown.append(np.abs(np.log(sizes[1] / sizes[0])).max())
+    assert np.median(moved) > 0.2 and np.median(grown) > 0.1 and max(grown) < 2
+    nobody = film_clip(stream_of([None] * 9, np.arange(9) / 15, 1.0))
+    assert wander(nobody, rng) is nobody
 
 
 def test_strokes_begin_where_the_hand_is():
