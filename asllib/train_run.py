@@ -124,8 +124,8 @@ def parts(letters: LetterSet, seed: int = 0) -> np.ndarray:
 
 
 def _train_pixel(settings, letters, seed, epochs, checkpoint):
-    letters = pixel_set(letters)
-    examples, part = for_pixels(letters, settings.alphabet), parts(letters)
+    letters, part = pixel_parts(letters)
+    examples = for_pixels(letters, settings.alphabet)
     fitting, deciding = part == "train", part == "valid"
     if settings.training.patience is None:
         fitting |= deciding  # nothing is decided, so these can be learned from
@@ -135,8 +135,8 @@ def _train_pixel(settings, letters, seed, epochs, checkpoint):
         fitting &= ~deciding
     learned, tests = [examples.subset(fitting)], {"test_accuracy": examples.subset(part == "test")}
     for name in settings.added:
-        more = pixel_set(load_letters(name).only(settings.alphabet))
-        also, part = for_pixels(more, settings.alphabet), parts(more)
+        more, part = pixel_parts(load_letters(name).only(settings.alphabet))
+        also = for_pixels(more, settings.alphabet)
         learned.append(also.subset(part == "train"))
         tests[f"{name}_test_accuracy"] = also.subset(part == "test")
     if settings.signers:
@@ -146,6 +146,12 @@ def _train_pixel(settings, letters, seed, epochs, checkpoint):
     valid = examples.subset(deciding) if settings.training.patience is not None else None
     model, history = train(settings, join(learned), valid, seed=seed, epochs=epochs, checkpoint=checkpoint)
     return model, history, {name: evaluate_loss(model, test, pixel_prepare())[1] for name, test in tests.items()}
+
+
+def pixel_parts(letters: LetterSet) -> tuple[LetterSet, np.ndarray]:
+    """Bring a set to 28x28 images; return the part of each too, which is that of the photo it was cropped from."""
+    letters = pixel_set(dataclasses.replace(letters, table=letters.table.assign(split=parts(letters))))
+    return letters, letters.table["split"].to_numpy(str)
 
 
 def pixel_set(letters: LetterSet, looks: Looks | None = None) -> LetterSet:

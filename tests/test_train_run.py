@@ -54,3 +54,23 @@ def test_the_pixel_network_learns_from_every_look_and_from_added_sets(no_data, t
     crops = module.pixel_set(letters)
     assert crops.images.shape == (int(module.crop_set(letters, module.track(letters))[1].sum()), 28, 28)
     assert 60 < len(crops) <= 240 and set(crops.table["original"]) <= set(letters.table["original"])
+
+
+def test_crops_are_in_the_part_of_their_photo_whatever_the_manifest_says(letter_set, monkeypatch):
+    """A source's own split covers some photos alone; networks of all kinds split the same photos by original."""
+    photos = letter_set(
+        list("ABCDEF") * 40,
+        images=np.zeros((240, 40, 40, 3), np.uint8),
+        original=[f"{i // 2}.png" for i in range(240)],
+        split=["train", "valid", "test", ""] * 60,
+    )
+    found = np.random.default_rng(0).random((4, 240)) < 0.8  # of four looks
+    monkeypatch.setattr(module, "track", lambda letters: None)
+    monkeypatch.setattr(module, "crop_set", lambda letters, looks: (np.zeros((4, 240, 28, 28), np.uint8), found))
+    crops, part = module.pixel_parts(photos)
+    assert crops.images.shape == (found.sum(), 28, 28) and set(part) == {"train", "valid", "test"}
+    of_photo = dict(zip(photos.table["file"], module.parts(photos), strict=True))
+    assert [of_photo[file] for file in crops.table["file"]] == part.tolist()
+    official = letter_set(list("ABC") * 2, split=["train"] * 3 + ["test"] * 3)
+    same, part = module.pixel_parts(official)
+    assert same.images is official.images and part.tolist() == ["train"] * 3 + ["test"] * 3
