@@ -142,6 +142,17 @@ def test_data_check_audits_photos_and_the_hands_in_them(asl, photo_folder):
     assert code == 0 and (found["rows"], found["no_hand"], found["exact"]) == (2, None, 2)
 
 
+def test_json_on_stdout_is_json_alone_where_the_synthetic_signer_takes_the_place_of_data(
+    asl, letter_set, blobs, monkeypatch
+):
+    from asllib.data import registry
+
+    monkeypatch.setattr(registry, "load_synthetic", lambda pixels: letter_set(["A", "B"], blobs(2)))
+    code, out, err = asl("data", "check", "auto", "--no-hands", "--json", "-")
+    assert code == 0 and json.loads(out)["rows"] == 2
+    assert "the synthetic signer takes its place" in err
+
+
 def test_a_photo_without_a_hand_counts_as_wrong(asl, photo_folder, landmark_run):
     code, out, _ = asl("evaluate", "--model", landmark_run, "--data", photo_folder, "--json", "-")
     found = json.loads(out)
