@@ -94,7 +94,9 @@ def train_run(
 
 def load_for(network: str, preset: Preset, data: str) -> LetterSet:
     """Load the letters of a preset from a set; InputError if one of them is missing."""
-    letters = load_letters(data, pixels=network == "pixel" and data in ("auto", "synthetic")).only(preset.alphabet)
+    # Where a preset adds Sign Language MNIST itself, its own data are photos of people.
+    pixels = network == "pixel" and data in ("auto", "synthetic") and not preset.added
+    letters = load_letters(data, pixels=pixels).only(preset.alphabet)
     absent = sorted(set(preset.alphabet) - set(letters.letters))
     if absent:
         raise InputError(f"{letters.name}: no image of {', '.join(absent)}; the preset needs every letter")

@@ -5,7 +5,7 @@ import pytest
 
 from asllib import train_run as module
 from asllib.config import preset
-from asllib.letters import FIRST_SIX
+from asllib.letters import FIRST_SIX, STATIC
 from asllib.models.joint_net import JointConfig, JointNet
 from asllib.models.pixel_cnn import PixelConfig
 from asllib.models.zoo import load_model
@@ -54,3 +54,17 @@ def test_the_pixel_network_learns_from_every_look_and_from_added_sets(no_data, t
     crops = module.pixel_set(letters)
     assert crops.images.shape == (int(module.crop_set(letters, module.track(letters))[1].sum()), 28, 28)
     assert 60 < len(crops) <= 240 and set(crops.table["original"]) <= set(letters.table["original"])
+
+
+@pytest.mark.parametrize(("name", "pixels"), [("best", True), ("people", False)])
+def test_the_preset_people_learns_from_photos_of_people_where_no_data_is_named(monkeypatch, letter_set, name, pixels):
+    asked = []
+
+    def load(data, *, pixels):
+        asked.append((data, pixels))
+        return letter_set(list(STATIC))
+
+    monkeypatch.setattr(module, "load_letters", load)
+    for data in ("auto", "synthetic"):
+        module.load_for("pixel", preset("pixel", name), data)
+    assert asked == [("auto", pixels), ("synthetic", pixels)]
