@@ -282,27 +282,52 @@ def evaluate(
     split: Annotated[str | None, typer.Option(help="Only this part of the set's own split.")] = None,
     json_file: Json = None,
 ) -> None:
-    """Read a whole set and report how much of it is right; a photo without a found hand counts as wrong."""
+    """Read a whole set and report how much of it is right; a photo without a found hand counts as wrong.
+
+    What is likeliest counts, also where 'asl predict' would say no letter for sure: how often that is stands beside it.
+    """
+    import numpy as np
+
     from asllib.data import load_letters
-    from asllib.evaluation import read_letters, report
+    from asllib.evaluation import read_letters, refusals, report
     from asllib.recognizer import load_recognizer
+    from asllib.train_run import trained_on
 
     recognizer = load_recognizer(model)
     letters = load_letters(data, pixels=recognizer.kind == "pixel" and data == "auto").only(recognizer.alphabet)
-    if split is not None:
-        letters = letters.subset((letters.table["split"] == split).to_numpy())
-    if not len(letters):
+    chosen = np.full(len(letters), True) if split is None else (letters.table["split"] == split).to_numpy()
+    if not chosen.any():
         raise InputError(f"{data}: no image of {recognizer.alphabet}" + (f" in split {split!r}" if split else ""))
-    read = read_letters(recognizer.read_set(letters), recognizer.alphabet)
-    found = report(letters.table, read, model, letters.name)
+    seen, letters = trained_on(recognizer.card, letters)[chosen], letters.subset(chosen)
+    probabilities = recognizer.read_set(letters)
+    read = read_letters(probabilities, recognizer.alphabet)
+    right = read == letters.letters
+    found = report(letters.table, read, model, letters.name) | refusals(probabilities, right, recognizer.refuse_below)
+    unseen = None if seen.all() else float(right[~seen].mean())
+    found |= {"seen_in_training": int(seen.sum()), "accuracy_unseen": unseen}
     low, high = found["interval"]
     text = [
         f"{model} on {found['data']}: {found['accuracy']:.2%} of {found['n']:,} right "
         f"(95 % interval {low:.1%} to {high:.1%}), a hand in {found['hand_found']:.1%}",
+        *_said_for_sure(found),
         *(f"  {name:<24} {share:.1%}" for name, share in found["by_source"].items()),
         "  " + "  ".join(f"{letter} {share:.0%}" for letter, share in found["by_letter"].items()),
     ]
     _emit(found, json_file, "\n".join(text))
+    if unseen is None:
+        said = "on these images, or on others of the same set: expect less of new ones"
+    else:
+        said = f"on {seen.sum():,} of these {len(seen):,} images; of the others {unseen:.2%} are right"
+    if seen.any():
+        print(f"asl: {model} was trained {said}", file=sys.stderr)
+
+
+def _said_for_sure(found: dict[str, Any]) -> list[str]:
+    """The line about what ``asl predict`` would refuse, if it is any."""
+    if not found["refused"]:
+        return []
+    rest = "" if found["accuracy_said"] is None else f"; of the rest {found['accuracy_said']:.2%} right"
+    return [f"  {found['refused']:.1%} refused as no letter for sure{rest}"]
 
 
 @app.command()

@@ -13,7 +13,7 @@ import asllib
 from asllib.data import write_pixel_csv
 from asllib.hands import read_landmarks
 from asllib.letters import STATIC
-from asllib.models import LandmarkCNN, LandmarkConfig
+from asllib.models import LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig
 from asllib.models.zoo import load_model, save_model
 
 pytestmark = pytest.mark.usefixtures("no_data")
@@ -87,14 +87,41 @@ def test_a_run_from_data_to_a_report(asl, refused, pixel_folder, tmp_path):
     assert code == 0
     assert list(found) == [
         "model", "data", "n", "hand_found", "accuracy", "interval", "by_letter", "by_source", "by_signer",
+        "refused", "accuracy_said", "seen_in_training", "accuracy_unseen",
     ]  # fmt: skip
+    assert (found["refused"], found["accuracy_said"]) == (0.0, found["accuracy"])
+    assert (found["seen_in_training"], found["accuracy_unseen"]) == (0, found["accuracy"])
     assert found["n"] == 24 and found["hand_found"] == 1.0
     assert found["accuracy"] == pytest.approx(card["metrics"]["test_accuracy"], abs=1e-6)
     assert found["interval"][0] <= found["accuracy"] <= found["interval"][1]
     assert set(found["by_letter"]) == set(STATIC)
-    code, out, _ = asl("evaluate", "--model", run, "--data", pixel_folder)
+    unseen = found["accuracy"]
+    code, out, err = asl("evaluate", "--model", run, "--data", pixel_folder)
     assert code == 0 and "of 120 right" in out
+    assert err == f"asl: {run} was trained on 96 of these 120 images; of the others {unseen:.2%} are right\n"
+    code, out, _ = asl("evaluate", "--model", run, "--data", pixel_folder, "--json", "-")
+    found = json.loads(out)
+    assert (found["seen_in_training"], found["accuracy_unseen"]) == (96, pytest.approx(unseen))
+    code, out, err = asl("evaluate", "--model", run, "--data", pixel_folder, "--split", "train", "--json", "-")
+    assert json.loads(out)["accuracy_unseen"] is None
+    assert err == f"asl: {run} was trained on these images, or on others of the same set: expect less of new ones\n"
     assert "no image of" in refused("evaluate", "--model", run, "--data", pixel_folder, "--split", "none")
+
+
+def test_evaluate_says_how_much_predict_would_refuse(asl, pixel_folder, tmp_path):
+    letters = asllib.load_letters(str(pixel_folder))
+    model = PixelCNN(PixelConfig())
+    unsure = asllib.load_recognizer(save_model(tmp_path / "unsure", model, STATIC, {})).read_set(letters).max(1)
+    about = {"refuse_below": float(np.median(unsure))}
+    run = save_model(tmp_path / "careful", model, STATIC, about)
+    said = [p.letter for p in asllib.load_recognizer(run).predict(list(letters.images))]
+    right = [letter == truth for letter, truth in zip(said, letters.letters, strict=True) if letter is not None]
+    code, out, _ = asl("evaluate", "--model", run, "--data", pixel_folder, "--json", "-")
+    found = json.loads(out)
+    assert code == 0 and found["refused"] == pytest.approx(said.count(None) / 120) and 0.3 < found["refused"] < 0.7
+    assert found["accuracy_said"] == pytest.approx(np.mean(right))
+    code, out, _ = asl("evaluate", "--model", run, "--data", pixel_folder)
+    assert f"{found['refused']:.1%} refused as no letter for sure; of the rest {np.mean(right):.2%} right" in out
 
 
 def test_predict_says_what_it_reads_in_each_file(asl, photo_folder, landmark_run):

@@ -68,3 +68,28 @@ def test_the_preset_people_learns_from_photos_of_people_where_no_data_is_named(m
     for data in ("auto", "synthetic"):
         module.load_for("pixel", preset("pixel", name), data)
     assert asked == [("auto", pixels), ("synthetic", pixels)]
+
+
+def test_what_a_network_was_trained_on_is_known_by_the_hash_in_its_card(letter_set):
+    images = np.random.default_rng(0).integers(0, 256, (40, 30, 30, 3), np.uint8)
+    photos = letter_set(["A", "B"] * 20, images, split="test")  # the set's own split, which networks of photos ignore
+    part = module.parts(photos)
+    assert set(part) == {"train", "valid", "test"}
+
+    def card(network, patience=None, **more):
+        data = {"sha256": photos.sha256()}
+        return {"network": network, "training": {"patience": patience}, "data": data, **more}
+
+    def seen(card, letters=photos):
+        return module.trained_on(card, letters).tolist()
+
+    assert seen(card("landmark")) == (part == "train").tolist()
+    assert seen(card("landmark", patience=4)) == (part != "test").tolist()  # the validation part says when to stop
+    assert seen(card("joint")) == (part != "test").tolist()
+    assert seen(card("pixel")) == seen(card("landmark", teaching={})) == [True] * 40  # more cannot be said
+    assert seen(card("joint", data={"sha256": "0"})) == seen({"network": "joint"}) == [False] * 40
+    assert seen({"network": "joint", "data": 5, "added": None}) == [False] * 40
+
+    small = letter_set(["A", "B"] * 20, split=["train", "test"] * 20)
+    added = card("pixel", added=[{"sha256": "0"}, {"sha256": small.sha256()}])
+    assert seen(added, small) == [True, False] * 20
