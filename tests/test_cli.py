@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import asllib
+from asllib import cli
 from asllib.data import write_pixel_csv
 from asllib.hands import read_landmarks
 from asllib.letters import STATIC
@@ -75,6 +76,9 @@ def test_a_run_from_data_to_a_report(asl, refused, pixel_folder, tmp_path):
     run = tmp_path / "run"
     code, out, _ = asl("train", "pixel", "--data", pixel_folder, "--out", run, "--epochs", 6, "--seed", 1)
     assert code == 0 and "pixel network" in out
+    again = ("train", "pixel", "--data", pixel_folder, "--out", tmp_path / "again", "--epochs", 1, "--json", "-")
+    code, out, _ = asl(*again)
+    assert code == 0 and json.loads(out) == {"run": str(again[5]), **load_model(again[5])[1]}
     assert sorted(path.name for path in run.iterdir()) == ["card.json", "history.csv", "model.safetensors"]
     _, card = load_model(run)
     assert (card["preset"], card["seed"], card["alphabet"]) == ("best", 1, "".join(STATIC))
@@ -196,6 +200,38 @@ def test_extract_writes_a_row_a_photo(asl, photo_folder, tmp_path, ending):
     assert (table["score"] == 0).all()
 
 
+def test_extract_and_fetch_say_as_json_what_they_wrote(asl, photo_folder, pixel_folder, tmp_path, monkeypatch):
+    code, out, _ = asl("extract", photo_folder, "--out", tmp_path / "landmarks.csv", "--json", "-")
+    assert code == 0
+    assert json.loads(out) == {"file": str(tmp_path / "landmarks.csv"), "n": 2, "hand_found": 0.0}
+    monkeypatch.setenv("ASLLIB_DATA", str(pixel_folder))
+    code, out, _ = asl("data", "fetch", "sign-mnist", "--json", tmp_path / "fetched.json")
+    assert code == 0 and out == f"{pixel_folder}\n"
+    assert json.loads((tmp_path / "fetched.json").read_text()) == {"name": "sign-mnist", "folder": str(pixel_folder)}
+
+
+@pytest.mark.slow
+def test_render_says_as_json_what_it_drew(asl, tmp_path):
+    size = ("--letters", "AB", "--signers", 1, "--views", 1, "--size", 64)
+    code, out, _ = asl("data", "render", *size, "--out", tmp_path / "drawn", "--json", "-")
+    assert code == 0 and json.loads(out) == {"folder": str(tmp_path / "drawn"), "pictures": 2}
+    assert len([*(tmp_path / "drawn").glob("*/*.jpg")]) == 2
+
+
+def test_every_command_but_live_has_json():
+    from typer.main import get_command
+
+    def commands(group):
+        for name, command in group.commands.items():
+            yield from commands(command) if hasattr(command, "commands") else [(name, command)]
+
+    options = {
+        name: {option for p in command.params for option in p.opts} for name, command in commands(get_command(cli.app))
+    }
+    without = [name for name, named in options.items() if "--json" not in named]
+    assert without == ["live"]
+
+
 def test_extract_refuses_what_it_cannot_write_before_it_begins(refused, photo_folder, tmp_path):
     assert "give an ending" in refused("extract", photo_folder, "--out", tmp_path / "landmarks.txt")
     assert "no such folder" in refused("extract", photo_folder, "--out", tmp_path / "none" / "landmarks.csv")
@@ -290,6 +326,27 @@ def test_doctor_says_how_to_mend_what_is_missing(asl):
     for line, following in zip(out.splitlines(), [*out.splitlines()[1:], ""], strict=True):
         if line.startswith(("MISSING", "absent")):
             assert following.strip().startswith("-> ")
+
+
+def test_doctor_gives_its_findings_as_json_too(asl, monkeypatch, tmp_path):
+    from asllib import doctor
+
+    findings = [
+        doctor.Finding(True, "one"),
+        doctor.Finding(False, "two", "mend it"),
+        doctor.Finding(False, "x", "y", False),
+    ]
+    monkeypatch.setattr(doctor, "examine", lambda: iter(findings))
+    code, out, err = asl("doctor", "--json", "-")
+    assert code == 1 and err == "asl: 1 thing to mend, see above\n"
+    assert json.loads(out) == [
+        {"ok": True, "what": "one", "mend": "", "needed": True},
+        {"ok": False, "what": "two", "mend": "mend it", "needed": True},
+        {"ok": False, "what": "x", "mend": "y", "needed": False},
+    ]
+    code, out, _ = asl("doctor", "--json", tmp_path / "doctor.json")
+    assert code == 1 and out.startswith("ok      one\nMISSING two\n")
+    assert len(json.loads((tmp_path / "doctor.json").read_text())) == 3
 
 
 @pytest.mark.slow
