@@ -82,14 +82,18 @@ def _flush() -> None:
 
 def _emit(content: Any, target: str | None, text: str) -> None:
     """Print text, unless the JSON goes to stdout; write the JSON where it is wanted."""
+    if target != "-":
+        print(text)
+    _write_json(content, target)
+
+
+def _write_json(content: Any, target: str | None) -> None:
     from asllib.paths import write_text
 
     document = json.dumps(content, indent=1)
     if target == "-":
         print(document)
-        return
-    print(text)
-    if target is not None:
+    elif target is not None:
         write_text(Path(target), document + "\n")
 
 
@@ -118,13 +122,14 @@ def data_list(json_file: Json = None) -> None:
 
 
 @data_app.command("fetch")
-def data_fetch(name: Annotated[str, typer.Argument(help="sign-mnist")]) -> None:
+def data_fetch(name: Annotated[str, typer.Argument(help="sign-mnist")], json_file: Json = None) -> None:
     """Download a data set from its public source into the cache, checked by its hash."""
     from asllib.data import fetch_sign_mnist, find_sign_mnist
 
     if name != "sign-mnist":
         raise InputError(f"{name}: only sign-mnist can be fetched; photos are put into the data folder by hand")
-    print(find_sign_mnist() or fetch_sign_mnist())
+    folder = str(find_sign_mnist() or fetch_sign_mnist())
+    _emit({"name": name, "folder": folder}, json_file, folder)
 
 
 @data_app.command("check")
@@ -159,13 +164,15 @@ def data_render(
     size: Annotated[int, typer.Option(help="Pixels of a picture's side, at least 28.")] = 224,
     seed: Annotated[int, typer.Option(help="The same seed gives the same set.")] = 0,
     cluster: Cluster = None,
+    json_file: Json = None,
 ) -> None:
     """Photograph the synthetic signer: pictures, manifest.csv and true landmarks."""
     from asllib.data.synthetic import draw_letters
 
     with _workplace(cluster) as executor:
         draw_letters(out, letters, signers, views, size, seed, executor=executor)
-    print(f"{out}: {len(letters) * signers * views:,} pictures")
+    pictures = len(letters) * signers * views
+    _emit({"folder": str(out), "pictures": pictures}, json_file, f"{out}: {pictures:,} pictures")
 
 
 @app.command()
@@ -174,6 +181,7 @@ def extract(
     out: Annotated[Path, typer.Option(help="Where to write: .csv, .csv.gz or .parquet.")],
     workers: Workers = None,
     cluster: Cluster = None,
+    json_file: Json = None,
 ) -> None:
     """Find the hand in each photo and write the landmarks; a stopped run goes on where it was."""
     import hashlib
@@ -203,7 +211,9 @@ def extract(
     with _workplace(cluster, workers) as executor:
         write_landmarks(parts(executor), out)
     shutil.rmtree(unfinished)
-    print(f"{out}: {len(letters):,} photos, a hand in {found:,} ({found / len(letters):.1%})")
+    content = {"file": str(out), "n": len(letters), "hand_found": found / len(letters)}
+    text = f"{out}: {len(letters):,} photos, a hand in {found:,} ({found / len(letters):.1%})"
+    _emit(content, json_file, text)
 
 
 @app.command()
@@ -216,6 +226,7 @@ def train(
     epochs: Annotated[
         int | None, typer.Option(min=1, help="In the place of the preset's; steps of motion networks.")
     ] = None,
+    json_file: Json = None,
 ) -> None:
     """Train a network on a set; the same command goes on with a run that was stopped.
 
@@ -232,7 +243,8 @@ def train(
         if started_together():
             raise InputError(f"{network}: is trained by one process; leave out torchrun")
         made = train_motion(network, out, seed=seed, steps=epochs)
-        print(f"{out}: {network} network, {made['parameters']:,} parameters; loss {made['metrics']['loss']:.3f}")
+        text = f"{out}: {network} network, {made['parameters']:,} parameters; loss {made['metrics']['loss']:.3f}"
+        _emit({"run": str(out), **made}, json_file, text)
         return
     from asllib.train_run import train_run
 
@@ -240,7 +252,8 @@ def train(
         card = train_run(network, preset, data, out, seed=seed, epochs=epochs)
     if card is not None:
         metrics = ", ".join(f"{name} {value:.2%}" for name, value in card["metrics"].items())
-        print(f"{out}: {card['network']} network, {card['parameters']:,} parameters; {metrics}")
+        text = f"{out}: {card['network']} network, {card['parameters']:,} parameters; {metrics}"
+        _emit({"run": str(out), **card}, json_file, text)
 
 
 @app.command()
@@ -282,27 +295,52 @@ def evaluate(
     split: Annotated[str | None, typer.Option(help="Only this part of the set's own split.")] = None,
     json_file: Json = None,
 ) -> None:
-    """Read a whole set and report how much of it is right; a photo without a found hand counts as wrong."""
+    """Read a whole set and report how much of it is right; a photo without a found hand counts as wrong.
+
+    What is likeliest counts, also where 'asl predict' would say no letter for sure: how often that is stands beside it.
+    """
+    import numpy as np
+
     from asllib.data import load_letters
-    from asllib.evaluation import read_letters, report
+    from asllib.evaluation import read_letters, refusals, report
     from asllib.recognizer import load_recognizer
+    from asllib.train_run import trained_on
 
     recognizer = load_recognizer(model)
     letters = load_letters(data, pixels=recognizer.kind == "pixel" and data == "auto").only(recognizer.alphabet)
-    if split is not None:
-        letters = letters.subset((letters.table["split"] == split).to_numpy())
-    if not len(letters):
+    chosen = np.full(len(letters), True) if split is None else (letters.table["split"] == split).to_numpy()
+    if not chosen.any():
         raise InputError(f"{data}: no image of {recognizer.alphabet}" + (f" in split {split!r}" if split else ""))
-    read = read_letters(recognizer.read_set(letters), recognizer.alphabet)
-    found = report(letters.table, read, model, letters.name)
+    seen, letters = trained_on(recognizer.card, letters)[chosen], letters.subset(chosen)
+    probabilities = recognizer.read_set(letters)
+    read = read_letters(probabilities, recognizer.alphabet)
+    right = read == letters.letters
+    found = report(letters.table, read, model, letters.name) | refusals(probabilities, right, recognizer.refuse_below)
+    unseen = None if seen.all() else float(right[~seen].mean())
+    found |= {"seen_in_training": int(seen.sum()), "accuracy_unseen": unseen}
     low, high = found["interval"]
     text = [
         f"{model} on {found['data']}: {found['accuracy']:.2%} of {found['n']:,} right "
         f"(95 % interval {low:.1%} to {high:.1%}), a hand in {found['hand_found']:.1%}",
+        *_said_for_sure(found),
         *(f"  {name:<24} {share:.1%}" for name, share in found["by_source"].items()),
         "  " + "  ".join(f"{letter} {share:.0%}" for letter, share in found["by_letter"].items()),
     ]
     _emit(found, json_file, "\n".join(text))
+    if unseen is None:
+        said = "on these images, or on others of the same set: expect less of new ones"
+    else:
+        said = f"on {seen.sum():,} of these {len(seen):,} images; of the others {unseen:.2%} are right"
+    if seen.any():
+        print(f"asl: {model} was trained {said}", file=sys.stderr)
+
+
+def _said_for_sure(found: dict[str, Any]) -> list[str]:
+    """The line about what ``asl predict`` would refuse, if it is any."""
+    if not found["refused"]:
+        return []
+    rest = "" if found["accuracy_said"] is None else f"; of the rest {found['accuracy_said']:.2%} right"
+    return [f"  {found['refused']:.1%} refused as no letter for sure{rest}"]
 
 
 @app.command()
@@ -469,6 +507,7 @@ def reproduce(
     check: Annotated[
         bool, typer.Option("--check", help="Say what a fresh run moves, and leave results and figures as they are.")
     ] = False,
+    json_file: Json = None,
 ) -> None:
     """Run the numbered notebooks: train both networks, draw every figure, write every result."""
     from tqdm.auto import tqdm
@@ -480,8 +519,11 @@ def reproduce(
     books, before, begun = notebooks(), snapshot() if check else {}, time.time_ns()
     keep = profile().name == "paper" and _real_data() and not check
     print(
-        f"{len(books)} notebooks, profile {profile().name}" + ("" if keep else "; their stored outputs are left alone")
+        f"{len(books)} notebooks, profile {profile().name}" + ("" if keep else "; their stored outputs are left alone"),
+        file=sys.stderr if json_file == "-" else sys.stdout,
     )
+    ran: list[dict[str, Any]] = []
+    content: dict[str, Any] = {"profile": profile().name, "notebooks": ran}
     try:
         for book in books:
             with tqdm(desc=book.stem, unit="cell", bar_format="{desc}: {n_fmt}/{total_fmt} cells [{elapsed}]") as bar:
@@ -490,7 +532,7 @@ def reproduce(
                     bar.total, bar.n = total, done
                     bar.refresh()
 
-                run_notebook(book, keep, show)
+                ran.append({"notebook": book.stem, "seconds": run_notebook(book, keep, show)})
         lines, left = moved(before), unwritten(before, begun)
     finally:
         put_back(before)
@@ -500,11 +542,12 @@ def reproduce(
                 f"nothing was compared: profile {profile().name} on this data wrote none of the {len(before)} results "
                 "and figures that are there"
             )
-        if left:
-            print("\n  ".join([f"Not compared, since no notebook wrote them ({len(left)}):", *left]))
-        print("\n".join(lines) or f"Nothing moved: {len(before) - len(left)} results and figures are what they were.")
+        said = ["\n  ".join([f"Not compared, since no notebook wrote them ({len(left)}):", *left])] if left else []
+        said += lines or [f"Nothing moved: {len(before) - len(left)} results and figures are what they were."]
+        _emit({**content, "moved": lines, "not_compared": left}, json_file, "\n".join(said))
         raise typer.Exit(1 if lines else 0)
-    print(f"Figures: {project_root() / 'figures'}; results: {project_root() / 'data' / 'results'}")
+    figures, results = str(project_root() / "figures"), str(project_root() / "data" / "results")
+    _emit({**content, "figures": figures, "results": results}, json_file, f"Figures: {figures}; results: {results}")
 
 
 def _real_data() -> bool:
@@ -515,18 +558,24 @@ def _real_data() -> bool:
 
 
 @app.command()
-def doctor() -> None:
+def doctor(json_file: Json = None) -> None:
     """Say what is missing on this machine and how to mend it."""
+    import dataclasses
+
     from asllib.doctor import examine
 
-    broken = 0
+    broken, findings = 0, []
     for finding in examine():
         mark = "ok     " if finding.ok else "MISSING" if finding.needed else "absent "
-        print(f"{mark} {finding.what}" + ("" if finding.ok else f"\n        -> {finding.mend}"))
+        if json_file != "-":  # at once: what comes next may end it
+            print(f"{mark} {finding.what}" + ("" if finding.ok else f"\n        -> {finding.mend}"))
+        findings.append(dataclasses.asdict(finding))
         broken += finding.needed and not finding.ok
+    _write_json(findings, json_file)
     if broken:
         raise InputError(f"{broken} thing{'s' if broken > 1 else ''} to mend, see above")
-    print("Everything that is needed is here.")
+    if json_file != "-":
+        print("Everything that is needed is here.")
 
 
 if __name__ == "__main__":

@@ -91,6 +91,32 @@ def report(table: pd.DataFrame, read: np.ndarray, model: str, data: str) -> dict
     }
 
 
+def refusals(probabilities: np.ndarray, right: np.ndarray, refuse_below: float) -> dict[str, float | None]:
+    """Sum up what a recogniser says that refuses hands of which it is not sure.
+
+    Parameters
+    ----------
+    probabilities
+        (N, classes); all 0 where no hand was found.
+    right
+        (N,) bool: the most likely letter is the right one.
+    refuse_below
+        The recogniser's.
+
+    Returns
+    -------
+    dict
+        ``refused``: the share that shows a hand, but no letter for sure; ``accuracy_said``: how much is right of the
+        letters that are said, None if none is.
+    """
+    sure = probabilities.max(1).astype(float)
+    said = (sure > 0) & (sure >= refuse_below)
+    return {
+        "refused": float(((sure > 0) & ~said).mean()),
+        "accuracy_said": float(right[said].mean()) if said.any() else None,
+    }
+
+
 def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
     """Expected calibration error: how far confidence and accuracy lie apart on average, 0..1.
 

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asllib.data.letterset import LetterSet
+from asllib.data.letterset import LetterSet, PhotoFiles
 from asllib.errors import InputError
 from asllib.evaluation import NO_HAND, read_letters
 from asllib.hands.embedding import embed_hand, embed_set
 from asllib.hands.tracker import Hand, HandTracker, table_hands
 from asllib.letters import LETTERS
 from asllib.models.zoo import Network, fold, load_model
-from asllib.preprocess import SIDE, to_pixels
+from asllib.preprocess import SIDE, to_gray, to_pixels
 from asllib.runs import (
     Looks,
     joint_prepare,
@@ -91,7 +91,7 @@ class Recognizer:
         Parameters
         ----------
         images
-            (H, W, 3) uint8 RGB photos; the pixel network also takes (28, 28) uint8 images as they are.
+            (H, W, 3) uint8 RGB photos; the pixel network also takes 28x28 images as they are, (28, 28) uint8 or RGB.
 
         Raises
         ------
@@ -118,8 +118,10 @@ class Recognizer:
         return predict_logits(self.model, inputs, prepare).softmax(1).numpy().mean(0)
 
     def _predict_one(self, image: np.ndarray) -> Prediction:
-        if self.kind == "pixel" and getattr(image, "shape", None) == (SIDE, SIDE) and image.dtype == np.uint8:
-            hands: tuple[Hand, ...] = ()
+        small = as_small(image) if self.kind == "pixel" else None
+        hands: tuple[Hand, ...] = ()
+        if small is not None:
+            image = small
         else:
             self._tracker = self._tracker or HandTracker()
             hands = self._tracker.detect_looks(image)
@@ -133,8 +135,8 @@ class Recognizer:
 
     def read_set(self, letters: LetterSet, *, progress: bool = True) -> np.ndarray:
         """Read a whole set, hands tracked on all cores and cached: (N, classes) probabilities, 0 without a hand."""
-        small = letters.images
-        if self.kind == "pixel" and isinstance(small, np.ndarray) and small.shape[1:] == (SIDE, SIDE):
+        small = _small_set(letters.images) if self.kind == "pixel" else None
+        if small is not None:
             return predict_logits(self.model, (torch.from_numpy(small),), pixel_prepare()).softmax(1).numpy()
         looks = track(letters, progress=progress)
         if self.kind == "landmark":
@@ -146,6 +148,25 @@ class Recognizer:
         said = np.zeros((*found.shape, self.model.config.classes), np.float32)
         said[found] = predict_logits(self.model, (torch.from_numpy(images[found]),), pixel_prepare()).softmax(1)
         return said.sum(0) / np.maximum(found.sum(0), 1)[:, None]
+
+
+def as_small(image: np.ndarray) -> np.ndarray | None:
+    """A 28x28 uint8 image in grey, which files give as RGB, as the pixel network reads it; None if it is a photo."""
+    small = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape in ((SIDE, SIDE), (SIDE, SIDE, 3))
+    return to_gray(image) if small else None
+
+
+def _small_set(images: np.ndarray | PhotoFiles) -> np.ndarray | None:
+    """All of a set's images as ``as_small`` has them, (N, 28, 28); None if the set has photos."""
+    if isinstance(images, np.ndarray):
+        return images if images.shape[1:] == (SIDE, SIDE) else None
+    small = []
+    for i in range(len(images)):
+        image = as_small(images[i])
+        if image is None:  # mostly at the first: no need to decode all
+            return None
+        small.append(image)
+    return np.stack(small) if small else None
 
 
 def crop_set(letters: LetterSet, looks: Looks) -> tuple[np.ndarray, np.ndarray]:

@@ -47,8 +47,9 @@ def train_run(
 
     A set with an official test (Sign Language MNIST) is trained on its training part and tested on that test; any other
     is split 60/30/10 by original and trained on the 60; joint and pixel networks, for which the 30 decide nothing, on
-    the 90. Where the preset stops early, a part of the training data (30 of 90) decides when. A checkpoint in the
-    folder lets the same call go on after a stop.
+    the 90. Where the preset stops early (patience), the 30, or as large a part of the training data, decide when. Else
+    the landmark network's 30 are watched only: their loss is in the history, and the last epoch's weights are kept.
+    A checkpoint in the folder lets the same call go on after a stop.
 
     Returns
     -------
@@ -94,7 +95,9 @@ def train_run(
 
 def load_for(network: str, preset: Preset, data: str) -> LetterSet:
     """Load the letters of a preset from a set; InputError if one of them is missing."""
-    letters = load_letters(data, pixels=network == "pixel" and data in ("auto", "synthetic")).only(preset.alphabet)
+    # Where a preset adds Sign Language MNIST itself, its own data are photos of people.
+    pixels = network == "pixel" and data in ("auto", "synthetic") and not preset.added
+    letters = load_letters(data, pixels=pixels).only(preset.alphabet)
     absent = sorted(set(preset.alphabet) - set(letters.letters))
     if absent:
         raise InputError(f"{letters.name}: no image of {', '.join(absent)}; the preset needs every letter")
@@ -121,6 +124,23 @@ def parts(letters: LetterSet, seed: int = 0) -> np.ndarray:
     if letters.images[0].ndim == 2 and (own == "test").any():
         return own
     return split(letters, "original", seed)
+
+
+def trained_on(card: dict[str, Any], letters: LetterSet) -> np.ndarray:
+    """Tell which images of a set a network learned from, or was stopped by: (N,) bool, none if the set is new to it.
+
+    A set is known by its hash in the network's card. Where it cannot be said which part was learned from, it is all.
+    """
+    added = card.get("added")
+    named = [card.get("data"), *(added if isinstance(added, list) else [])]
+    if letters.sha256() not in [one.get("sha256") for one in named if isinstance(one, dict)]:
+        return np.zeros(len(letters), bool)
+    if "teaching" in card:
+        return np.ones(len(letters), bool)
+    part = parts(letters)
+    if card["network"] == "landmark" and card["training"]["patience"] is None:
+        return part == "train"  # the validation part was watched, no more
+    return part != "test"
 
 
 def _train_pixel(settings, letters, seed, epochs, checkpoint):

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 import asllib
+from asllib import cli
 from asllib.data import write_pixel_csv
 from asllib.hands import read_landmarks
 from asllib.letters import STATIC
-from asllib.models import LandmarkCNN, LandmarkConfig
+from asllib.models import LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig
 from asllib.models.zoo import load_model, save_model
 
 pytestmark = pytest.mark.usefixtures("no_data")
@@ -75,6 +76,9 @@ def test_a_run_from_data_to_a_report(asl, refused, pixel_folder, tmp_path):
     run = tmp_path / "run"
     code, out, _ = asl("train", "pixel", "--data", pixel_folder, "--out", run, "--epochs", 6, "--seed", 1)
     assert code == 0 and "pixel network" in out
+    again = ("train", "pixel", "--data", pixel_folder, "--out", tmp_path / "again", "--epochs", 1, "--json", "-")
+    code, out, _ = asl(*again)
+    assert code == 0 and json.loads(out) == {"run": str(again[5]), **load_model(again[5])[1]}
     assert sorted(path.name for path in run.iterdir()) == ["card.json", "history.csv", "model.safetensors"]
     _, card = load_model(run)
     assert (card["preset"], card["seed"], card["alphabet"]) == ("best", 1, "".join(STATIC))
@@ -87,14 +91,41 @@ def test_a_run_from_data_to_a_report(asl, refused, pixel_folder, tmp_path):
     assert code == 0
     assert list(found) == [
         "model", "data", "n", "hand_found", "accuracy", "interval", "by_letter", "by_source", "by_signer",
+        "refused", "accuracy_said", "seen_in_training", "accuracy_unseen",
     ]  # fmt: skip
+    assert (found["refused"], found["accuracy_said"]) == (0.0, found["accuracy"])
+    assert (found["seen_in_training"], found["accuracy_unseen"]) == (0, found["accuracy"])
     assert found["n"] == 24 and found["hand_found"] == 1.0
     assert found["accuracy"] == pytest.approx(card["metrics"]["test_accuracy"], abs=1e-6)
     assert found["interval"][0] <= found["accuracy"] <= found["interval"][1]
     assert set(found["by_letter"]) == set(STATIC)
-    code, out, _ = asl("evaluate", "--model", run, "--data", pixel_folder)
+    unseen = found["accuracy"]
+    code, out, err = asl("evaluate", "--model", run, "--data", pixel_folder)
     assert code == 0 and "of 120 right" in out
+    assert err == f"asl: {run} was trained on 96 of these 120 images; of the others {unseen:.2%} are right\n"
+    code, out, _ = asl("evaluate", "--model", run, "--data", pixel_folder, "--json", "-")
+    found = json.loads(out)
+    assert (found["seen_in_training"], found["accuracy_unseen"]) == (96, pytest.approx(unseen))
+    code, out, err = asl("evaluate", "--model", run, "--data", pixel_folder, "--split", "train", "--json", "-")
+    assert json.loads(out)["accuracy_unseen"] is None
+    assert err == f"asl: {run} was trained on these images, or on others of the same set: expect less of new ones\n"
     assert "no image of" in refused("evaluate", "--model", run, "--data", pixel_folder, "--split", "none")
+
+
+def test_evaluate_says_how_much_predict_would_refuse(asl, pixel_folder, tmp_path):
+    letters = asllib.load_letters(str(pixel_folder))
+    model = PixelCNN(PixelConfig())
+    unsure = asllib.load_recognizer(save_model(tmp_path / "unsure", model, STATIC, {})).read_set(letters).max(1)
+    about = {"refuse_below": float(np.median(unsure))}
+    run = save_model(tmp_path / "careful", model, STATIC, about)
+    said = [p.letter for p in asllib.load_recognizer(run).predict(list(letters.images))]
+    right = [letter == truth for letter, truth in zip(said, letters.letters, strict=True) if letter is not None]
+    code, out, _ = asl("evaluate", "--model", run, "--data", pixel_folder, "--json", "-")
+    found = json.loads(out)
+    assert code == 0 and found["refused"] == pytest.approx(said.count(None) / 120) and 0.3 < found["refused"] < 0.7
+    assert found["accuracy_said"] == pytest.approx(np.mean(right))
+    code, out, _ = asl("evaluate", "--model", run, "--data", pixel_folder)
+    assert f"{found['refused']:.1%} refused as no letter for sure; of the rest {np.mean(right):.2%} right" in out
 
 
 def test_predict_says_what_it_reads_in_each_file(asl, photo_folder, landmark_run):
@@ -142,6 +173,17 @@ def test_data_check_audits_photos_and_the_hands_in_them(asl, photo_folder):
     assert code == 0 and (found["rows"], found["no_hand"], found["exact"]) == (2, None, 2)
 
 
+def test_json_on_stdout_is_json_alone_where_the_synthetic_signer_takes_the_place_of_data(
+    asl, letter_set, blobs, monkeypatch
+):
+    from asllib.data import registry
+
+    monkeypatch.setattr(registry, "load_synthetic", lambda pixels: letter_set(["A", "B"], blobs(2)))
+    code, out, err = asl("data", "check", "auto", "--no-hands", "--json", "-")
+    assert code == 0 and json.loads(out)["rows"] == 2
+    assert "the synthetic signer takes its place" in err
+
+
 def test_a_photo_without_a_hand_counts_as_wrong(asl, photo_folder, landmark_run):
     code, out, _ = asl("evaluate", "--model", landmark_run, "--data", photo_folder, "--json", "-")
     found = json.loads(out)
@@ -156,6 +198,38 @@ def test_extract_writes_a_row_a_photo(asl, photo_folder, tmp_path, ending):
     table = read_landmarks(out)
     assert table["file"].tolist() == ["A/1.png", "B/1.png"] and table["label"].tolist() == ["A", "B"]
     assert (table["score"] == 0).all()
+
+
+def test_extract_and_fetch_say_as_json_what_they_wrote(asl, photo_folder, pixel_folder, tmp_path, monkeypatch):
+    code, out, _ = asl("extract", photo_folder, "--out", tmp_path / "landmarks.csv", "--json", "-")
+    assert code == 0
+    assert json.loads(out) == {"file": str(tmp_path / "landmarks.csv"), "n": 2, "hand_found": 0.0}
+    monkeypatch.setenv("ASLLIB_DATA", str(pixel_folder))
+    code, out, _ = asl("data", "fetch", "sign-mnist", "--json", tmp_path / "fetched.json")
+    assert code == 0 and out == f"{pixel_folder}\n"
+    assert json.loads((tmp_path / "fetched.json").read_text()) == {"name": "sign-mnist", "folder": str(pixel_folder)}
+
+
+@pytest.mark.slow
+def test_render_says_as_json_what_it_drew(asl, tmp_path):
+    size = ("--letters", "AB", "--signers", 1, "--views", 1, "--size", 64)
+    code, out, _ = asl("data", "render", *size, "--out", tmp_path / "drawn", "--json", "-")
+    assert code == 0 and json.loads(out) == {"folder": str(tmp_path / "drawn"), "pictures": 2}
+    assert len([*(tmp_path / "drawn").glob("*/*.jpg")]) == 2
+
+
+def test_every_command_but_live_has_json():
+    from typer.main import get_command
+
+    def commands(group):
+        for name, command in group.commands.items():
+            yield from commands(command) if hasattr(command, "commands") else [(name, command)]
+
+    options = {
+        name: {option for p in command.params for option in p.opts} for name, command in commands(get_command(cli.app))
+    }
+    without = [name for name, named in options.items() if "--json" not in named]
+    assert without == ["live"]
 
 
 def test_extract_refuses_what_it_cannot_write_before_it_begins(refused, photo_folder, tmp_path):
@@ -252,6 +326,27 @@ def test_doctor_says_how_to_mend_what_is_missing(asl):
     for line, following in zip(out.splitlines(), [*out.splitlines()[1:], ""], strict=True):
         if line.startswith(("MISSING", "absent")):
             assert following.strip().startswith("-> ")
+
+
+def test_doctor_gives_its_findings_as_json_too(asl, monkeypatch, tmp_path):
+    from asllib import doctor
+
+    findings = [
+        doctor.Finding(True, "one"),
+        doctor.Finding(False, "two", "mend it"),
+        doctor.Finding(False, "x", "y", False),
+    ]
+    monkeypatch.setattr(doctor, "examine", lambda: iter(findings))
+    code, out, err = asl("doctor", "--json", "-")
+    assert code == 1 and err == "asl: 1 thing to mend, see above\n"
+    assert json.loads(out) == [
+        {"ok": True, "what": "one", "mend": "", "needed": True},
+        {"ok": False, "what": "two", "mend": "mend it", "needed": True},
+        {"ok": False, "what": "x", "mend": "y", "needed": False},
+    ]
+    code, out, _ = asl("doctor", "--json", tmp_path / "doctor.json")
+    assert code == 1 and out.startswith("ok      one\nMISSING two\n")
+    assert len(json.loads((tmp_path / "doctor.json").read_text())) == 3
 
 
 @pytest.mark.slow

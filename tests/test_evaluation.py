@@ -11,6 +11,7 @@ from asllib.evaluation import (
     calibration_error,
     confusion,
     read_letters,
+    refusals,
     report,
     worst_pairs,
 )
@@ -103,6 +104,14 @@ def test_a_report_counts_a_photo_without_a_hand_as_wrong(table):
     assert found["by_signer"] == pytest.approx({"x/1": 1.0, "x/2": 0.0, "y/1": 2 / 3})
     low, high = found["interval"]
     assert low < 4 / 6 < high
+
+
+def test_refusals_are_hands_without_a_letter_for_sure_and_the_rest_is_counted_alone():
+    probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.45, 0.55], [0, 0]], np.float32)  # the last shows no hand
+    right = np.array([True, True, False, False])
+    assert refusals(probabilities, right, 0.0) == {"refused": 0.0, "accuracy_said": pytest.approx(2 / 3)}
+    assert refusals(probabilities, right, 0.58) == {"refused": 0.25, "accuracy_said": 1.0}
+    assert refusals(probabilities, right, 1.0) == {"refused": 0.75, "accuracy_said": None}
 
 
 def test_photos_of_one_name_in_two_sources_are_two_photos(table):

@@ -1,4 +1,5 @@
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 
@@ -60,6 +61,24 @@ def test_one_image_reads_the_same_as_a_set(pixel, blobs, letter_set):
     assert whole.shape == (30, 24)
     alone = np.stack([prediction.probabilities for prediction in pixel.predict(list(images))])
     np.testing.assert_allclose(alone, spread(whole, pixel.alphabet), atol=1e-5)
+
+
+def test_a_28x28_image_file_is_read_as_the_grey_image_it_is(pixel, landmark, blobs, tmp_path):
+    images, root = blobs(6), tmp_path / "small"
+    (root / "A").mkdir(parents=True)
+    for number, image in enumerate(images):
+        PIL.Image.fromarray(image).save(root / "A" / f"{number}.png")
+    letters = load_photos(root)
+    assert letters.images[0].shape == (28, 28, 3)
+    known = np.stack([prediction.probabilities for prediction in pixel.predict(list(images))])
+    alone = np.stack([prediction.probabilities for prediction in pixel.predict([*letters.images])])
+    np.testing.assert_array_equal(alone, known)
+    np.testing.assert_allclose(spread(pixel.read_set(letters), pixel.alphabet), known, atol=1e-5)
+    assert pixel._tracker is None
+    assert landmark.predict([letters.images[0]])[0].letter is None  # it needs a hand that the tracker finds
+
+    PIL.Image.new("RGB", (90, 70)).save(root / "A" / "photo.png")  # a set with a photo is one of photos
+    assert (pixel.read_set(load_photos(root), progress=False)[6] == 0).all()
 
 
 def test_without_a_hand_there_is_no_letter(pixel, landmark):

@@ -72,6 +72,14 @@ def test_a_check_runs_the_notebooks_and_leaves_results_as_they_were(project, mon
     assert "Not compared, since no notebook wrote them (1):\n  figures/one.png\n" in said
     assert reproduce.snapshot() == before
 
+    monkeypatch.setattr("sys.argv", ["asl", "reproduce", "--check", "--json", "-"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    found = json.loads(capsys.readouterr().out)
+    assert [book["notebook"] for book in found["notebooks"]] == ["01_one"] and found["notebooks"][0]["seconds"] > 0
+    assert found["moved"] == (["data/results/one.json: accuracy was 0.9, is 0.5"] if code else [])
+    assert found["not_compared"] == ["figures/one.png"]
+
 
 def test_a_check_that_compares_nothing_fails(project, monkeypatch, capsys):
     notebook(project, "open('../data/results/another.json', 'w').write('{}')")

@@ -5,7 +5,7 @@ import pytest
 
 from asllib import train_run as module
 from asllib.config import preset
-from asllib.letters import FIRST_SIX
+from asllib.letters import FIRST_SIX, STATIC
 from asllib.models.joint_net import JointConfig, JointNet
 from asllib.models.pixel_cnn import PixelConfig
 from asllib.models.zoo import load_model
@@ -74,3 +74,42 @@ def test_crops_are_in_the_part_of_their_photo_whatever_the_manifest_says(letter_
     official = letter_set(list("ABC") * 2, split=["train"] * 3 + ["test"] * 3)
     same, part = module.pixel_parts(official)
     assert same.images is official.images and part.tolist() == ["train"] * 3 + ["test"] * 3
+
+
+@pytest.mark.parametrize(("name", "pixels"), [("best", True), ("people", False)])
+def test_the_preset_people_learns_from_photos_of_people_where_no_data_is_named(monkeypatch, letter_set, name, pixels):
+    asked = []
+
+    def load(data, *, pixels):
+        asked.append((data, pixels))
+        return letter_set(list(STATIC))
+
+    monkeypatch.setattr(module, "load_letters", load)
+    for data in ("auto", "synthetic"):
+        module.load_for("pixel", preset("pixel", name), data)
+    assert asked == [("auto", pixels), ("synthetic", pixels)]
+
+
+def test_what_a_network_was_trained_on_is_known_by_the_hash_in_its_card(letter_set):
+    images = np.random.default_rng(0).integers(0, 256, (40, 30, 30, 3), np.uint8)
+    photos = letter_set(["A", "B"] * 20, images, split="test")  # the set's own split, which networks of photos ignore
+    part = module.parts(photos)
+    assert set(part) == {"train", "valid", "test"}
+
+    def card(network, patience=None, **more):
+        data = {"sha256": photos.sha256()}
+        return {"network": network, "training": {"patience": patience}, "data": data, **more}
+
+    def seen(card, letters=photos):
+        return module.trained_on(card, letters).tolist()
+
+    assert seen(card("landmark")) == (part == "train").tolist()
+    assert seen(card("landmark", patience=4)) == (part != "test").tolist()  # the validation part says when to stop
+    assert seen(card("joint")) == seen(card("pixel")) == (part != "test").tolist()
+    assert seen(card("landmark", teaching={})) == [True] * 40  # more cannot be said
+    assert seen(card("joint", data={"sha256": "0"})) == seen({"network": "joint"}) == [False] * 40
+    assert seen({"network": "joint", "data": 5, "added": None}) == [False] * 40
+
+    small = letter_set(["A", "B"] * 20, split=["train", "test"] * 20)
+    added = card("pixel", added=[{"sha256": "0"}, {"sha256": small.sha256()}])
+    assert seen(added, small) == [True, False] * 20

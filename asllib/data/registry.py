@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from asllib.data.letterset import LetterSet
@@ -49,7 +50,8 @@ def load_letters(name: str = "auto", *, pixels: bool = False) -> LetterSet:
     if found is not None:
         return load_sign_mnist(found) if pixels else load_photos(found, "photos of the letters")
     wanted = "sign-mnist" if pixels else "photos"
-    print(f"No {wanted} in {data_dir()}: the synthetic signer takes its place ('asl data list' says more).")
+    said = f"No {wanted} in {data_dir()}: the synthetic signer takes its place ('asl data list' says more)."
+    print(said, file=sys.stderr)  # standard output is for results, which may be JSON
     return load_synthetic(pixels)
 
 

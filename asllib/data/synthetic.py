@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -46,7 +47,8 @@ def load_synthetic(pixels: bool = False) -> LetterSet:
     size = profile()
 
     def write(folder: Path) -> None:
-        print(f"Drawing {len(LETTERS) * size.signers * size.views:,} pictures, once; they are kept in the cache.")
+        count = len(LETTERS) * size.signers * size.views
+        print(f"Drawing {count:,} pictures, once; they are kept in the cache.", file=sys.stderr)
         write_letters(folder, "".join(LETTERS), size.signers, size.views, SIZE, SEED)
 
     letters = cached_drawing(f"{size.signers}x{size.views}-{SIZE}-seed{SEED}", NAME, write)
