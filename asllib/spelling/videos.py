@@ -15,7 +15,8 @@ from pathlib import Path
 from asllib.errors import InputError
 from asllib.parallel import Here, as_done, processes
 from asllib.paths import write_text
-from asllib.spelling.reading import Reading, read_text
+from asllib.spelling.lexicon import check_names
+from asllib.spelling.reading import Reading, ReadWord, read_text
 from asllib.spelling.speller import ReadLetter
 
 
@@ -66,7 +67,7 @@ def read_videos(
     card, trained = Path(model, "card.json"), ""
     if card.is_file():  # a run folder: another network may be trained into it later
         model, trained = str(card.parent.absolute()), hashlib.sha256(card.read_bytes()).hexdigest()
-    options = (model, trained, fps, correct, tuple(names))
+    options = (model, trained, fps, correct, check_names(names))
     stored = [None if checkpoint is None else Path(checkpoint) / f"{_key(path, options)}.json" for path in paths]
     found: dict[int, Reading] = {}
     for i, path in enumerate(stored):
@@ -114,7 +115,8 @@ def _load(path: Path) -> Reading | None:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         letters = tuple(ReadLetter(**letter) for letter in values.pop("letters"))
-        return Reading(letters=letters, **values)
+        words = tuple(ReadWord(**word) for word in values.pop("words"))
+        return Reading(letters=letters, words=words, **values)
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):  # a broken file is as good as none
