@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 import numpy as np
 
@@ -19,11 +19,17 @@ from asllib.spelling.lexicon import Lexicon, check_names
 from asllib.spelling.speller import ReadLetter, Speller, SpellerSettings, check_time
 from asllib.video import count_frames, iter_frames
 
+if TYPE_CHECKING:
+    from asllib.models.motion_net import MotionNet
+
 
 class ReadsLetters(Protocol):
     """Anything that reads one hand: ``asllib.Recognizer`` is one."""
 
-    alphabet: Sequence[str]
+    @property
+    def alphabet(self) -> Sequence[str]:
+        """The letters and signs that it tells apart."""
+        ...
 
     def probabilities(self, image: np.ndarray, hands: list[Hand]) -> np.ndarray:
         """Probabilities (classes,) of the alphabet's letters."""
@@ -112,8 +118,8 @@ class TextReader:
     Parameters
     ----------
     recognizer
-        None: the shipped motion network reads the hand as it moves, all 26 letters. Else a recogniser of single
-        frames, whose answers are put to a vote: J and Z are then not read.
+        None: the shipped motion network reads the hand as it moves, all 26 letters. Else another such network, see
+        ``load_network``; or a recogniser of single frames, whose answers are put to a vote: J and Z are then not read.
     settings
         When a letter counts as shown.
     letters
@@ -129,19 +135,23 @@ class TextReader:
 
     def __init__(
         self,
-        recognizer: ReadsLetters | None = None,
+        recognizer: ReadsLetters | MotionNet | None = None,
         settings: SpellerSettings | None = None,
         *,
         letters: Iterable[str] | None = None,
     ) -> None:
-        self.recognizer = recognizer
+        from asllib.models.motion_net import MotionNet
+
+        self.recognizer = recognizer = load_network() if recognizer is None else recognizer
         self._words = [_Word()]  # the last is being spelled; empty after a space
         self._whole = True  # whether the evidence began with the word
         self.correcting = False  # whether a word is corrected when a space follows it
-        self._settings = settings or (MOVING_SETTINGS if recognizer is None else SpellerSettings())
+        self._settings = settings or usual_settings(recognizer)
         known = LETTERS if letters is None else tuple(letters)
         self._letters = (
-            Moving(self._settings, known) if recognizer is None else Voting(recognizer, self._settings, known)
+            Moving(recognizer, self._settings, known)
+            if isinstance(recognizer, MotionNet)
+            else Voting(recognizer, self._settings, known)
         )
         self._tracker: HandTracker | None = None
         self._closed = False
@@ -385,12 +395,11 @@ class Voting:
 
 
 class Moving:
-    """Hands to letters by the motion network, which sees them move."""
+    """Hands to letters by a motion network, which sees them move."""
 
-    def __init__(self, settings: SpellerSettings, letters: tuple[str, ...]) -> None:
+    def __init__(self, model: MotionNet, settings: SpellerSettings, letters: tuple[str, ...]) -> None:
         from asllib.spelling.decoder import HandListener, PeakSpeller
 
-        model, _ = load_spelling()
         self.names, signs = LETTERS, model.config.signs
         self.listener = HandListener(model)
         self.speller = PeakSpeller(signs, settings)
@@ -444,6 +453,37 @@ def load_spelling():
     return fold(model), card
 
 
+def load_network(model: str | os.PathLike[str] = "spelling") -> ReadsLetters | MotionNet:
+    """Load what ``TextReader`` reads with: a shipped network, or the one of a run folder.
+
+    Raises
+    ------
+    InputError
+        If there is no such thing, or it is a motion network that does not read all letters.
+    """
+    from asllib.models.motion_net import MotionNet
+    from asllib.models.zoo import fold, load_model
+    from asllib.recognizer import Recognizer
+
+    if model == "spelling":
+        return load_spelling()[0]
+    network, card = load_model(os.fspath(model))
+    if not isinstance(network, MotionNet):
+        return Recognizer(fold(network), card)
+    if not set(LETTERS) <= set(network.config.signs):
+        signs = ", ".join(network.config.signs)
+        raise InputError(f"{model}: a network for {signs} alone; choose spelling, or a run of 'asl train spelling'")
+    fold(network)
+    return network
+
+
+def usual_settings(recognizer: ReadsLetters | MotionNet) -> SpellerSettings:
+    """When a letter counts as shown, unless somebody chooses otherwise."""
+    from asllib.models.motion_net import MotionNet
+
+    return MOVING_SETTINGS if isinstance(recognizer, MotionNet) else SpellerSettings()
+
+
 # The motion network weighs moments itself. Chosen on words of practice signers that are in no test.
 MOVING_SETTINGS = SpellerSettings(confidence=0.5, hold_s=0.05, again_s=0.15)
 LOWERED = 0.3  # of the hand's height that the wrist sinks when a hand is lowered
@@ -454,7 +494,7 @@ Video = str | os.PathLike[str] | int | Iterable[tuple[float, np.ndarray]]
 
 def read_text(
     video: Video,
-    recognizer: ReadsLetters | None = None,
+    recognizer: ReadsLetters | MotionNet | None = None,
     settings: SpellerSettings | None = None,
     *,
     fps: float | None = None,

@@ -16,7 +16,7 @@ from asllib.errors import InputError
 from asllib.parallel import Here, as_done, processes
 from asllib.paths import write_text
 from asllib.spelling.lexicon import check_names
-from asllib.spelling.reading import Reading, ReadWord, read_text
+from asllib.spelling.reading import Reading, ReadWord, load_network, read_text
 from asllib.spelling.speller import ReadLetter
 
 
@@ -39,7 +39,7 @@ def read_videos(
     videos
         Files. On a cluster they lie where all machines see them under the same path: videos are too large to be sent.
     model
-        ``"spelling"``, or what ``asllib.load_recognizer`` takes.
+        See ``load_network``.
     fps, correct, names
         As in ``read_text``.
     workers
@@ -94,15 +94,12 @@ def read_videos(
 
 def _read(path: str, model: str, trained: str, fps: float | None, correct: bool, names: tuple[str, ...]) -> Reading:
     """Read one video; what runs on a worker."""
-    recognizer = None if model == "spelling" else _recognizer(model, trained)
-    return read_text(path, recognizer, fps=fps, correct=correct, names=names)
+    return read_text(path, _network(model, trained), fps=fps, correct=correct, names=names)
 
 
 @functools.lru_cache(maxsize=1)
-def _recognizer(model: str, trained: str):
-    from asllib.recognizer import load_recognizer
-
-    return load_recognizer(model)
+def _network(model: str, trained: str):
+    return load_network(model)
 
 
 def _key(path: Path, options: tuple) -> str:
