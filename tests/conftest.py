@@ -183,6 +183,30 @@ def no_data(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def camera(monkeypatch):
+    """Put a camera of grey frames, which is unplugged after so many, in the place of this machine's."""
+
+    class Camera:
+        frames = 3
+
+        def __init__(self, number):
+            self.left = self.frames
+
+        def isOpened(self):
+            return True
+
+        def read(self):
+            self.left -= 1
+            return self.left >= 0, np.full((48, 64, 3), 128, np.uint8)
+
+        def release(self):
+            pass
+
+    monkeypatch.setattr("cv2.VideoCapture", Camera)
+    return Camera
+
+
+@pytest.fixture
 def swapped(tmp_path):
     """A run folder as ``asl train spelling`` writes it, whose network calls L "B" and B "L"."""
     import dataclasses

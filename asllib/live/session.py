@@ -122,7 +122,10 @@ class Session:
             except InputError as error:
                 taken, self._ended = None, str(error)
             if taken is None:
-                self._ended = self._ended or "The film is over, or the camera is gone; press Start."
+                over = "The film is over; press Start."
+                if isinstance(self.source, int):
+                    over = f"camera {self.source} gives no more frames: was it unplugged?"
+                self._ended = self._ended or over
                 self.release()
                 return {"type": "ended", "message": self._ended}, []
             started = time.perf_counter()  # waiting for the camera is no work

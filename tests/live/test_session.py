@@ -229,6 +229,17 @@ def test_the_pixel_network_can_be_chosen(session, film, jpeg):
     assert any(reply["letter"] for reply in frames_of(session, film[10:20], jpeg))
 
 
+@pytest.mark.parametrize("frames", [0, 3])
+def test_a_camera_of_this_machine_that_is_unplugged_is_told(camera, frames):
+    camera.frames = frames
+    session = ReadingSession(0, model="landmark")
+    ask(session, "start")
+    replies = [ask(session, "frame", id=i)[0] for i in range(frames + 2)]
+    assert [reply["type"] for reply in replies] == ["reading"] * frames + ["ended"] * 2
+    assert replies[-1]["message"].startswith("camera 0 gives no") and "unplugged" in replies[-2]["message"]
+    session.close()
+
+
 def test_a_film_of_this_machine_is_read_and_shown(film, tmp_path):
     from asllib.signer import write_video
 
