@@ -379,7 +379,7 @@ def read(
     fps: Annotated[float | None, typer.Option(help="Frames a second, if the file does not say it.")] = None,
     model: Annotated[
         str,
-        typer.Option(help="spelling (all letters); or default, landmark, pixel, a run folder: still letters, a vote."),
+        typer.Option(help="spelling (all letters); default, landmark, pixel (still letters, a vote); or a run folder."),
     ] = "spelling",
     correct: Annotated[
         bool, typer.Option("--correct", help="Put likelier words in the place of what was read.")
@@ -396,8 +396,7 @@ def read(
 
     import torch
 
-    from asllib.recognizer import load_recognizer
-    from asllib.spelling import AnnotatedVideo, letters_json, read_text, write_subtitles
+    from asllib.spelling import AnnotatedVideo, letters_json, load_network, read_text, write_subtitles
     from asllib.video import frame_rate
 
     if len(videos) > 1 or cluster is not None:
@@ -411,11 +410,11 @@ def read(
     if annotated is not None and video.name.endswith((".csv", ".csv.gz", ".parquet")):
         raise InputError(f"{video}: landmarks have no picture to draw into; leave out --annotated")
     torch.set_num_threads(1)  # the networks are tiny: more threads only wait for each other
-    recognizer = None if model == "spelling" else load_recognizer(model)
+    network = load_network(model)
     writer = nullcontext() if annotated is None else AnnotatedVideo(annotated, fps or frame_rate(video))
     with writer as film:
         found = read_text(
-            video, recognizer, fps=fps, correct=correct, names=name or (), progress=True,
+            video, network, fps=fps, correct=correct, names=name or (), progress=True,
             on_frame=None if film is None else lambda moment, frame, reading: film.write(frame, reading),
         )  # fmt: skip
     if srt is not None:

@@ -207,7 +207,8 @@ def load_recognizer(name: str | Path = "default") -> Recognizer:
     model, card = load_model(name)
     if card["network"] == "motion":
         raise InputError(
-            f"{name}: a motion network reads videos, not photos; use 'asl read', or choose default, landmark or pixel"
+            f"{name}: a motion network reads videos, not photos; choose default, landmark or pixel, or use 'asl read' "
+            "and asllib.spelling.load_network"
         )
     return Recognizer(fold(model), card)
 

@@ -42,11 +42,11 @@ def run_notebook(path: Path, keep: bool, on_cell: Callable[[int, int], None] = l
     Raises
     ------
     InputError
-        If a cell fails; the message names notebook, cell and error.
+        If a cell fails or the kernel dies; the message names the notebook and the error.
     """
     import nbformat
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
 
     notebook = nbformat.read(path, as_version=4)
     total = len(notebook.cells)
@@ -67,6 +67,8 @@ def run_notebook(path: Path, keep: bool, on_cell: Callable[[int, int], None] = l
     except CellExecutionError as error:
         what = f"{error.ename}: {error.evalue}".splitlines()[0]
         raise InputError(f"{path.name} failed: {what}; open it and run it to see where") from None
+    except DeadKernelError:
+        raise InputError(f"{path.name} failed: its kernel died; was the memory full?") from None
     if keep:
         _clean(notebook)
         with replacing(path) as temporary:

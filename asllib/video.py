@@ -18,7 +18,7 @@ _MJPEG = (".mjpeg", ".mjpg")
 
 
 def iter_frames(source: str | os.PathLike[str] | int, fps: float | None = None) -> Iterator[tuple[float, np.ndarray]]:
-    """Go through the frames of a video file, or of a camera until the caller stops.
+    """Go through the frames of a video file, or of a camera until the caller stops or it is unplugged.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def iter_frames(source: str | os.PathLike[str] | int, fps: float | None = None) 
     Raises
     ------
     InputError
-        If the file is not there or no video, the camera does not open, or there is no frame rate.
+        If the file is not there or no video, the camera does not open or gives no frame, or there is no frame rate.
     """
     if fps is not None and not (math.isfinite(fps) and fps > 0):
         raise InputError(f"fps={fps}: a video has more than 0 frames a second")
@@ -142,10 +142,11 @@ def _camera_frames(camera: int) -> Iterator[tuple[float, np.ndarray]]:
         if not capture.isOpened():
             raise InputError(f"camera {camera} does not open: is it plugged in, and used by no other program?")
         started = time.monotonic()
-        while True:
-            read, frame = capture.read()
-            if not read:
-                raise InputError(f"camera {camera} gives no more frames: was it unplugged?")
+        read, frame = capture.read()
+        if not read:
+            raise InputError(f"camera {camera} gives no frames: was it unplugged?")
+        while read:
             yield time.monotonic() - started, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            read, frame = capture.read()
     finally:
         capture.release()

@@ -183,6 +183,44 @@ def no_data(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def camera(monkeypatch):
+    """Put a camera of grey frames, which is unplugged after so many, in the place of this machine's."""
+
+    class Camera:
+        frames = 3
+
+        def __init__(self, number):
+            self.left = self.frames
+
+        def isOpened(self):
+            return True
+
+        def read(self):
+            self.left -= 1
+            return self.left >= 0, np.full((48, 64, 3), 128, np.uint8)
+
+        def release(self):
+            pass
+
+    monkeypatch.setattr("cv2.VideoCapture", Camera)
+    return Camera
+
+
+@pytest.fixture
+def swapped(tmp_path):
+    """A run folder as ``asl train spelling`` writes it, whose network calls L "B" and B "L"."""
+    import dataclasses
+
+    from asllib.letters import LETTERS
+    from asllib.models.zoo import load_model, save_model
+
+    model, _ = load_model("spelling")
+    signs = ["L" if sign == "B" else "B" if sign == "L" else sign for sign in model.config.signs]
+    model.config = dataclasses.replace(model.config, signs=tuple(signs))
+    return save_model(tmp_path / "swapped", model, LETTERS, {})
+
+
+@pytest.fixture
 def asl(monkeypatch, capfd):
     """Run the command with these arguments; returns exit code, standard output and standard error."""
     from asllib.cli import main

@@ -6,6 +6,7 @@ import PIL.Image
 import pytest
 
 from asllib import cli, reproduce
+from asllib.errors import InputError
 
 
 @pytest.fixture
@@ -89,6 +90,13 @@ def test_a_check_that_compares_nothing_fails(project, monkeypatch, capsys):
     out, err = capsys.readouterr()
     assert ended.value.code == 1 and "Nothing moved" not in out
     assert "nothing was compared" in err and "none of the 2 results and figures" in err
+
+
+def test_a_kernel_that_dies_is_one_line(project):
+    notebook(project, "import os\nos._exit(1)")
+    with pytest.raises(InputError, match=r"01_one\.ipynb failed: its kernel died") as caught:
+        reproduce.run_notebook(project / "notebooks" / "01_one.ipynb", keep=False)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_notebook_that_fails_leaves_results_as_they_were(project, monkeypatch, capsys):

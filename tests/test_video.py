@@ -4,6 +4,7 @@ import pytest
 
 from asllib.errors import InputError
 from asllib.signer import write_video
+from asllib.spelling import read_text
 from asllib.video import count_frames, frame_rate, iter_frames
 
 
@@ -33,6 +34,16 @@ def test_frames_are_rgb(tmp_path):
     red[..., 0] = 200
     _, frame = next(iter_frames(write_video(tmp_path / "red.mp4", red)))
     assert frame[..., 0].mean() > 150 and frame[..., 2].mean() < 60
+
+
+def test_a_camera_that_is_unplugged_ends_and_one_without_a_frame_is_told(camera):
+    assert len(list(iter_frames(0))) == 3
+    found = read_text(0)
+    assert found.text == "" and found.seconds > 0
+    camera.frames = 0
+    with pytest.raises(InputError, match="camera 0 gives no frames") as caught:
+        list(iter_frames(0))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("fps", [0, -3, float("nan"), float("inf")])

@@ -80,7 +80,7 @@ class RecordingSession(Session):
         self._rows, self._hands = self._earlier()
         self._tracker = HandTracker(video=True)
         self._passed: Counter[str] = Counter()
-        self._begin(next((i for i, sign in enumerate(self.signs) if self.kept[sign] < per_sign), len(self.signs)))
+        self._go_on(0)
 
     @property
     def kept(self) -> dict[str, int]:
@@ -113,6 +113,18 @@ class RecordingSession(Session):
     def _sign(self) -> str | None:
         return self.signs[self._at] if self._at < len(self.signs) else None
 
+    def _go_on(self, at: int) -> None:
+        """Turn to the first sign from there on that is not complete; to none at the end."""
+        kept, end = self.kept, len(self.signs)
+        self._begin(next((i for i in range(at, end) if kept[self.signs[i]] < self.per_sign), end))
+
+    def _over(self) -> str:
+        """What is said when no sign is asked for any more."""
+        missing = ", ".join(f"{sign} {n} of {self.per_sign}" for sign, n in self.kept.items() if n < self.per_sign)
+        if missing:
+            return f"Not complete: {missing}. Run this cell again to go on. The folder is {self.folder}."
+        return f"Done. The folder is {self.folder}."
+
     def _begin(self, at: int) -> None:
         """Turn to a sign; its countdown starts with the next frame."""
         self._at = at
@@ -140,7 +152,7 @@ class RecordingSession(Session):
                 (self.folder / row["file"]).unlink(missing_ok=True)
             self._begin(self._at)
         elif what == "skip":
-            self._begin(self._at + 1)
+            self._go_on(self._at + 1)
         else:
             raise InputError(f"edit {what!r}: choose again or skip")
 
@@ -151,7 +163,7 @@ class RecordingSession(Session):
             self._started = seconds
         left = COUNTDOWN - (seconds - self._started)
         if self._sign is None:
-            status, left = f"Done. The folder is {self.folder}.", 0.0
+            status, left = self._over(), 0.0
         elif left > 0:
             status = reason or "Ready."
         else:
@@ -176,7 +188,7 @@ class RecordingSession(Session):
         self._save(frame, hand)
         self._kept_last = seconds, hand
         if self.kept[self._sign] >= self.per_sign:
-            self._begin(self._at + 1)
+            self._go_on(self._at + 1)
         return "Kept."
 
     def _save(self, frame: np.ndarray, hand: Hand) -> None:

@@ -77,11 +77,11 @@ def serve(
         If there is no such model or film, the port is taken, or others could listen in.
     """
     from asllib.live.session import models
-    from asllib.models.zoo import load_model
+    from asllib.spelling import load_network
     from asllib.video import iter_frames
 
     certificate = check_host(host, certfile, keyfile, insecure)
-    load_model(model or models()[0])
+    load_network(model or models()[0])
     if source is not None:
         iter_frames(source)
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:

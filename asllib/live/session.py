@@ -14,12 +14,11 @@ import numpy as np
 from asllib.errors import InputError
 from asllib.files import open_image, read_json
 from asllib.hands.tracker import Hand
-from asllib.letters import FIRST_SIX, STATIC
+from asllib.letters import FIRST_SIX, LETTERS, STATIC
 from asllib.video import iter_frames
 
 if TYPE_CHECKING:
-    from asllib.recognizer import Recognizer
-    from asllib.spelling import SpellerSettings, TextReader
+    from asllib.spelling import TextReader
 
 Message = dict[str, Any]
 
@@ -123,7 +122,10 @@ class Session:
             except InputError as error:
                 taken, self._ended = None, str(error)
             if taken is None:
-                self._ended = self._ended or "The film is over, or the camera is gone; press Start."
+                over = "The film is over; press Start."
+                if isinstance(self.source, int):
+                    over = f"camera {self.source} gives no more frames: was it unplugged?"
+                self._ended = self._ended or over
                 self.release()
                 return {"type": "ended", "message": self._ended}, []
             started = time.perf_counter()  # waiting for the camera is no work
@@ -229,14 +231,16 @@ def points(hand: Hand | None) -> list[list[float]] | None:
 
 
 def models() -> list[str]:
-    """Recognisers that can be chosen: the shipped ones, then the run folders in ``runs/`` of the project."""
+    """Networks that can be chosen: the shipped ones, then the run folders in ``runs/`` of the project."""
     from asllib.models.zoo import SHIPPED
     from asllib.paths import project_root
 
     found = []
     for card in sorted((project_root() / "runs").glob("*/card.json")):
         try:
-            if read_json(card).get("network") in ("joint", "landmark", "pixel"):
+            told = read_json(card)
+            spells = told.get("network") == "motion" and told.get("alphabet") == "".join(LETTERS)
+            if spells or told.get("network") in ("joint", "landmark", "pixel"):
                 found.append(str(card.parent))
         except InputError:
             continue
@@ -251,15 +255,17 @@ class ReadingSession(Session):
     source
         See ``Session``.
     model
-        One of ``models()``, by default the first, or any run folder of a pixel or landmark network.
+        One of ``models()``, by default the first, or what else ``asllib.spelling.load_network`` takes.
     """
 
     def __init__(self, source: int | str | Path | None = None, model: str | Path | None = None) -> None:
+        from asllib.spelling.reading import load_network, usual_settings
+
         super().__init__(source)
         self.model = str(model or models()[0])
         self.alphabet = "all"
-        self._recognizer = _load(self.model)
-        self.settings = _usual_settings(self._recognizer)
+        self._network = load_network(self.model)
+        self.settings = usual_settings(self._network)
         self._suggested: tuple[str, tuple[str, ...]] = ("", ())  # for which text, and what
         self._reader = self._open()
 
@@ -298,28 +304,30 @@ class ReadingSession(Session):
         self._reader.read(black, self._time)
         spread = np.random.default_rng(0).uniform(0.3, 0.7, (2, 21, 3)).astype(np.float32)
         hand = Hand(spread[0], spread[1] - 0.5, "right", 1.0)
-        with TextReader(self._recognizer, self.settings) as other:  # the session's own reader has seen no hand
+        with TextReader(self._network, self.settings) as other:  # the session's own reader has seen no hand
             for frame in range(10):
                 other.read_hand(hand, frame / 30, 4 / 3, black)
             self._reader.lexicon.correct("HELO", other.evidence())
         self._reader.lexicon.complete("HE")
 
     def _settings(self, message: Message) -> None:
+        from asllib.spelling.reading import load_network, usual_settings
+
         before = self.model, self.alphabet
         model, alphabet = str(message.get("model", self.model)), str(message.get("alphabet", self.alphabet))
         if alphabet not in ALPHABETS:
             raise InputError(f"alphabet {alphabet!r}: choose one of {', '.join(ALPHABETS)}")
-        recognizer, settings = self._recognizer, self.settings
+        network, settings = self._network, self.settings
         if model != self.model:
-            recognizer = _load(model)
-            settings = _usual_settings(recognizer)
+            network = load_network(model)
+            settings = usual_settings(network)
         changes = {name: message[name] for name in ("confidence", "hold_s") if name in message}
         for name, value in changes.items():
             if not isinstance(value, int | float):
                 raise InputError(f"{name}={value!r}: give a number")
         settings = dataclasses.replace(settings, **changes)
         # Nothing of a message is taken before all of it was found to be right.
-        self.model, self.alphabet, self._recognizer, self.settings = model, alphabet, recognizer, settings
+        self.model, self.alphabet, self._network, self.settings = model, alphabet, network, settings
         if (model, alphabet) == before:
             self._reader.settings = settings
         else:
@@ -369,7 +377,7 @@ class ReadingSession(Session):
         from asllib.spelling import TextReader
 
         self._used = False  # whether it has read a frame of the signer's
-        return TextReader(self._recognizer, self.settings, letters=ALPHABETS[self.alphabet][1])
+        return TextReader(self._network, self.settings, letters=ALPHABETS[self.alphabet][1])
 
     def _reopen(self) -> None:
         """Take a new reader, which goes on with the text."""
@@ -377,21 +385,6 @@ class ReadingSession(Session):
         self._reader.text, self._reader.lexicon = before.text, before.lexicon
         before.close()
         self.warm()
-
-
-def _load(model: str) -> Recognizer | None:
-    """The recogniser of single frames of that name; None for the network that sees hands move."""
-    from asllib.recognizer import load_recognizer
-
-    return None if model == "spelling" else load_recognizer(model)
-
-
-def _usual_settings(recognizer: Recognizer | None) -> SpellerSettings:
-    """When a letter counts as shown, before anybody moves a slider."""
-    from asllib.spelling import SpellerSettings
-    from asllib.spelling.reading import MOVING_SETTINGS
-
-    return MOVING_SETTINGS if recognizer is None else SpellerSettings()
 
 
 ALPHABETS: dict[str, tuple[str, Sequence[str] | None]] = {

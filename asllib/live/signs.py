@@ -23,7 +23,6 @@ from asllib.hands.features import landmark_features
 from asllib.hands.landmarks import read_landmarks
 from asllib.models.landmark_cnn import LandmarkCNN
 from asllib.models.zoo import WEIGHTS, load_model, save_model
-from asllib.paths import write_bytes, write_text
 from asllib.results import data_card, versions
 from asllib.runs import Looks, landmark_examples, track
 from asllib.training import Examples
@@ -199,24 +198,6 @@ def load_memory() -> Tensor:
     if found != expected:
         raise InputError(f"{MEMORY}: sha256 {found} instead of {expected} as in the card; install asllib again")
     return load(content)["features"].float()
-
-
-def write_memory() -> None:
-    """Make the file of ``load_memory`` anew; this needs the real photos."""
-    from safetensors.torch import save
-
-    from asllib.data import load_letters
-    from asllib.letters import STATIC
-    from asllib.train_run import parts
-
-    letters = load_letters("photos").only(STATIC)
-    looks, fitting = track(letters), parts(letters) == "train"
-    memory = make_memory(letters.subset(fitting), looks.subset(fitting))
-    content = save({"features": memory.half().contiguous()})
-    write_bytes(MEMORY, content)
-    card_file = MEMORY.with_name("card.json")
-    card = {**read_json(card_file), "memory_sha256": hashlib.sha256(content).hexdigest()}
-    write_text(card_file, json.dumps(card, indent=2) + "\n")
 
 
 def recorded_looks(letters: LetterSet, folder: object) -> Looks | None:

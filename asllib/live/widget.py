@@ -133,7 +133,7 @@ class LiveReader(CameraWidget):
     source
         None for the browser's camera; the number of a camera on the kernel's machine, or a film there.
     model
-        "default", "landmark", "pixel", or a run folder; by default the first that ``asllib.live.session.models`` lists.
+        One of ``asllib.live.session.models()``, by default the first, or a run folder.
 
     Raises
     ------

@@ -10,7 +10,7 @@ import lazy_loader
 _MODULES = {
     "decoder": ("HandListener", "PeakSpeller", "Said"),
     "lexicon": ("Lexicon", "draw_words"),
-    "reading": ("FrameReading", "Reading", "TextReader", "read_text"),
+    "reading": ("FrameReading", "ReadWord", "Reading", "TextReader", "load_network", "read_text"),
     "speller": ("ReadLetter", "Speller", "SpellerSettings"),
     "subtitles": ("AnnotatedVideo", "annotate", "letters_json", "write_subtitles"),
     "videos": ("read_videos",),

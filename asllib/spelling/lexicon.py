@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -40,14 +40,12 @@ class Lexicon:
     'BECAUSE'
     """
 
-    def __init__(self, size: int = SIZE, names: Collection[str] = ()) -> None:
+    def __init__(self, size: int = SIZE, names: Iterable[str] = ()) -> None:
         if size < 1:
             raise InputError(f"size={size}: a lexicon has at least one word")
-        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-            raise InputError(f"names={names!r}: give a list of words")
         self._frequency = _frequencies(size)
         self._sorted = sorted(self._frequency)
-        self._names = {name.upper() for name in names}
+        self._names = {name.upper() for name in check_names(names)}
 
     def __contains__(self, word: str) -> bool:
         return word.upper() in self._frequency
@@ -107,6 +105,14 @@ class Lexicon:
         near = process.extract(word, self._sorted, scorer=Levenshtein.distance, score_cutoff=most, limit=10 * count)
         ranked = sorted(near, key=lambda found: (found[1], -self._frequency[found[0]]))
         return tuple(found[0] for found in ranked[:count])
+
+
+def check_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Names as a tuple, or InputError if they are one word, whose letters would pass for names."""
+    listed = (names,) if isinstance(names, str) else tuple(names)
+    if isinstance(names, str) or not all(isinstance(name, str) for name in listed):
+        raise InputError(f"names={names!r}: give a list of words")
+    return listed
 
 
 def letter_distance(read: str, meant: str) -> float:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 import numpy as np
 
@@ -15,15 +15,21 @@ from asllib.errors import InputError
 from asllib.hands.landmarks import landmark_arrays, read_landmarks
 from asllib.hands.tracker import Hand, HandTracker
 from asllib.letters import LETTERS
-from asllib.spelling.lexicon import Lexicon
+from asllib.spelling.lexicon import Lexicon, check_names
 from asllib.spelling.speller import ReadLetter, Speller, SpellerSettings, check_time
 from asllib.video import count_frames, iter_frames
+
+if TYPE_CHECKING:
+    from asllib.models.motion_net import MotionNet
 
 
 class ReadsLetters(Protocol):
     """Anything that reads one hand: ``asllib.Recognizer`` is one."""
 
-    alphabet: Sequence[str]
+    @property
+    def alphabet(self) -> Sequence[str]:
+        """The letters and signs that it tells apart."""
+        ...
 
     def probabilities(self, image: np.ndarray, hands: list[Hand]) -> np.ndarray:
         """Probabilities (classes,) of the alphabet's letters."""
@@ -57,6 +63,23 @@ class FrameReading:
 
 
 @dataclass(frozen=True)
+class ReadWord:
+    """A word, or an added sign, and when it was seen.
+
+    Attributes
+    ----------
+    word
+        As it is in the text: correction may have changed it.
+    start_s, end_s
+        Of its first and its last letter, seconds of the video.
+    """
+
+    word: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True)
 class Reading:
     """What was read in a video.
 
@@ -65,7 +88,9 @@ class Reading:
     text
         The letters with the spaces between words.
     letters
-        Each letter with its time and confidence.
+        Each letter that was not taken back with its time and confidence, as it was read: correction changes none.
+    words
+        Each word with its time.
     hand_found
         Part of the frames with a hand, 0..1.
     seconds
@@ -74,8 +99,17 @@ class Reading:
 
     text: str
     letters: tuple[ReadLetter, ...]
+    words: tuple[ReadWord, ...]
     hand_found: float
     seconds: float
+
+
+@dataclass
+class _Word:
+    """A word of the text, and what was read for it."""
+
+    text: str = ""
+    letters: list[ReadLetter] = field(default_factory=list)
 
 
 class TextReader:
@@ -84,8 +118,8 @@ class TextReader:
     Parameters
     ----------
     recognizer
-        None: the shipped motion network reads the hand as it moves, all 26 letters. Else a recogniser of single
-        frames, whose answers are put to a vote: J and Z are then not read.
+        None: the shipped motion network reads the hand as it moves, all 26 letters. Else another such network, see
+        ``load_network``; or a recogniser of single frames, whose answers are put to a vote: J and Z are then not read.
     settings
         When a letter counts as shown.
     letters
@@ -101,19 +135,23 @@ class TextReader:
 
     def __init__(
         self,
-        recognizer: ReadsLetters | None = None,
+        recognizer: ReadsLetters | MotionNet | None = None,
         settings: SpellerSettings | None = None,
         *,
         letters: Iterable[str] | None = None,
     ) -> None:
-        self.recognizer = recognizer
-        self._text = ""
+        from asllib.models.motion_net import MotionNet
+
+        self.recognizer = recognizer = load_network() if recognizer is None else recognizer
+        self._words = [_Word()]  # the last is being spelled; empty after a space
         self._whole = True  # whether the evidence began with the word
         self.correcting = False  # whether a word is corrected when a space follows it
-        self._settings = settings or (MOVING_SETTINGS if recognizer is None else SpellerSettings())
+        self._settings = settings or usual_settings(recognizer)
         known = LETTERS if letters is None else tuple(letters)
         self._letters = (
-            Moving(self._settings, known) if recognizer is None else Voting(recognizer, self._settings, known)
+            Moving(recognizer, self._settings, known)
+            if isinstance(recognizer, MotionNet)
+            else Voting(recognizer, self._settings, known)
         )
         self._tracker: HandTracker | None = None
         self._closed = False
@@ -125,14 +163,30 @@ class TextReader:
     @property
     def text(self) -> str:
         """All that was read so far; may be replaced while reading."""
-        return self._text
+        return " ".join(word.text for word in self._words)
 
     @text.setter
     def text(self, text: str) -> None:
-        """Replace the text; how a word was spelled that it ends with is not known."""
-        self._text = text
+        """Replace the text; when and how its words were spelled is not known."""
+        self._words = [_Word(word) for word in text.split(" ")]
+        self._forget_word()
+
+    def _forget_word(self) -> None:
+        """What was seen so far is no evidence of the word that the text ends with."""
         self._letters.forget_word()
         self._whole = not self.word
+
+    @property
+    def letters(self) -> tuple[ReadLetter, ...]:
+        """All letters and added signs that were read and not taken back."""
+        return tuple(letter for word in self._words for letter in word.letters)
+
+    @property
+    def words(self) -> tuple[ReadWord, ...]:
+        """The words that were read, with their times."""
+        return tuple(
+            ReadWord(word.text, word.letters[0].start_s, word.letters[-1].end_s) for word in self._words if word.letters
+        )
 
     @property
     def settings(self) -> SpellerSettings:
@@ -201,12 +255,16 @@ class TextReader:
         elif sign.letter == "del":
             self.delete()
         elif len(sign.letter) == 1:
-            self._text += sign.letter
+            self._add(sign)
             self._letter_time = sign.end_s
         else:  # an added sign is a word of its own
+            self._end_word()
+            self._add(sign)
             self.space()
-            self._text += sign.letter
-            self.space()
+
+    def _add(self, sign: ReadLetter) -> None:
+        self._words[-1].text += sign.letter
+        self._words[-1].letters.append(sign)
 
     def _end_word(self) -> None:
         if self.correcting:
@@ -237,12 +295,12 @@ class TextReader:
             self._replace(self.lexicon.correct(word, self.evidence()))
 
     def _replace(self, word: str) -> None:
-        self._text = self.text[: len(self.text) - len(self.word)] + word
+        self._words[-1].text = word
 
     @property
     def word(self) -> str:
         """The letters since the last space."""
-        return self.text.rpartition(" ")[2]
+        return self._words[-1].text
 
     @property
     def lexicon(self) -> Lexicon:
@@ -260,12 +318,21 @@ class TextReader:
         self._letter_time = None
         self._letters.forget_word()
         self._whole = True
-        if self.text and not self.text.endswith(" "):
-            self._text += " "
+        if self.word:
+            self._words.append(_Word())
 
     def delete(self) -> None:
-        """Take the last character back."""
-        self.text = self.text[:-1]
+        """Take the last character back, and the letter that it was read from."""
+        last = self._words[-1]
+        if last.text:
+            last.text = last.text[:-1]
+            if not last.text:
+                last.letters.clear()
+            elif len(last.letters) > 1:  # an added sign is one for all of its characters
+                last.letters.pop()
+        elif len(self._words) > 1:
+            self._words.pop()
+        self._forget_word()
 
     def clear(self) -> None:
         """Start anew with no text."""
@@ -328,12 +395,11 @@ class Voting:
 
 
 class Moving:
-    """Hands to letters by the motion network, which sees them move."""
+    """Hands to letters by a motion network, which sees them move."""
 
-    def __init__(self, settings: SpellerSettings, letters: tuple[str, ...]) -> None:
+    def __init__(self, model: MotionNet, settings: SpellerSettings, letters: tuple[str, ...]) -> None:
         from asllib.spelling.decoder import HandListener, PeakSpeller
 
-        model, _ = load_spelling()
         self.names, signs = LETTERS, model.config.signs
         self.listener = HandListener(model)
         self.speller = PeakSpeller(signs, settings)
@@ -387,6 +453,37 @@ def load_spelling():
     return fold(model), card
 
 
+def load_network(model: str | os.PathLike[str] = "spelling") -> ReadsLetters | MotionNet:
+    """Load what ``TextReader`` reads with: a shipped network, or the one of a run folder.
+
+    Raises
+    ------
+    InputError
+        If there is no such thing, or it is a motion network that does not read all letters.
+    """
+    from asllib.models.motion_net import MotionNet
+    from asllib.models.zoo import fold, load_model
+    from asllib.recognizer import Recognizer
+
+    if model == "spelling":
+        return load_spelling()[0]
+    network, card = load_model(os.fspath(model))
+    if not isinstance(network, MotionNet):
+        return Recognizer(fold(network), card)
+    if not set(LETTERS) <= set(network.config.signs):
+        signs = ", ".join(network.config.signs)
+        raise InputError(f"{model}: a network for {signs} alone; choose spelling, or a run of 'asl train spelling'")
+    fold(network)
+    return network
+
+
+def usual_settings(recognizer: ReadsLetters | MotionNet) -> SpellerSettings:
+    """When a letter counts as shown, unless somebody chooses otherwise."""
+    from asllib.models.motion_net import MotionNet
+
+    return MOVING_SETTINGS if isinstance(recognizer, MotionNet) else SpellerSettings()
+
+
 # The motion network weighs moments itself. Chosen on words of practice signers that are in no test.
 MOVING_SETTINGS = SpellerSettings(confidence=0.5, hold_s=0.05, again_s=0.15)
 LOWERED = 0.3  # of the hand's height that the wrist sinks when a hand is lowered
@@ -397,7 +494,7 @@ Video = str | os.PathLike[str] | int | Iterable[tuple[float, np.ndarray]]
 
 def read_text(
     video: Video,
-    recognizer: ReadsLetters | None = None,
+    recognizer: ReadsLetters | MotionNet | None = None,
     settings: SpellerSettings | None = None,
     *,
     fps: float | None = None,
@@ -411,9 +508,9 @@ def read_text(
     Parameters
     ----------
     video
-        A file, a camera's number (read until it ends), or pairs of a time in seconds and a frame (H, W, 3) uint8 RGB;
-        or a landmark table (.csv, .csv.gz, .parquet; see ``asllib.hands.read_landmarks``) of frames in order, with a
-        column ``time_s`` or a frame rate.
+        A file, a camera's number (read until it is unplugged), or pairs of a time in seconds and a frame (H, W, 3)
+        uint8 RGB; or a landmark table (.csv, .csv.gz, .parquet; see ``asllib.hands.read_landmarks``) of frames in
+        order, with a column ``time_s`` or a frame rate.
     recognizer, settings
         See ``TextReader``.
     fps
@@ -434,6 +531,7 @@ def read_text(
     """
     from tqdm.auto import tqdm
 
+    names = check_names(names)
     hands = _is_table(video)
     kind = getattr(recognizer, "kind", "landmark")
     if hands and kind != "landmark":
@@ -446,22 +544,14 @@ def read_text(
         frames, total = iter_frames(video, fps), count_frames(video)
     else:
         frames = video
-    letters: list[ReadLetter] = []
     count = found = 0
     moment = 0.0
     with TextReader(recognizer, settings) as reader:
         if correct:
-            reader.correcting, reader.lexicon = True, Lexicon(names=tuple(names))
-
-        text = ""  # after the frame before
+            reader.correcting, reader.lexicon = True, Lexicon(names=names)
 
         def take(reading: FrameReading) -> None:
-            nonlocal count, found, text
-            letters.extend(reading.letters)
-            if reading.text != text and not correct:  # the sign for delete took letters back
-                while sum(len(one.letter) for one in letters) > len(reading.text.replace(" ", "")):
-                    letters.pop()
-            text = reading.text
+            nonlocal count, found
             count += 1
             found += reading.hand is not None
 
@@ -476,7 +566,7 @@ def read_text(
             count -= 10
         if correct:
             reader.correct()
-        return Reading(reader.text.strip(), tuple(letters), found / max(count, 1), moment)
+        return Reading(reader.text.strip(), reader.letters, reader.words, found / max(count, 1), moment)
 
 
 def _is_table(video: object) -> TypeGuard[str | os.PathLike[str]]:

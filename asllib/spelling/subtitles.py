@@ -24,18 +24,6 @@ if TYPE_CHECKING:
 _STAY_S = 1.0  # a subtitle stays for so long after its last letter, unless the next one comes
 
 
-def words(reading: Reading) -> list[tuple[float, float, str]]:
-    """Words with the seconds at which they begin and end, from the times of their letters."""
-    found, place = [], 0
-    for word in reading.text.split():
-        # A corrected word may have more or fewer letters than were read: it takes its share of their times.
-        letters = reading.letters[place : place + len(word)] or reading.letters[-1:]
-        place += len(word)
-        if letters:
-            found.append((letters[0].start_s, letters[-1].end_s, word))
-    return found
-
-
 def write_subtitles(path: str | os.PathLike[str], reading: Reading) -> Path:
     """Write a reading as subtitles (.srt), one a word.
 
@@ -47,11 +35,11 @@ def write_subtitles(path: str | os.PathLike[str], reading: Reading) -> Path:
     path = Path(path)
     if path.suffix.lower() != ".srt":
         raise InputError(f"{path}: use a name that ends in .srt")
-    shown = words(reading)
-    lines = []
-    for number, (start, end, word) in enumerate(shown, 1):
-        follows = shown[number][0] if number < len(shown) else np.inf
-        lines += [str(number), f"{_clock(start)} --> {_clock(max(end, min(end + _STAY_S, follows)))}", word, ""]
+    shown, lines = reading.words, []
+    for number, word in enumerate(shown, 1):
+        follows = shown[number].start_s if number < len(shown) else np.inf
+        end = max(word.end_s, min(word.end_s + _STAY_S, follows))
+        lines += [str(number), f"{_clock(word.start_s)} --> {_clock(end)}", word.word, ""]
     write_text(path, "\n".join(lines))
     return path
 

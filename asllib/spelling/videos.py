@@ -15,7 +15,8 @@ from pathlib import Path
 from asllib.errors import InputError
 from asllib.parallel import Here, as_done, processes
 from asllib.paths import write_text
-from asllib.spelling.reading import Reading, read_text
+from asllib.spelling.lexicon import check_names
+from asllib.spelling.reading import Reading, ReadWord, load_network, read_text
 from asllib.spelling.speller import ReadLetter
 
 
@@ -38,7 +39,7 @@ def read_videos(
     videos
         Files. On a cluster they lie where all machines see them under the same path: videos are too large to be sent.
     model
-        ``"spelling"``, or what ``asllib.load_recognizer`` takes.
+        See ``load_network``.
     fps, correct, names
         As in ``read_text``.
     workers
@@ -66,7 +67,7 @@ def read_videos(
     card, trained = Path(model, "card.json"), ""
     if card.is_file():  # a run folder: another network may be trained into it later
         model, trained = str(card.parent.absolute()), hashlib.sha256(card.read_bytes()).hexdigest()
-    options = (model, trained, fps, correct, tuple(names))
+    options = (model, trained, fps, correct, check_names(names))
     stored = [None if checkpoint is None else Path(checkpoint) / f"{_key(path, options)}.json" for path in paths]
     found: dict[int, Reading] = {}
     for i, path in enumerate(stored):
@@ -93,15 +94,12 @@ def read_videos(
 
 def _read(path: str, model: str, trained: str, fps: float | None, correct: bool, names: tuple[str, ...]) -> Reading:
     """Read one video; what runs on a worker."""
-    recognizer = None if model == "spelling" else _recognizer(model, trained)
-    return read_text(path, recognizer, fps=fps, correct=correct, names=names)
+    return read_text(path, _network(model, trained), fps=fps, correct=correct, names=names)
 
 
 @functools.lru_cache(maxsize=1)
-def _recognizer(model: str, trained: str):
-    from asllib.recognizer import load_recognizer
-
-    return load_recognizer(model)
+def _network(model: str, trained: str):
+    return load_network(model)
 
 
 def _key(path: Path, options: tuple) -> str:
@@ -114,7 +112,8 @@ def _load(path: Path) -> Reading | None:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         letters = tuple(ReadLetter(**letter) for letter in values.pop("letters"))
-        return Reading(letters=letters, **values)
+        words = tuple(ReadWord(**word) for word in values.pop("words"))
+        return Reading(letters=letters, words=words, **values)
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):  # a broken file is as good as none

@@ -160,6 +160,33 @@ def test_a_stopped_recording_is_gone_on_with(script, play, tmp_path):
     assert letters.table["file"].is_unique and (letters.letters == "A").sum() == 6
 
 
+def record(play, folder, signs, per_sign):
+    session = RecordingSession(folder, signs, per_sign)
+    begin(session)
+    while session.state()["sign"] is not None:
+        play(session, 1)
+    return session
+
+
+def test_signs_that_are_complete_are_not_asked_for_again(script, play, tmp_path):
+    record(play, tmp_path / "mine", ["B", "C"], 2).close()
+    session = record(play, tmp_path / "mine", ["A", "B", "C"], 2)
+    assert session.kept == {"A": 2, "B": 2, "C": 2} and play(session, 0.1)["status"].startswith("Done.")
+    session.close()
+
+
+def test_what_was_skipped_is_told_at_the_end(script, play, tmp_path):
+    session = RecordingSession(tmp_path / "mine", ["A", "B", "C"], per_sign=2)
+    begin(session)
+    assert session.answer({"type": "edit", "what": "skip", "view": "v"})[0]["sign"] == "B"
+    while session.state()["sign"] == "B":
+        play(session, 0.2)
+    assert session.answer({"type": "edit", "what": "skip", "view": "v"})[0]["sign"] is None
+    status = play(session, 0.1)["status"]
+    assert "Done" not in status and "A 0 of 2, C 0 of 2" in status and str(tmp_path / "mine") in status
+    session.close()
+
+
 @pytest.mark.slow
 def test_ten_signs_take_less_than_ten_minutes(script, play, tmp_path):
     """The floor of the issue, with a hand that hardly moves: every frame has to wait its second."""

@@ -15,15 +15,25 @@ from asllib.cli import app
 from asllib.errors import InputError
 
 
+@pytest.fixture
+def taken():
+    """A port that something else listens on: no server starts, whatever is not refused."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        yield str(other.getsockname()[1])
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
         (["--model", "no/such/run"], "no/such/run: neither a shipped model"),
+        (["--model", "motion"], "motion: a network for J, Z alone"),
         (["none.mp4"], "none.mp4: no such video"),
     ],
 )
-def test_a_bad_choice_is_refused(arguments, message):
-    run = CliRunner().invoke(app, ["live", "--no-browser", *arguments])
+def test_a_bad_choice_is_refused(arguments, message, taken):
+    run = CliRunner().invoke(app, ["live", "--no-browser", "--port", taken, *arguments])
     assert isinstance(run.exception, InputError) and message in str(run.exception)
 
 
@@ -43,10 +53,6 @@ print(issubclass(found, BaseKernelWebsocketConnection), "voila" in sys.modules, 
     assert run.stdout == "True False False\n", run.stderr
 
 
-def test_a_port_in_use_is_told():
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
-        run = CliRunner().invoke(app, ["live", "--no-browser", "--port", str(port)])
-    assert isinstance(run.exception, InputError) and f"port {port}: " in str(run.exception)
+def test_a_port_in_use_is_told(taken):
+    run = CliRunner().invoke(app, ["live", "--no-browser", "--port", taken])
+    assert isinstance(run.exception, InputError) and f"port {taken}: " in str(run.exception)

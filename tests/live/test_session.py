@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from asllib.errors import InputError
 from asllib.hands.tracker import Hand
 from asllib.live.session import ReadingSession, decode, models, trouble
-from asllib.spelling import SpellerSettings
+from asllib.models import zoo
+from asllib.spelling import SpellerSettings, load_network, read_text
 from asllib.spelling.reading import MOVING_SETTINGS
 
 
@@ -197,10 +199,45 @@ def test_videos_are_read_with_added_signs_too(waving, film):
     assert "wave" in found.text.split() and [one.letter for one in found.letters].count("wave") == 1
 
 
+def test_a_spelling_network_of_ones_own_is_listed_and_read_with(swapped, film, jpeg, monkeypatch):
+    monkeypatch.setattr("asllib.paths.project_root", lambda: swapped.parent)
+    (swapped.parent / "runs").mkdir()
+    shutil.copytree(zoo.WEIGHTS / "motion", swapped.parent / "runs" / "moving")
+    mine = str(swapped.rename(swapped.parent / "runs" / "mine"))
+    assert mine in models() and not any("moving" in name for name in models())
+    session = ReadingSession()
+    reply, _ = ask(session, "settings", model=mine)
+    assert reply["settings"]["model"] == mine and reply["settings"]["hold_s"] == MOVING_SETTINGS.hold_s
+    ask(session, "start", time=0.0)
+    assert frames_of(session, film, jpeg)[-1]["text"].startswith("BL")
+    found = read_text([(i / 15, frame) for i, frame in enumerate(film)], load_network(mine))
+    assert found.text == "BL"
+    session.close()
+
+
+def test_a_network_of_two_signs_is_refused_at_once(session):
+    with pytest.raises(InputError, match="motion: a network for J, Z alone") as caught:
+        ReadingSession(model="motion")
+    assert "\n" not in str(caught.value)
+    reply, _ = ask(session, "settings", model="motion")
+    assert reply["type"] == "error" and "J, Z alone" in reply["message"] and session.model == "landmark"
+
+
 def test_the_pixel_network_can_be_chosen(session, film, jpeg):
     assert ask(session, "settings", model="pixel")[0]["settings"]["model"] == "pixel"
     ask(session, "start", time=0.0)
     assert any(reply["letter"] for reply in frames_of(session, film[10:20], jpeg))
+
+
+@pytest.mark.parametrize("frames", [0, 3])
+def test_a_camera_of_this_machine_that_is_unplugged_is_told(camera, frames):
+    camera.frames = frames
+    session = ReadingSession(0, model="landmark")
+    ask(session, "start")
+    replies = [ask(session, "frame", id=i)[0] for i in range(frames + 2)]
+    assert [reply["type"] for reply in replies] == ["reading"] * frames + ["ended"] * 2
+    assert replies[-1]["message"].startswith("camera 0 gives no") and "unplugged" in replies[-2]["message"]
+    session.close()
 
 
 def test_a_film_of_this_machine_is_read_and_shown(film, tmp_path):

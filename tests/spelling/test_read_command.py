@@ -41,6 +41,7 @@ def test_reading_takes_one_thread(asl, grey):
         (["--annotated", "film.avi"], "ends in .mp4"),
         (["--annotated", "none/film.mp4"], "no such folder"),
         (["--model", "spelling-of-mine"], "neither a shipped model"),
+        (["--model", "motion"], "motion: a network for J, Z alone"),
     ],
 )
 def test_bad_options_are_one_line(asl, grey, options, said):
@@ -65,6 +66,17 @@ def test_landmarks_of_no_hand(asl, tmp_path):
     for model in ("default", "pixel"):
         code, _, err = asl("read", tmp_path / "hands.csv", "--fps", "15", "--model", model)
         assert code == 1 and "have no picture" in err and err.count("\n") == 1
+
+
+def test_a_run_folder_of_a_spelling_network_reads_one_video_and_several(asl, grey, swapped, no_data):
+    for videos in ([grey], [grey, grey]):
+        code, out, err = asl("read", *videos, "--model", swapped)
+        assert code == 0 and out.count("no hand was found") == len(videos), err
+
+
+def test_several_videos_are_refused_with_a_network_of_two_signs(asl, grey, no_data):
+    code, out, err = asl("read", grey, grey, "--model", "motion")
+    assert (code, out) == (1, "") and "J, Z alone" in err.splitlines()[-1]
 
 
 def test_motion_networks_have_one_preset(asl, tmp_path):

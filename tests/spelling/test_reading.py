@@ -10,7 +10,7 @@ from asllib.errors import InputError
 from asllib.hands import Hand
 from asllib.hands.landmarks import image_columns, landmark_columns, world_columns, write_landmarks
 from asllib.letters import LETTERS
-from asllib.spelling import Reading, ReadLetter, TextReader, read_text, write_subtitles
+from asllib.spelling import Reading, ReadLetter, ReadWord, TextReader, read_text, read_videos, write_subtitles
 from asllib.spelling.reading import read_hands
 from asllib.spelling.subtitles import annotate, letters_json
 
@@ -23,6 +23,19 @@ class Pointing:
     def probabilities(self, image, hands):
         left = float(hands[0].landmarks[0, 0] < 0.5)
         return np.array([0.05 + 0.9 * left, 0.95 - 0.9 * left], np.float32)
+
+
+class Scripted:
+    """Reads one sign after the other, each from so many hands."""
+
+    def __init__(self, signs, frames=10):
+        self.signs, self.frames, self.seen = list(signs), frames, 0
+        self.alphabet = tuple(dict.fromkeys(self.signs))
+
+    def probabilities(self, image, hands):
+        shown = self.signs[self.seen // self.frames]
+        self.seen += 1
+        return np.float32([0.95 if sign == shown else 0.0 for sign in self.alphabet])
 
 
 @pytest.fixture
@@ -205,6 +218,71 @@ def test_what_signs_write(hands, sign, becomes):
         assert reader.text == becomes
 
 
+@pytest.mark.parametrize("seen", ["BCAUSE", "BECAUTSE"])
+def test_a_corrected_word_keeps_the_times_of_its_letters(stored, tmp_path, seen):
+    path = stored(seen + 6 * "-" + "HELP")
+    found = read_text(path, Scripted(seen + "HELP"), correct=True)
+    assert found.text == "BECAUSE HELP" and [letter.letter for letter in found.letters] == [*seen, *"HELP"]
+    because, help = found.words
+    last = found.letters[len(seen) - 1]
+    assert (because.word, because.start_s, because.end_s) == ("BECAUSE", 0.0, last.end_s)
+    assert help.start_s == found.letters[len(seen)].start_s == pytest.approx((len(seen) + 6) / 3, abs=0.05)
+    lines = write_subtitles(tmp_path / "film.srt", found).read_text().splitlines()
+    assert lines[1].startswith("00:00:00,000 --> 00:00:0") and lines[2] == "BECAUSE" and lines[6] == "HELP"
+    assert float(lines[1][-6:].replace(",", ".")) == pytest.approx(last.end_s + 1, abs=0.001)
+
+
+@pytest.mark.parametrize("correct", [False, True])
+def test_added_signs_are_letters_and_words_whatever_their_names(stored, correct):
+    signs = ["A", "thank you", "B", "hello", "C", "D", "del"]
+    found = read_text(stored(14 * "A"), Scripted(signs, 20), correct=correct)
+    assert [letter.letter for letter in found.letters] == ["A", "thank you", "B", "hello", "C"]
+    assert correct or found.text == "A thank you B hello C"
+    assert [word.start_s for word in found.words] == [letter.start_s for letter in found.letters]
+    assert {"thank you", "hello"} < {word.word for word in found.words}
+
+
+def test_a_word_before_an_added_sign_is_corrected_too(stored):
+    found = read_text(stored(14 * "A"), Scripted([*"BCAUSE", "hello"], 20), correct=True)
+    assert found.text == "BECAUSE hello"
+
+
+def test_what_is_deleted_is_no_letter_any_more():
+    with TextReader(Pointing()) as reader:
+        for time, letter in enumerate(["B", "C", "wave", "X"]):
+            reader._write(ReadLetter(letter, time, time + 0.5, 0.9))
+        left = []
+        while reader.text:
+            reader.delete()
+            left.append((reader.text, "".join(letter.letter[0] for letter in reader.letters)))
+        assert left[:4] == [("BC wave ", "BCw"), ("BC wave", "BCw"), ("BC wav", "BCw"), ("BC wa", "BCw")]
+        assert left[4:] == [("BC w", "BCw"), ("BC ", "BC"), ("BC", "BC"), ("B", "B"), ("", "")]
+        reader.delete()
+        assert (reader.text, reader.letters, reader.words) == ("", (), ())
+
+
+def test_letters_of_a_corrected_word_can_be_deleted():
+    with TextReader(Pointing()) as reader:
+        for time, letter in enumerate("HELO"):
+            reader._write(ReadLetter(letter, time, time + 0.5, 0.9))
+        reader.choose("HELLO")
+        reader.delete()
+        reader.delete()
+        assert reader.text == "HELL" and [(word.word, word.end_s) for word in reader.words] == [("HELL", 2.5)]
+        for _ in "HELL":
+            reader.delete()
+        assert reader.text == "" and reader.letters == ()
+
+
+@pytest.mark.parametrize("names", ["ALICE", ["ALICE", 3]])
+def test_names_that_are_no_list_of_words_are_refused(stored, names):
+    path = stored("AABB")
+    for read in (lambda: read_text(path, Pointing(), names=names), lambda: read_videos([path], names=names)):
+        with pytest.raises(InputError, match="give a list of words") as caught:
+            read()
+        assert "\n" not in str(caught.value)
+
+
 def test_only_chosen_letters_are_read(stored):
     with TextReader(Pointing(), letters="B") as reader:
         for time, (hand, aspect) in read_hands(stored("AABB")):
@@ -215,7 +293,8 @@ def test_only_chosen_letters_are_read(stored):
 @pytest.fixture
 def reading():
     letters = [ReadLetter(letter, 0.5 * i, 0.5 * i + 0.2, 0.9) for i, letter in enumerate("HIYOU")]
-    return Reading("HI YOU", tuple(letters), 1.0, 4.0)
+    words = (ReadWord("HI", 0.0, 0.7), ReadWord("YOU", 1.0, 2.2))
+    return Reading("HI YOU", tuple(letters), words, 1.0, 4.0)
 
 
 def test_subtitles_show_words_at_their_times(tmp_path, reading):

@@ -62,9 +62,11 @@ function render({ model, el }) {
 
   function show(message) {
     if (!message.signs) return;
-    sign.textContent = message.sign ?? "✓";
+    const complete = message.signs.every(([, kept]) => kept >= message.of);
+    sign.textContent = message.sign ?? (complete ? "✓" : "–");
     sign.classList.toggle("asl-long", (message.sign ?? "").length > 1);
-    prompt.textContent = message.sign ? `Show ${message.sign}` : "All signs are recorded.";
+    const over = complete ? "All signs are recorded." : "Some signs are not complete.";
+    prompt.textContent = message.sign ? `Show ${message.sign}` : over;
     bar.max = message.of;
     bar.value = message.sign ? message.kept : message.of;
     where.textContent = `Kept frames are written to ${message.folder}; all others are forgotten.`;
