@@ -16,7 +16,7 @@ from asllib.spelling.speller import ReadLetter, SpellerSettings
 # Of the time that a letter was held: so long it must have been away to be doubled. Who spells slowly wavers for longer.
 # And so sure the network must have been, at some moment, that it was away. Both were chosen on practice films, slowed
 # down two and three times too.
-_AWAY, _SURE = 0.85, 0.9
+_AWAY, _SURE = 0.85, 0.95
 
 
 @dataclass(frozen=True)

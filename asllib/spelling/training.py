@@ -86,6 +86,7 @@ TRAINING: dict[str, MotionTraining] = {
         steps=6000,
         photos=True,
         signers=48,
+        eager=1.5,  # of practice films more is read; with 2, practice hands at rest more than once a minute
     ),
 }
 
