@@ -184,9 +184,8 @@ def real_files() -> dict[str, str]:
 
 def videos(phases: int = 10) -> dict:
     """What is read in the two real videos, before any lexicon, as they are and begun up to a moment later."""
-    from asllib.hands import HandTracker
     from asllib.spelling.moments import RATE
-    from asllib.spelling.reading import TextReader, read_text
+    from asllib.spelling.reading import read_text
     from asllib.video import iter_frames
 
     result: dict = {"phases": {}}
@@ -194,18 +193,9 @@ def videos(phases: int = 10) -> dict:
         path = data_dir() / "video" / f"{name}.mjpeg"
         if not path.is_file():
             continue
-        result[name] = read_text(path).text
-        with HandTracker(video=True) as tracker:
-            hands = [
-                (time_s, tracker.detect(frame, round(1000 * time_s)), frame.shape[1] / frame.shape[0])
-                for time_s, frame in iter_frames(path)
-            ]
-        texts = []
-        for phase in np.arange(phases) / phases / RATE:
-            with TextReader() as reader:
-                for time_s, hand, aspect in hands:
-                    reader.read_hand(hand, time_s + phase, aspect)
-                texts.append(reader.text)
+        begun = np.arange(phases) / phases / RATE
+        texts = [read_text((time_s + late, frame) for time_s, frame in iter_frames(path)).text for late in begun]
+        result[name] = texts[0]
         result["phases"][name] = texts
         print(f"{path.name}: {result[name]}; begun up to a moment later: {' '.join(texts)}")
     return result

@@ -70,6 +70,9 @@ class HandListener:
 class PeakSpeller:
     """Streaming greedy CTC: a sign is read when it is the likeliest, again once it was surely away for a while.
 
+    A sign of one moment that another sign follows without a pause was only passed through, and is not read: an answer
+    waits for the moment after. On practice films that mends errors at every speed.
+
     Parameters
     ----------
     signs
@@ -91,11 +94,19 @@ class PeakSpeller:
         self._read = self._doubled = False
         self._last: tuple[int, float, float, bool] = (NEITHER, -math.inf, -math.inf, False)  # the sign read before
         self._neither = 0.0  # the most that was said of "neither" since
+        self._waiting: Said | None = None  # for what is said of the moment after it
 
     def update(self, said: Said, now_s: float) -> list[ReadLetter]:
         """Take what is said of a moment, at the time ``now_s``; return the signs that it completes, mostly none."""
+        before, self._waiting = self._waiting, said
+        return [] if before is None else self._take(before, int(np.argmax(said.probabilities)), now_s)
+
+    def _take(self, said: Said, following: int, now_s: float) -> list[ReadLetter]:
+        """Take a moment, knowing what is likeliest in the one after it."""
         settings = self.settings
         best = int(np.argmax(said.probabilities))
+        if best != self._sign and following not in (best, NEITHER):
+            best = NEITHER
         confidence = float(said.probabilities[best])
         self._neither = max(self._neither, float(said.probabilities[NEITHER]))
         if best != self._sign:
