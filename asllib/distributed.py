@@ -120,6 +120,7 @@ class _BatchNorm2d(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)
+        kind, x = x.dtype, x.to(self.weight.dtype)  # sums of 16 bits would be too coarse
         n = self.whole * x.shape[2] * x.shape[3]
         mean = _Total.apply(x.sum((0, 2, 3))) / n  # (C,)
         centred = x - mean[:, None, None]
@@ -129,7 +130,7 @@ class _BatchNorm2d(nn.BatchNorm2d):
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * n / (n - 1), self.momentum)
         scale = self.weight * (variance + self.eps).rsqrt()
-        return centred * scale[:, None, None] + self.bias[:, None, None]
+        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(kind)
 
 
 class _Dropout(nn.Dropout):

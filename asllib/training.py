@@ -126,7 +126,8 @@ def train_one_epoch(
         batch = examples.subset(places.to(examples.labels.device))
         inputs = prepare(batch.inputs, generator)
         with sixteen_bits(settings):
-            logits = model(inputs).float()  # (this process's share of B, classes)
+            logits = model(inputs)  # (this process's share of B, classes)
+        logits = logits.float() if settings.bfloat16 else logits
         labels = batch.labels[share(len(batch))]
         loss = letter_loss(logits, labels, settings.smoothing, len(batch))
         optimiser.zero_grad(set_to_none=True)
