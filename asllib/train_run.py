@@ -19,7 +19,7 @@ from asllib.distributed import first_alone, rank
 from asllib.errors import InputError
 from asllib.evaluation import read_letters
 from asllib.hands.embedding import embed_set
-from asllib.models.zoo import check_new_run, load_model, save_model
+from asllib.models.zoo import check_new_run, load_model, save_model, tidy_run
 from asllib.paths import write_text
 from asllib.recognizer import crop_set
 from asllib.results import data_card, versions
@@ -63,7 +63,7 @@ def train_run(
     """
     settings = find_preset(network, preset)
     if (out / "card.json").is_file():
-        _tidy(out)  # killed when all was done but this
+        tidy_run(out)  # killed when all was done but this
     check_new_run(out)
     with first_alone():
         letters = load_for(network, settings, data)
@@ -89,7 +89,7 @@ def train_run(
     if "refuse_below" in metrics:
         about["refuse_below"] = metrics.pop("refuse_below")
     save_model(out, model, settings.alphabet, about)
-    _tidy(out)
+    tidy_run(out)
     return load_model(out)[1]
 
 
@@ -102,12 +102,6 @@ def load_for(network: str, preset: Preset, data: str) -> LetterSet:
     if absent:
         raise InputError(f"{letters.name}: no image of {', '.join(absent)}; the preset needs every letter")
     return letters
-
-
-def _tidy(out: Path) -> None:
-    """Delete what a finished run does not need: checkpoints, and what killed runs were writing."""
-    for left in (*out.glob("checkpoint*.pt"), *out.glob(".????????-*")):
-        left.unlink()
 
 
 def history_table(history: History) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -243,7 +244,9 @@ def fit(
     history, best, waited = History(), None, 0
     run = _run_key(settings, seed, train)
     if checkpoint is not None and checkpoint.is_file():
-        history, best, waited = _load(checkpoint, run, model, optimiser, schedule, generator)
+        kept = load_state(checkpoint, run, model, optimiser, schedule)
+        generator.set_state(kept["generator"])
+        history, best, waited = History(**kept["history"]), kept["best"], kept["waited"]
 
     silent = not progress or rank() > 0
     with (
@@ -274,7 +277,10 @@ def fit(
             bar.update()
             bar.set_postfix(shown)
             if checkpoint is not None and rank() == 0:
-                _save(checkpoint, run, model, optimiser, schedule, generator, history, best, waited)
+                save_state(
+                    checkpoint, run, model, optimiser, schedule,
+                    generator=generator.get_state(), history=dataclasses.asdict(history), best=best, waited=waited,
+                )  # fmt: skip
             if on_epoch is not None:
                 on_epoch(history)
     history.stopped = history.stopped or "epochs"
@@ -311,25 +317,42 @@ def _optimiser(model: nn.Module, settings: Training, n: int):
     )
 
 
-def _save(path, run, model, optimiser, schedule, generator, history, best, waited) -> None:
+def save_state(path: Path, run: str, model: nn.Module, optimiser: Any, schedule: Any, **values: Any) -> None:
+    """Write a checkpoint, which ``load_state`` reads: all that training goes on from.
+
+    Parameters
+    ----------
+    path
+        Replaced as a whole.
+    run
+        Which network, settings, data and seed: a checkpoint of others is refused.
+    model, optimiser, schedule
+        Their states are kept, the states of PyTorch's random numbers too. ``schedule`` may be None.
+    values
+        Tensors and plain values that are kept beside them.
+    """
     state = {
         "run": run,
         "model": model.state_dict(),
         "optimiser": optimiser.state_dict(),
         "schedule": None if schedule is None else schedule.state_dict(),
-        "generator": generator.get_state(),
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "history": dataclasses.asdict(history),
-        "best": best,
-        "waited": waited,
+        "values": values,
     }
     content = io.BytesIO()
     torch.save(state, content)
     write_bytes(path, content.getvalue())
 
 
-def _load(path, run, model, optimiser, schedule, generator):
+def load_state(path: Path, run: str, model: nn.Module, optimiser: Any, schedule: Any) -> dict[str, Any]:
+    """Go on from a checkpoint of ``save_state``; return its ``values``.
+
+    Raises
+    ------
+    InputError
+        If it is damaged, or of another run.
+    """
     try:
         # Tensors and plain values, never code.
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -341,11 +364,10 @@ def _load(path, run, model, optimiser, schedule, generator):
         optimiser.load_state_dict(state["optimiser"])
         if schedule is not None:
             schedule.load_state_dict(state["schedule"])
-        generator.set_state(state["generator"])
         torch.set_rng_state(state["torch"])
         if state["cuda"] and torch.cuda.is_available():
             torch.cuda.set_rng_state_all(state["cuda"])
-        return History(**state["history"]), state["best"], state["waited"]
+        return state["values"]
     except InputError:
         raise
     except Exception as error:

@@ -54,6 +54,12 @@ def check_new_run(folder: Path) -> None:
         raise InputError(f"{folder}: holds a finished run; name another folder")
 
 
+def tidy_run(folder: Path) -> None:
+    """Delete what a finished run does not need: checkpoints, and what killed runs were writing."""
+    for left in (*folder.glob("checkpoint*.pt"), *folder.glob(".????????-*")):
+        left.unlink()
+
+
 def save_model(folder: str | Path, model: Network, alphabet: Sequence[str], about: dict[str, Any]) -> Path:
     """Write ``model.safetensors`` and ``card.json`` into a run folder.
 

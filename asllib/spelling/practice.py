@@ -21,6 +21,7 @@ SIGNS: tuple[str, ...] = (*LETTERS, "space", "del")  # all that is shown by one 
 IGNORE = -100  # a moment that the loss leaves out
 DOUBLED = 0.25  # of the letters that are pieced together are the one before again
 UPSIDE_DOWN = 0.08  # of them hang down, a hand at rest: those that are no letter then
+ANY_WAY_UP = 0.5  # of the handshapes that are no sign are seen any way up: they are none there either
 _HANGS = frozenset("ABCEFLMNOSTVWY")
 GESTURES = 0.12  # of the signs that are pieced together move as no letter does
 _TOLD = 0.4  # of a stroke must be drawn before it can be told
@@ -129,6 +130,12 @@ def _hang(image: np.ndarray, world: np.ndarray, rng: np.random.Generator) -> tup
     return image @ down.T, world @ down.T
 
 
+def _turned(image: np.ndarray, world: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Image and world points (21, 3) of a hand seen any way up, and from elsewhere."""
+    way = _rotation(2, rng.uniform(-180, 180)) @ _rotation(0, rng.uniform(-40, 40)) @ _rotation(1, rng.uniform(-60, 60))
+    return image @ way.T, world @ way.T
+
+
 def still_clip(stills: Stills, count: int, rng: np.random.Generator, names: Sequence[str] = SIGNS) -> Clip:
     """Still hands, one a moment, as many of each handshape: for the network's first part, which knows no time."""
     kinds, which = np.unique(stills.labels, return_inverse=True)
@@ -140,6 +147,8 @@ def still_clip(stills: Stills, count: int, rng: np.random.Generator, names: Sequ
         if label in _HANGS and rng.random() < UPSIDE_DOWN:
             image[i], world[i] = _hang(image[i], world[i], rng)
             shapes[i] = NEITHER
+        elif label not in SIGNS and rng.random() < ANY_WAY_UP:
+            image[i], world[i] = _turned(image[i], world[i], rng)
     return Clip(image, world, np.full(count, NEITHER), shapes, ())
 
 
@@ -210,6 +219,8 @@ def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str
         hangs = name in _HANGS and not doubled and rng.random() < UPSIDE_DOWN
         if hangs:
             points, solid = _hang(points, solid, rng)
+        elif name not in SIGNS and not doubled and rng.random() < ANY_WAY_UP:
+            points, solid = _turned(points, solid, rng)
         if doubled and not cut:
             slide = rng.random() < 0.6
             aside = np.array([rng.choice([-1, 1], p=[0.8, 0.2]) * rng.uniform(0.35, 0.8), rng.normal(0, 0.05)])

@@ -19,13 +19,14 @@ from asllib.data.synthetic import added_letters, signer_version
 from asllib.errors import InputError
 from asllib.letters import LETTERS, MOVING
 from asllib.models.motion_net import NEITHER, MotionConfig, MotionNet
-from asllib.models.zoo import check_new_run, load_model, save_model
+from asllib.models.zoo import check_new_run, load_model, save_model, tidy_run
 from asllib.paths import write_text
 from asllib.results import data_card, versions
 from asllib.runs import track
 from asllib.spelling.fitting import fit_motion
 from asllib.spelling.practice import SIGNS, Clip, Stills, film_clip, film_stills, stills_of
 from asllib.spelling.streams import SIZE, SMALL, Plan, films, practice_plans
+from asllib.training import device
 
 # Of the synthetic signer: seeds that no test uses.
 PRACTICE_SEED, IDLE_SEED = 1001, 3001
@@ -95,7 +96,8 @@ def train_motion(network: str, out: Path, *, seed: int = 0, steps: int | None = 
     """Train a motion network and write a run folder: ``model.safetensors``, ``card.json``, ``history.csv``.
 
     "motion" tells J and Z from everything else and sees the synthetic signer alone. "spelling" reads all letters as
-    they are spelled, and the signs for space and delete; it sees real photos too where they are.
+    they are spelled, and the signs for space and delete; it sees real photos too where they are. Checkpoints in the
+    folder let the same call go on after a stop.
 
     Returns
     -------
@@ -109,6 +111,8 @@ def train_motion(network: str, out: Path, *, seed: int = 0, steps: int | None = 
     """
     if network not in TRAINING:
         raise InputError(f"no motion network {network!r}; there are: {', '.join(TRAINING)}")
+    if (out / "card.json").is_file():
+        tidy_run(out)  # killed when all was done but this
     check_new_run(out)
     out.mkdir(parents=True, exist_ok=True)  # before the work: it may be a place that cannot be written to
     settings = TRAINING[network]
@@ -130,7 +134,7 @@ def train_motion(network: str, out: Path, *, seed: int = 0, steps: int | None = 
         parts += [stills_of(track(drawn(settings.signers)).tables) for drawn in (added_letters, random_hands)]
     model, losses = fit_motion(
         settings.network, clips, join(*parts), shape_steps=settings.shape_steps, steps=settings.steps,
-        pieced=settings.pieced, seed=seed,
+        pieced=settings.pieced, seed=seed, checkpoint=out,
     )  # fmt: skip
     make_eager(model, settings.eager)
     write_text(out / "history.csv", "step,loss\n" + "".join(f"{i},{loss:.4f}\n" for i, loss in enumerate(losses, 1)))
@@ -145,9 +149,11 @@ def train_motion(network: str, out: Path, *, seed: int = 0, steps: int | None = 
             "seed": seed,
             "data": about,
             "metrics": {"loss": float(np.mean(losses[-50:]))},
+            "device": device().type,
             "versions": versions(),
         },
     )
+    tidy_run(out)
     return load_model(out)[1]
 
 

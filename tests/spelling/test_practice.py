@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from asllib.errors import InputError
 from asllib.models.motion_net import NEITHER, MotionConfig
+from asllib.spelling import fitting
 from asllib.spelling.fitting import fit_motion, motion_loss
 from asllib.spelling.practice import (
     IGNORE,
@@ -139,6 +141,54 @@ def test_training_lowers_the_loss_and_repeats(stills):
     _, same = fit_motion(config, clips, stills, steps=30, batch=4, progress=False)
     assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:3])
     assert losses == pytest.approx(same, rel=1e-3) and not model.training
+
+
+def test_a_stopped_training_goes_on_to_the_same_network(stills, tmp_path, monkeypatch):
+    rng = np.random.default_rng(6)
+    names = tuple(sorted(set(stills.labels)))
+    clips = [piece_together(stills, rng, names) for _ in range(6)]
+    config = MotionConfig(signs=names, shapes=names, solid=True, channels=16, hidden=16)
+    monkeypatch.setattr(fitting, "_KEEP", 10)
+
+    def fit(folder=None, **others):
+        settings = {"shape_steps": 25, "steps": 30, "batch": 4, "progress": False, "checkpoint": folder, **others}
+        return fit_motion(config, clips, stills, **settings)
+
+    whole, losses = fit()
+    calls = 0
+
+    def stopped(loss, after):
+        def loss_of(*args):
+            nonlocal calls
+            calls += 1
+            if calls > after:
+                raise KeyboardInterrupt
+            return loss(*args)
+
+        return loss_of
+
+    for name, after in (("shape_loss", 15), ("motion_loss", 25)):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            calls = 0
+            patch.setattr(fitting, name, stopped(getattr(fitting, name), after))
+            fit(tmp_path)
+    model, same = fit(tmp_path)
+    assert same == losses and sorted(path.name for path in tmp_path.iterdir()) == [
+        "checkpoint-shapes.pt", "checkpoint-signs.pt",
+    ]  # fmt: skip
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, model.state_dict()[name]), name
+    with pytest.raises(InputError, match="other settings"):
+        fit(tmp_path, seed=1)
+
+
+def test_batches_are_the_same_in_however_many_processes(stills, monkeypatch):
+    def draw(rng):
+        return rng.integers(0, 1000, 3)
+
+    few = list(fitting.drawn_ahead(draw, (7, 1), fitting._FEW - 1))
+    many = list(fitting.drawn_ahead(draw, (7, 1), fitting._FEW + 5, 3))
+    assert len(many) == fitting._FEW + 2 and np.array_equal(np.stack(few[3:]), np.stack(many[: len(few) - 3]))
 
 
 def test_practice_films_have_every_letter_and_other_signers():
