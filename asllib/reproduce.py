@@ -14,6 +14,7 @@ from asllib.files import read_json
 from asllib.paths import figures_dir, project_root, replacing, results_dir
 
 KERNEL = "python3"
+CELL_S = 3600  # that a cell may take
 BAND = 0.02  # that a number of another machine may differ by, relative to the larger one, and shares as such
 _NOT_COMPARED = {"versions", "seconds", "milliseconds", "optuna"}  # of the machine, not of what was found
 _PICTURE = 0.02  # mean difference of a figure's pixels, of the whole range: fonts differ, curves do not
@@ -42,17 +43,17 @@ def run_notebook(path: Path, keep: bool, on_cell: Callable[[int, int], None] = l
     Raises
     ------
     InputError
-        If a cell fails or the kernel dies; the message names the notebook and the error.
+        If a cell fails or takes more than ``CELL_S``, or the kernel dies; the message names the notebook and the error.
     """
     import nbformat
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError, DeadKernelError
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     notebook = nbformat.read(path, as_version=4)
     total = len(notebook.cells)
     client = NotebookClient(
         notebook,
-        timeout=3600,
+        timeout=CELL_S,
         kernel_name=KERNEL,
         resources={"metadata": {"path": str(path.parent)}},
         record_timing=False,
@@ -67,6 +68,8 @@ def run_notebook(path: Path, keep: bool, on_cell: Callable[[int, int], None] = l
     except CellExecutionError as error:
         what = f"{error.ename}: {error.evalue}".splitlines()[0]
         raise InputError(f"{path.name} failed: {what}; open it and run it to see where") from None
+    except CellTimeoutError:
+        raise InputError(f"{path.name} failed: a cell took more than {CELL_S} s; open it to see where") from None
     except DeadKernelError:
         raise InputError(f"{path.name} failed: its kernel died; was the memory full?") from None
     if keep:

@@ -99,6 +99,14 @@ def test_a_kernel_that_dies_is_one_line(project):
     assert "\n" not in str(caught.value)
 
 
+def test_a_cell_without_an_end_is_one_line(project, monkeypatch):
+    monkeypatch.setattr(reproduce, "CELL_S", 1)
+    notebook(project, "import time\ntime.sleep(30)")
+    with pytest.raises(InputError, match=r"01_one\.ipynb failed: a cell took more than") as caught:
+        reproduce.run_notebook(project / "notebooks" / "01_one.ipynb", keep=False)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_notebook_that_fails_leaves_results_as_they_were(project, monkeypatch, capsys):
     notebook(project, "open('../data/results/one.json', 'w').write('{}')\nraise RuntimeError('no')")
     before = reproduce.snapshot()

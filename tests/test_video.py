@@ -46,6 +46,28 @@ def test_a_camera_that_is_unplugged_ends_and_one_without_a_frame_is_told(camera)
     assert "\n" not in str(caught.value)
 
 
+@pytest.fixture
+def stopped():
+    """Press Ctrl+C at the second frame; return the times of the frames so far."""
+
+    def stop(moment, frame, reading):
+        stop.seen.append(moment)
+        if len(stop.seen) == 2:
+            raise KeyboardInterrupt
+
+    stop.seen = []
+    return stop
+
+
+def test_what_a_camera_showed_before_ctrl_c_is_kept(camera, stopped):
+    assert read_text(0, on_frame=stopped).seconds == stopped.seen[1]
+
+
+def test_a_film_that_is_stopped_is_not_read_to_its_end(tmp_path, film, stopped):
+    with pytest.raises(KeyboardInterrupt):
+        read_text(write_video(tmp_path / "film.mp4", film), on_frame=stopped)
+
+
 @pytest.mark.parametrize("fps", [0, -3, float("nan"), float("inf")])
 def test_a_rate_that_is_none_is_refused(tmp_path, film, fps):
     path = write_video(tmp_path / "film.mp4", film)

@@ -508,8 +508,8 @@ def read_text(
     Parameters
     ----------
     video
-        A file, a camera's number (read until it is unplugged), or pairs of a time in seconds and a frame (H, W, 3)
-        uint8 RGB; or a landmark table (.csv, .csv.gz, .parquet; see ``asllib.hands.read_landmarks``) of frames in
+        A file, a camera's number (read until Ctrl+C or until it is unplugged), or pairs of a time in seconds and a frame
+        (H, W, 3) uint8 RGB; or a landmark table (.csv, .csv.gz, .parquet; see ``asllib.hands.read_landmarks``) of frames in
         order, with a column ``time_s`` or a frame rate.
     recognizer, settings
         See ``TextReader``.
@@ -555,11 +555,15 @@ def read_text(
             count += 1
             found += reading.hand is not None
 
-        for moment, frame in tqdm(frames, total=total, desc="Reading", unit="frame", delay=1, disable=not progress):
-            reading = reader.read_hand(frame[0], moment, frame[1]) if hands else reader.read(frame, moment)
-            take(reading)
-            if on_frame is not None:
-                on_frame(moment, None if hands else frame, reading)
+        try:
+            for moment, frame in tqdm(frames, total=total, desc="Reading", unit="frame", delay=1, disable=not progress):
+                reading = reader.read_hand(frame[0], moment, frame[1]) if hands else reader.read(frame, moment)
+                take(reading)
+                if on_frame is not None:
+                    on_frame(moment, None if hands else frame, reading)
+        except KeyboardInterrupt:
+            if not isinstance(video, int):  # a camera has no end but this: what it showed is kept
+                raise
         if count:  # what the last frames showed is said a little later
             for step in range(1, 11):
                 take(reader.read_hand(None, moment + 0.05 * step, 1.0))
