@@ -508,9 +508,9 @@ def read_text(
     Parameters
     ----------
     video
-        A file, a camera's number (read until Ctrl+C or until it is unplugged), or pairs of a time in seconds and a frame
-        (H, W, 3) uint8 RGB; or a landmark table (.csv, .csv.gz, .parquet; see ``asllib.hands.read_landmarks``) of frames in
-        order, with a column ``time_s`` or a frame rate.
+        A file, a camera's number (read until Ctrl+C or until it is unplugged), or pairs of a time in seconds and a
+        frame (H, W, 3) uint8 RGB; or a landmark table (.csv, .csv.gz, .parquet; see
+        ``asllib.hands.read_landmarks``) of frames in order, with a column ``time_s`` or a frame rate.
     recognizer, settings
         See ``TextReader``.
     fps
