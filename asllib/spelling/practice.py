@@ -21,6 +21,7 @@ SIGNS: tuple[str, ...] = (*LETTERS, "space", "del")  # all that is shown by one 
 IGNORE = -100  # a moment that the loss leaves out
 DOUBLED = 0.25  # of the letters that are pieced together are the one before again
 UPSIDE_DOWN = 0.08  # of them hang down, a hand at rest: those that are no letter then
+STRANGE = 0.08  # of the signs that are pieced together are handshapes that are no sign, beside their share
 ANY_WAY_UP = 0.5  # of the handshapes that are no sign are seen any way up: they are none there either
 _HANGS = frozenset("ABCEFLMNOSTVWY")
 GESTURES = 0.12  # of the signs that are pieced together move as no letter does
@@ -159,6 +160,7 @@ def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str
     without a way between them, as in films put together from pieces.
     """
     names = sorted(set(stills.labels))
+    strange = [name for name in names if name not in SIGNS]
     spells = "I" in signs  # a network for strokes alone does not count a hand that only stands as if
     # A network that spells was tried with it too, and read practice words no better.
     forearm = 0.0 if spells else 0.5
@@ -203,6 +205,8 @@ def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str
         else:
             few = len(signs) <= 4 and rng.random() < 0.35  # a network for few signs would hardly ever see them
             name = signs[int(rng.integers(len(signs)))] if few else names[rng.integers(len(names))]
+            if strange and spells and rng.random() < STRANGE:
+                name = strange[rng.integers(len(strange))]
             row = rows_of[name][rng.integers(len(rows_of[name]))]
         points, solid = stills.image[row], stills.world[row]
         draws = name in ("J", "Z") and rng.random() < (0.5 if spells else 0.85) and not cut
