@@ -169,6 +169,7 @@ def data_render(
     """Photograph the synthetic signer: pictures, manifest.csv and true landmarks."""
     from asllib.data.synthetic import draw_letters
 
+    letters = "".join(dict.fromkeys(letters))  # twice the same letter would be twice the same pictures
     with _workplace(cluster) as executor:
         draw_letters(out, letters, signers, views, size, seed, executor=executor)
     pictures = len(letters) * signers * views
@@ -307,7 +308,9 @@ def evaluate(
     from asllib.train_run import trained_on
 
     recognizer = load_recognizer(model)
-    letters = load_letters(data, pixels=recognizer.kind == "pixel" and data == "auto").only(recognizer.alphabet)
+    # As in its training: of what is drawn, a network of small images alone is given small images.
+    small = data == "auto" or (data == "synthetic" and "added" not in recognizer.card)
+    letters = load_letters(data, pixels=recognizer.kind == "pixel" and small).only(recognizer.alphabet)
     chosen = np.full(len(letters), True) if split is None else (letters.table["split"] == split).to_numpy()
     if not chosen.any():
         raise InputError(f"{data}: no image of {recognizer.alphabet}" + (f" in split {split!r}" if split else ""))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 
-from asllib.errors import InputError
+from asllib.errors import InputError, first_line
 
 # Shared libraries that wheels expect of the system -> Debian's package that has them.
 LIBRARIES = {
@@ -110,7 +110,7 @@ def _tracker() -> Iterator[Finding]:
     except Exception as error:  # whatever a broken installation raises: it is the finding
         yield Finding(
             False,
-            f"MediaPipe does not start ({type(error).__name__}: {str(error).splitlines()[0]})",
+            f"MediaPipe does not start ({type(error).__name__}: {first_line(error)})",
             "install the missing system libraries above, then 'pip install --force-reinstall mediapipe'",
         )
         return
@@ -127,7 +127,7 @@ def _data() -> Iterator[Finding]:
         yield Finding(False, "data folder", str(error))
         return
     for name, found in (("Sign Language MNIST", find_sign_mnist()), ("photos", find_photos())):
-        how = "'asl data fetch sign-mnist'" if "MNIST" in name else f"put photos into {folder / 'photos'}"
+        how = "'asl data fetch sign-mnist'" if "MNIST" in name else "data/README.md says where they come from"
         mend = f"the synthetic signer takes its place; for the real data: {how}"
         yield Finding(found is not None, f"{name} in {found or folder}", mend, needed=False)
 

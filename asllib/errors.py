@@ -16,3 +16,8 @@ class InputError(ValueError):
         half = LONGEST // 2
         short = message if len(message) <= LONGEST else f"{message[:half]}[..]{message[-half:]}"
         super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in short))
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its type's name where it has none."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -24,7 +24,8 @@ def accuracy_interval(
     """95 % interval of an accuracy.
 
     Images of one photo or one person are right or wrong together, so groups, not images, are drawn anew (cluster
-    bootstrap, percentiles). Where every draw gives the same, and without groups, the interval is Wilson's.
+    bootstrap, percentiles). Where every draw gives the same, and without groups, the interval is Wilson's, of as many
+    answers as there are groups.
 
     Parameters
     ----------
@@ -38,9 +39,10 @@ def accuracy_interval(
     n = len(right)
     if n == 0:
         return 0.0, 1.0
-    number = None if groups is None else np.unique(groups, return_inverse=True)[1]
-    if number is None or number.max() == 0 or np.all(right == right[0]):
-        return _wilson(int(np.sum(right)), n)
+    number = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
+    count = int(number.max()) + 1
+    if groups is None or count == 1 or np.all(right == right[0]):
+        return _wilson(float(np.mean(right)), count)
     hits = np.bincount(number, weights=right)
     sizes = np.bincount(number)
     rng = np.random.default_rng(seed)
@@ -49,9 +51,9 @@ def accuracy_interval(
     return float(low), float(high)
 
 
-def _wilson(hits: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+def _wilson(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
     """Wilson, "Probable inference, the law of succession, and statistical inference", JASA 1927."""
-    share, extra = hits / n, z * z / n
+    extra = z * z / n
     middle = (share + extra / 2) / (1 + extra)
     half = z / (1 + extra) * np.sqrt(share * (1 - share) / n + extra / (4 * n))
     return float(max(0.0, middle - half)), float(min(1.0, middle + half))

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import asllib
-from asllib.errors import InputError
+from asllib.errors import InputError, first_line
 
 IN_FLIGHT = 128 * 2**20  # bytes of the inputs that wait or are worked on: memory does not grow with the work
 _ANSWER_S = 15  # that a scheduler may take to answer, and its first worker to be there
@@ -136,7 +136,7 @@ def cluster(address: str) -> Iterator[Executor]:
     try:
         client = Client(address, timeout=_ANSWER_S, set_as_default=False)
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise InputError(
             f"{address}: no Dask scheduler answers ({reason}); give the address that 'dask scheduler' prints"
         ) from None
@@ -155,7 +155,7 @@ def cluster(address: str) -> Iterator[Executor]:
             yield client.get_executor(pure=False)
         except (KilledWorker, CancelledError) as error:
             raise InputError(
-                f"{address}: the cluster broke down ({type(error).__name__}: {str(error).splitlines()[0]}); "
+                f"{address}: the cluster broke down ({type(error).__name__}: {first_line(error)}); "
                 "run it again: what is done is kept"
             ) from None
 

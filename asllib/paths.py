@@ -1,4 +1,4 @@
-"""Where things lie; nothing depends on the working directory."""
+"""Where things lie: in a checkout, which does not depend on the working directory, or there for an installed wheel."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def cache_dir() -> Path:
     """Folder of downloaded and derived files: ``ASLLIB_CACHE``, else the user's cache folder."""
     import platformdirs
 
-    return Path(os.environ.get("ASLLIB_CACHE") or platformdirs.user_cache_dir("asllib"))
+    named = os.environ.get("ASLLIB_CACHE")
+    return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("asllib"))
 
 
 def results_dir() -> Path:
@@ -81,8 +82,9 @@ def replacing(path: Path) -> Iterator[Path]:
         _onto_disk(temporary)
         temporary.replace(path)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"{path}: cannot be written ({reason}); make room or name another place") from error
+        if error.strerror is None:  # not of the disk: a library that does not load, a time-out
+            raise
+        raise InputError(f"{path}: cannot be written ({error.strerror}); make room or name another place") from error
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)

@@ -167,7 +167,7 @@ def all_models(curves: Mapping[str, Mapping[str, Sequence[float]]], chance: floa
             axis.plot(np.arange(1, len(accuracy) + 1), accuracy, label=name, **style)
         axis.axhline(chance, color=GRAY, linestyle="--", linewidth=1)
         where = {"ha": "right", "va": "top", "transform": axis.get_yaxis_transform()}
-        axis.text(0.99, chance - 0.015, "guessing one of six letters", color=GRAY, fontsize=9, **where)
+        axis.text(0.99, chance - 0.015, f"guessing one of {round(1 / chance)} letters", color=GRAY, fontsize=9, **where)
         axis.set(title=panel, xlabel="epoch", ylim=(0, 1.02))
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
@@ -177,7 +177,7 @@ def all_models(curves: Mapping[str, Mapping[str, Sequence[float]]], chance: floa
 
 
 def confusion_matrix(matrix: np.ndarray, alphabet: Sequence[str], caption: str) -> Figure:
-    """Truth against reading, (L, L + 1) counts; the diagonal is left pale so that errors stand out."""
+    """Truth against reading, (L, L + 1) counts."""
     shares = matrix / np.maximum(1, matrix.sum(1, keepdims=True))
     columns = [*alphabet, NO_HAND]
     figure, axis = _figure(9, 8)
@@ -330,9 +330,9 @@ def _search_of(summary: Mapping[str, Any]) -> str:
     return f"Data: {summary['data']['name']}; {summary['trials']} trials of at most {summary['epochs']} epochs"
 
 
-def film_strip(frames: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
+def film_strip(frames: Sequence[np.ndarray], titles: Sequence[str], caption: str) -> Figure:
     """Frames of a film in a row, each with what is shown in it."""
-    return _pictures(frames, titles, len(frames), 1.5)
+    return _caption(_pictures(frames, titles, len(frames), 2.2), caption)
 
 
 def letter_timeline(
@@ -370,7 +370,8 @@ def letter_timeline(
             one.letter, (one.end_s, -0.5), (one.end_s, -1.1), ha="center", fontsize=12, annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": GRAY},
         )  # fmt: skip
-    axis.set_xlabel("seconds")
+    axis.set(xlabel="seconds", ylabel="letter")
+    figure.colorbar(axis.images[0], ax=axis, label="probability", ticks=[0, 0.5, 1], fraction=0.03, pad=0.02)
     return _caption(figure, title)
 
 
@@ -395,8 +396,8 @@ def stroke_paths(paths: Mapping[str, Sequence[np.ndarray]], title: str, columns:
     return _caption(figure, title)
 
 
-def error_rates(speeds: Mapping[str, Mapping[str, float]], title: str) -> Figure:
-    """Character error rate against letters a second, before and after the lexicon."""
+def error_rates(speeds: Mapping[str, Mapping[str, Any]], title: str) -> Figure:
+    """Character error rate against letters a second, before and after the lexicon, with the interval of the raw one."""
     figure, axis = _figure(5.5, 3.4)
     x = [float(speed) for speed in speeds]
     for key, name, color, marker in (
@@ -404,7 +405,10 @@ def error_rates(speeds: Mapping[str, Mapping[str, float]], title: str) -> Figure
         ("cer_lexicon", "after the lexicon", GREEN, "s"),
     ):
         axis.plot(x, [100 * line[key] for line in speeds.values()], color=color, marker=marker, label=name)
+    low, high = 100 * np.array([line["interval"] for line in speeds.values()]).T
+    axis.vlines(x, low, high, color=BLUE, lw=1.5, alpha=0.5)
     axis.axhline(10, color=GRAY, ls="--", lw=1)
+    axis.annotate("one letter in ten", (x[0], 10), xytext=(0, 3), textcoords="offset points", color=GRAY, fontsize=9)
     axis.set(xlabel="letters a second", ylabel="character error rate, %", ylim=(0, None))
     axis.legend(frameon=False)
     return _caption(figure, title)

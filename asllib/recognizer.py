@@ -135,7 +135,7 @@ class Recognizer:
 
     def read_set(self, letters: LetterSet, *, progress: bool = True) -> np.ndarray:
         """Read a whole set, hands tracked on all cores and cached: (N, classes) probabilities, 0 without a hand."""
-        small = _small_set(letters.images) if self.kind == "pixel" else None
+        small = small_set(letters.images) if self.kind == "pixel" else None
         if small is not None:
             return predict_logits(self.model, (torch.from_numpy(small),), pixel_prepare()).softmax(1).numpy()
         looks = track(letters, progress=progress)
@@ -156,7 +156,7 @@ def as_small(image: np.ndarray) -> np.ndarray | None:
     return to_gray(image) if small else None
 
 
-def _small_set(images: np.ndarray | PhotoFiles) -> np.ndarray | None:
+def small_set(images: np.ndarray | PhotoFiles) -> np.ndarray | None:
     """All of a set's images as ``as_small`` has them, (N, 28, 28); None if the set has photos."""
     if isinstance(images, np.ndarray):
         return images if images.shape[1:] == (SIDE, SIDE) else None

@@ -91,6 +91,11 @@ def load_study() -> dict[str, Any]:
 def load_tuning(network: str) -> dict[str, Any] | None:
     """Summary of ``asl tune``, as it is committed, whatever the profile: of real data, else of the synthetic signer's.
 
+    Parameters
+    ----------
+    network
+        "landmark" or "pixel"; for a search on a folder of one's own "landmark-NAME".
+
     Returns
     -------
     dict or None

@@ -234,6 +234,8 @@ def train(
     checkpoint, progress, on_epoch
         See ``asllib.training.fit``.
     """
+    if not len(examples):
+        raise InputError("no hand was found in what is to be trained on; look at some of the photos")
     set_seed(seed)
     model = build(preset.network)
     if isinstance(model, PixelCNN):

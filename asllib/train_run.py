@@ -21,7 +21,7 @@ from asllib.evaluation import read_letters
 from asllib.hands.embedding import embed_set
 from asllib.models.zoo import check_new_run, load_model, save_model, tidy_run
 from asllib.paths import write_text
-from asllib.recognizer import crop_set
+from asllib.recognizer import Recognizer, crop_set, small_set
 from asllib.results import data_card, versions
 from asllib.runs import (
     Looks,
@@ -31,11 +31,10 @@ from asllib.runs import (
     joint_probabilities,
     landmark_examples,
     look_probabilities,
-    pixel_prepare,
     track,
     train,
 )
-from asllib.training import NO_LETTER, Examples, History, evaluate_loss
+from asllib.training import NO_LETTER, Examples, History
 
 KEPT = 0.95  # of the letters of people that a network has never seen should be read, not refused
 
@@ -138,6 +137,7 @@ def trained_on(card: dict[str, Any], letters: LetterSet) -> np.ndarray:
 
 
 def _train_pixel(settings, letters, seed, epochs, checkpoint):
+    tests = {"test_accuracy": letters.subset(parts(letters) == "test")}
     letters, part = pixel_parts(letters)
     examples = for_pixels(letters, settings.alphabet)
     fitting, deciding = part == "train", part == "valid"
@@ -147,19 +147,21 @@ def _train_pixel(settings, letters, seed, epochs, checkpoint):
         inner = split(letters.subset(fitting), None, 0)
         deciding[np.flatnonzero(fitting)[inner == "valid"]] = True
         fitting &= ~deciding
-    learned, tests = [examples.subset(fitting)], {"test_accuracy": examples.subset(part == "test")}
+    learned = [examples.subset(fitting)]
     for name in settings.added:
-        more, part = pixel_parts(load_letters(name).only(settings.alphabet))
-        also = for_pixels(more, settings.alphabet)
-        learned.append(also.subset(part == "train"))
-        tests[f"{name}_test_accuracy"] = also.subset(part == "test")
+        more = load_letters(name).only(settings.alphabet)
+        tests[f"{name}_test_accuracy"] = more.subset(parts(more) == "test")
+        more, part = pixel_parts(more)
+        learned.append(for_pixels(more, settings.alphabet).subset(part == "train"))
     if settings.signers:
         with first_alone():
             drawn = added_letters(settings.signers)
         learned.append(for_pixels(pixel_set(drawn), settings.alphabet))
     valid = examples.subset(deciding) if settings.training.patience is not None else None
     model, history = train(settings, join(learned), valid, seed=seed, epochs=epochs, checkpoint=checkpoint)
-    return model, history, {name: evaluate_loss(model, test, pixel_prepare())[1] for name, test in tests.items()}
+    reader = Recognizer(model, {"network": "pixel", "alphabet": settings.alphabet})
+    read = {name: read_letters(reader.read_set(test), settings.alphabet) for name, test in tests.items()}
+    return model, history, {name: float((read[name] == test.letters).mean()) for name, test in tests.items()}
 
 
 def pixel_parts(letters: LetterSet) -> tuple[LetterSet, np.ndarray]:
@@ -170,8 +172,9 @@ def pixel_parts(letters: LetterSet) -> tuple[LetterSet, np.ndarray]:
 
 def pixel_set(letters: LetterSet, looks: Looks | None = None) -> LetterSet:
     """Crop photos to 28x28 images of hands alone, one for each look that found one; 28x28 images stay as they are."""
-    if letters.images[0].ndim == 2:
-        return letters
+    small = small_set(letters.images)
+    if small is not None:
+        return dataclasses.replace(letters, images=small)
     with first_alone():
         looks = looks or track(letters)
     images, found = crop_set(letters, looks)
@@ -228,9 +231,10 @@ def _train_joint(settings, letters, seed, epochs, checkpoint):
     folds = folds if len(folds) > 1 else [tenth]
     sure = []
     for number, where in enumerate(folds):
-        model, _ = fit(~where, checkpoint.with_name(f"checkpoint-{number}.pt"))
+        model, history = fit(~where, checkpoint.with_name(f"checkpoint-{number}.pt"))
         sure.append(read(model, where).max(1)[looks.found[where]])
-    model, history = fit(~tenth, checkpoint)
+    if len(folds) > 1:
+        model, history = fit(~tenth, checkpoint)
     right = read_letters(read(model, tenth), settings.alphabet) == letters.letters[tenth]
     metrics = {"test_accuracy": float(right.mean()), "refuse_below": float(np.quantile(np.concatenate(sure), 1 - KEPT))}
     return model, history, metrics

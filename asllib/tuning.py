@@ -17,11 +17,12 @@ import numpy as np
 
 from asllib.config import SPACES, Preset, Range
 from asllib.config import preset as find_preset
-from asllib.data import groups, split_groups
+from asllib.data import SOURCES, groups, split_groups
 from asllib.data.audit import near_duplicate_groups, thumbnails
 from asllib.data.letterset import LetterSet
-from asllib.errors import InputError
+from asllib.errors import InputError, first_line
 from asllib.paths import cache_dir
+from asllib.recognizer import small_set
 from asllib.results import data_card, save_result
 from asllib.runs import epochs_for, for_pixels, landmark_examples, track, train
 from asllib.train_run import load_for, parts, pixel_set
@@ -42,7 +43,9 @@ def tune(
     epochs: int | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Search around the preset "best" for the lowest validation loss, and write ``tune_NETWORK.json``.
+    """Search around the preset "best" for the lowest validation loss.
+
+    The summary is written among the results, as ``tune_NETWORK.json``, or ``tune_NETWORK-NAME.json`` for a folder NAME.
 
     The preset itself is the first trial. Trials that fall behind the median of the others are pruned. Processes and
     machines that are started with the same arguments and one storage share the work; each ends when all trials have
@@ -94,7 +97,9 @@ def tune(
 
         _search(study, evaluate, trials, values_of(preset, space))
         summary = {"network": network, "epochs": epochs, **summarise(study)}
-    save_result(f"tune_{network}", summary, letters, seed)
+    # A search on somebody's own folder takes no other's place.
+    own = "" if data in ("auto", *SOURCES) else f"-{Path(data).resolve().name}"
+    save_result(f"tune_{network}{own}", summary, letters, seed)
     return {**summary, "best": as_code(network, with_values(preset, summary["best_parameters"]))}
 
 
@@ -106,7 +111,7 @@ def tuning_parts(network: str, letters: LetterSet) -> tuple[LetterSet, Examples,
     known, else such that near duplicates of one photo stay together.
     """
     part, looks = parts(letters), None
-    if network == "landmark" or letters.images[0].ndim == 3:
+    if network == "landmark" or small_set(letters.images) is None:
         looks = track(letters)  # of the whole set, so that what `asl train` found is taken from the cache
         looks = looks.subset(part != "test")
     letters, part = letters.subset(part != "test"), part[part != "test"]
@@ -342,5 +347,5 @@ def _database_errors(url: str) -> Iterator[None]:
     try:
         yield
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError) as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
+        reason = first_line(error.__cause__ or error)
         raise InputError(f"{shown}: {reason}; give a folder or the URL of a database with --storage") from error

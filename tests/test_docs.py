@@ -68,7 +68,7 @@ def given(tmp_path_factory):
         shutil.copy(next(Path("new_photos/V").glob("*.jpg")), "photo.jpg")
         write_letters("recorded", "GHY", signers=1, views=5, size=64)
         manifest = pd.read_csv("recorded/manifest.csv")
-        manifest.replace({"label": {"Y": "thank you"}}).to_csv("recorded/manifest.csv", index=False)
+        manifest.replace({"label": {"Y": "I love you"}}).to_csv("recorded/manifest.csv", index=False)
         write_video("film.mp4", render_word("ASL", signer=1, fps=15).frames, fps=15)
         yield root / "here"
 

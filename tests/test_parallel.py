@@ -15,7 +15,7 @@ import pytest
 
 from asllib.data import load_photos
 from asllib.data.synthetic import draw_letters
-from asllib.errors import InputError
+from asllib.errors import InputError, first_line
 from asllib.hands import ATTEMPTS, extract, extract_landmarks, read_landmarks
 from asllib.parallel import as_done, cluster, last_of_thread, processes
 from asllib.signer import write_letters, write_video
@@ -238,3 +238,7 @@ def test_an_address_without_a_scheduler_is_one_line(asl, lit_hands, no_data, mon
     address = ("--cluster", "tcp://127.0.0.1:1", "--workers", 1)
     code, _, err = asl("extract", lit_hands[1], "--out", no_data / "a.csv", *address)
     assert code == 1 and "leave out one" in err and not (no_data / "a.csv").exists()
+
+
+def test_an_error_without_a_message_is_told_by_its_name():
+    assert first_line(TimeoutError()) == "TimeoutError" and first_line(ValueError("one\ntwo")) == "one"

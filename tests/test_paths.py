@@ -9,7 +9,7 @@ import pytest
 
 import asllib
 from asllib.errors import InputError
-from asllib.paths import data_dir, replacing, write_text
+from asllib.paths import cache_dir, data_dir, replacing, write_text
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_data_folder_that_is_not_there_is_told(monkeypatch, tmp_path):
 ELSEWHERE = {
     "cli.py _flush": "/dev/null",
     "paths.py _onto_disk": "opens what is written, to wait for it",
-    "training.py _save": "into memory",
+    "training.py save_state": "into memory",
     "data/other_hands.py _write": "a folder of cached_drawing's replacing",
     "hands/landmarks.py _write_csv": "a name of write_landmarks's replacing",
     "hands/landmarks.py _write_parquet": "a name of write_landmarks's replacing",
@@ -132,3 +132,15 @@ def test_a_file_that_is_written_otherwise_would_be_seen(line):
     assert not written_elsewhere(ast.parse(f"def f(p):\n    with replacing(p) as q:\n        {line}"))
     for harmless in ("p.open('rb')", "open(p)", "t.to_csv()", "a.copy()", "write_text(p, '')"):
         assert not written_elsewhere(ast.parse(f"def f(p):\n    {harmless}"))
+
+
+def test_what_is_not_of_the_disk_is_not_called_so(tmp_path):
+    for error in (OSError("libGLESv2.so.2: cannot open shared object file"), TimeoutError()):
+        with pytest.raises(type(error)) as caught, replacing(tmp_path / "file"):
+            raise error
+        assert caught.value is error and not list(tmp_path.iterdir())
+
+
+def test_the_cache_may_be_named_by_a_home_folder(monkeypatch):
+    monkeypatch.setenv("ASLLIB_CACHE", "~/some")
+    assert cache_dir() == Path.home() / "some"

@@ -2,9 +2,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
 from asllib import train_run as module
 from asllib.config import preset
+from asllib.errors import InputError
 from asllib.letters import FIRST_SIX, STATIC
 from asllib.models.joint_net import JointConfig, JointNet
 from asllib.models.pixel_cnn import PixelConfig
@@ -113,3 +115,28 @@ def test_what_a_network_was_trained_on_is_known_by_the_hash_in_its_card(letter_s
     small = letter_set(["A", "B"] * 20, split=["train", "test"] * 20)
     added = card("pixel", added=[{"sha256": "0"}, {"sha256": small.sha256()}])
     assert seen(added, small) == [True, False] * 20
+
+
+def test_small_pictures_in_files_are_learned_from_as_they_are_read(tmp_path):
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for letter in FIRST_SIX:
+        (tmp_path / letter).mkdir()
+        for number in range(3):
+            Image.fromarray(rng.integers(0, 256, (28, 28), np.uint8)).save(tmp_path / letter / f"{number}.png")
+    letters = module.load_letters(str(tmp_path))
+    small = module.pixel_set(letters)
+    assert small.images.shape == (18, 28, 28) and small.letters.tolist() == letters.letters.tolist()
+    assert (small.images[4] == letters.images[4][..., 0]).all()
+
+
+@pytest.mark.parametrize("network", ["pixel", "landmark"])
+def test_a_set_without_a_hand_is_told(network):
+    from asllib.runs import train
+    from asllib.training import Examples
+
+    shape = (0, 28, 28) if network == "pixel" else (0, 21, 3)
+    nothing = Examples((torch.zeros(shape),), torch.zeros(0, dtype=torch.long))
+    with pytest.raises(InputError, match="no hand was found in what is to be trained on"):
+        train(preset(network, "best"), nothing, nothing, progress=False)

@@ -59,7 +59,7 @@ def test_a_search_starts_at_the_preset_and_keeps_the_lowest_loss(project, pixel_
     assert set(found["best_parameters"]) == set(SPACES["pixel"]) == set(found["importance"])
     assert sum(found["importance"].values()) == pytest.approx(1)
     assert list(found["importance"].values()) == sorted(found["importance"].values(), reverse=True)
-    stored = json.loads((project / "results" / "tune_pixel.json").read_text())
+    stored = json.loads((project / "results" / f"tune_pixel-{pixel_folder.name}.json").read_text())
     assert {name: found[name] for name in found if name != "best"}.items() <= stored.items()
     assert stored["data"]["rows"] == 288  # without the official test
     assert stored["seed"] == 0 and stored["optuna"].startswith("5.")
@@ -300,9 +300,11 @@ def test_the_command_prints_settings_and_writes_json(asl, project, pixel_folder)
 def test_the_figures_show_the_summary(project, pixel_folder):
     from asllib.plots import tuning_history, tuning_importance
 
-    assert results.load_tuning("pixel") is None
+    own = f"pixel-{pixel_folder.name}"
+    assert results.load_tuning(own) is None
     summary = search(pixel_folder, 4)
-    stored = results.load_tuning("pixel")
+    assert results.load_tuning("pixel") is None  # the project's own stays what it is
+    stored = results.load_tuning(own)
     assert stored["best_value"] == summary["best_value"]
     axis = tuning_history(stored).axes[0]
     shown = {line.get_label().split(":")[0]: line for line in axis.lines}

@@ -171,4 +171,8 @@ def decode_image(file: Path | bytes, name: object) -> np.ndarray:
     import PIL.ImageOps
 
     with open_image(file, str(name)) as image:
-        return np.array(PIL.ImageOps.exif_transpose(image).convert("RGB"))
+        image = PIL.ImageOps.exif_transpose(image)
+        if image.mode.startswith("I"):  # grey of 16 bits, which a conversion would cut off at 255
+            gray = np.clip(np.array(image, np.float64) / 257, 0, 255).astype(np.uint8)
+            return np.repeat(gray[..., None], 3, axis=2)
+        return np.array(image.convert("RGB"))

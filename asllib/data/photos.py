@@ -63,6 +63,7 @@ def read_manifest(folder: Path) -> pd.DataFrame:
             raise InputError(f"{manifest}: row {zero[0] + 1}, {column} has a zero byte; remove it")
     for row, file in enumerate(table["file"], 1):
         inside(folder, file, f"{manifest}: row {row}")
+    table["label"] = table["label"].str.strip().map(_sign)
     return _fill(table, folder.name)
 
 

@@ -43,7 +43,8 @@ def load_sign_mnist(folder: Path) -> LetterSet:
     Returns
     -------
     LetterSet
-        Images (N, 28, 28) uint8; ``split`` is "train" or "test", the official one. Signer and original are unknown.
+        Images (N, 28, 28) uint8; ``split`` is "train" or "test", the official one. Signer and original are unknown:
+        every image counts as one of its own, so that intervals are narrower than they should be.
     """
     paths: dict[str, Path] = {}
     for split in ROWS:

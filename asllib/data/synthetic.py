@@ -73,9 +73,13 @@ def cached_drawing(key: str, name: str, write: Callable[[Path], object]) -> Lett
     """Load a folder of drawn photos from the cache; ``write`` fills it if it is not there."""
     folder = cache_dir() / "synthetic" / f"{key}-{signer_version()}"
     if not (folder / "manifest.csv").is_file():
-        with replacing(folder) as unfinished:
-            unfinished.mkdir()
-            write(unfinished)
+        try:
+            with replacing(folder) as unfinished:
+                unfinished.mkdir()
+                write(unfinished)
+        except InputError:
+            if not (folder / "manifest.csv").is_file():  # else another process was first, with the same pictures
+                raise
     return load_photos(folder, name)
 
 
@@ -113,6 +117,8 @@ def draw_letters(
         return out
     key = hashlib.sha256(f"{letters} {views} {size} {seed} {signer_version()}".encode()).hexdigest()[:16]
     unfinished = out / f".unfinished-{key}"
+    if out.exists() and not unfinished.is_dir() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out}: is there already; name a new folder")
     unfinished.mkdir(parents=True, exist_ok=True)
     for letter in letters:
         (out / letter).mkdir(exist_ok=True)

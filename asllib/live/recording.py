@@ -84,8 +84,8 @@ class RecordingSession(Session):
 
     @property
     def kept(self) -> dict[str, int]:
-        """How many frames of each sign are in the folder."""
-        counts = Counter(row["label"] for row in self._rows)
+        """How many frames of each sign are in the folder, of this signer."""
+        counts = Counter(row["label"] for row in self._rows if row["signer"] == self.signer)
         return {sign: counts[sign] for sign in self.signs}
 
     def warm(self) -> None:
@@ -145,7 +145,7 @@ class RecordingSession(Session):
             return
         what = message.get("what")
         if what == "again":
-            thrown = [row for row in self._rows if row["label"] == self._sign]
+            thrown = [row for row in self._rows if (row["label"], row["signer"]) == (self._sign, self.signer)]
             if thrown:
                 self._write([row for row in self._rows if row not in thrown])
             for row in thrown:  # last: the manifest never names a photo that is not there

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -49,15 +50,21 @@ def parameter_count(model: nn.Module) -> int:
 
 
 def check_new_run(folder: Path) -> None:
-    """Raise InputError if a finished run stands in the folder; an unfinished one may be gone on with."""
+    """Raise InputError if a finished run stands in the folder, or it could not be named later.
+
+    An unfinished run may be gone on with.
+    """
+    if str(folder) in SHIPPED:
+        raise InputError(f"{folder}: the name of a shipped network; name another folder, such as runs/{folder}")
     if (folder / "card.json").is_file():
         raise InputError(f"{folder}: holds a finished run; name another folder")
 
 
 def tidy_run(folder: Path) -> None:
     """Delete what a finished run does not need: checkpoints, and what killed runs were writing."""
-    for left in (*folder.glob("checkpoint*.pt"), *folder.glob(".????????-*")):
-        left.unlink()
+    for left in folder.iterdir():
+        if re.fullmatch(r"checkpoint(-(\d+|shapes|signs))?\.pt|\.[0-9a-f]{8}-.*", left.name) and left.is_file():
+            left.unlink()
 
 
 def save_model(folder: str | Path, model: Network, alphabet: Sequence[str], about: dict[str, Any]) -> Path:

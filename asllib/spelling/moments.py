@@ -15,6 +15,7 @@ from asllib.hands.tracker import Hand
 from asllib.spelling.streams import Stream
 
 RATE = 20.0  # moments a second
+_EMPTY_S = 5.0  # of time without a hand are moments at most
 GAP_S = 0.3  # a hand that is lost for no longer is taken to have moved straight on
 _SIDE_MEMORY = 0.97  # of the vote on the hand's side, kept from frame to frame: trackers often err for half a second
 
@@ -75,6 +76,8 @@ class Resampler:
     def _missing(self, until: float) -> Iterator[Moment]:
         empty = np.full((21, 3), np.nan, np.float32)
         assert self._next is not None  # push sets it first
+        # More than the network remembers; after hours without a frame every one of them would take minutes.
+        self._next = max(self._next, math.floor((until - _EMPTY_S) * self.rate))
         while self._next <= until * self.rate + 1e-6:
             yield self._moment(empty, empty)
 

@@ -373,7 +373,10 @@ class Voting:
         if hand is None:
             self.showing = False
             return np.zeros(len(self.names), np.float32), self.speller.update(None, time_s)
-        if frame is None:  # landmarks alone: only the frame's shape is known
+        kind = getattr(self.recognizer, "kind", "landmark")
+        if frame is None and kind != "landmark":
+            raise InputError(f"landmarks have no picture for a {kind} network; use spelling or landmark")
+        if frame is None:  # only the frame's shape is known
             frame = np.broadcast_to(np.uint8(0), (1000, max(1, round(1000 * aspect)), 3))
         said = self.recognizer.probabilities(frame, [hand])
         probabilities = spread(np.asarray(said)[None], self.recognizer.alphabet)[0]

@@ -140,7 +140,7 @@ class Speller:
             return []
         self._seen_time = time_s
         best = int(np.argmax(probabilities))
-        speed, place = self._movement(landmarks, aspect, step)
+        speed, place, size = self._movement(landmarks, aspect, step)
         if best != self._letter or probabilities[best] < settings.confidence / 2:
             self._forget(best)
         elif speed > settings.still:
@@ -151,12 +151,12 @@ class Speller:
         start = self._run[0][0]
         hold_s = settings.hold_s if len(self.names[best]) == 1 else max(settings.hold_s, SIGN_HOLD_S)
         sure = time_s - start >= hold_s - 1e-9 and mean >= settings.confidence
-        if not sure or not self._is_new(time_s, place):
+        if not sure or not self._is_new(time_s, place, size):
             return []
         self._written_s, self._place, self._moved = time_s, place, False
         return [ReadLetter(self.names[best], start, time_s, mean)]
 
-    def _is_new(self, time_s: float, place: np.ndarray | None) -> bool:
+    def _is_new(self, time_s: float, place: np.ndarray | None, size: float) -> bool:
         """Whether the letter of this run is to be written: not yet written, or doubled."""
         if self._written_s is None:
             return True
@@ -164,22 +164,24 @@ class Speller:
         if len(self.names[self._letter]) > 1:
             return False
         if place is not None and self._place is not None and self._moved:
-            return bool(np.abs(place - self._place).max() > self.settings.slide)
+            return bool(np.abs(place - self._place).max() > self.settings.slide * size)
         if not self._doubled and time_s - self._written_s >= self.settings.double_s:
             self._doubled = True
             return True
         return False
 
-    def _movement(self, landmarks: np.ndarray | None, aspect: float, step: float) -> tuple[float, np.ndarray | None]:
-        """Palm sizes a second that the hand's points move, and the wrist's place in palm sizes."""
+    def _movement(
+        self, landmarks: np.ndarray | None, aspect: float, step: float
+    ) -> tuple[float, np.ndarray | None, float]:
+        """Palm sizes a second that the hand's points move, the wrist's place and the palm's size in picture heights."""
         if landmarks is None:
-            return 0.0, None
+            return 0.0, None, 1.0
         points = landmarks[:, :2] * (aspect, 1.0)
         size = max(float(np.sqrt(((points[[5, 9, 13, 17]] - points[0]) ** 2).sum(1).mean())), 1e-6)
-        points = points / size
         before, self._points = self._points, points
-        speed = 0.0 if before is None else float(np.abs(points - before).mean()) / max(step, 1e-3)
-        return speed, points[0]
+        # Differences first: a palm that only seems to grow would move every point away from the picture's corner.
+        speed = 0.0 if before is None else float(np.abs(points - before).mean()) / size / max(step, 1e-3)
+        return speed, points[0], size
 
     def _forget(self, letter: int | None = None) -> None:
         self._run.clear()

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from asllib.errors import InputError
+from asllib.models.zoo import SHIPPED
 from asllib.parallel import Here, as_done, processes
 from asllib.paths import write_text
 from asllib.spelling.lexicon import check_names
@@ -65,7 +66,7 @@ def read_videos(
     if missing:
         raise InputError(f"{missing[0]}: no such video")
     card, trained = Path(model, "card.json"), ""
-    if card.is_file():  # a run folder: another network may be trained into it later
+    if str(model) not in SHIPPED and card.is_file():  # a run folder: another network may be trained into it later
         model, trained = str(card.parent.absolute()), hashlib.sha256(card.read_bytes()).hexdigest()
     options = (model, trained, fps, correct, check_names(names))
     stored = [None if checkpoint is None else Path(checkpoint) / f"{_key(path, options)}.json" for path in paths]

@@ -180,3 +180,16 @@ def test_the_real_photos_are_complete(real_data):
     assert letters.table.loc[letters.table["source"] == "davidlee", "original"].nunique() == 720
     assert len(letters.only()) < len(letters)
     assert letters.images[0].ndim == 3
+
+
+def test_labels_of_a_manifest_are_taken_as_folders_are(folder):
+    text = "file,label\nA/1.png,a\nA/2.jpg,B \nspace/1.PNG, space\n"
+    assert load_photos(manifest(folder, text)).letters.tolist() == ["A", "B", "space"]
+
+
+def test_grey_of_sixteen_bits_keeps_its_brightness(tmp_path):
+    from PIL import Image
+
+    Image.fromarray(np.full((8, 6), 128 * 257, np.uint16)).save(tmp_path / "grey.png")
+    image = read_image(tmp_path / "grey.png")
+    assert image.shape == (8, 6, 3) and (image == 128).all()

@@ -80,3 +80,17 @@ def test_a_data_folder_that_is_not_there_is_named(monkeypatch, tmp_path):
     for name in ("auto", "photos", "sign-mnist"):
         with pytest.raises(InputError, match=r"ASLLIB_DATA=.*gone: no such folder"):
             load_letters(name)
+
+
+def test_two_processes_that_draw_the_same_set_both_have_it(no_data):
+    from asllib.data import synthetic
+    from asllib.signer import write_letters
+
+    def second(folder):
+        assert len(synthetic.cached_drawing("one", "drawn", first)) == 1
+        first(folder)
+
+    def first(folder):
+        write_letters(folder, "A", signers=1, views=1, size=64)
+
+    assert len(synthetic.cached_drawing("one", "drawn", second)) == 1

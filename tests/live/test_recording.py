@@ -215,3 +215,18 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
         RecordingSession(tmp_path, ["A"])
     with pytest.raises(InputError, match="per_sign=0"):
         RecordingSession(tmp_path / "new", ["A"], per_sign=0)
+
+
+def test_each_signer_has_signs_of_their_own_in_one_folder(script, play, tmp_path):
+    for signer in ("me", "anna"):
+        session = RecordingSession(tmp_path / "mine", ["A"], per_sign=2, signer=signer)
+        assert begin(session)["signs"] == [["A", 0]]
+        play(session, 6)
+        session.close()
+    files = sorted(path.name for path in (tmp_path / "mine" / "A").iterdir())
+    session = RecordingSession(tmp_path / "mine", ["A"], per_sign=3, signer="anna")
+    begin(session)
+    session.answer({"type": "edit", "view": "v", "what": "again"})
+    session.close()
+    left = sorted(path.name for path in (tmp_path / "mine" / "A").iterdir())
+    assert len(files) == 4 and left == [name for name in files if name.startswith("me-")] and len(left) == 2

@@ -1,5 +1,6 @@
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +9,18 @@ from asllib.errors import InputError
 from asllib.export import WholeModel, sample_inputs
 from asllib.letters import FIRST_SIX, STATIC
 from asllib.models import LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig
-from asllib.models.zoo import SHIPPED, WEIGHTS, build, fold, load_model, network_name, parameter_count, save_model
+from asllib.models.zoo import (
+    SHIPPED,
+    WEIGHTS,
+    build,
+    check_new_run,
+    fold,
+    load_model,
+    network_name,
+    parameter_count,
+    save_model,
+    tidy_run,
+)
 
 CONFIGS = [PixelConfig(), PixelConfig(batch_norm=True, dropout=0.1), LandmarkConfig(), LandmarkConfig(dropout=0)]
 
@@ -139,3 +151,19 @@ def test_a_folded_network_says_the_same_with_fewer_layers(name):
 
 def test_the_shipped_weights_are_below_5_megabytes():
     assert 0 < sum(path.stat().st_size for path in WEIGHTS.rglob("*")) < 5_000_000
+
+
+def test_a_run_cannot_be_called_as_a_shipped_network():
+    with pytest.raises(InputError, match="name of a shipped network"):
+        check_new_run(Path("landmark"))
+    check_new_run(Path("runs/landmark"))
+
+
+def test_only_what_training_wrote_is_deleted(tmp_path):
+    own = ["checkpoint.pt", "checkpoint-3.pt", "checkpoint-signs.pt", ".0a1b2c3d-model.safetensors"]
+    others = ["checkpoint-resnet50.pt", ".settings-of-mine", ".password-store", "model.safetensors"]
+    for name in own + others:
+        (tmp_path / name).touch()
+    (tmp_path / ".0a1b2c3d-folder").mkdir()
+    tidy_run(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*others, ".0a1b2c3d-folder"])

@@ -89,3 +89,14 @@ def test_a_left_hand_is_the_mirror_image_of_a_right_one(moving):
 def test_no_hand_is_zero():
     empty = stream_of([None] * 20, np.arange(20) / 30, 1.0)
     assert features(empty).abs().sum() == 0
+
+
+def test_hours_without_a_frame_are_a_few_empty_moments(hands):
+    landmarks, world = hands(1)
+    hand, sampler = Hand(landmarks[0], world[0], "right", 1.0), Resampler()
+    first = list(sampler.push(hand, 0.0))
+    after = list(sampler.push(hand, 8 * 3600.0))
+    times = [moment.time_s for moment in after]
+    assert len(first) == 1 and 50 < len(after) < 200 and times == sorted(times)
+    assert times[-1] == pytest.approx(8 * 3600.0) and np.isfinite(after[-1].landmarks).all()
+    assert sum(np.isfinite(moment.landmarks).all() for moment in after) <= 2

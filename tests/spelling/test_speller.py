@@ -69,3 +69,24 @@ def test_a_sign_that_is_no_letter_is_written_once_a_hold():
     shown = [wave] * 20 + [None] * 12 + [wave] * 20
     read = [one.letter for i, frame in enumerate(shown) for one in speller.update(frame, i / 30)]
     assert read == ["wave", "wave"]
+
+
+def held(hand, times, size=lambda time: 1.0, wrist=(0.5, 0.5)):
+    """Times at which a held A is written, for a hand of some size in palms at some place of the picture."""
+    speller, points = Speller(SpellerSettings(double_s=60.0)), hand[:, :2] - hand[0, :2]
+    points = points * 0.15 / np.linalg.norm(points[9])
+    written = []
+    for time in times:
+        landmarks = np.array(wrist) + points * size(time)
+        written += [found.end_s for found in speller.update(shown("A"), time, landmarks)]
+    return written
+
+
+@pytest.mark.parametrize("wrist", [(0.1, 0.1), (0.5, 0.5), (0.9, 0.9)])
+def test_a_still_hand_is_read_as_soon_wherever_it_is_and_once_though_it_comes_nearer(one_hand, wrist):
+    rng = np.random.default_rng(0)
+    times = np.arange(60) / 30
+    unsure = dict(zip(times, np.exp(rng.normal(0, 0.02, 60)), strict=True))  # as a tracker sees the size of a palm
+    (first,) = held(one_hand.landmarks, times, unsure.get, wrist)
+    assert first < 0.35
+    assert len(held(one_hand.landmarks, times, lambda time: 1 + 0.15 * np.clip(10 * time - 6, 0, 1), wrist)) == 1
