@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -67,6 +68,13 @@ class Stills:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @functools.cached_property
+    def rows_of(self) -> dict[str, np.ndarray]:
+        """The positions of each label, in the order of the labels: looked up for every word that is pieced together."""
+        kinds, which = np.unique(self.labels, return_inverse=True)
+        order, ends = np.argsort(which, kind="stable"), np.cumsum(np.bincount(which, minlength=len(kinds)))
+        return dict(zip(kinds.tolist(), np.split(order, ends[:-1]), strict=True))
 
     def subset(self, which: np.ndarray) -> Stills:
         """Take the hands of a mask or of positions."""
@@ -139,12 +147,12 @@ def _turned(image: np.ndarray, world: np.ndarray, rng: np.random.Generator) -> t
 
 def still_clip(stills: Stills, count: int, rng: np.random.Generator, names: Sequence[str] = SIGNS) -> Clip:
     """Still hands, one a moment, as many of each handshape: for the network's first part, which knows no time."""
-    kinds, which = np.unique(stills.labels, return_inverse=True)
-    alike = [np.flatnonzero(which == kind) for kind in rng.integers(0, len(kinds), count)]
-    rows = np.array([some[rng.integers(len(some))] for some in alike])
-    shapes = np.array([1 + names.index(label) if label in names else NEITHER for label in stills.labels[rows]])
+    kinds = list(stills.rows_of)
+    labels = [kinds[kind] for kind in rng.integers(0, len(kinds), count)]
+    rows = np.array([some[rng.integers(len(some))] for some in (stills.rows_of[label] for label in labels)])
+    shapes = np.array([1 + names.index(label) if label in names else NEITHER for label in labels])
     image, world = stills.image[rows].astype(np.float32), stills.world[rows].astype(np.float32)
-    for i, label in enumerate(stills.labels[rows]):
+    for i, label in enumerate(labels):
         if label in _HANGS and rng.random() < UPSIDE_DOWN:
             image[i], world[i] = _hang(image[i], world[i], rng)
             shapes[i] = NEITHER
@@ -159,7 +167,7 @@ def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str
     No hand stands quite still, some drift or come nearer while they hold, some letters are cut from one to the next
     without a way between them, as in films put together from pieces.
     """
-    names = sorted(set(stills.labels))
+    names = list(stills.rows_of)
     strange = [name for name in names if name not in SIGNS]
     spells = "I" in signs  # a network for strokes alone does not count a hand that only stands as if
     # A network that spells was tried with it too, and read practice words no better.
@@ -167,8 +175,7 @@ def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str
     share = np.exp(rng.uniform(np.log(0.2), np.log(1.4)))  # seconds a letter
     hold_part = rng.uniform(0.35, 0.75)
     cut = rng.random() < 0.15
-    rows_of = {name: np.flatnonzero(stills.labels == name) for name in names}
-    rows_of.setdefault("J", rows_of.get("I", np.arange(len(stills))))  # J begins as I
+    rows_of = {"J": stills.rows_of.get("I", np.arange(len(stills))), **stills.rows_of}  # J begins as I
     image, world, place, size, targets, spelled = [], [], [], [], [], []
     at, scale = rng.normal(0, 0.5, 2), 1.0
 
@@ -401,18 +408,18 @@ def augment(clip: Clip, rng: np.random.Generator, *, loose: bool = False) -> Cli
         targets, shapes = targets[nearest], shapes[nearest]
     turn = _rotation(2, rng.uniform(-18, 18)) @ _rotation(0, rng.uniform(-20, 20)) @ _rotation(1, rng.uniform(-20, 20))
     matrix = (turn @ np.diag(1 + rng.uniform(-0.08, 0.08, 3))).astype(np.float32).T
-    palm = np.nanmedian(np.linalg.norm(landmarks[:, 9] - landmarks[:, 0], axis=-1)) if count else 1.0
+    palm = _median(np.linalg.norm(landmarks[:, 9] - landmarks[:, 0], axis=-1))
     landmarks = landmarks @ matrix + _jitter(count, rng) * palm
     if loose:
         landmarks[..., 2] *= rng.uniform(0.1, 1.0)
         for knuckle in range(5, 21, 4):
             finger = landmarks[:, knuckle + 1 : knuckle + 4] - landmarks[:, knuckle : knuckle + 1]  # (T, 3, 3)
-            bent = np.nanmedian(np.linalg.norm(finger[:, 2], axis=-1)) < 0.6 * palm
+            bent = _median(np.linalg.norm(finger[:, 2], axis=-1)) < 0.6 * palm
             factor = rng.uniform(0.8, 2.6) if bent else np.exp(rng.normal(0, 0.12))
             landmarks[:, knuckle + 1 : knuckle + 4] += (factor - 1) * finger
     if world is not None:
         world = world @ matrix
-        world = world + _jitter(count, rng) * np.nanmedian(np.linalg.norm(world[:, 9] - world[:, 0], axis=-1))
+        world = world + _jitter(count, rng) * _median(np.linalg.norm(world[:, 9] - world[:, 0], axis=-1))
     lost = rng.random(count) < rng.choice([0.0, 0.0, 0.02])
     landmarks[lost] = np.nan
     world = None if world is None else world.astype(np.float32)
@@ -438,6 +445,12 @@ def wander(clip: Clip, rng: np.random.Generator) -> Clip:
     moved = (clip.landmarks - middle) * np.exp(0.35 * nearer)[:, None, None] + middle
     moved[..., :2] += 0.5 * palm * np.stack([across, down], 1)[:, None]
     return replace(clip, landmarks=moved.astype(np.float32))
+
+
+def _median(lengths: np.ndarray) -> float:
+    """The median of what is known; 1 if nothing is."""
+    known = lengths[np.isfinite(lengths)]
+    return float(np.median(known)) if len(known) else 1.0
 
 
 def _jitter(count: int, rng: np.random.Generator) -> np.ndarray:
