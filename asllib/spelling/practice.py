@@ -399,7 +399,7 @@ def augment(clip: Clip, rng: np.random.Generator, *, loose: bool = False) -> Cli
     count = len(targets)
     # Time: linear in between moments.
     if rng.random() < 0.7 and count > 4:
-        factor = float(np.exp(rng.uniform(np.log(0.65), np.log(1.5))))
+        factor = float(np.exp(rng.uniform(np.log(0.5), np.log(1.5))))
         places = np.arange(0, count - 1, factor)
         low, part = places.astype(int), (places % 1)[:, None, None].astype(np.float32)
         landmarks = landmarks[low] * (1 - part) + landmarks[low + 1] * part
