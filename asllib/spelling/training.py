@@ -30,6 +30,7 @@ from asllib.training import device
 
 # Of the synthetic signer: seeds that no test uses.
 PRACTICE_SEED, IDLE_SEED = 1001, 3001
+_SMALL_IDLE = 200  # of the films of idle hands are small, the rest as large as the live cell sends them
 _FURTHER = 700  # another number of plans is other plans: some of the first are filmed
 # The signer of the two videos that are only ever read, never trained on.
 LEFT_OUT = "t32rahman"
@@ -82,12 +83,12 @@ TRAINING: dict[str, MotionTraining] = {
         more=411,
         sharp=320,
         slower=1200,
-        idle=200,
-        shape_steps=10_000,
-        steps=6000,
+        idle=440,
+        shape_steps=23_000,
+        steps=7000,
         photos=True,
         signers=48,
-        eager=1.5,  # of practice films more is read; with 2, practice hands at rest more than once a minute
+        eager=3.0,  # of practice films the most is read; with 5, practice hands at rest more than once a minute
     ),
 }
 
@@ -168,7 +169,8 @@ def practice_clips(settings: MotionTraining, signs: Sequence[str] = SIGNS) -> li
     """Films of random letters and of idle hands as clips; filmed once, then read from the cache folder."""
     plans = practice_plans(settings.films, PRACTICE_SEED)
     plans += practice_plans(settings.strokes, PRACTICE_SEED, length=5, often=MOVING)
-    idle = [Plan("", number, IDLE_SEED, fps=10.0, seconds=10.0, size=SMALL) for number in range(settings.idle)]
+    sizes = [SMALL if number < _SMALL_IDLE else SIZE for number in range(settings.idle)]
+    idle = [Plan("", number, IDLE_SEED, fps=10.0, seconds=10.0, size=size) for number, size in enumerate(sizes)]
     further = practice_plans(_FURTHER, PRACTICE_SEED + 1)[: settings.more]
     sharp = practice_plans(settings.sharp, PRACTICE_SEED + 2, size=SIZE)
     slower = practice_plans(settings.slower, PRACTICE_SEED + 3, speeds=(1.5, 5.0), size=SIZE)
