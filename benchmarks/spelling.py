@@ -53,6 +53,48 @@ def practice(count: int = 40, seed: int = 5005) -> dict:
     return {"films": count, "cer": rates}
 
 
+def eye(count: int = 200) -> dict:
+    """What limits the reading: how many held letters the network's eye names right, and how many errors are its own.
+
+    On words of practice signers, who are in no training and no test, at two letters a second.
+    """
+    from collections import Counter
+    from dataclasses import replace
+
+    import torch
+    from rapidfuzz.distance import Levenshtein
+
+    from asllib.letters import STATIC
+    from asllib.models.zoo import load_model
+    from asllib.spelling.moments import resample
+    from asllib.spelling.practice import batch_clips, film_clip
+    from asllib.spelling.scoring import read_stream, test_plans
+    from asllib.spelling.streams import films
+
+    model, _ = load_model("spelling")
+    held, errors = Counter(), Counter()
+    for stream in films([replace(plan, seed=5105) for plan in test_plans(count, 2.0, words_seed=31)]):
+        features, *_ = batch_clips([film_clip(stream)], 0)
+        with torch.inference_mode():
+            seen = model.look(features)[1][0].numpy()  # (1 + shapes, T)
+        edits = Levenshtein.editops(stream.word, read_stream(stream).read)
+        wrong = {edit.src_pos for edit in edits if edit.tag != "insert"}
+        positions = resample(stream).positions
+        for place, letter in enumerate(stream.word):
+            if letter not in STATIC or not (positions == place).any():
+                continue
+            mean = seen[:, positions == place].mean(1)
+            named = bool(mean.argmax() == 1 + model.config.shapes.index(letter))
+            held[named] += 1
+            if place in wrong:
+                errors["named right" if named else "named wrong" if mean.sum() > 0.5 else "no hand"] += 1
+    share = held[True] / held.total()
+    print(
+        f"practice signers, {held.total()} held letters: {share:.1%} named right by the eye; wrong ones: {dict(errors)}"
+    )
+    return {"held": held.total(), "named_right": share, "wrong_or_missed": dict(errors)}
+
+
 def words(count: int, speeds: list[float], fps: float, size: tuple[int, int]) -> dict:
     """Character error rates by speed, letter and group of signers, and the delay."""
     from asllib.spelling import streams
@@ -245,6 +287,7 @@ def main() -> None:
     parser.add_argument("--idle-minutes", type=float, default=10.0)
     parts = {
         "practice": practice,
+        "eye": eye,
         "words": lambda: words(options.words, options.speeds, options.fps, SIZE),
         "words_small": lambda: words(options.words, options.speeds, options.fps, SMALL),
         "strokes": strokes,
