@@ -375,7 +375,7 @@ def test_a_killed_training_ends_with_the_same_weights(faults, commands, request,
         assert not (out / "card.json").exists() or (out / "model.safetensors").is_file()
         if not (out / "checkpoint.pt").is_file() or (out / "card.json").is_file():
             return None
-        done = len(torch.load(out / "checkpoint.pt", weights_only=True)["history"]["train_loss"])
+        done = len(torch.load(out / "checkpoint.pt", weights_only=True)["values"]["history"]["train_loss"])
         assert 1 <= done <= epochs
 
         def gone_on_with():  # the first state of the progress bar, unless there was nothing more to do

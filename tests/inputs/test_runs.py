@@ -154,7 +154,7 @@ def test_a_pickle_in_the_place_of_weights_is_refused_and_not_run(run, tmp_path, 
 
 @pytest.mark.parametrize("content", ["trap", b"", b"PK\x03\x04", {"run": 1}])
 def test_a_checkpoint_that_is_none_is_refused_and_not_run(tmp_path, content):
-    from asllib.training import _load
+    from asllib.training import load_state
 
     path, network = tmp_path / "checkpoint.pt", torch.nn.Linear(2, 2)
     if isinstance(content, bytes):
@@ -162,7 +162,7 @@ def test_a_checkpoint_that_is_none_is_refused_and_not_run(tmp_path, content):
     else:
         torch.save({"model": Trap(tmp_path / "sprung")} if content == "trap" else content, path)
     adam = torch.optim.Adam(network.parameters())
-    assert refused(outcome("checkpoint", path, _load, path, "key", network, adam, None, torch.Generator()))
+    assert refused(outcome("checkpoint", path, load_state, path, "key", network, adam, None))
     assert not (tmp_path / "sprung").exists()
 
 

@@ -126,7 +126,7 @@ def test_a_folder_that_is_no_run_is_refused(run, tmp_path):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_shipped_models_are_whole(name):
     model, card = load_model(name)
-    assert card["seed"] >= 0 and card["versions"]["torch"].startswith("2.13.0")
+    assert card["seed"] >= 0 and card["versions"]["torch"].startswith("2.11.0+cu" if name == "spelling" else "2.13.0")
     assert all(torch.isfinite(tensor).all() for tensor in model.state_dict().values())
     if name in ("default", "pixel", "landmark"):
         assert card["network"] == ("joint" if name == "default" else name)
