@@ -182,7 +182,7 @@ def test_a_stopped_training_goes_on_to_the_same_network(stills, tmp_path, monkey
         fit(tmp_path, seed=1)
 
 
-def test_batches_are_the_same_in_however_many_processes(stills, monkeypatch):
+def test_batches_are_the_same_in_however_many_processes():
     def draw(rng):
         return rng.integers(0, 1000, 3)
 
