@@ -133,12 +133,12 @@ class Recognizer:
         letter = signs(self.alphabet)[best] if sure >= self.refuse_below else None
         return Prediction(letter, sure, probabilities, hands[0] if hands else None)
 
-    def read_set(self, letters: LetterSet, *, progress: bool = True) -> np.ndarray:
-        """Read a whole set, hands tracked on all cores and cached: (N, classes) probabilities, 0 without a hand."""
+    def read_set(self, letters: LetterSet, looks: Looks | None = None, *, progress: bool = True) -> np.ndarray:
+        """Read a whole set, by its looks or tracked on all cores: (N, classes) probabilities, 0 without a hand."""
         small = small_set(letters.images) if self.kind == "pixel" else None
         if small is not None:
             return predict_logits(self.model, (torch.from_numpy(small),), pixel_prepare()).softmax(1).numpy()
-        looks = track(letters, progress=progress)
+        looks = looks or track(letters, progress=progress)
         if self.kind == "landmark":
             return look_probabilities(self.model, looks)
         if self.kind == "joint":
