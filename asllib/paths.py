@@ -82,9 +82,11 @@ def replacing(path: Path) -> Iterator[Path]:
         _onto_disk(temporary)
         temporary.replace(path)
     except OSError as error:
-        if error.strerror is None:  # not of the disk: a library that does not load, a time-out
+        # NumPy writes arrays past Python and knows no more than how much of one was written.
+        reason = "File too large or no space left" if " requested and " in str(error) else error.strerror
+        if reason is None:  # not of the disk: a library that does not load, a time-out
             raise
-        raise InputError(f"{path}: cannot be written ({error.strerror}); make room or name another place") from error
+        raise InputError(f"{path}: cannot be written ({reason}); make room or name another place") from error
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
