@@ -26,12 +26,12 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(help="The data sets: list, fetch, check.", no_args_is_help=True)
+data_app = typer.Typer(help="The data sets: list, fetch, check, draw.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
 Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - for stdout.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of weights, order and augmentation.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed for weights, order and augmentation.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Number of processes; by default one a core.")]
 Cluster = Annotated[
     str | None, typer.Option("--cluster", metavar="ADDRESS", help="Use a Dask cluster; its scheduler's address.")
 ]
@@ -225,7 +225,7 @@ def train(
     data: Annotated[str, typer.Option(help="A data set's name, or a folder.")] = "auto",
     seed: Seed = 0,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="In the place of the preset's; steps of motion networks.")
+        int | None, typer.Option(min=1, help="Number of epochs, of motion networks of steps; by default the preset's.")
     ] = None,
     json_file: Json = None,
 ) -> None:
@@ -261,13 +261,13 @@ def train(
 def tune(
     network: Annotated[str, typer.Argument(help="landmark or pixel")],
     trials: Annotated[
-        int, typer.Option(min=1, help="In all, with those of other processes and of earlier calls.")
+        int, typer.Option(min=1, help="Number of trials in all, with those of other processes and of earlier calls.")
     ] = 50,
     data: Annotated[str, typer.Option(help="A data set's name, or a folder; its test part is not looked at.")] = "auto",
     storage: Annotated[
         str | None, typer.Option(help="Shared by all processes: a folder, or an SQL database's URL; else the cache.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Of a trial, in the place of the preset's.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of a trial; by default the preset's.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Trial k has this seed + k.")] = 0,
     json_file: Json = None,
 ) -> None:
@@ -486,8 +486,10 @@ def export(
 @app.command()
 def live(
     source: Annotated[str | None, typer.Argument(help="A film, or the number of this machine's camera.")] = None,
-    model: Annotated[str | None, typer.Option(help="spelling (by default), landmark, pixel, or a run folder.")] = None,
-    port: Annotated[int, typer.Option(min=1024, max=65535, help="Of the page.")] = 8866,
+    model: Annotated[
+        str | None, typer.Option(help="By default spelling; else default, landmark, pixel, or a run folder.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=1024, max=65535, help="Port of the page.")] = 8866,
     browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
     host: Annotated[str, typer.Option(help="Address to listen on; by default this machine alone.")] = "127.0.0.1",
     certfile: Annotated[Path | None, typer.Option(help="Certificate for https (PEM).")] = None,

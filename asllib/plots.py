@@ -204,34 +204,38 @@ def accuracy_bars(table: pd.DataFrame, caption: str) -> Figure:
     colors = [{"pixel": GREEN, "landmark": BLUE, "default": BLUE}.get(network, GRAY) for network in table["network"]]
     places = np.arange(len(table))
     error = np.abs(np.stack([table["accuracy"] - table["low"], table["high"] - table["accuracy"]]))
-    axis.barh(places, table["accuracy"], xerr=error, color=colors, capsize=3, height=0.65)
+    axis.barh(places, 100 * table["accuracy"], xerr=100 * error, color=colors, capsize=3, height=0.65)
     axis.set_yticks(places, table["name"])
     axis.invert_yaxis()
     for place, (accuracy, high) in enumerate(zip(table["accuracy"], table["high"], strict=True)):
-        axis.text(max(accuracy, high) + 0.01, place, f"{accuracy:.1%}", va="center")
-    axis.set(xlim=(0, 1.12), xlabel="accuracy (bar) and its 95 % interval")
+        axis.text(100 * max(accuracy, high) + 1, place, f"{100 * accuracy:.1f}", va="center")
+    axis.set(xlim=(0, 112), xticks=range(0, 101, 20), xlabel="right, % (bar), and its 95 % interval")
     axis.grid(axis="x", alpha=0.3)
     return _caption(figure, caption)
 
 
-def reliability_figure(table: pd.DataFrame, caption: str) -> Figure:
+def reliability_figure(table: pd.DataFrame, caption: str, least: int = 10) -> Figure:
     """How often a reader is right when it is so sure; on the dashed line it is as sure as it should be.
 
     Parameters
     ----------
     table
         Columns ``confidence, accuracy`` (shares) and ``n``, one row a range of confidence.
+    least
+        Rows of fewer are left out: chance would draw spikes.
     """
     figure, axis = _figure(5, 4.2)
     axis.plot([0, 1], [0, 1], color=GRAY, linestyle="--", label="as sure as right")
+    table = table[table["n"] >= least]
     axis.plot(table["confidence"], table["accuracy"], color=BLUE, marker="o", label="measured")
     for confidence, accuracy, n in table[["confidence", "accuracy", "n"]].itertuples(index=False):
         place = {"xytext": (7, -10), "textcoords": "offset points"}
         axis.annotate(f"{n:,.0f}", (confidence, accuracy), fontsize=8, **place)
-    axis.set(xlabel="confidence", ylabel="accuracy (numbers: photos)", xlim=(0, 1.16), ylim=(0, 1.04))
+    axis.set(xlabel="confidence", ylabel="share that is right", xlim=(0, 1.16), ylim=(0, 1.04))
+    axis.set_xticks(np.linspace(0, 1, 6))
     axis.grid(alpha=0.3)
     axis.legend(loc="upper left")
-    return _caption(figure, caption)
+    return _caption(figure, f"{caption}\nNumbers: photos in a range; ranges of fewer than {least} are left out")
 
 
 def steps_figure(table: pd.DataFrame, caption: str) -> Figure:
@@ -409,9 +413,38 @@ def error_rates(speeds: Mapping[str, Mapping[str, Any]], title: str) -> Figure:
     axis.vlines(x, low, high, color=BLUE, lw=1.5, alpha=0.5)
     axis.axhline(10, color=GRAY, ls="--", lw=1)
     axis.annotate("one letter in ten", (x[0], 10), xytext=(0, 3), textcoords="offset points", color=GRAY, fontsize=9)
-    axis.set(xlabel="letters a second", ylabel="character error rate, %", ylim=(0, None))
+    axis.set(xlabel="letters a second", ylabel="character error rate, %", ylim=(0, None), xticks=x)
     axis.legend(frameon=False)
     return _caption(figure, title)
+
+
+def growth_curves(series: Mapping[str, Mapping[str, Any]], caption: str) -> Figure:
+    """Processor time and peak memory against the work, each with its exponent.
+
+    Parameters
+    ----------
+    series
+        Name: ``rows`` of ``items``, ``cpu_s``, ``peak_mb`` and ``worker_peak_mb``, and ``cpu_exponent`` and
+        ``memory_exponent`` of the log-log fits.
+    """
+    figure, axes = _figure(11, 4.6, 1, 2)
+    styles = [(color, dash) for dash in ("-", "--") for color in (GREEN, BLUE, ORANGE, GRAY)]
+    for number, (name, one) in enumerate(series.items()):
+        items = [row["items"] for row in one["rows"]]
+        color, dash = styles[number % len(styles)]
+        for axis, kind, values in (
+            (axes[0], "cpu", [row["cpu_s"] for row in one["rows"]]),
+            (axes[1], "memory", [max(row["peak_mb"], row["worker_peak_mb"]) for row in one["rows"]]),
+        ):
+            label = f"{name}, n^{round(one[f'{kind}_exponent'], 2) + 0:.2f}"
+            axis.loglog(items, values, dash, color=color, marker=MARKERS[number % len(MARKERS)], label=label)
+    axes[0].set(xlabel="photos, rows or frames", ylabel="processor time, s")
+    axes[1].set(xlabel="photos, rows or frames", ylabel="peak memory of the largest process, MB", ylim=(50, 5000))
+    for axis in axes:
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8, loc="upper left", frameon=False)
+    axes[0].set_ylim(top=axes[0].get_ylim()[1] * 100)  # room for the legend
+    return _caption(figure, caption)
 
 
 def stroke_strip(films: Sequence[SignedWord], tips: Sequence[int], caption: str, moments: int = 8) -> Figure:

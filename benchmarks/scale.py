@@ -1,11 +1,12 @@
 """Measure how time and memory grow with the work, and what a million photos and a thousand hours of video would take.
 
     python benchmarks/scale.py
+    python benchmarks/scale.py --long    # 100,000 photos, then an hour of video, about 30 minutes; the rest is kept
 
 Each measurement is a process of its own, so that its peak of memory is its own. Processor time is measured beside the
 clock: on a machine that does other work too, it is the truer cost of an item. The photos are those of the data folder
 (``ASLLIB_DATA``), else the synthetic signer's; they are repeated where there are not enough. Results go to
-``data/results/scale.json``; what they mean is in ``benchmarks/SCALE.md``.
+``data/results/scale.json`` and ``figures/growth.png``; what they mean is in ``benchmarks/SCALE.md``.
 """
 
 from __future__ import annotations
@@ -27,14 +28,16 @@ SIZES = (1, 4, 16, 64)
 FPS = 30
 # Name: items at 1x, the sizes, processes, and what an item is.
 SERIES = {
-    "photos, 1 process": (32, SIZES[:3], 1, "photo"),
-    "the same photos, 1 process": (64, SIZES[:3], 1, "photo"),
-    "photos, 2 processes": (32, SIZES[:3], 2, "photo"),
+    "photos, 1 process": (32, SIZES, 1, "photo"),
+    "the same photos, 1 process": (64, SIZES, 1, "photo"),
+    "photos, 2 processes": (32, SIZES, 2, "photo"),
     "photos, all but the tracker": (250, SIZES, 1, "photo"),
     "landmark table": (1000, SIZES, 1, "row"),
-    "video, 1 process": (5 * FPS, SIZES[:3], 1, "frame"),
-    "two videos, 2 processes": (10 * FPS, SIZES[:2], 2, "frame"),
+    "video, 1 process": (5 * FPS, SIZES, 1, "frame"),
+    "two videos, 2 processes": (10 * FPS, SIZES, 2, "frame"),
 }
+
+LONG = {"photos, 2 processes": 100_000, "video, 1 process": 3600 * FPS}
 
 
 def photos(count: int, workers: int, folder: Path, tracker: bool = True, different: bool = True) -> float:
@@ -150,33 +153,25 @@ def fitted(rows: list[dict[str, float]]) -> dict[str, float]:
     return {name: float(value) for name, value in values.items()}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--one", nargs=2, metavar=("SERIES", "ITEMS"), help="measure this alone; print it as JSON")
-    options = parser.parse_args()
-    if options.one:
-        print(json.dumps(one(options.one[0], int(options.one[1]))))
-        return
+def measure(name: str, count: int) -> dict[str, float]:
+    """Measure one size of one series, in a process of its own."""
+    command = [sys.executable, __file__, "--one", name, str(count)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    row = json.loads(done.stdout.splitlines()[-1])
+    print(f"{name}, {SERIES[name][3]}s:", {key: round(value, 1) for key, value in row.items()}, flush=True)
+    return row
 
+
+def growth() -> dict:
+    """Measure every series, and what follows for large work."""
     out: dict = {"cores": os.cpu_count(), "load": [os.getloadavg()[0]], "series": {}}
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["SCALE_FRAMES"] = f"{folder}/frames.npy"
-        # This process stays small: a new one's peak of memory begins with that of the one that starts it.
-        drawing = multiprocessing.get_context("spawn").Process(target=draw_frames, args=(os.environ["SCALE_FRAMES"],))
-        drawing.start()
-        drawing.join()
-        for name, (base, sizes, _, unit) in SERIES.items():
-            rows = []
-            for size in sizes:
-                command = [sys.executable, __file__, "--one", name, str(base * size)]
-                done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-                rows.append(json.loads(done.stdout.splitlines()[-1]))
-                print(f"{name}, {unit}s:", {key: round(value, 1) for key, value in rows[-1].items()}, flush=True)
-            found = fitted(rows)
-            out["series"][name] = {"unit": unit, "rows": rows, **found}
-            print("  ", {key: round(value, 2) for key, value in found.items()}, flush=True)
-    out["load"].append(os.getloadavg()[0])
     series = out["series"]
+    for name, (base, sizes, _, unit) in SERIES.items():
+        rows = [measure(name, base * size) for size in sizes]
+        found = fitted(rows)
+        series[name] = {"unit": unit, "rows": rows, **found}
+        print("  ", {key: round(value, 2) for key, value in found.items()}, flush=True)
+    out["load"].append(os.getloadavg()[0])
     # What a core that does nothing else needs, from processor time; and as measured, beside other work.
     one_photo, one_frame = (series[f"{what}, 1 process"] for what in ("photos", "video"))
     out["core_hours_for_a_million_photos"] = 1e6 * one_photo["cpu_ms_per_item"] / 1000 / 3600
@@ -188,17 +183,42 @@ def main() -> None:
         "1 process": 1000 * FPS / one_frame["items_per_second"],
         "2 processes": 1000 * FPS / series["two videos, 2 processes"]["items_per_second"],
     }
-    # The tracker by itself, and what is held of the photos and the table by the process that writes it.
-    again, rest = series["the same photos, 1 process"], series["photos, all but the tracker"]
-    grown = again["bytes_per_item"] + rest["bytes_per_item"]
-    out["gb_for_100000_photos"] = (one_photo["rows"][-1]["peak_mb"] + 1e5 * grown / 2**20) / 1024
-    out["gb_for_an_hour_of_video"] = (one_frame["base_mb"] + 3600 * FPS * one_frame["bytes_per_item"] / 2**20) / 1024
-    for name, value in list(out.items())[-6:]:
-        print(f"{name}: {json.dumps(value)}")
-    from asllib import load_letters
-    from asllib.results import save_result
+    return out
 
-    print(save_result("scale", out, load_letters("auto")))
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--one", nargs=2, metavar=("SERIES", "ITEMS"), help="measure this alone; print it as JSON")
+    parser.add_argument("--long", action="store_true", help="measure 100,000 photos and an hour of video, nothing else")
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(one(options.one[0], int(options.one[1]))))
+        return
+
+    from asllib.paths import results_dir
+
+    stored = results_dir() / "scale.json"
+    kept = json.loads(stored.read_text()) if stored.is_file() else {}
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["SCALE_FRAMES"] = f"{folder}/frames.npy"
+        # This process stays small: a new one's peak of memory begins with that of the one that starts it.
+        drawing = multiprocessing.get_context("spawn").Process(target=draw_frames, args=(os.environ["SCALE_FRAMES"],))
+        drawing.start()
+        drawing.join()
+        if options.long:
+            out = kept | {"long": {name: measure(name, count) for name, count in LONG.items()}}
+        else:
+            out = growth() | {"long": kept.get("long", {})}
+    for name in ("core_hours_for_a_million_photos", "core_hours_for_a_thousand_hours_of_video"):
+        print(f"{name}: {out[name]:.1f}")
+    from asllib import load_letters
+    from asllib.plots import growth_curves
+    from asllib.results import save_figure, save_result
+
+    data = load_letters("auto")
+    print(save_result("scale", out, data))
+    caption = f"{out['cores']} cores; photos: {data.name}; films: the synthetic signer's"
+    print(save_figure(growth_curves(out["series"], caption), "growth", data.synthetic))
 
 
 if __name__ == "__main__":

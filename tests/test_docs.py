@@ -209,6 +209,7 @@ def test_versions_and_names_agree():
     holder = re.search(r"Copyright \(c\) \d+ (.+)", (ROOT / "LICENSE").read_text())[1]
     assert [author["name"] for author in citation["authors"]] == [holder]
     assert {reference["title"].split(":")[0] for reference in citation["references"]} == {
+        "ASL to text",
         "Sign Language MNIST",
         "MediaPipe Hands",
     }

@@ -34,6 +34,22 @@ def test_a_result_comes_back_with_what_it_was_made_from(project, letter_set):
     assert [file.name for file in path.parent.iterdir()] == ["pixel.json"]
 
 
+def test_a_result_is_json_that_everybody_reads(project, letter_set):
+    values = {
+        "table": [{"a": float("nan"), "b": np.float32("nan")}],
+        "most": float("inf"),
+        "n": np.int64(3),
+        "c": (1.5,),
+    }
+    path = results.save_result("holes", values, letter_set(["A", "B"]))
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    found = json.loads(path.read_text(), parse_constant=refuse)
+    assert found["table"] == [{"a": None, "b": None}] and (found["most"], found["n"], found["c"]) == (None, 3, [1.5])
+
+
 def test_the_hash_tells_two_sets_apart(letter_set):
     first, second = letter_set(["A", "B"]), letter_set(["B", "A"])
     assert results.data_card(first)["sha256"] == results.data_card(letter_set(["A", "B"]))["sha256"]
