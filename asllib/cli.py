@@ -357,8 +357,8 @@ def predict(
     from asllib.recognizer import Prediction, load_recognizer, signs
 
     recognizer = load_recognizer(model)
-    images = [read_image(file) for file in files]  # all first: a bad file stops before anything is printed
-    predictions = recognizer.predict(images)
+    # One after the other, since decoded photos are large; nothing is printed before all are read.
+    predictions = [recognizer.predict([read_image(file)])[0] for file in files]
     rows = [
         {"file": str(file), "letter": p.letter, "confidence": p.confidence, "hand_found": p.hand is not None}
         for file, p in zip(files, predictions, strict=True)

@@ -9,11 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from asllib.errors import InputError
 
 
 def started_together() -> bool:
@@ -34,8 +37,12 @@ def processes() -> Iterator[int]:
         yield 0
         return
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        number, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if number >= count:
+            raise InputError(f"{number + 1} processes or more, and {count} GPU here; use --nproc-per-node {count}")
+        torch.cuda.set_device(number)
+    # The others wait while the first one draws and tracks, which may take longer than the usual limit of minutes.
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=timedelta(days=1))
     try:
         with contextlib.nullcontext() if rank() == 0 else contextlib.redirect_stdout(None):
             yield rank()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from asllib.data.splits import people
 from asllib.errors import InputError
 
 NO_HAND = "-"  # what is "read" where no hand was found; always wrong
@@ -41,10 +42,9 @@ def accuracy_interval(
         return 0.0, 1.0
     number = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
     count = int(number.max()) + 1
-    if groups is None or count == 1 or np.all(right == right[0]):
+    hits, sizes = np.bincount(number, weights=right), np.bincount(number)
+    if groups is None or np.ptp(hits / sizes) == 0:
         return _wilson(float(np.mean(right)), count)
-    hits = np.bincount(number, weights=right)
-    sizes = np.bincount(number)
     rng = np.random.default_rng(seed)
     drawn = rng.integers(len(sizes), size=(draws, len(sizes)))
     low, high = np.percentile(hits[drawn].sum(1) / sizes[drawn].sum(1), [2.5, 97.5])
@@ -75,7 +75,6 @@ def report(table: pd.DataFrame, read: np.ndarray, model: str, data: str) -> dict
         ``model, data, n, hand_found, accuracy, interval, by_letter, by_source, by_signer``; accuracies are shares.
     """
     right = table["label"].to_numpy(str) == read
-    keys = (table["source"] + "/" + table["original"]).to_numpy(str)
 
     def by(column: pd.Series) -> dict[str, float]:
         return {str(name): float(part.mean()) for name, part in pd.Series(right).groupby(column.to_numpy(str))}
@@ -86,7 +85,7 @@ def report(table: pd.DataFrame, read: np.ndarray, model: str, data: str) -> dict
         "n": len(table),
         "hand_found": float((read != NO_HAND).mean()),
         "accuracy": float(right.mean()),
-        "interval": list(accuracy_interval(right, keys)),
+        "interval": list(accuracy_interval(right, people(table))),
         "by_letter": by(table["label"]),
         "by_source": by(table["source"]),
         "by_signer": by(table["source"] + "/" + table["signer"]),

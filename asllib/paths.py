@@ -34,7 +34,7 @@ def cache_dir() -> Path:
     import platformdirs
 
     named = os.environ.get("ASLLIB_CACHE")
-    return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("asllib"))
+    return Path(named).expanduser().resolve() if named else Path(platformdirs.user_cache_dir("asllib"))
 
 
 def results_dir() -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -64,7 +65,7 @@ def run_notebook(path: Path, keep: bool, on_cell: Callable[[int, int], None] = l
     started = time.perf_counter()
     _use_this_python(client)
     try:
-        client.execute()
+        client.execute(env=_environment())
     except CellExecutionError as error:
         what = f"{error.ename}: {error.evalue}".splitlines()[0]
         raise InputError(f"{path.name} failed: {what}; open it and run it to see where") from None
@@ -91,7 +92,9 @@ def unwritten(before: dict[Path, bytes], since: int) -> list[str]:
 
 
 def put_back(before: dict[Path, bytes]) -> None:
-    """Write the files of a ``snapshot`` as they were."""
+    """Write the files of a ``snapshot`` as they were, and delete what has come since."""
+    for path in snapshot().keys() - before.keys():
+        path.unlink()
     for path, content in before.items():
         if not path.is_file() or path.read_bytes() != content:
             with replacing(path) as temporary:
@@ -135,12 +138,19 @@ def _name(path: Path) -> str:
 
 
 def _table(content: bytes) -> dict[Any, Any]:
-    """Columns of a CSV file by their names."""
+    """Columns of a CSV file by their names; cells that are no numbers, or blank, as texts."""
     import io
 
     import pandas as pd
 
-    return pd.read_csv(io.BytesIO(content), keep_default_na=False).to_dict("list")
+    def value(cell: str) -> float | str:
+        try:
+            return float(cell)
+        except ValueError:
+            return cell
+
+    table = pd.read_csv(io.BytesIO(content), keep_default_na=False, dtype=str)
+    return {name: [value(cell) for cell in column] for name, column in table.items()}
 
 
 def _differences(where: str, old: Any, new: Any, band: float) -> Iterator[tuple[str, Any, Any]]:
@@ -153,7 +163,7 @@ def _differences(where: str, old: Any, new: Any, band: float) -> Iterator[tuple[
         for number, pair in enumerate(zip(old, new, strict=True)):
             yield from _differences(f"{where}[{number}]", *pair, band)
     elif isinstance(old, int | float) and isinstance(new, int | float):
-        if not math.isclose(old, new, rel_tol=band, abs_tol=band):
+        if not (math.isclose(old, new, rel_tol=band, abs_tol=band) or (math.isnan(old) and math.isnan(new))):
             yield where, old, new
     elif isinstance(old, list) and isinstance(new, list):
         yield where, f"{len(old)} values", f"{len(new)}"
@@ -172,6 +182,12 @@ def _pictures_apart(old: bytes, new: bytes) -> float:
         return 1.0
     height, width = np.minimum(one.shape, other.shape)
     return float(np.abs(one[:height, :width].astype(float) - other[:height, :width]).mean() / 255)
+
+
+def _environment() -> dict[str, str]:
+    """This process's variables, with folders that are right in the kernel's working directory too."""
+    named = {name: os.environ[name] for name in ("ASLLIB_DATA", "ASLLIB_CACHE") if os.environ.get(name)}
+    return {**os.environ, **{name: str(Path(folder).expanduser().resolve()) for name, folder in named.items()}}
 
 
 def _use_this_python(client) -> None:

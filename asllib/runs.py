@@ -21,7 +21,7 @@ from asllib.errors import InputError
 from asllib.hands.extract import extract_landmarks
 from asllib.hands.features import landmark_features
 from asllib.hands.landmarks import landmark_arrays, read_landmarks, write_landmarks
-from asllib.hands.tracker import ATTEMPTS, LOOKS, MODEL_SHA256, Attempt
+from asllib.hands.tracker import ATTEMPTS, LOOKS, Attempt, tracker_version
 from asllib.letters import STATIC
 from asllib.models.joint_net import JointNet
 from asllib.models.pixel_cnn import PixelCNN
@@ -121,8 +121,8 @@ def track_once(
 
 
 def _identity(letters: LetterSet, attempts: Sequence[Attempt]) -> str:
-    """Name of the cached table: changes with the photos, the labels, the model and the way they are shown to it."""
-    digest = hashlib.sha256(f"{MODEL_SHA256} {tuple(attempts)}".encode())
+    """Name of the cached table: changes with the photos, the labels, the tracker and the way they are shown to it."""
+    digest = hashlib.sha256(f"2 {tracker_version()} {tuple(attempts)}".encode())
     digest.update("\n".join(letters.letters).encode())
     if isinstance(letters.images, np.ndarray):
         digest.update(np.ascontiguousarray(letters.images).data)
@@ -252,7 +252,7 @@ def train(
     settings = dataclasses.replace(preset.training, epochs=epochs or epochs_for(preset.training, len(examples)))
     history = fit(
         model, examples, valid, prepare, settings,
-        seed=seed, checkpoint=checkpoint, progress=progress, on_epoch=on_epoch,
+        seed=seed, checkpoint=checkpoint, run=repr(preset), progress=progress, on_epoch=on_epoch,
     )  # fmt: skip
     return model, history
 

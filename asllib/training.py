@@ -194,6 +194,7 @@ def fit(
     *,
     seed: int = 0,
     checkpoint: Path | None = None,
+    run: str = "",
     progress: bool = True,
     on_epoch: Callable[[History], None] | None = None,
 ) -> History:
@@ -216,6 +217,9 @@ def fit(
     checkpoint
         A file that is written after each epoch. If it is there, training goes on from it, to the same result as
         without the stop. It is deleted by nobody. The first of several processes writes it, and all read it.
+    run
+        What the training depends on besides the other arguments, as the augmentation in ``prepare``: a checkpoint of
+        another run is refused.
     progress
         Show a bar with loss, accuracy and the time left.
     on_epoch
@@ -242,7 +246,7 @@ def fit(
     generator = torch.Generator().manual_seed(seed)
     optimiser, schedule = _optimiser(model, settings, len(train))
     history, best, waited = History(), None, 0
-    run = _run_key(settings, seed, train)
+    run = _run_key(settings, seed, train, f"{model} {run}")
     if checkpoint is not None and checkpoint.is_file():
         kept = load_state(checkpoint, run, model, optimiser, schedule)
         generator.set_state(kept["generator"])
@@ -337,7 +341,7 @@ def save_state(path: Path, run: str, model: nn.Module, optimiser: Any, schedule:
         "optimiser": optimiser.state_dict(),
         "schedule": None if schedule is None else schedule.state_dict(),
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,  # of this process's GPU
         "values": values,
     }
     content = io.BytesIO()
@@ -365,8 +369,8 @@ def load_state(path: Path, run: str, model: nn.Module, optimiser: Any, schedule:
         if schedule is not None:
             schedule.load_state_dict(state["schedule"])
         torch.set_rng_state(state["torch"])
-        if state["cuda"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(state["cuda"])
+        if state["cuda"] is not None and torch.cuda.is_available():
+            torch.cuda.set_rng_state(state["cuda"])
         return state["values"]
     except InputError:
         raise
@@ -378,6 +382,8 @@ def _shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:
     return {name: tensor.shape for name, tensor in state.items()}
 
 
-def _run_key(settings: Training, seed: int, train: Examples) -> str:
-    labels = hashlib.sha256(train.labels.cpu().numpy().tobytes()).hexdigest()
-    return json.dumps({**dataclasses.asdict(settings), "seed": seed, "labels": labels}, sort_keys=True)
+def _run_key(settings: Training, seed: int, train: Examples, rest: str) -> str:
+    digest = hashlib.sha256(rest.encode())
+    for tensor in (train.labels, *train.inputs):
+        digest.update(np.ascontiguousarray(tensor.cpu().numpy()).data)
+    return json.dumps({**dataclasses.asdict(settings), "seed": seed, "data": digest.hexdigest()}, sort_keys=True)

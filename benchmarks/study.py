@@ -28,7 +28,7 @@ from torch import nn
 from asllib import load_letters
 from asllib.augment import ImageAugment
 from asllib.config import Training, preset
-from asllib.data import groups, leave_one_out, split
+from asllib.data import leave_one_out, people, split
 from asllib.data.letterset import LetterSet
 from asllib.data.other_hands import named_hands
 from asllib.data.synthetic import added_letters
@@ -82,10 +82,8 @@ def protocols(photos: LetterSet) -> Iterator[tuple[str, str, np.ndarray]]:
 
 
 def intervals(photos: LetterSet, where: np.ndarray, right: np.ndarray) -> list[float]:
-    """By signer where several are known, else by original."""
-    signers = groups(photos, "signer")[where]
-    known = signers if len(set(signers)) > 1 else groups(photos, "original")[where]
-    return list(accuracy_interval(right, known))
+    """By signer where a source has several, else by original."""
+    return list(accuracy_interval(right, people(photos.table[where])))
 
 
 def features(looks: Looks) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ import torch
 
 from asllib.data import write_pixel_csv
 from asllib.distributed import parallel, share, started_together, world
+from asllib.errors import InputError
 from asllib.models import PixelCNN, PixelConfig
 from asllib.paths import project_root
 
@@ -102,6 +103,17 @@ def test_asl_train_under_torchrun_writes_one_run_folder(tmp_path, blobs, asl):
     assert names == ["card.json", "history.csv", "model.safetensors"]
     one, two = (pd.read_csv(tmp_path / n / "history.csv")["train_loss"].to_numpy() for n in "12")
     assert abs(one[0] - two[0]) < 1e-4 and abs(one - two).max() < 1e-2
+
+
+def test_more_processes_than_gpus_is_told_in_one_line(monkeypatch):
+    from asllib import distributed
+
+    monkeypatch.setattr(distributed, "started_together", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(InputError, match="2 processes or more, and 1 GPU here; use --nproc-per-node 1"):
+        distributed.processes().__enter__()
 
 
 def test_one_process_is_left_as_it_is():

@@ -50,6 +50,21 @@ def test_an_interval_holds_the_accuracy_and_narrows_with_more_data(n, data):
     assert more[1] - more[0] < high - low
 
 
+def test_groups_of_one_share_do_not_make_an_interval_of_no_width():
+    for right, people in ((np.tile([1, 1, 1, 0], 5), 5), (np.tile([1] * 9 + [0], 2), 2)):
+        low, high = accuracy_interval(right.astype(bool), np.repeat(np.arange(people), len(right) // people))
+        share = right.mean()
+        assert low < share - 0.1 and high > share + 0.05
+        assert (low, high) == pytest.approx(proportion(share, people))
+
+
+def proportion(share, n):
+    """Wilson's interval as its formula stands in textbooks."""
+    z = 1.959964
+    half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return ((share + z**2 / (2 * n) - half) / (1 + z**2 / n), (share + z**2 / (2 * n) + half) / (1 + z**2 / n))
+
+
 def test_groups_of_one_give_the_usual_interval():
     right = np.random.default_rng(0).permutation(hits(320, 400))
     low, high = accuracy_interval(right, np.arange(400).astype(str))
@@ -106,6 +121,17 @@ def test_a_report_counts_a_photo_without_a_hand_as_wrong(table):
     assert found["by_signer"] == pytest.approx({"x/1": 1.0, "x/2": 0.0, "y/1": 2 / 3})
     low, high = found["interval"]
     assert low < 4 / 6 < high
+
+
+def test_an_interval_counts_people_where_they_are_known(table):
+    """Twenty signers of whom half are read, in twenty photos each, are twenty answers and not four hundred."""
+    signers = np.repeat(np.arange(20), 20).astype(str)
+    columns = {"label": "A", "source": "x", "signer": signers, "original": np.arange(400).astype(str)}
+    read = np.where(signers.astype(int) < 10, "A", "B")
+    low, high = report(pd.DataFrame(columns), read, "m", "d")["interval"]
+    assert low < 0.35 and high > 0.65
+    low, high = report(pd.DataFrame(columns | {"signer": "unknown"}), read, "m", "d")["interval"]
+    assert low > 0.44 and high < 0.56
 
 
 def test_refusals_are_hands_without_a_letter_for_sure_and_the_rest_is_counted_alone():

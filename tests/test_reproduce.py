@@ -60,6 +60,43 @@ def test_tables_are_compared_by_column_and_small_runs_not_at_all(project):
     assert reproduce.moved(before) == ["figures/one.csv: accuracy[1] was 0.5, is 0.4"]
 
 
+def test_numbers_that_are_none_have_not_moved_and_blank_cells_leave_a_column_numbers(project):
+    table = project / "figures" / "one.csv"
+    table.write_text("model,best\npixel,\nlandmark,0.9621\n")
+    write(project, accuracy=float("nan"), gray=100, none=None)
+    before = reproduce.snapshot()
+    table.write_text("model,best\npixel,\nlandmark,0.9622\n")
+    write(project, accuracy=float("nan"), gray=100, none=None, seconds=1)
+    assert reproduce.moved(before) == []
+    table.write_text("model,best\npixel,0.5\nlandmark,0.9\n")
+    assert reproduce.moved(before) == [
+        "figures/one.csv: best[0] was , is 0.5",
+        "figures/one.csv: best[1] was 0.9621, is 0.9",
+    ]
+
+
+def test_what_came_new_is_gone_when_results_are_put_back(project):
+    before = reproduce.snapshot()
+    (project / "data" / "results" / "synthetic").mkdir()
+    new = [project / "data" / "results" / "synthetic" / "two.json", project / "figures" / "two.png"]
+    for path in new:
+        path.write_text("{}")
+    notes = project / "figures" / "notes.txt"
+    notes.write_text("mine")
+    reproduce.put_back(before)
+    assert reproduce.snapshot() == before and not any(path.exists() for path in new) and notes.exists()
+
+
+def test_folders_that_are_named_from_here_are_the_same_in_a_notebook(project, monkeypatch, tmp_path):
+    notebook(
+        project, "import os; assert os.path.samefile(os.environ['ASLLIB_DATA'], '../mine'), os.environ['ASLLIB_DATA']"
+    )
+    (project / "mine").mkdir()
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("ASLLIB_DATA", "mine")
+    reproduce.run_notebook(reproduce.notebooks()[0], keep=False)
+
+
 @pytest.mark.parametrize(("value", "code"), [("0.9", 0), ("0.5", 1)])
 def test_a_check_runs_the_notebooks_and_leaves_results_as_they_were(project, monkeypatch, capsys, value, code):
     notebook(project, f"open('../data/results/one.json', 'w').write('{{\"accuracy\": {value}, \"n\": [3, 4]}}')")

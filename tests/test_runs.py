@@ -3,11 +3,12 @@ import pandas as pd
 import pytest
 import torch
 
+from asllib import runs
 from asllib.augment import ImageAugment, LandmarkAugment
 from asllib.config import Preset, Training
 from asllib.hands.embedding import WIDTH
 from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_arrays, landmark_columns, world_columns
-from asllib.hands.tracker import LOOKS
+from asllib.hands.tracker import ATTEMPTS, LOOKS
 from asllib.letters import FIRST_SIX, STATIC
 from asllib.models import LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig
 from asllib.models.joint_net import JointConfig
@@ -183,3 +184,11 @@ def test_tracking_is_kept_in_the_cache_and_made_anew_for_other_photos(letter_set
     photos[0, 0, 0, 0] ^= 1
     track(letters, progress=False)
     assert len(list(stored.glob("*.parquet"))) == 2 * len(LOOKS)
+
+
+def test_another_tracker_finds_hands_anew(letter_set, monkeypatch):
+    letters = letter_set(["A"], np.zeros((1, 8, 8, 3), np.uint8))
+    before = runs._identity(letters, ATTEMPTS)
+    assert runs._identity(letters, ATTEMPTS) == before
+    monkeypatch.setattr("asllib.hands.tracker.version", lambda name: f"{name} 9.9")
+    assert runs._identity(letters, ATTEMPTS) != before

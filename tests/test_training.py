@@ -114,8 +114,9 @@ def test_a_checkpoint_of_another_run_is_refused(task, pixels, landmarks, tmp_pat
     checkpoint = tmp_path / "checkpoint.pt"
     settings = dataclasses.replace(ONE_CYCLE, epochs=2)
 
-    def go(make=make, train=examples, prepare=prepare, settings=settings, seed=0):
-        return fit(fresh(make), train, None, prepare, settings, seed=seed, progress=False, checkpoint=checkpoint)
+    def go(make=make, train=examples, prepare=prepare, settings=settings, seed=0, run=""):
+        where = {"checkpoint": checkpoint, "run": run}
+        return fit(fresh(make), train, None, prepare, settings, seed=seed, progress=False, **where)
 
     go()
     before = checkpoint.read_bytes()
@@ -125,6 +126,8 @@ def test_a_checkpoint_of_another_run_is_refused(task, pixels, landmarks, tmp_pat
         {"settings": dataclasses.replace(settings, batch=8)},
         {"settings": dataclasses.replace(settings, epochs=3)},
         {"train": examples.subset(np.arange(24))},
+        {"train": Examples(tuple(tensor.flip(0) for tensor in examples.inputs), examples.labels)},  # photos taken anew
+        {"run": "another augmentation"},
         {"make": lambda: PixelCNN(small), "train": pixels, "prepare": pixel_prepare()},
         {"make": lambda: LandmarkCNN(LandmarkConfig(classes=6)), "train": landmarks, "prepare": landmark_prepare()},
     ]

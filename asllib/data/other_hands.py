@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from asllib.data.letterset import LetterSet
-from asllib.data.synthetic import SIZE, cached_drawing
+from asllib.data.synthetic import SIZE, cached_drawing, code_version
 from asllib.letters import STATIC
 
 OTHER = "other"  # the label of a handshape without a name
@@ -76,7 +76,9 @@ def named_hands(signers: int = 20, views: int = 3, seed: int = 12) -> LetterSet:
 
 
 def _drawn(name: str, plan: list[tuple[int, str, np.ndarray]], seed: int) -> LetterSet:
-    return cached_drawing(name, "hands that show no letter", lambda folder: _write(folder, plan, seed))
+    return cached_drawing(
+        f"{name}-{code_version(__file__)}", "hands that show no letter", lambda folder: _write(folder, plan, seed)
+    )
 
 
 def _write(folder: Path, plan: list[tuple[int, str, np.ndarray]], seed: int, batch: int = 64) -> None:

@@ -63,7 +63,7 @@ def read_manifest(folder: Path) -> pd.DataFrame:
             raise InputError(f"{manifest}: row {zero[0] + 1}, {column} has a zero byte; remove it")
     for row, file in enumerate(table["file"], 1):
         inside(folder, file, f"{manifest}: row {row}")
-    table["label"] = table["label"].str.strip().map(_sign)
+    table["label"] = table["label"].map(_sign)
     return _fill(table, folder.name)
 
 
@@ -77,12 +77,14 @@ def _from_folders(folder: Path) -> pd.DataFrame:
 
 
 def _sign(name: str) -> str:
+    name = name.strip()
     return name.upper() if len(name) == 1 else name
 
 
 def _fill(table: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Add what a table does not say: the folder is the source, each photo its own original."""
+    """Add what a table does not say, also in single cells: the folder is the source, each photo its own original."""
     defaults: dict[str, str | pd.Series]
     defaults = {"source": source, "signer": "unknown", "original": table["file"], "split": ""}
-    missing = {column: value for column, value in defaults.items() if column not in table}
-    return table.assign(**missing)[[*COLUMNS]]
+    for column, value in defaults.items():
+        table[column] = table[column].where(table[column].str.strip() != "", value) if column in table else value
+    return table[[*COLUMNS]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
@@ -23,6 +24,12 @@ def groups(letters: LetterSet, by: str) -> np.ndarray:
         raise InputError(f"cannot split by {by!r}; choose original, signer or source")
     keys = table["source"] if by == "source" else table["source"] + "/" + table[by]
     return keys.to_numpy(str)
+
+
+def people(table: pd.DataFrame) -> np.ndarray:
+    """(N,) what is right or wrong together: images of a signer, in a source with one signer those of an original."""
+    several = table.groupby("source")["signer"].transform("nunique") > 1
+    return (table["source"] + "/" + table["signer"].where(several, table["original"])).to_numpy(str)
 
 
 def split(letters: LetterSet, by: str | None = None, seed: int = 0) -> np.ndarray:

@@ -161,19 +161,23 @@ def _draw_crew(letters: str, crew: tuple[int, int], views: int, size: int, seed:
 
 def signer_version() -> str:
     """Hash of the signer's code: another signer draws other pictures and films."""
-    code = sorted((Path(__file__).resolve().parents[1] / "signer").glob("*.py"))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in code)).hexdigest()[:8]
+    return code_version(*sorted((Path(__file__).resolve().parents[1] / "signer").glob("*.py")))
+
+
+def code_version(*files: str | os.PathLike[str]) -> str:
+    """Hash of source files: what was made by other code is made anew."""
+    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()[:8]
 
 
 def to_pixel_set(letters: LetterSet, folder) -> LetterSet:
     """Crop every still letter to its hand and shrink it to 28x28, by the true landmarks in ``landmarks.csv``."""
-    from asllib.preprocess import to_pixels
+    from asllib import preprocess
 
     hands = table_hands(read_landmarks(folder / "landmarks.csv"))
     keep = np.flatnonzero(np.isin(letters.letters, STATIC))
-    stored = folder / "pixels.npy"
+    stored = folder / f"pixels-{code_version(preprocess.__file__)}.npy"
     if not stored.is_file():
-        pixels = np.stack([to_pixels(letters.images[i], hands[i], background=True) for i in keep])
+        pixels = np.stack([preprocess.to_pixels(letters.images[i], hands[i], background=True) for i in keep])
         with replacing(stored) as temporary:
             np.save(temporary, pixels)
     table = letters.table.iloc[keep].reset_index(drop=True)

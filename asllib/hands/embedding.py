@@ -91,12 +91,13 @@ def embed_set(letters: LetterSet, table: pd.DataFrame, *, progress: bool = True)
     numpy.ndarray
         (N, 1152) float16, 0 where no hand was found.
     """
+    import cv2
     from tqdm.auto import tqdm
 
     from asllib.hands.landmarks import landmark_arrays
     from asllib.paths import cache_dir, replacing
 
-    digest = hashlib.sha256(f"1 {MODEL_SHA256} {letters.sha256()}".encode())
+    digest = hashlib.sha256(f"2 {MODEL_SHA256} {cv2.__version__} {letters.sha256()}".encode())
     digest.update(np.ascontiguousarray(landmark_arrays(table)["landmarks"]).data)
     stored = cache_dir() / "embeddings" / f"{digest.hexdigest()[:32]}.npy"
     if stored.is_file():

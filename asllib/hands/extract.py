@@ -14,7 +14,7 @@ import numpy as np
 
 from asllib.errors import InputError
 from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_columns, world_columns
-from asllib.hands.tracker import ATTEMPTS, MODEL_SHA256, Attempt, Hand, HandTracker, check_image
+from asllib.hands.tracker import ATTEMPTS, Attempt, Hand, HandTracker, check_image, tracker_version
 from asllib.parallel import IN_FLIGHT, Here, as_done, finished, last_of_thread, processes
 from asllib.paths import replacing
 
@@ -211,8 +211,8 @@ def _extract_chunk(
 
 
 def _key(images: list[np.ndarray | bytes], attempts: tuple[Attempt, ...]) -> str:
-    """Hash of all that the result depends on: the images, the attempts and the model."""
-    digest = hashlib.blake2b(f"2 {MODEL_SHA256} {attempts}".encode(), digest_size=20)
+    """Hash of all that the result depends on: the images, the attempts and the tracker."""
+    digest = hashlib.blake2b(f"3 {tracker_version()} {attempts}".encode(), digest_size=20)
     for image in images:
         digest.update((f"{len(image)} bytes" if isinstance(image, bytes) else str(image.shape)).encode())
         digest.update(image if isinstance(image, bytes) else np.ascontiguousarray(image).data)

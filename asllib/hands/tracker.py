@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -332,6 +333,11 @@ def mirror_hand(hand: Hand) -> Hand:
 
 def _border(attempt: Attempt, width: int, height: int) -> int:
     return round(attempt.pad * max(width, height))
+
+
+def tracker_version() -> str:
+    """Which model and which MediaPipe find the landmarks: another one may find others."""
+    return f"{MODEL_SHA256[:12]}-{version('mediapipe')}"
 
 
 def model_file() -> Path:

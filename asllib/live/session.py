@@ -231,12 +231,13 @@ def points(hand: Hand | None) -> list[list[float]] | None:
 
 
 def models() -> list[str]:
-    """Networks that can be chosen: the shipped ones, then the run folders in ``runs/`` of the project."""
+    """Networks that can be chosen: shipped ones, then run folders in ``runs/``, of the project and of where we are."""
     from asllib.models.zoo import SHIPPED
     from asllib.paths import project_root
 
     found = []
-    for card in sorted((project_root() / "runs").glob("*/card.json")):
+    runs = {(folder / "runs").resolve() for folder in (project_root(), Path.cwd())}
+    for card in sorted(card for folder in runs for card in folder.glob("*/card.json")):
         try:
             told = read_json(card)
             spells = told.get("network") == "motion" and told.get("alphabet") == "".join(LETTERS)

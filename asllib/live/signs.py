@@ -22,7 +22,7 @@ from asllib.files import read_bytes, read_json
 from asllib.hands.features import landmark_features
 from asllib.hands.landmarks import read_landmarks
 from asllib.models.landmark_cnn import LandmarkCNN
-from asllib.models.zoo import WEIGHTS, load_model, save_model
+from asllib.models.zoo import WEIGHTS, check_new_run, load_model, save_model
 from asllib.results import data_card, versions
 from asllib.runs import Looks, landmark_examples, track
 from asllib.training import Examples
@@ -99,8 +99,7 @@ def add_signs(
         If a sign has too few usable examples, the base is no landmark network, or ``out`` holds a run.
     """
     out, settings = Path(out), settings or TeachingSettings()
-    if (out / "card.json").is_file():
-        raise InputError(f"{out}: holds a run; name another folder")
+    check_new_run(out)
     model, card = load_model(base)
     if not isinstance(model, LandmarkCNN):
         raise InputError(f"{base}: a {card['network']} network; signs are added to a landmark network")
@@ -117,6 +116,7 @@ def add_signs(
         "base": {"name": str(base), "weights_sha256": card["weights_sha256"]},
         "teaching": dataclasses.asdict(settings),
         "data": data_card(letters),
+        "added": [one for one in (card.get("data"), *card.get("added", [])) if one],  # what the base had learned from
         "signs": dict(Counter(letters.letters.tolist())),
         "metrics": {
             "before": _share(_read(model, plain) == examples.labels),

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from asllib.data.synthetic import signer_version
-from asllib.hands.tracker import Hand, HandTracker
+from asllib.hands.tracker import Hand, HandTracker, tracker_version
 from asllib.letters import LETTERS
 from asllib.paths import cache_dir, replacing
 
@@ -124,10 +124,10 @@ def film(plan: Plan) -> Stream:
 
 
 def films(plans: Sequence[Plan], *, progress: bool = True) -> Iterator[Stream]:
-    """Film plans in turn; what was filmed by the same signer's code is read from the cache folder."""
+    """Film plans in turn; what was filmed by the same signer's code and tracker is read from the cache."""
     from tqdm.auto import tqdm
 
-    folder = cache_dir() / "streams" / signer_version()
+    folder = cache_dir() / "streams" / f"{signer_version()}-{tracker_version()}"
     for plan in tqdm(plans, desc="Filming", unit="film", disable=not progress):
         path = folder / f"{hashlib.sha256(repr(plan).encode()).hexdigest()[:24]}.npz"
         if not path.is_file():

@@ -55,6 +55,21 @@ def test_a_manifest_says_more_than_folders(folder):
     assert letters.images[1][0, 0, 2] > 200
 
 
+def test_what_a_manifest_leaves_blank_is_as_if_it_had_no_such_column(folder):
+    """Else all photos of no original were one, and a copy of one of them another."""
+    rows = "A/1.png,A,,,\nA/2.jpg,A, ,,A/1.png\nb/1.jpeg,B,phone,ann,\n"
+    table = load_photos(manifest(folder, f"file,label,source,signer,original\n{rows}")).table
+    assert table["original"].tolist() == ["A/1.png", "A/1.png", "b/1.jpeg"]
+    assert table["source"].tolist() == ["mine", "mine", "phone"]
+    assert table["signer"].tolist() == ["unknown", "unknown", "ann"]
+
+
+def test_blanks_around_a_folders_name_are_no_part_of_the_sign(tmp_path):
+    for name in ("A ", " b", "my sign"):
+        save(tmp_path / "mine" / name / "1.png")
+    assert sorted(load_photos(tmp_path / "mine").letters) == ["A", "B", "my sign"]
+
+
 def test_a_label_called_na_stays_a_label(folder):
     assert load_photos(manifest(folder, "file,label\nA/1.png,NA\n")).letters.tolist() == ["NA"]
 

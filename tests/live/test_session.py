@@ -329,7 +329,12 @@ def test_the_runs_of_the_project_can_be_chosen(tmp_path, monkeypatch):
     assert shipped[0] == "spelling" and {"landmark", "pixel"} <= set(shipped)
     monkeypatch.setattr("asllib.paths.project_root", lambda: tmp_path)
     own = [str(tmp_path / "runs" / name) for name in ("also", "both", "mine")]
-    assert models() == [*(name for name in shipped if "/" not in name), *own]
+    shipped = [name for name in shipped if "/" not in name]
+    assert models() == [*shipped, *own]
+    monkeypatch.setattr("asllib.paths.project_root", lambda: tmp_path / "elsewhere")
+    assert models() == shipped
+    monkeypatch.chdir(tmp_path)  # as a notebook's folder
+    assert models() == [*shipped, *own]
 
 
 def test_trouble_with_a_hand(one_hand):

@@ -96,6 +96,17 @@ def test_signs_are_added_to_added_signs(run, halves, tmp_path):
     (taught, _), _ = halves
     card = add_signs(taught, tmp_path / "more", base=run[0])
     assert set(card["alphabet"]) == {*STATIC, "J", "hook"}
+    base = load_model("landmark")[1]
+    known = [run[1]["data"]["sha256"], base["data"]["sha256"]]
+    assert [one["sha256"] for one in card["added"]] == known  # all that it has seen, whoever taught it
+    assert [one["sha256"] for one in run[1]["added"]] == known[1:]
+
+
+def test_a_network_is_not_named_as_a_shipped_one(halves, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="landmark: the name of a shipped network"):
+        add_signs(halves[0][0], "landmark")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_same_call_gives_the_same_network(folder, run, tmp_path):
@@ -128,7 +139,7 @@ def test_too_few_examples_are_refused(halves, tmp_path):
 def test_what_cannot_be_taught_is_refused(folder, run, tmp_path):
     with pytest.raises(InputError, match="a pixel network"):
         add_signs(folder, tmp_path / "run", base="pixel")
-    with pytest.raises(InputError, match="holds a run"):
+    with pytest.raises(InputError, match="holds a finished run"):
         add_signs(folder, run[0])
     with pytest.raises(InputError, match="no such folder"):
         add_signs(tmp_path / "nowhere", tmp_path / "run")
