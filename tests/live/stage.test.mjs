@@ -31,15 +31,16 @@ globalThis.document = { createElement: () => new Element() };
 function open() {
   const sent = [];
   const told = [];
+  const shown = [];
   const model = { on() {}, off() {}, send: (message) => sent.push(message) };
   const stage = new Stage(model, {
-    onReading() {},
+    onReading: (message) => shown.push(message),
     onState() {},
     onStatus: (text) => told.push(text),
   });
   const track = new EventTarget();
   Object.assign(track, { stop() {}, getSettings: () => ({ deviceId: "second" }) });
-  const kernel = { stage, sent, told, asked: 0 };
+  const kernel = { stage, sent, told, shown, asked: 0 };
   const mediaDevices = {
     async getUserMedia() {
       kernel.asked += 1;
@@ -191,6 +192,14 @@ test("after an error no frame is sent for a while, whatever the second frame's a
   await pass(200);
   assert.ok(kernel.frames().length > sent);
   await kernel.stage.stop();
+});
+
+test("the end of a film brings its last letters", async () => {
+  const kernel = await running(false);
+  kernel.answer({ type: "ended", message: "The film is over; press Start.", text: "WORLD", id: kernel.frames().at(-1).id });
+  assert.equal(kernel.shown.at(-1).text, "WORLD");
+  assert.equal(kernel.told.at(-1), "The film is over; press Start.");
+  assert.ok(!kernel.stage.running);
 });
 
 test("the list names the camera that is on", async () => {

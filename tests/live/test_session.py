@@ -75,9 +75,19 @@ def test_warming_up_leaves_no_trace_and_makes_the_first_letter_quick(monkeypatch
     live._used = True
     before = live._reader
     ask(live, "stop", view=None)
-    assert live._reader is not before and live.text == "HEL"
+    assert live._reader is not before and live.text == "HEL "
     assert live._reader._tracker._landmarkers  # made, and its first frame is over
     live.close()
+
+
+@pytest.mark.parametrize("kinds", [["stop", "start"], ["start"]])
+def test_who_stops_or_starts_again_begins_a_word(session, film, jpeg, kinds):
+    ask(session, "start", time=0.0)
+    word = frames_of(session, film, jpeg)[-1]["text"]
+    assert len(word) > 1 and " " not in word
+    for kind in kinds:
+        assert ask(session, kind, time=0.0)[0]["text"] == f"{word} "
+    assert frames_of(session, film, jpeg)[-1]["text"] == f"{word} {word}"
 
 
 def test_text_is_edited(session):
@@ -254,6 +264,22 @@ def test_a_film_of_this_machine_is_read_and_shown(film, tmp_path):
     assert reply["type"] == "ended" and seen == [(240, 320, 3)] * len(film)
     ask(session, "start")
     assert ask(session, "frame", id=0)[0]["type"] == "reading"  # from the beginning
+    session.close()
+
+
+@pytest.mark.parametrize("frames", [20, 40])
+def test_a_film_of_this_machine_is_read_to_its_end_as_asl_read_does(film, tmp_path, frames):
+    from asllib.signer import write_video
+
+    path = write_video(tmp_path / "lb.mp4", film[:frames], fps=15)
+    session = ReadingSession(path)
+    ask(session, "start")
+    while (reply := ask(session, "frame")[0])["type"] == "reading":
+        shown = reply["text"]
+    assert reply["type"] == "ended" and reply["text"] == session.text == read_text(path).text
+    assert len(reply["text"]) > len(shown)  # by a letter that was still being shown
+    ask(session, "start")
+    assert not session.text or session.text.endswith(" ")
     session.close()
 
 

@@ -337,6 +337,7 @@ export class Stage {
     const delay = message.id === undefined ? null : this.throttle.answered(message.id, now);
     if (message.type === "closed") return this.stop(message.message);
     if (message.type === "taken" || message.type === "ended") {
+      this.onReading(message); // at a film's end with the last letters
       if (this.running) this.stop(message.message);
       return;
     }
