@@ -295,7 +295,9 @@ class ReadingSession(Session):
         }
 
     def _answer(self, message: Message, buffers: Sequence[bytes]) -> tuple[Message, list[bytes]]:
-        if message.get("type") in ("start", "stop") and self._used:
+        kind = message.get("type")
+        # A view that another one displaced says stop too: that one goes on.
+        if self._used and (kind == "start" or (kind == "stop" and message.get("view") == self._view)):
             self._reader.space()  # who begins again begins a word
             self._reopen()  # nothing of an earlier picture is left in the tracker
         return super()._answer(message, buffers)

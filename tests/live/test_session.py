@@ -90,6 +90,19 @@ def test_who_stops_or_starts_again_begins_a_word(session, film, jpeg, kinds):
     assert frames_of(session, film, jpeg)[-1]["text"] == f"{word} {word}"
 
 
+def test_the_stop_of_a_displaced_view_changes_nothing(session, film, jpeg):
+    ask(session, "start", view="first", time=0.0)
+    frames_of(session, film[:3], jpeg, view="first")
+    ask(session, "start", view="second", time=0.0)
+    frames_of(session, film[:20], jpeg, view="second")
+    assert ask(session, "frame", [jpeg(film[3])], view="first", id=3, time=0.2)[0]["type"] == "taken"
+    before, text = session._reader, session.text
+    ask(session, "stop", view="first")
+    assert session._reader is before and session.text == text
+    ask(session, "stop", view="second")
+    assert session._reader is not before
+
+
 def test_text_is_edited(session):
     session._reader.text = "AB"
     assert ask(session, "edit", what="space")[0]["text"] == "AB "
