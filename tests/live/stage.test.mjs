@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import test, { beforeEach, mock } from "node:test";
 
-import { LOADING, Stage, listCameras } from "./camera.mjs";
+import { EXPIRE, LOADING, Stage, listCameras } from "./camera.mjs";
 
 class Element {
   constructor() {
@@ -191,6 +191,34 @@ test("after an error no frame is sent for a while, whatever the second frame's a
   kernel.clock += 200;
   await pass(200);
   assert.ok(kernel.frames().length > sent);
+  await kernel.stage.stop();
+});
+
+test("a reading that comes late is shown but not timed, one of an earlier run is not shown", async () => {
+  const kernel = await running(false);
+  kernel.clock += 40;
+  await pass(200);
+  const { id } = kernel.frames().at(-1);
+  const timed = kernel.stage.meter.seen.length;
+  kernel.clock += EXPIRE + 10;
+  await pass(200);
+  kernel.answer({ type: "reading", id, hand: null, text: "HEL" });
+  assert.equal(kernel.shown.at(-1).text, "HEL");
+  assert.equal(kernel.stage.meter.seen.length, timed);
+  assert.equal(kernel.stage.throttle.lost, 1);
+  kernel.answer({ type: "late", id });
+  assert.equal(kernel.stage.throttle.lost, 1);
+
+  const earlier = kernel.frames().at(-1).id;
+  kernel.stage.start();
+  await pass();
+  kernel.answer({ id: kernel.sent.at(-1).id });
+  await pass();
+  assert.ok(kernel.stage.running);
+  kernel.answer({ type: "reading", id: earlier, hand: null, text: "OLD" });
+  assert.notEqual(kernel.shown.at(-1).text, "OLD");
+  kernel.answer({ type: "reading", id: kernel.frames().at(-1).id, hand: null, text: "NEW" });
+  assert.equal(kernel.shown.at(-1).text, "NEW");
   await kernel.stage.stop();
 });
 

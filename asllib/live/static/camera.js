@@ -245,6 +245,7 @@ export class Stage {
     this.running = true;
     this.throttle.reset(performance.now());
     this.meter = new Meter();
+    this.first = this.frame + 1; // of this run; answers to earlier frames are dropped
     this.shown = this.taken = null; // when the picture was taken that was sent last, and the camera's newest
     this.holdUntil = 0;
     this.off.hidden = true;
@@ -347,10 +348,10 @@ export class Stage {
     }
     if (message.id === this.greeted.id) this.greeted.done();
     if (!Number.isInteger(message.id)) return this.onReading(message); // not the answer to a frame
-    if (!this.running || delay === null) return;
-    if (message.type === "late") this.throttle.lost += 1;
+    if (!this.running || message.id < this.first) return;
+    if (message.type === "late" && delay !== null) this.throttle.lost += 1;
     if (message.type === "reading") {
-      this.meter.add(now, delay);
+      if (delay !== null) this.meter.add(now, delay); // one that was given up is lost there, but shown
       this.element.dataset.frames = ++this.readings;
       if (this.remote && buffers?.length) this.show(buffers[0]);
       const [width, height] = this.remote
