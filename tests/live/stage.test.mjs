@@ -11,9 +11,14 @@ class Element {
     this.style = {};
     this.videoWidth = this.videoHeight = 0;
     this.currentTime = 0;
+    this.attributes = {};
   }
-  append() {}
-  setAttribute() {}
+  append(...children) {
+    this.children = children;
+  }
+  setAttribute(name, value) {
+    this.attributes[name] = value;
+  }
   async play() {
     this.videoWidth = 640;
     this.videoHeight = 480;
@@ -228,6 +233,19 @@ test("the end of a film brings its last letters", async () => {
   assert.equal(kernel.shown.at(-1).text, "WORLD");
   assert.equal(kernel.told.at(-1), "The film is over; press Start.");
   assert.ok(!kernel.stage.running);
+});
+
+test("two cells, each with a module of its own, give no id twice, and labels belong to their controls", async () => {
+  const ids = [];
+  for (const module of [await import("./camera.mjs?1"), await import("./camera.mjs?2")]) {
+    for (let i = 0; i < 2; i++) {
+      const control = new Element();
+      const label = module.field("Letters", control).children[0];
+      assert.equal(label.attributes.for, control.id);
+      ids.push(control.id);
+    }
+  }
+  assert.equal(new Set(ids).size, 4, ids.join(" "));
 });
 
 test("the list names the camera that is on", async () => {

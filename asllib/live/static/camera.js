@@ -96,11 +96,12 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
-let count = 0; // of labelled controls: ids are unique in the page
+const prefix = Math.random().toString(36).slice(2); // each cell has a module of its own: ids are unique in the page
+let count = 0; // of labelled controls
 
 /** A control with its label. */
 export function field(label, control) {
-  control.id = `asl-${++count}`;
+  control.id = `asl-${prefix}-${++count}`;
   return make("div", { className: "asl-field" }, make("label", { for: control.id, textContent: label }), control);
 }
 
