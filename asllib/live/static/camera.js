@@ -287,6 +287,13 @@ export class Stage {
     this.onState("off");
   }
 
+  /** Take the focus that a button loses when it is disabled, unless it was moved elsewhere meanwhile. */
+  focus() {
+    const at = document.activeElement;
+    const here = at === document.body || this.element.closest(".asl").contains(at);
+    if (here) this.element.focus({ preventScroll: true });
+  }
+
   dispose() {
     this.stop();
     this.model.off("msg:custom", this.hear);

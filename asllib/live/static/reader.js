@@ -42,7 +42,7 @@ function render({ model, el }) {
 
   const start = button("Start", "Switch the camera on", async () => {
     await stage.start(camera.value);
-    if (stage.running) stage.element.focus({ preventScroll: true });
+    if (stage.running) stage.focus();
   });
   const stop = button("Stop", "Switch the camera off", () => {
     stage.stop("Stopped; the camera is off.");
@@ -137,6 +137,7 @@ function render({ model, el }) {
     }
     for (const [place, word] of message.words ? words.entries() : []) {
       word.textContent = message.words[place] ?? "";
+      if (!word.textContent && word === document.activeElement) stage.focus();
       word.disabled = !word.textContent;
     }
     if (message.settings) {

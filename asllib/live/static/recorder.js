@@ -31,7 +31,10 @@ function render({ model, el }) {
   stage.element.append(count);
 
   const camera = make("select", { onchange: () => stage.running && stage.start(camera.value) });
-  const start = button("Start", "Switch the camera on and record", () => stage.start(camera.value));
+  const start = button("Start", "Switch the camera on and record", async () => {
+    await stage.start(camera.value);
+    if (stage.running) stage.focus();
+  });
   const stop = button("Stop", "Switch the camera off; what is kept stays", () => {
     stage.stop("Stopped; the camera is off.");
     start.focus({ preventScroll: true });
