@@ -100,3 +100,35 @@ def test_who_has_chosen_a_word_is_at_the_picture(running, expect, how):
         word.press(how)
     expect(word).to_be_disabled()
     expect(page.locator(".asl-stage")).to_be_focused()
+
+
+CAMERAS = """(names) => {
+  const devices = names.map((name) => ({ kind: "videoinput", deviceId: name, label: name }));
+  navigator.mediaDevices.enumerateDevices = async () => devices;
+}"""
+CHANGED = "() => void navigator.mediaDevices.dispatchEvent(new Event('devicechange'))"
+
+
+@pytest.mark.parametrize("name", ["reader.js", "recorder.js"])
+def test_a_camera_that_is_plugged_in_can_be_chosen(cell, expect, name):
+    page = cell(name)
+    options = page.get_by_label("Camera", exact=True).locator("option")
+    expect(options).to_have_count(1)  # the fake one
+    page.evaluate(CAMERAS, ["old", "new"])
+    page.evaluate(CHANGED)
+    expect(options).to_have_text(["old", "new"])
+    page.evaluate("() => kernel.end()")
+    page.evaluate(CAMERAS, ["newest"])
+    page.evaluate(CHANGED)
+    page.wait_for_timeout(200)
+    expect(options).to_have_text(["old", "new"])  # nothing is left that listens
+
+
+@pytest.mark.parametrize("name", ["reader.js", "recorder.js"])
+def test_a_camera_that_was_replaced_is_listed_when_the_picture_goes_off(running, expect, name):
+    page = running(name)
+    options = page.get_by_label("Camera", exact=True).locator("option")
+    page.evaluate(CAMERAS, ["new"])
+    page.locator("video").evaluate("(v) => v.srcObject.getTracks()[0].dispatchEvent(new Event('ended'))")
+    expect(page.locator(".asl")).to_have_attribute("data-state", "off")
+    expect(options).to_have_text(["new"])

@@ -395,6 +395,16 @@ export async function listCameras(select, deviceId) {
   fill(select, options.length ? options : [["", "Camera of this browser"]], chosen);
 }
 
+/** Keep the list as cameras come and go; returns what ends that. */
+export function watchCameras(select, stage) {
+  if (stage.remote) return () => {};
+  const devices = navigator.mediaDevices; // none on a page without https
+  const list = () => listCameras(select, stage.running ? stage.deviceId : undefined);
+  devices?.addEventListener("devicechange", list);
+  list();
+  return () => devices?.removeEventListener("devicechange", list);
+}
+
 /** Put choices [value, text] into a list; the chosen one stays chosen if it is still there. */
 export function fill(select, choices, chosen) {
   select.replaceChildren(...choices.map(([value, text]) => make("option", { value, textContent: text })));

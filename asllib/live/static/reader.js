@@ -1,6 +1,6 @@
 // The live cell: camera picture, letter being read, text.
 
-import { Speaker, Stage, button, field, fill, listCameras, make } from "./camera.js";
+import { Speaker, Stage, button, field, fill, listCameras, make, watchCameras } from "./camera.js";
 
 function render({ model, el }) {
   const root = make("div", { className: "asl", "data-state": "off", "data-lm-suppress-shortcuts": "true" });
@@ -30,7 +30,7 @@ function render({ model, el }) {
       start.disabled = state !== "off";
       stop.disabled = state === "off";
       if (state === "off") showLetter(null);
-      if (state === "running" && !stage.remote) listCameras(camera, stage.deviceId);
+      if (state !== "starting" && !stage.remote) listCameras(camera, stage.running ? stage.deviceId : undefined);
     },
   });
 
@@ -89,7 +89,7 @@ function render({ model, el }) {
     ),
   );
   el.append(root);
-  if (!stage.remote) listCameras(camera);
+  const unwatch = watchCameras(camera, stage);
 
   root.addEventListener("keydown", (event) => {
     if (event.target.closest("select, input")) return event.stopPropagation(); // else the notebook takes the arrows
@@ -157,6 +157,7 @@ function render({ model, el }) {
   }
 
   return () => {
+    unwatch();
     status.dispose();
     stage.dispose();
   };

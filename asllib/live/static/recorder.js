@@ -1,6 +1,6 @@
 // The recorder: asks for signs, shows what is kept and why other frames are not.
 
-import { Speaker, Stage, button, field, listCameras, make } from "./camera.js";
+import { Speaker, Stage, button, field, listCameras, make, watchCameras } from "./camera.js";
 
 function render({ model, el }) {
   const root = make("div", { className: "asl", "data-state": "off", "data-lm-suppress-shortcuts": "true" });
@@ -25,7 +25,7 @@ function render({ model, el }) {
       stop.disabled = state === "off";
       for (const other of [again, skip]) other.disabled = state !== "running";
       if (state !== "running") count.textContent = "";
-      if (state === "running" && !stage.remote) listCameras(camera, stage.deviceId);
+      if (state !== "starting" && !stage.remote) listCameras(camera, stage.running ? stage.deviceId : undefined);
     },
   });
   stage.element.append(count);
@@ -61,7 +61,7 @@ function render({ model, el }) {
     ),
   );
   el.append(root);
-  if (!stage.remote) listCameras(camera);
+  const unwatch = watchCameras(camera, stage);
 
   function show(message) {
     if (!message.signs) return;
@@ -93,6 +93,7 @@ function render({ model, el }) {
   }
 
   return () => {
+    unwatch();
     status.dispose();
     stage.dispose();
   };
