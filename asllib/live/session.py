@@ -67,6 +67,8 @@ class Session:
             reply, images = self._answer(message, buffers)
         except InputError as error:
             reply, images = {"type": "error", "message": str(error)}, []
+            if message.get("type") == "settings":  # the page's lists go back to what is in use
+                reply |= self.state()
         except Exception as error:  # a bug must not stop the frames: it is shown in the cell
             reply, images = {"type": "error", "message": f"{type(error).__name__}: {error}"}, []
         return {**reply, **back}, images

@@ -132,3 +132,15 @@ def test_a_camera_that_was_replaced_is_listed_when_the_picture_goes_off(running,
     page.locator("video").evaluate("(v) => v.srcObject.getTracks()[0].dispatchEvent(new Event('ended'))")
     expect(page.locator(".asl")).to_have_attribute("data-state", "off")
     expect(options).to_have_text(["new"])
+
+
+def test_a_refused_model_is_told_for_a_while_and_does_not_stay_chosen(running, expect):
+    page = running("reader.js")
+    page.evaluate("() => (kernel.answers.settings = { type: 'error', message: 'gone: no such network' })")
+    page.get_by_label("Model").select_option("gone")
+    status = page.locator(".asl-status")
+    expect(status).to_have_text("gone: no such network")
+    page.wait_for_timeout(1500)
+    expect(status).to_have_text("gone: no such network")
+    expect(page.get_by_label("Model")).to_have_value("spelling")
+    expect(status).to_have_text("No letter yet.")  # the frames went on

@@ -182,6 +182,7 @@ def test_of_settings_that_are_wrong_in_part_none_is_taken(session):
     for wrong in ({"alphabet": "runes"}, {"model": "no/such/run"}, {"hold_s": -1}, {"confidence": "much"}):
         reply, _ = ask(session, "settings", **{"confidence": 0.9, "hold_s": 0.4, "alphabet": "six", **wrong})
         assert reply["type"] == "error" and "Error" not in reply["message"]
+        assert reply["settings"] == before[0] and reply["models"] and reply["alphabets"]  # what the lists go back to
         assert (ask(session, "hello")[0]["settings"], session._reader) == before
     assert session._reader.settings == SpellerSettings()
 

@@ -6,7 +6,8 @@ export const EXPIRE = 2000; // ms after which a frame that was not answered is g
 export const SILENCE = 6000; // ms without any answer after which the camera is switched off
 export const LOADING = 30000; // ms that Start waits for the kernel, which loads its networks at first
 
-const HOLD = 500; // ms without frames after one that went wrong: time to read why, and no storm of retries
+const HOLD = 500; // ms without frames after one that went wrong: no storm of retries
+const TOLD = 3000; // ms that the words of an error stay: time to read them
 const STALE = 250; // ms after which the browser no longer tells of pictures, as in a hidden tab
 
 const SILENT = "The kernel does not answer: if it is gone, run this cell again.";
@@ -248,7 +249,7 @@ export class Stage {
     this.meter = new Meter();
     this.first = this.frame + 1; // of this run; answers to earlier frames are dropped
     this.shown = this.taken = null; // when the picture was taken that was sent last, and the camera's newest
-    this.holdUntil = 0;
+    this.holdUntil = this.toldUntil = 0;
     this.off.hidden = true;
     this.onState("running");
     this.onStatus("The camera is on.");
@@ -353,6 +354,7 @@ export class Stage {
     if (message.type === "error") {
       this.onStatus(message.message, true);
       this.holdUntil = now + HOLD;
+      this.toldUntil = now + TOLD;
     }
     if (message.id === this.greeted.id) this.greeted.done();
     if (!Number.isInteger(message.id)) return this.onReading(message); // not the answer to a frame
@@ -371,6 +373,7 @@ export class Stage {
         this.element.style.aspectRatio = `${width} / ${height}`;
       }
       drawHand(this.overlay, message.hand);
+      if (now >= this.toldUntil) this.onStatus(message.status);
       this.onReading(message);
     }
     this.again();

@@ -148,7 +148,6 @@ function render({ model, el }) {
     }
     if (message.type !== "reading") return;
     showLetter(message.letter, message.confidence);
-    status.say(message.status);
     const { rate, delay } = stage.meter;
     const { lost } = stage.throttle;
     numbers.textContent =

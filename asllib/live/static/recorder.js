@@ -88,7 +88,6 @@ function render({ model, el }) {
     if (message.type !== "reading") return;
     count.textContent = message.left > 0 && message.sign ? String(Math.ceil(message.left)) : "";
     hint.textContent = message.hint;
-    status.say(message.status);
     if (!message.sign) stage.stop(message.status);
   }
 
