@@ -141,12 +141,13 @@ def _camera_frames(camera: int) -> Iterator[tuple[float, np.ndarray]]:
     try:
         if not capture.isOpened():
             raise InputError(f"camera {camera} does not open: is it plugged in, and used by no other program?")
-        started = time.monotonic()
+        started, moment = time.perf_counter(), -math.inf  # the monotonic clock of Windows stands still for 16 ms
         read, frame = capture.read()
         if not read:
             raise InputError(f"camera {camera} gives no frames: was it unplugged?")
         while read:
-            yield time.monotonic() - started, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            moment = max(time.perf_counter() - started, moment + 1e-3)
+            yield moment, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
             read, frame = capture.read()
     finally:
         capture.release()

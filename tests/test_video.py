@@ -1,3 +1,5 @@
+import itertools
+
 import cv2
 import numpy as np
 import pytest
@@ -44,6 +46,16 @@ def test_a_camera_that_is_unplugged_ends_and_one_without_a_frame_is_told(camera)
     with pytest.raises(InputError, match="camera 0 gives no frames") as caught:
         list(iter_frames(0))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("step", [0.0, 1e-4, 0.01])
+def test_the_times_of_a_camera_increase_whatever_the_clock_does(camera, monkeypatch, step):
+    camera.frames = 50
+    clock = itertools.count()
+    monkeypatch.setattr("time.perf_counter", lambda: 7 + step * next(clock))
+    monkeypatch.setattr("time.monotonic", lambda: 7.0)
+    times = [moment for moment, _ in iter_frames(0)]
+    assert np.diff(times) == pytest.approx(max(step, 1e-3)) and times[0] == pytest.approx(step)
 
 
 @pytest.fixture
