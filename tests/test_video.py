@@ -1,4 +1,6 @@
 import itertools
+import os
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -56,6 +58,14 @@ def test_the_times_of_a_camera_increase_whatever_the_clock_does(camera, monkeypa
     monkeypatch.setattr("time.monotonic", lambda: 7.0)
     times = [moment for moment, _ in iter_frames(0)]
     assert np.diff(times) == pytest.approx(max(step, 1e-3)) and times[0] == pytest.approx(step)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_a_name_with_a_colon_is_no_protocol(tmp_path, film, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_video("12-30.mp4", film)
+    Path("12-30.mp4").rename("12:30.mp4")
+    assert len(list(iter_frames("12:30.mp4"))) == count_frames("12:30.mp4") == 12 and frame_rate("12:30.mp4") == 30
 
 
 @pytest.fixture

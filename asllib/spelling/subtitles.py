@@ -88,7 +88,7 @@ class AnnotatedVideo:
             height, width = drawn.shape[:2]
             self._partial = self._place.enter_context(replacing(self.path))
             self._writer = cv2.VideoWriter(
-                str(self._partial), cv2.VideoWriter.fourcc(*"mp4v"), self.fps, (width, height)
+                str(self._partial.absolute()), cv2.VideoWriter.fourcc(*"mp4v"), self.fps, (width, height)
             )
             if not self._writer.isOpened():
                 raise InputError(f"cannot write {self.path}: no encoder for {width}x{height}")

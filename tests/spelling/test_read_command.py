@@ -1,6 +1,7 @@
 """``asl read`` from the command line."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -64,6 +65,14 @@ def test_an_annotated_film_lasts_as_long_as_its_source(asl, recorded, tmp_path):
     for moment, frame in iter_frames(tmp_path / "read.mp4"):
         nearest = np.interp(1000 * moment, times, 3.0 * np.arange(len(times)))
         assert abs(frame[:36].mean() - nearest) < 8, moment
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_names_with_a_colon_are_no_protocols(asl, grey, monkeypatch):
+    monkeypatch.chdir(grey.parent)
+    grey.rename("12:30.mp4")
+    code, _, err = asl("read", "12:30.mp4", "--annotated", "12:31.mp4")
+    assert code == 0 and count_frames("12:31.mp4") == 9, err
 
 
 def test_reading_takes_one_thread(asl, grey):
