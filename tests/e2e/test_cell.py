@@ -144,3 +144,19 @@ def test_a_refused_model_is_told_for_a_while_and_does_not_stay_chosen(running, e
     expect(status).to_have_text("gone: no such network")
     expect(page.get_by_label("Model")).to_have_value("spelling")
     expect(status).to_have_text("No letter yet.")  # the frames went on
+
+
+def test_the_picture_goes_on_when_the_cell_is_moved_in_the_page(running):
+    page = running("reader.js")
+    page.evaluate("() => { const all = document.getElementById('cell'); all.remove(); window.all = all; }")
+    page.wait_for_timeout(300)
+    page.evaluate("() => document.body.prepend(window.all)")
+    page.wait_for_timeout(300)
+    times = []
+    for _ in range(2):
+        times.append(page.locator("video").evaluate("(video) => video.currentTime"))
+        page.wait_for_timeout(500)
+    assert times[1] - times[0] > 0.3
+    page.get_by_role("button", name="Stop").click()
+    page.wait_for_timeout(300)
+    assert page.locator("video").evaluate("(video) => video.srcObject === null")

@@ -16,6 +16,7 @@ class Element {
   append(...children) {
     this.children = children;
   }
+  addEventListener() {}
   setAttribute(name, value) {
     this.attributes[name] = value;
   }

@@ -176,6 +176,8 @@ export class Stage {
     this.readings = 0;
     this.running = false;
     this.video = make("video", { muted: true, playsInline: true, className: "asl-picture" });
+    // Browsers stop a video that is taken out of the page, as when the notebook moves the cell.
+    this.video.addEventListener("pause", () => this.play());
     this.film = make("canvas", { className: "asl-picture" });
     this.overlay = make("canvas", { className: "asl-overlay", width: 640, height: 480 });
     this.off = make("div", { className: "asl-off", textContent: "The camera is off" });
@@ -271,6 +273,10 @@ export class Stage {
     });
   }
 
+  play() {
+    if (this.running) this.video.play().catch(() => {}); // the next frame tries again
+  }
+
   /** Switch the camera off; its light goes out. */
   async stop(why = "") {
     this.run += 1;
@@ -307,6 +313,7 @@ export class Stage {
   /** Send the camera's newest picture if there is room on the way. */
   async pump() {
     const now = performance.now();
+    if (this.video.paused) this.play();
     if (!this.running || this.capturing || now < this.holdUntil || !this.throttle.ready(now)) return;
     if (this.throttle.silent(now)) return this.stop(SILENT);
     const id = ++this.frame;
