@@ -418,7 +418,7 @@ def read(
     with writer as film:
         found = read_text(
             video, network, fps=fps, correct=correct, names=name or (), progress=True,
-            on_frame=None if film is None else lambda moment, frame, reading: film.write(frame, reading),
+            on_frame=None if film is None else lambda moment, frame, reading: film.write(frame, reading, moment),
         )  # fmt: skip
     if srt is not None:
         write_subtitles(srt, found)

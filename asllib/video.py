@@ -7,10 +7,14 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from asllib.errors import InputError
+
+if TYPE_CHECKING:
+    import cv2
 
 MJPEG_FPS = 30.0  # concatenated JPEGs keep no rate; browsers play them at this one
 MAX_PIXELS = 50_000_000  # of a frame, twice 6K; a file of a few bytes may say any size
@@ -52,7 +56,7 @@ def count_frames(source: str | os.PathLike[str] | int) -> int | None:
         return None
     import cv2
 
-    capture = cv2.VideoCapture(str(source), cv2.CAP_FFMPEG)
+    capture = _open_file(Path(source))
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     capture.release()
     return count if count > 0 else None
@@ -79,7 +83,7 @@ def frame_rate(path: str | os.PathLike[str]) -> float:
     _check_file(path)
     if path.suffix.lower() in _MJPEG:
         return MJPEG_FPS
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    capture = _open_file(path)
     rate = capture.get(cv2.CAP_PROP_FPS)
     capture.release()
     if not (math.isfinite(rate) and rate > 0):
@@ -104,10 +108,17 @@ def _check_file(path: Path) -> None:
         raise InputError(f"{path}: not a video that can be read; give {_KINDS}")
 
 
+def _open_file(path: Path) -> cv2.VideoCapture:
+    import cv2
+
+    # FFmpeg takes the start of "12:30.mjpeg" for a protocol's name, of a path from the root on it does not.
+    return cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
+
+
 def _file_frames(path: Path, fps: float | None) -> Iterator[tuple[float, np.ndarray]]:
     import cv2
 
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    capture = _open_file(path)
     try:
         if not capture.isOpened():
             raise InputError(f"{path}: not a video that can be read; give {_KINDS}")
@@ -141,12 +152,13 @@ def _camera_frames(camera: int) -> Iterator[tuple[float, np.ndarray]]:
     try:
         if not capture.isOpened():
             raise InputError(f"camera {camera} does not open: is it plugged in, and used by no other program?")
-        started = time.monotonic()
+        started, moment = time.perf_counter(), -math.inf  # the monotonic clock of Windows stands still for 16 ms
         read, frame = capture.read()
         if not read:
             raise InputError(f"camera {camera} gives no frames: was it unplugged?")
         while read:
-            yield time.monotonic() - started, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            moment = max(time.perf_counter() - started, moment + 1e-3)
+            yield moment, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
             read, frame = capture.read()
     finally:
         capture.release()

@@ -66,6 +66,7 @@ ELSEWHERE = {
     "cli.py _flush": "/dev/null",
     "paths.py _onto_disk": "opens what is written, to wait for it",
     "training.py save_state": "into memory",
+    "live/server.py launch_browser": "a name of its own in a folder of its own, for this run alone",
     "data/other_hands.py _write": "a folder of cached_drawing's replacing",
     "hands/landmarks.py _write_csv": "a name of write_landmarks's replacing",
     "hands/landmarks.py _write_parquet": "a name of write_landmarks's replacing",

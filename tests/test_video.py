@@ -1,3 +1,7 @@
+import itertools
+import os
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -44,6 +48,24 @@ def test_a_camera_that_is_unplugged_ends_and_one_without_a_frame_is_told(camera)
     with pytest.raises(InputError, match="camera 0 gives no frames") as caught:
         list(iter_frames(0))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("step", [0.0, 1e-4, 0.01])
+def test_the_times_of_a_camera_increase_whatever_the_clock_does(camera, monkeypatch, step):
+    camera.frames = 50
+    clock = itertools.count()
+    monkeypatch.setattr("time.perf_counter", lambda: 7 + step * next(clock))
+    monkeypatch.setattr("time.monotonic", lambda: 7.0)
+    times = [moment for moment, _ in iter_frames(0)]
+    assert np.diff(times) == pytest.approx(max(step, 1e-3)) and times[0] == pytest.approx(step)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_a_name_with_a_colon_is_no_protocol(tmp_path, film, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_video("12-30.mp4", film)
+    Path("12-30.mp4").rename("12:30.mp4")
+    assert len(list(iter_frames("12:30.mp4"))) == count_frames("12:30.mp4") == 12 and frame_rate("12:30.mp4") == 30
 
 
 @pytest.fixture

@@ -227,6 +227,9 @@ class RecordingSession(Session):
 
     def _earlier(self) -> tuple[list[dict[Hashable, Any]], dict[str, list]]:
         """What the folder holds from an earlier recording."""
+        for path in (self.folder, *self.folder.parents):
+            if path.is_file():
+                raise InputError(f"{path}: a file; name a folder")
         if not (self.folder / "manifest.csv").is_file():
             if self.folder.exists() and any(_foreign(path) for path in self.folder.iterdir()):
                 raise InputError(f"{self.folder}: holds something else; name a new folder")

@@ -10,7 +10,10 @@ import socket
 import ssl
 import sys
 import tempfile
+import threading
+import webbrowser
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 import nbformat
 from jupyter_core.paths import jupyter_config_path
@@ -25,6 +28,8 @@ os.chdir({folder!r})
 from asllib.live import LiveReader
 LiveReader({source!r}, model={model!r})"""
 
+_HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # where a server that listens everywhere is reached from this machine
+
 
 class SecurePage(Voila):
     """Voila with a certificate, which it has no setting for."""
@@ -37,8 +42,26 @@ class SecurePage(Voila):
             self.app.listen = functools.partial(self.app.listen, ssl_options=self.certificate)
         super().listen()
 
-    def _url(self, ip):
-        return super()._url(ip).replace("http:", "http:" if self.certificate is None else "https:", 1)
+    def link(self, host: str) -> str:
+        """The page's address with its token."""
+        name = f"[{host}]" if ":" in host else host
+        return f"http{'s' if self.certificate else ''}://{name}:{self.port}/?token={self.token}"
+
+    def launch_browser(self):
+        """Open the page by way of a file that this user alone can read: everybody sees the browser's arguments."""
+        try:
+            browser = webbrowser.get(self.browser or None)
+        except webbrowser.Error:  # none here: the link is printed
+            return
+        host = str(self.ip)
+        link = escape(self.link(_HERE.get(host, host)))
+        folder = Path(self.notebook_path).parent  # with which it is removed
+        handle, file = tempfile.mkstemp(suffix=".html", dir=folder)  # mode 0600
+        os.close(handle)
+        head = f'<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={link}">'
+        Path(file).write_text(f'{head}<a href="{link}">asl live</a>\n', encoding="utf-8")
+        arguments = Path(file).as_uri(), self.webbrowser_open_new
+        threading.Thread(target=browser.open, args=arguments, daemon=True).start()
 
 
 def serve(
@@ -113,11 +136,8 @@ def serve(
                 "--Voila.kernel_websocket_connection_class=asllib.live.connection.PromptConnection",
             ]
         )
-        name = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
-        here = (
-            f"http{'s' if certificate else ''}://{name}:{port}/?token={token}\nThe live page is there; Ctrl+C ends it."
-        )
-        IOLoop.current().add_callback(print, here, flush=True)  # once it listens
+        link = app.link(socket.gethostname() if host in _HERE else host)
+        IOLoop.current().add_callback(print, f"{link}\nThe live page is there; Ctrl+C ends it.", flush=True)  # once up
         app.start()
 
 

@@ -67,6 +67,8 @@ class Session:
             reply, images = self._answer(message, buffers)
         except InputError as error:
             reply, images = {"type": "error", "message": str(error)}, []
+            if message.get("type") == "settings":  # the page's lists go back to what is in use
+                reply |= self.state()
         except Exception as error:  # a bug must not stop the frames: it is shown in the cell
             reply, images = {"type": "error", "message": f"{type(error).__name__}: {error}"}, []
         return {**reply, **back}, images
@@ -127,7 +129,7 @@ class Session:
                     over = f"camera {self.source} gives no more frames: was it unplugged?"
                 self._ended = self._ended or over
                 self.release()
-                return {"type": "ended", "message": self._ended}, []
+                return {"type": "ended", "message": self._ended, **self._finish()}, []
             started = time.perf_counter()  # waiting for the camera is no work
             seconds, frame = self._offset + taken[0], taken[1]
             images = [encode(frame)]
@@ -155,6 +157,10 @@ class Session:
 
     def _read(self, frame: np.ndarray, seconds: float) -> Message:
         raise NotImplementedError
+
+    def _finish(self) -> Message:
+        """What is shown when a film is over; by default nothing new."""
+        return {}
 
 
 def _seconds(message: Message) -> float:
@@ -292,7 +298,10 @@ class ReadingSession(Session):
         }
 
     def _answer(self, message: Message, buffers: Sequence[bytes]) -> tuple[Message, list[bytes]]:
-        if message.get("type") in ("start", "stop") and self._used:
+        kind = message.get("type")
+        # A view that another one displaced says stop too: that one goes on.
+        if self._used and (kind == "start" or (kind == "stop" and message.get("view") == self._view)):
+            self._reader.space()  # who begins again begins a word
             self._reopen()  # nothing of an earlier picture is left in the tracker
         return super()._answer(message, buffers)
 
@@ -372,6 +381,11 @@ class ReadingSession(Session):
             "words": self._words(),
             "status": status,
         }
+
+    def _finish(self) -> Message:
+        """Read the film's end as ``read_text`` does."""
+        self._reader.finish()
+        return {"text": self.text, "words": self._words()}
 
     def _open(self) -> TextReader:
         """A new reader with the chosen network, letters and settings."""

@@ -53,8 +53,7 @@ class CameraWidget(anywidget.AnyWidget):
         global _current
         import torch
 
-        if _current is not None and (before := _current()) is not None:
-            before.stop("Another live cell took over; run this cell again to use it.")
+        _stop_current()
         super().__init__(remote=session.source is not None)
         _current = weakref.ref(self)
         self._session: Session | None = session
@@ -118,6 +117,11 @@ class CameraWidget(anywidget.AnyWidget):
         finally:
             self._session = None
             session.close()
+
+
+def _stop_current() -> None:
+    if _current is not None and (before := _current()) is not None:
+        before.stop("Another live cell took over; run this cell again to use it.")
 
 
 def _stop_at_exit(widget: weakref.ref[CameraWidget]) -> None:
@@ -204,4 +208,5 @@ class SignRecorder(CameraWidget):
         signer: str = "me",
         source: int | str | Path | None = None,
     ) -> None:
+        _stop_current()  # it may record into this folder, which is read now
         super().__init__(RecordingSession(folder, signs, per_sign, signer, source))

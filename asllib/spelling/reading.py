@@ -242,6 +242,12 @@ class TextReader:
         confidence = float(probabilities[best]) if letter else 0.0
         return FrameReading(hand, letter, confidence, probabilities, letters, self.text)
 
+    def finish(self) -> None:
+        """After the last frame, read half a second without a hand: what the frames showed is said a little later."""
+        last = self._last_time
+        for step in range(1, 11 if np.isfinite(last) else 1):
+            self.read_hand(None, last + 0.05 * step, 1.0)
+
     def _is_up(self, hand: Hand | None) -> bool:
         """Whether the hand is in view and no lower than when it showed the last letter: then the word goes on."""
         if hand is None:
@@ -553,24 +559,17 @@ def read_text(
         if correct:
             reader.correcting, reader.lexicon = True, Lexicon(names=names)
 
-        def take(reading: FrameReading) -> None:
-            nonlocal count, found
-            count += 1
-            found += reading.hand is not None
-
         try:
             for moment, frame in tqdm(frames, total=total, desc="Reading", unit="frame", delay=1, disable=not progress):
                 reading = reader.read_hand(frame[0], moment, frame[1]) if hands else reader.read(frame, moment)
-                take(reading)
+                count += 1
+                found += reading.hand is not None
                 if on_frame is not None:
                     on_frame(moment, None if hands else frame, reading)
         except KeyboardInterrupt:
             if not isinstance(video, int):  # a camera has no end but this: what it showed is kept
                 raise
-        if count:  # what the last frames showed is said a little later
-            for step in range(1, 11):
-                take(reader.read_hand(None, moment + 0.05 * step, 1.0))
-            count -= 10
+        reader.finish()
         if correct:
             reader.correct()
         return Reading(reader.text.strip(), reader.letters, reader.words, found / max(count, 1), moment)

@@ -14,13 +14,14 @@ from asllib.errors import InputError
 from asllib.paths import replacing, write_text
 from asllib.spelling.reading import FrameReading, Reading
 from asllib.spelling.speller import ReadLetter
-from asllib.video import check_written
+from asllib.video import MJPEG_FPS, check_written
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     import cv2
 
+_MOST_FPS = 60.0  # more is a file's unit of time (a browser's recording says 1000), no rate of frames
 _STAY_S = 1.0  # a subtitle stays for so long after its last letter, unless the next one comes
 
 
@@ -53,12 +54,14 @@ def _clock(seconds: float) -> str:
 class AnnotatedVideo:
     """Writes a video (.mp4) with hand and text drawn into its frames; complete or not at all.
 
+    Its rate is steady: frames are repeated or left out so that it lasts as long as their times say.
+
     Parameters
     ----------
     path
         A name that ends in .mp4.
     fps
-        Frames a second.
+        Frames a second; above 60, 30 are written.
     """
 
     def __init__(self, path: str | os.PathLike[str], fps: float) -> None:
@@ -67,26 +70,34 @@ class AnnotatedVideo:
             raise InputError(f"{path}: use a name that ends in .mp4")
         if not self.path.absolute().parent.is_dir():
             raise InputError(f"{self.path.parent}: no such folder")
-        self.fps = fps
+        self.fps = fps if fps <= _MOST_FPS else MJPEG_FPS
         self._place = ExitStack()
         self._writer: cv2.VideoWriter | None = None
+        self._last: np.ndarray | None = None  # as it was written
         self._frames = 0
 
-    def write(self, frame: np.ndarray, reading: FrameReading) -> None:
-        """Draw what was read into a frame (H, W, 3) uint8 RGB and add it."""
+    def write(self, frame: np.ndarray, reading: FrameReading, time_s: float) -> None:
+        """Draw what was read into a frame (H, W, 3) uint8 RGB and add it at its time."""
         import cv2
 
+        due = round(time_s * self.fps) + 1  # frames, this one included
+        if due <= self._frames:
+            return
         drawn = annotate(frame, reading)
         if self._writer is None:
             height, width = drawn.shape[:2]
             self._partial = self._place.enter_context(replacing(self.path))
             self._writer = cv2.VideoWriter(
-                str(self._partial), cv2.VideoWriter.fourcc(*"mp4v"), self.fps, (width, height)
+                str(self._partial.absolute()), cv2.VideoWriter.fourcc(*"mp4v"), self.fps, (width, height)
             )
             if not self._writer.isOpened():
                 raise InputError(f"cannot write {self.path}: no encoder for {width}x{height}")
-        self._writer.write(np.ascontiguousarray(drawn[..., ::-1]))
-        self._frames += 1
+        drawn = np.ascontiguousarray(drawn[..., ::-1])
+        last = drawn if self._last is None else self._last
+        for _ in range(self._frames, due - 1):
+            self._writer.write(last)
+        self._writer.write(drawn)
+        self._last, self._frames = drawn, due
 
     def close(self) -> None:
         """Finish the file.

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import test, { beforeEach, mock } from "node:test";
 
-import { LOADING, Stage, listCameras } from "./camera.mjs";
+import { EXPIRE, LOADING, Stage, listCameras } from "./camera.mjs";
 
 class Element {
   constructor() {
@@ -11,9 +11,15 @@ class Element {
     this.style = {};
     this.videoWidth = this.videoHeight = 0;
     this.currentTime = 0;
+    this.attributes = {};
   }
-  append() {}
-  setAttribute() {}
+  append(...children) {
+    this.children = children;
+  }
+  addEventListener() {}
+  setAttribute(name, value) {
+    this.attributes[name] = value;
+  }
   async play() {
     this.videoWidth = 640;
     this.videoHeight = 480;
@@ -31,15 +37,16 @@ globalThis.document = { createElement: () => new Element() };
 function open() {
   const sent = [];
   const told = [];
+  const shown = [];
   const model = { on() {}, off() {}, send: (message) => sent.push(message) };
   const stage = new Stage(model, {
-    onReading() {},
+    onReading: (message) => shown.push(message),
     onState() {},
     onStatus: (text) => told.push(text),
   });
   const track = new EventTarget();
   Object.assign(track, { stop() {}, getSettings: () => ({ deviceId: "second" }) });
-  const kernel = { stage, sent, told, asked: 0 };
+  const kernel = { stage, sent, told, shown, asked: 0 };
   const mediaDevices = {
     async getUserMedia() {
       kernel.asked += 1;
@@ -191,6 +198,55 @@ test("after an error no frame is sent for a while, whatever the second frame's a
   await pass(200);
   assert.ok(kernel.frames().length > sent);
   await kernel.stage.stop();
+});
+
+test("a reading that comes late is shown but not timed, one of an earlier run is not shown", async () => {
+  const kernel = await running(false);
+  kernel.clock += 40;
+  await pass(200);
+  const { id } = kernel.frames().at(-1);
+  const timed = kernel.stage.meter.seen.length;
+  kernel.clock += EXPIRE + 10;
+  await pass(200);
+  kernel.answer({ type: "reading", id, hand: null, text: "HEL" });
+  assert.equal(kernel.shown.at(-1).text, "HEL");
+  assert.equal(kernel.stage.meter.seen.length, timed);
+  assert.equal(kernel.stage.throttle.lost, 1);
+  kernel.answer({ type: "late", id });
+  assert.equal(kernel.stage.throttle.lost, 1);
+
+  const earlier = kernel.frames().at(-1).id;
+  kernel.stage.start();
+  await pass();
+  kernel.answer({ id: kernel.sent.at(-1).id });
+  await pass();
+  assert.ok(kernel.stage.running);
+  kernel.answer({ type: "reading", id: earlier, hand: null, text: "OLD" });
+  assert.notEqual(kernel.shown.at(-1).text, "OLD");
+  kernel.answer({ type: "reading", id: kernel.frames().at(-1).id, hand: null, text: "NEW" });
+  assert.equal(kernel.shown.at(-1).text, "NEW");
+  await kernel.stage.stop();
+});
+
+test("the end of a film brings its last letters", async () => {
+  const kernel = await running(false);
+  kernel.answer({ type: "ended", message: "The film is over; press Start.", text: "WORLD", id: kernel.frames().at(-1).id });
+  assert.equal(kernel.shown.at(-1).text, "WORLD");
+  assert.equal(kernel.told.at(-1), "The film is over; press Start.");
+  assert.ok(!kernel.stage.running);
+});
+
+test("two cells, each with a module of its own, give no id twice, and labels belong to their controls", async () => {
+  const ids = [];
+  for (const module of [await import("./camera.mjs?1"), await import("./camera.mjs?2")]) {
+    for (let i = 0; i < 2; i++) {
+      const control = new Element();
+      const label = module.field("Letters", control).children[0];
+      assert.equal(label.attributes.for, control.id);
+      ids.push(control.id);
+    }
+  }
+  assert.equal(new Set(ids).size, 4, ids.join(" "));
 });
 
 test("the list names the camera that is on", async () => {

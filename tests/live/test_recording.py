@@ -217,6 +217,13 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
         RecordingSession(tmp_path / "new", ["A"], per_sign=0)
 
 
+@pytest.mark.parametrize("name", ["a_file", "a_file/mine"])
+def test_a_file_is_no_folder(tmp_path, name):
+    (tmp_path / "a_file").touch()
+    with pytest.raises(InputError, match="a_file: a file; name a folder"):
+        RecordingSession(tmp_path / name, ["A"])
+
+
 def test_each_signer_has_signs_of_their_own_in_one_folder(script, play, tmp_path):
     for signer in ("me", "anna"):
         session = RecordingSession(tmp_path / "mine", ["A"], per_sign=2, signer=signer)

@@ -75,9 +75,32 @@ def test_warming_up_leaves_no_trace_and_makes_the_first_letter_quick(monkeypatch
     live._used = True
     before = live._reader
     ask(live, "stop", view=None)
-    assert live._reader is not before and live.text == "HEL"
+    assert live._reader is not before and live.text == "HEL "
     assert live._reader._tracker._landmarkers  # made, and its first frame is over
     live.close()
+
+
+@pytest.mark.parametrize("kinds", [["stop", "start"], ["start"]])
+def test_who_stops_or_starts_again_begins_a_word(session, film, jpeg, kinds):
+    ask(session, "start", time=0.0)
+    word = frames_of(session, film, jpeg)[-1]["text"]
+    assert len(word) > 1 and " " not in word
+    for kind in kinds:
+        assert ask(session, kind, time=0.0)[0]["text"] == f"{word} "
+    assert frames_of(session, film, jpeg)[-1]["text"] == f"{word} {word}"
+
+
+def test_the_stop_of_a_displaced_view_changes_nothing(session, film, jpeg):
+    ask(session, "start", view="first", time=0.0)
+    frames_of(session, film[:3], jpeg, view="first")
+    ask(session, "start", view="second", time=0.0)
+    frames_of(session, film[:20], jpeg, view="second")
+    assert ask(session, "frame", [jpeg(film[3])], view="first", id=3, time=0.2)[0]["type"] == "taken"
+    before, text = session._reader, session.text
+    ask(session, "stop", view="first")
+    assert session._reader is before and session.text == text
+    ask(session, "stop", view="second")
+    assert session._reader is not before
 
 
 def test_text_is_edited(session):
@@ -159,6 +182,7 @@ def test_of_settings_that_are_wrong_in_part_none_is_taken(session):
     for wrong in ({"alphabet": "runes"}, {"model": "no/such/run"}, {"hold_s": -1}, {"confidence": "much"}):
         reply, _ = ask(session, "settings", **{"confidence": 0.9, "hold_s": 0.4, "alphabet": "six", **wrong})
         assert reply["type"] == "error" and "Error" not in reply["message"]
+        assert reply["settings"] == before[0] and reply["models"] and reply["alphabets"]  # what the lists go back to
         assert (ask(session, "hello")[0]["settings"], session._reader) == before
     assert session._reader.settings == SpellerSettings()
 
@@ -254,6 +278,22 @@ def test_a_film_of_this_machine_is_read_and_shown(film, tmp_path):
     assert reply["type"] == "ended" and seen == [(240, 320, 3)] * len(film)
     ask(session, "start")
     assert ask(session, "frame", id=0)[0]["type"] == "reading"  # from the beginning
+    session.close()
+
+
+@pytest.mark.parametrize("frames", [20, 40])
+def test_a_film_of_this_machine_is_read_to_its_end_as_asl_read_does(film, tmp_path, frames):
+    from asllib.signer import write_video
+
+    path = write_video(tmp_path / "lb.mp4", film[:frames], fps=15)
+    session = ReadingSession(path)
+    ask(session, "start")
+    while (reply := ask(session, "frame")[0])["type"] == "reading":
+        shown = reply["text"]
+    assert reply["type"] == "ended" and reply["text"] == session.text == read_text(path).text
+    assert len(reply["text"]) > len(shown)  # by a letter that was still being shown
+    ask(session, "start")
+    assert not session.text or session.text.endswith(" ")
     session.close()
 
 

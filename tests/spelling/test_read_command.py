@@ -1,6 +1,7 @@
 """``asl read`` from the command line."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from asllib.hands.landmarks import landmark_columns, write_landmarks
 from asllib.signer import write_video
+from asllib.video import count_frames, frame_rate, iter_frames
 
 
 @pytest.fixture
@@ -23,6 +25,54 @@ def test_a_film_without_a_hand_is_empty_text_and_says_so(asl, grey, tmp_path):
     assert code == 0 and json.loads(out) == {"text": "", "letters": []} and "no hand was found" in err
     assert (tmp_path / "f.srt").read_text() == "" and (tmp_path / "f.mp4").stat().st_size > 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["f.mp4", "f.srt", "grey.mp4"]
+
+
+def element(name: str, *parts: bytes) -> bytes:
+    """An EBML element, which Matroska and WebM are made of."""
+    content = b"".join(parts)
+    return bytes.fromhex(name) + (len(content) | 1 << 56).to_bytes(8, "big") + content
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    """A film as a browser records it: no rate, each frame with its time in ms; 7.5 to 60 a second, grey from 0 on."""
+    import cv2
+
+    times = np.cumsum([0, *[33] * 20, *[133] * 6, *[17] * 30, *[33] * 10]).tolist()
+    pictures = [np.full((48, 64, 3), 3 * i, np.uint8) for i in range(len(times))]
+    blocks = [
+        element("a3", b"\x81", time.to_bytes(2, "big"), b"\x80", cv2.imencode(".jpg", picture)[1].tobytes())
+        for time, picture in zip(times, pictures, strict=True)
+    ]
+    sides = element("e0", element("b0", b"\x40"), element("ba", b"\x30"))
+    track = element("ae", element("d7", b"\x01"), element("73c5", b"\x01"), element("83", b"\x01"),
+                    element("86", b"V_MJPEG"), sides)  # fmt: skip
+    segment = element("18538067", element("1549a966", element("2ad7b1", (10**6).to_bytes(3, "big"))),
+                      element("1654ae6b", track), element("1f43b675", element("e7", b"\x00"), *blocks))  # fmt: skip
+    path = tmp_path / "recorded.webm"
+    path.write_bytes(element("1a45dfa3", element("4282", b"webm")) + segment)
+    return path, times
+
+
+def test_an_annotated_film_lasts_as_long_as_its_source(asl, recorded, tmp_path):
+    path, times = recorded
+    assert frame_rate(path) > 60 and [round(1000 * moment) for moment, _ in iter_frames(path)] == times
+    code, _, err = asl("read", path, "--annotated", tmp_path / "read.mp4")
+    assert code == 0, err
+    assert frame_rate(tmp_path / "read.mp4") == 30 and count_frames(tmp_path / "read.mp4") == 1 + round(
+        times[-1] * 0.03
+    )
+    for moment, frame in iter_frames(tmp_path / "read.mp4"):
+        nearest = np.interp(1000 * moment, times, 3.0 * np.arange(len(times)))
+        assert abs(frame[:36].mean() - nearest) < 8, moment
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_names_with_a_colon_are_no_protocols(asl, grey, monkeypatch):
+    monkeypatch.chdir(grey.parent)
+    grey.rename("12:30.mp4")
+    code, _, err = asl("read", "12:30.mp4", "--annotated", "12:31.mp4")
+    assert code == 0 and count_frames("12:31.mp4") == 9, err
 
 
 def test_reading_takes_one_thread(asl, grey):

@@ -6,7 +6,8 @@ export const EXPIRE = 2000; // ms after which a frame that was not answered is g
 export const SILENCE = 6000; // ms without any answer after which the camera is switched off
 export const LOADING = 30000; // ms that Start waits for the kernel, which loads its networks at first
 
-const HOLD = 500; // ms without frames after one that went wrong: time to read why, and no storm of retries
+const HOLD = 500; // ms without frames after one that went wrong: no storm of retries
+const TOLD = 3000; // ms that the words of an error stay: time to read them
 const STALE = 250; // ms after which the browser no longer tells of pictures, as in a hidden tab
 
 const SILENT = "The kernel does not answer: if it is gone, run this cell again.";
@@ -96,11 +97,12 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
-let count = 0; // of labelled controls: ids are unique in the page
+const prefix = Math.random().toString(36).slice(2); // each cell has a module of its own: ids are unique in the page
+let count = 0; // of labelled controls
 
 /** A control with its label. */
 export function field(label, control) {
-  control.id = `asl-${++count}`;
+  control.id = `asl-${prefix}-${++count}`;
   return make("div", { className: "asl-field" }, make("label", { for: control.id, textContent: label }), control);
 }
 
@@ -174,6 +176,8 @@ export class Stage {
     this.readings = 0;
     this.running = false;
     this.video = make("video", { muted: true, playsInline: true, className: "asl-picture" });
+    // Browsers stop a video that is taken out of the page, as when the notebook moves the cell.
+    this.video.addEventListener("pause", () => this.play());
     this.film = make("canvas", { className: "asl-picture" });
     this.overlay = make("canvas", { className: "asl-overlay", width: 640, height: 480 });
     this.off = make("div", { className: "asl-off", textContent: "The camera is off" });
@@ -245,8 +249,9 @@ export class Stage {
     this.running = true;
     this.throttle.reset(performance.now());
     this.meter = new Meter();
+    this.first = this.frame + 1; // of this run; answers to earlier frames are dropped
     this.shown = this.taken = null; // when the picture was taken that was sent last, and the camera's newest
-    this.holdUntil = 0;
+    this.holdUntil = this.toldUntil = 0;
     this.off.hidden = true;
     this.onState("running");
     this.onStatus("The camera is on.");
@@ -268,6 +273,10 @@ export class Stage {
     });
   }
 
+  play() {
+    if (this.running) this.video.play().catch(() => {}); // the next frame tries again
+  }
+
   /** Switch the camera off; its light goes out. */
   async stop(why = "") {
     this.run += 1;
@@ -285,6 +294,13 @@ export class Stage {
     this.onState("off");
   }
 
+  /** Take the focus that a button loses when it is disabled, unless it was moved elsewhere meanwhile. */
+  focus() {
+    const at = document.activeElement;
+    const here = at === document.body || this.element.closest(".asl").contains(at);
+    if (here) this.element.focus({ preventScroll: true });
+  }
+
   dispose() {
     this.stop();
     this.model.off("msg:custom", this.hear);
@@ -297,6 +313,7 @@ export class Stage {
   /** Send the camera's newest picture if there is room on the way. */
   async pump() {
     const now = performance.now();
+    if (this.video.paused) this.play();
     if (!this.running || this.capturing || now < this.holdUntil || !this.throttle.ready(now)) return;
     if (this.throttle.silent(now)) return this.stop(SILENT);
     const id = ++this.frame;
@@ -337,19 +354,21 @@ export class Stage {
     const delay = message.id === undefined ? null : this.throttle.answered(message.id, now);
     if (message.type === "closed") return this.stop(message.message);
     if (message.type === "taken" || message.type === "ended") {
+      this.onReading(message); // at a film's end with the last letters
       if (this.running) this.stop(message.message);
       return;
     }
     if (message.type === "error") {
       this.onStatus(message.message, true);
       this.holdUntil = now + HOLD;
+      this.toldUntil = now + TOLD;
     }
     if (message.id === this.greeted.id) this.greeted.done();
     if (!Number.isInteger(message.id)) return this.onReading(message); // not the answer to a frame
-    if (!this.running || delay === null) return;
-    if (message.type === "late") this.throttle.lost += 1;
+    if (!this.running || message.id < this.first) return;
+    if (message.type === "late" && delay !== null) this.throttle.lost += 1;
     if (message.type === "reading") {
-      this.meter.add(now, delay);
+      if (delay !== null) this.meter.add(now, delay); // one that was given up is lost there, but shown
       this.element.dataset.frames = ++this.readings;
       if (this.remote && buffers?.length) this.show(buffers[0]);
       const [width, height] = this.remote
@@ -361,6 +380,7 @@ export class Stage {
         this.element.style.aspectRatio = `${width} / ${height}`;
       }
       drawHand(this.overlay, message.hand);
+      if (now >= this.toldUntil) this.onStatus(message.status);
       this.onReading(message);
     }
     this.again();
@@ -383,6 +403,16 @@ export async function listCameras(select, deviceId) {
   const chosen = deviceId ?? select.value;
   const options = cameras.map((camera, i) => [camera.deviceId, camera.label || `Camera ${i + 1}`]);
   fill(select, options.length ? options : [["", "Camera of this browser"]], chosen);
+}
+
+/** Keep the list as cameras come and go; returns what ends that. */
+export function watchCameras(select, stage) {
+  if (stage.remote) return () => {};
+  const devices = navigator.mediaDevices; // none on a page without https
+  const list = () => listCameras(select, stage.running ? stage.deviceId : undefined);
+  devices?.addEventListener("devicechange", list);
+  list();
+  return () => devices?.removeEventListener("devicechange", list);
 }
 
 /** Put choices [value, text] into a list; the chosen one stays chosen if it is still there. */

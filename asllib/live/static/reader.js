@@ -1,6 +1,6 @@
 // The live cell: camera picture, letter being read, text.
 
-import { Speaker, Stage, button, field, fill, listCameras, make } from "./camera.js";
+import { Speaker, Stage, button, field, fill, listCameras, make, watchCameras } from "./camera.js";
 
 function render({ model, el }) {
   const root = make("div", { className: "asl", "data-state": "off", "data-lm-suppress-shortcuts": "true" });
@@ -30,7 +30,7 @@ function render({ model, el }) {
       start.disabled = state !== "off";
       stop.disabled = state === "off";
       if (state === "off") showLetter(null);
-      if (state === "running" && !stage.remote) listCameras(camera, stage.deviceId);
+      if (state !== "starting" && !stage.remote) listCameras(camera, stage.running ? stage.deviceId : undefined);
     },
   });
 
@@ -42,7 +42,7 @@ function render({ model, el }) {
 
   const start = button("Start", "Switch the camera on", async () => {
     await stage.start(camera.value);
-    if (stage.running) stage.element.focus({ preventScroll: true });
+    if (stage.running) stage.focus();
   });
   const stop = button("Stop", "Switch the camera off", () => {
     stage.stop("Stopped; the camera is off.");
@@ -89,7 +89,7 @@ function render({ model, el }) {
     ),
   );
   el.append(root);
-  if (!stage.remote) listCameras(camera);
+  const unwatch = watchCameras(camera, stage);
 
   root.addEventListener("keydown", (event) => {
     if (event.target.closest("select, input")) return event.stopPropagation(); // else the notebook takes the arrows
@@ -137,6 +137,7 @@ function render({ model, el }) {
     }
     for (const [place, word] of message.words ? words.entries() : []) {
       word.textContent = message.words[place] ?? "";
+      if (!word.textContent && word === document.activeElement) stage.focus();
       word.disabled = !word.textContent;
     }
     if (message.settings) {
@@ -147,7 +148,6 @@ function render({ model, el }) {
     }
     if (message.type !== "reading") return;
     showLetter(message.letter, message.confidence);
-    status.say(message.status);
     const { rate, delay } = stage.meter;
     const { lost } = stage.throttle;
     numbers.textContent =
@@ -156,6 +156,7 @@ function render({ model, el }) {
   }
 
   return () => {
+    unwatch();
     status.dispose();
     stage.dispose();
   };

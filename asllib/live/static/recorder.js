@@ -1,6 +1,6 @@
 // The recorder: asks for signs, shows what is kept and why other frames are not.
 
-import { Speaker, Stage, button, field, listCameras, make } from "./camera.js";
+import { Speaker, Stage, button, field, listCameras, make, watchCameras } from "./camera.js";
 
 function render({ model, el }) {
   const root = make("div", { className: "asl", "data-state": "off", "data-lm-suppress-shortcuts": "true" });
@@ -25,13 +25,16 @@ function render({ model, el }) {
       stop.disabled = state === "off";
       for (const other of [again, skip]) other.disabled = state !== "running";
       if (state !== "running") count.textContent = "";
-      if (state === "running" && !stage.remote) listCameras(camera, stage.deviceId);
+      if (state !== "starting" && !stage.remote) listCameras(camera, stage.running ? stage.deviceId : undefined);
     },
   });
   stage.element.append(count);
 
   const camera = make("select", { onchange: () => stage.running && stage.start(camera.value) });
-  const start = button("Start", "Switch the camera on and record", () => stage.start(camera.value));
+  const start = button("Start", "Switch the camera on and record", async () => {
+    await stage.start(camera.value);
+    if (stage.running) stage.focus();
+  });
   const stop = button("Stop", "Switch the camera off; what is kept stays", () => {
     stage.stop("Stopped; the camera is off.");
     start.focus({ preventScroll: true });
@@ -58,7 +61,7 @@ function render({ model, el }) {
     ),
   );
   el.append(root);
-  if (!stage.remote) listCameras(camera);
+  const unwatch = watchCameras(camera, stage);
 
   function show(message) {
     if (!message.signs) return;
@@ -85,11 +88,11 @@ function render({ model, el }) {
     if (message.type !== "reading") return;
     count.textContent = message.left > 0 && message.sign ? String(Math.ceil(message.left)) : "";
     hint.textContent = message.hint;
-    status.say(message.status);
     if (!message.sign) stage.stop(message.status);
   }
 
   return () => {
+    unwatch();
     status.dispose();
     stage.dispose();
   };
