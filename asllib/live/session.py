@@ -301,8 +301,9 @@ class ReadingSession(Session):
         kind = message.get("type")
         # A view that another one displaced says stop too: that one goes on.
         if self._used and (kind == "start" or (kind == "stop" and message.get("view") == self._view)):
-            self._reader.space()  # who begins again begins a word
             self._reopen()  # nothing of an earlier picture is left in the tracker
+        if kind == "start":
+            self._reader.space()  # who begins again begins a word; after Stop the last one can still be chosen
         return super()._answer(message, buffers)
 
     def warm(self) -> None:

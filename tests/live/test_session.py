@@ -75,7 +75,7 @@ def test_warming_up_leaves_no_trace_and_makes_the_first_letter_quick(monkeypatch
     live._used = True
     before = live._reader
     ask(live, "stop", view=None)
-    assert live._reader is not before and live.text == "HEL "
+    assert live._reader is not before and live.text == "HEL"
     assert live._reader._tracker._landmarkers  # made, and its first frame is over
     live.close()
 
@@ -86,7 +86,9 @@ def test_who_stops_or_starts_again_begins_a_word(session, film, jpeg, kinds):
     word = frames_of(session, film, jpeg)[-1]["text"]
     assert len(word) > 1 and " " not in word
     for kind in kinds:
-        assert ask(session, kind, time=0.0)[0]["text"] == f"{word} "
+        reply = ask(session, kind, time=0.0)[0]
+        assert reply["text"] == (word if kind == "stop" else f"{word} ")
+        assert bool(reply["words"]) == (kind == "stop")
     assert frames_of(session, film, jpeg)[-1]["text"] == f"{word} {word}"
 
 
