@@ -152,6 +152,9 @@ def test_an_open_page_without_https_is_warned_of(asl, monkeypatch, host, warned)
         def start(self):
             pass
 
+        def link(self, host):
+            return host
+
     monkeypatch.setattr("asllib.live.server.SecurePage", Page)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
