@@ -141,7 +141,8 @@ def test_predict_says_what_it_reads_in_each_file(asl, photo_folder, landmark_run
 
 def test_predict_refuses_a_hand_without_a_letter_and_says_what_is_likeliest(asl, photo_folder, monkeypatch, one_hand):
     from asllib import recognizer
-    from asllib.data import read_image
+
+    said = []
 
     class Reader:
         alphabet = "".join(STATIC)
@@ -149,19 +150,19 @@ def test_predict_refuses_a_hand_without_a_letter_and_says_what_is_likeliest(asl,
         def predict(self, images):
             sure = np.full(26, 0.02, np.float32)
             sure[2] = 0.5
-            (image,) = images  # one after the other: photos can be large
-            known = np.array_equal(image, read_image(files[0]))
-            return [recognizer.Prediction("C" if known else None, 0.5, sure, one_hand)]
+            (_,) = images  # one after the other: photos can be large
+            said.append("C" if not said else None)
+            return [recognizer.Prediction(said[-1], 0.5, sure, one_hand)]
 
     monkeypatch.setattr(recognizer, "load_recognizer", lambda name: Reader())
     files = sorted(photo_folder.glob("*/*.png"))
-    assert not np.array_equal(*map(read_image, files))
     code, out, _ = asl("predict", *files)
     assert code == 0
     assert out.splitlines() == [
         f"{files[0]}: C (50%)",
         f"{files[1]}: a hand, but no letter for sure; likeliest C (50%)",
     ]
+    said.clear()
     code, out, _ = asl("predict", *files, "--json", "-")
     assert [(row["letter"], row["hand_found"]) for row in json.loads(out)] == [("C", True), (None, True)]
 
