@@ -2,9 +2,10 @@ import cv2
 import numpy as np
 import pytest
 
-from asllib.signer import render_word, write_video
+from asllib.errors import InputError
+from asllib.signer import render_idle, render_word, write_video
 from asllib.signer.alphabet import ANGLES
-from asllib.signer.motion import StrokeHabit, minimum_jerk, stroke_path, word_motion
+from asllib.signer.motion import StrokeHabit, idle_motion, minimum_jerk, stroke_path, word_motion
 
 
 def runs(letters):
@@ -102,3 +103,21 @@ def test_film_has_frames_truth_and_files(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="cannot be written"):
         write_video(tmp_path / "file" / "film.mp4", film.frames)
+
+
+def test_an_idle_hand_moves_smoothly_and_shows_no_letter():
+    one, same, other = (idle_motion(6.0, 20.0, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert len(one.poses) == len(one.offsets) == len(one.letters) == 120
+    assert set(one.letters) == {""} and set(one.positions) == {-1}
+    assert np.array_equal(one.poses, same.poses) and not np.array_equal(one.poses, other.poses)
+    steps = np.abs(np.diff(one.poses, axis=0)).max(1)
+    assert steps.max() < 60 and np.median(steps) < 15  # degrees a frame: it does not jump
+    assert np.ptp(one.poses[:, 0]) > 5 and np.ptp(one.offsets[:, 1]) > 0.01
+
+
+def test_a_film_of_an_idle_hand_has_no_word():
+    film = render_idle(0.5, signer=2, fps=8, size=(64, 48), seed=3)
+    assert film.frames.shape == (4, 48, 64, 3) and film.word == "" and (film.positions == -1).all()
+    assert film.frames[0].std() > 5
+    with pytest.raises(InputError, match="must be above 0"):
+        render_idle(0.0)

@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from asllib.errors import InputError
+from asllib.hands.extract import _table
+from asllib.hands.tracker import Hand
 from asllib.models.motion_net import NEITHER, MotionConfig
 from asllib.spelling import fitting
 from asllib.spelling.fitting import fit_motion, motion_loss
@@ -15,10 +17,12 @@ from asllib.spelling.practice import (
     augment,
     batch_clips,
     film_clip,
+    film_stills,
     forearm_stroke,
     gesture,
     piece_together,
     still_clip,
+    stills_of,
     stroke,
     wander,
 )
@@ -103,8 +107,6 @@ def test_strokes_begin_where_the_hand_is():
 
 def test_films_become_clips_of_right_hands(hands):
     landmarks, world = hands(1)
-    from asllib.hands.tracker import Hand
-
     seen = [Hand(landmarks[0], world[0], "left", 1.0)] * 40
     positions = np.array([-1] * 10 + [0] * 10 + [-1] * 10 + [1] * 10)
     clip = film_clip(stream_of(seen, np.arange(40) / 20, 1.5, word="AJ", positions=positions))
@@ -229,3 +231,20 @@ def test_other_signs_begin_where_the_hand_is():
         assert turn.shape == (20, 3, 3) and path.shape == (20, 2)
         assert np.allclose(turn[0], np.eye(3)) and np.isfinite(path).all()
         assert np.allclose(turn @ turn.transpose(0, 2, 1), np.eye(3))
+
+
+def test_still_hands_are_taken_from_tables_and_from_films(hands):
+    landmarks, world = hands(2)
+    seen = [Hand(landmarks[0], world[0], "right", 1.0), None, Hand(landmarks[1], world[1], "left", 1.0)]
+    stills = stills_of([_table(seen, [(10, 10, 3)] * 3).assign(label=["A", "B", "C"])])
+    assert stills.labels.tolist() == ["A", "C"]  # of B no hand was found
+    assert stills.image.shape == stills.world.shape == (2, 21, 3)
+    assert np.abs(stills.image[:, 0]).max() < 1e-6  # from the wrist
+
+    seen = [Hand(landmarks[0], world[0], "right", 1.0) if i < 30 else None for i in range(40)]
+    positions = np.repeat([0, -1, 1, -1], 10)
+    clip = film_clip(stream_of(seen, np.arange(40) / 20, 1.0, word="AL", positions=positions))
+    held = film_stills([clip, clip])
+    assert held.labels.tolist() == ["A", "L", "A", "L"]
+    assert held.image[0] == pytest.approx(stills.image[0], abs=1e-4)
+    assert held.subset(held.labels == "L").labels.tolist() == ["L", "L"]
