@@ -539,7 +539,8 @@ def reproduce(
                 ran.append({"notebook": book.stem, "seconds": run_notebook(book, keep, show)})
         lines, left = moved(before), unwritten(before, begun)
     finally:
-        put_back(before)
+        if check:  # else what is new stays
+            put_back(before)
     if check:
         if len(left) == len(before):
             raise InputError(

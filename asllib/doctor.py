@@ -43,9 +43,11 @@ def examine() -> Iterator[Finding]:
     if sys.platform == "linux":
         yield from _libraries()
     yield from _tracker()
-    yield from _data()
-    yield from _room()
-    yield _gpu()
+    for look in (_data, _room, _gpu):
+        try:
+            yield from look()
+        except ImportError as error:
+            yield Finding(False, f"not looked at: {first_line(error)}", "install the packages that are missing above")
 
 
 def _packages() -> Iterator[Finding]:
@@ -142,11 +144,11 @@ def _room() -> Iterator[Finding]:
     yield Finding(free > DISK_GB, f"{free:.0f} GB free for the cache in {folder}", mend)
 
 
-def _gpu() -> Finding:
+def _gpu() -> Iterator[Finding]:
     import torch
 
     found = torch.cuda.is_available()
-    return Finding(
+    yield Finding(
         found,
         f"GPU {torch.cuda.get_device_name() if found else 'not found'}",
         "nothing to do: everything runs on the CPU",

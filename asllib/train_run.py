@@ -125,11 +125,16 @@ def trained_on(card: dict[str, Any], letters: LetterSet) -> np.ndarray:
     A set is known by its hash in the network's card. Where it cannot be said which part was learned from, it is all.
     """
     added = card.get("added")
-    named = [card.get("data"), *(added if isinstance(added, list) else [])]
-    if letters.sha256() not in [one.get("sha256") for one in named if isinstance(one, dict)]:
-        return np.zeros(len(letters), bool)
+    named = [one for one in (card.get("data"), *(added if isinstance(added, list) else [])) if isinstance(one, dict)]
     if "teaching" in card:
-        return np.ones(len(letters), bool)
+        seen = np.zeros(len(letters), bool)
+        for one in named:  # a network that was taught more signs learned before from the letters that it knew then
+            of = np.isin(letters.letters, list(one.get("alphabet", letters.letters)))
+            if one.get("sha256") in (letters.sha256(), letters.subset(of).sha256()):
+                seen |= of
+        return seen
+    if letters.sha256() not in [one.get("sha256") for one in named]:
+        return np.zeros(len(letters), bool)
     part = parts(letters)
     if card["network"] == "landmark" and card["training"]["patience"] is None:
         return part == "train"  # the validation part was watched, no more

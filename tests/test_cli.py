@@ -330,6 +330,16 @@ def test_doctor_says_how_to_mend_what_is_missing(asl):
             assert following.strip().startswith("-> ")
 
 
+def test_doctor_goes_on_where_a_package_is_missing(monkeypatch, no_data):
+    from asllib import doctor
+
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setattr(doctor, "_tracker", lambda: iter(()))
+    *_, room, gpu = doctor.examine()
+    assert room.ok and "free for the cache" in room.what
+    assert not gpu.ok and "torch" in gpu.what and "\n" not in gpu.what and "missing above" in gpu.mend
+
+
 def test_doctor_gives_its_findings_as_json_too(asl, monkeypatch, tmp_path):
     from asllib import doctor
 

@@ -87,6 +87,16 @@ def test_what_came_new_is_gone_when_results_are_put_back(project):
     assert reproduce.snapshot() == before and not any(path.exists() for path in new) and notes.exists()
 
 
+def test_a_run_that_is_no_check_keeps_what_is_there_and_what_is_new(project, monkeypatch):
+    notebook(project, "open('../data/results/two.json', 'w').write('{}')")
+    monkeypatch.setattr("sys.argv", ["asl", "reproduce"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    names = {path.name for path in reproduce.snapshot()}
+    assert names == {"one.json", "one.png", "two.json"}
+
+
 def test_folders_that_are_named_from_here_are_the_same_in_a_notebook(project, monkeypatch, tmp_path):
     notebook(
         project, "import os; assert os.path.samefile(os.environ['ASLLIB_DATA'], '../mine'), os.environ['ASLLIB_DATA']"

@@ -126,6 +126,12 @@ def test_what_a_network_was_trained_on_is_known_by_the_hash_in_its_card(letter_s
     assert seen(card("joint", data={"sha256": "0"})) == seen({"network": "joint"}) == [False] * 40
     assert seen({"network": "joint", "data": 5, "added": None}) == [False] * 40
 
+    # Taught a third sign, by photos of its own: of the same photos and more, those of A and B were learned from.
+    more = letter_set(["A", "B", "J"] * 10, np.random.default_rng(1).integers(0, 256, (30, 30, 30, 3), np.uint8))
+    two = more.only(["A", "B"]).sha256()
+    taught = card("landmark", data={"sha256": "0"}, teaching={}, added=[{"sha256": two, "alphabet": "AB"}])
+    assert seen(taught, more) == [True, True, False] * 10
+
     small = letter_set(["A", "B"] * 20, split=["train", "test"] * 20)
     added = card("pixel", added=[{"sha256": "0"}, {"sha256": small.sha256()}])
     assert seen(added, small) == [True, False] * 20

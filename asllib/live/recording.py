@@ -169,6 +169,8 @@ class RecordingSession(Session):
         else:
             status = self._keep(frame, hand, reason, seconds)
             left = 0.0 if self._started is not None else COUNTDOWN
+            if self._sign is None:
+                status, left = self._over(), 0.0
         hint = HINTS[self.kept.get(self._sign, 0) * len(HINTS) // self.per_sign % len(HINTS)] if self._sign else ""
         return {"hand": points(hand), "status": status, "hint": hint, "left": max(0.0, left), **self.state()}
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -254,6 +255,12 @@ def models() -> list[str]:
     return [*(name for name in ("spelling", "default", "landmark", "pixel") if name in SHIPPED), *found]
 
 
+def _titled(names: Iterable[str]) -> list[list[str]]:
+    """Models with what the list calls them: a run by its folder's name, by all of its path if two are alike."""
+    short = Counter(Path(name).name for name in names)
+    return [[name, Path(name).name if short[Path(name).name] == 1 else name] for name in names]
+
+
 class ReadingSession(Session):
     """The live cell's session: every frame goes through ``asllib.spelling.TextReader``, the path of ``asl read``.
 
@@ -266,10 +273,12 @@ class ReadingSession(Session):
     """
 
     def __init__(self, source: int | str | Path | None = None, model: str | Path | None = None) -> None:
+        from asllib.models.zoo import SHIPPED
         from asllib.spelling.reading import load_network, usual_settings
 
         super().__init__(source)
-        self.model = str(model or models()[0])
+        model = str(model or models()[0])
+        self.model = model if model in SHIPPED else str(Path(model).resolve())
         self.alphabet = "all"
         self._network = load_network(self.model)
         self.settings = usual_settings(self._network)
@@ -293,7 +302,7 @@ class ReadingSession(Session):
             "text": self.text,
             "words": self._words(),
             "settings": {**chosen, "confidence": self.settings.confidence, "hold_s": self.settings.hold_s},
-            "models": [[name, Path(name).name] for name in dict.fromkeys([self.model, *models()])],
+            "models": _titled(dict.fromkeys([self.model, *models()])),
             "alphabets": [[name, title] for name, (title, _) in ALPHABETS.items()],
         }
 

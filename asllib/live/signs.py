@@ -116,7 +116,8 @@ def add_signs(
         "base": {"name": str(base), "weights_sha256": card["weights_sha256"]},
         "teaching": dataclasses.asdict(settings),
         "data": data_card(letters),
-        "added": [one for one in (card.get("data"), *card.get("added", [])) if one],  # what the base had learned from
+        # What the base had learned from; an older base may not say it.
+        "added": [{**card.get("data", {}), "alphabet": card["alphabet"]}, *card.get("added", [])],
         "signs": dict(Counter(letters.letters.tolist())),
         "metrics": {
             "before": _share(_read(model, plain) == examples.labels),

@@ -231,9 +231,10 @@ def fit_motion(
 
     set_seed(seed)
     model = MotionNet(config).to(device())
-    targets = hashlib.sha256(b"".join(clip.targets.tobytes() for clip in clips)).hexdigest()
+    targets = hashlib.sha256(b"".join(clip.targets.tobytes() + clip.landmarks.tobytes() for clip in clips)).hexdigest()
     stills_seen = hashlib.sha256(b"" if stills is None else stills.image.tobytes()).hexdigest()
-    run = json.dumps([dataclasses.asdict(config), shape_steps, steps, pieced, batch, seed, targets, stills_seen])
+    settings = (shape_steps, steps, pieced, batch, learning_rate, seed)
+    run = json.dumps([dataclasses.asdict(config), *settings, targets, stills_seen])
 
     def fit(name: str, part: nn.Module, draw: Callable, loss_of: Callable, steps: int, **settings: float):
         path = None if checkpoint is None else checkpoint / f"checkpoint-{name}.pt"

@@ -115,6 +115,8 @@ class _Word:
 class TextReader:
     """Frames in, text out: what the live cell, the video reader and the evaluation use.
 
+    After the last frame of a film call ``finish``: what a frame shows is said a little later.
+
     Parameters
     ----------
     recognizer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     import cv2
 
-_MOST_FPS = 60.0  # more is a file's unit of time (a browser's recording says 1000), no rate of frames
+_MOST_FPS = 250.0  # more is a file's unit of time (a browser's recording says 1000), no rate of frames
 _STAY_S = 1.0  # a subtitle stays for so long after its last letter, unless the next one comes
 
 
@@ -61,7 +62,7 @@ class AnnotatedVideo:
     path
         A name that ends in .mp4.
     fps
-        Frames a second; above 60, 30 are written.
+        Frames a second; above 250, 30 are written.
     """
 
     def __init__(self, path: str | os.PathLike[str], fps: float) -> None:
@@ -80,7 +81,7 @@ class AnnotatedVideo:
         """Draw what was read into a frame (H, W, 3) uint8 RGB and add it at its time."""
         import cv2
 
-        due = round(time_s * self.fps) + 1  # frames, this one included
+        due = math.floor(time_s * self.fps + 0.5) + 1  # frames, this one included; round() takes halves to even numbers
         if due <= self._frames:
             return
         drawn = annotate(frame, reading)

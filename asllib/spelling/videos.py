@@ -13,7 +13,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from asllib.errors import InputError
-from asllib.models.zoo import SHIPPED
+from asllib.hands.tracker import tracker_version
+from asllib.models.zoo import SHIPPED, WEIGHTS
 from asllib.parallel import Here, as_done, processes
 from asllib.paths import write_text
 from asllib.spelling.lexicon import check_names
@@ -65,9 +66,10 @@ def read_videos(
     missing = [str(video) for video, path in zip(videos, paths, strict=True) if not path.is_file()]
     if missing:
         raise InputError(f"{missing[0]}: no such video")
-    card, trained = Path(model, "card.json"), ""
-    if str(model) not in SHIPPED and card.is_file():  # a run folder: another network may be trained into it later
-        model, trained = str(card.parent.absolute()), hashlib.sha256(card.read_bytes()).hexdigest()
+    card, trained = Path(WEIGHTS if str(model) in SHIPPED else "", model, "card.json"), ""
+    if card.is_file():  # another network may be trained into a run folder later, or come with another asllib
+        trained = hashlib.sha256(card.read_bytes()).hexdigest()
+        model = model if str(model) in SHIPPED else str(card.parent.absolute())
     options = (model, trained, fps, correct, check_names(names))
     stored = [None if checkpoint is None else Path(checkpoint) / f"{_key(path, options)}.json" for path in paths]
     found: dict[int, Reading] = {}
@@ -105,7 +107,7 @@ def _network(model: str, trained: str):
 
 def _key(path: Path, options: tuple) -> str:
     status = path.stat()
-    text = f"1 {path} {status.st_size} {status.st_mtime_ns} {options}"
+    text = f"2 {tracker_version()} {path} {status.st_size} {status.st_mtime_ns} {options}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

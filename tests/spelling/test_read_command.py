@@ -9,6 +9,8 @@ import torch
 
 from asllib.hands.landmarks import landmark_columns, write_landmarks
 from asllib.signer import write_video
+from asllib.spelling.reading import FrameReading
+from asllib.spelling.subtitles import AnnotatedVideo
 from asllib.video import count_frames, frame_rate, iter_frames
 
 
@@ -65,6 +67,15 @@ def test_an_annotated_film_lasts_as_long_as_its_source(asl, recorded, tmp_path):
     for moment, frame in iter_frames(tmp_path / "read.mp4"):
         nearest = np.interp(1000 * moment, times, 3.0 * np.arange(len(times)))
         assert abs(frame[:36].mean() - nearest) < 8, moment
+
+
+def test_frames_at_times_between_two_are_each_written_once(tmp_path, one_hand):
+    reading = FrameReading(one_hand, None, 0.0, np.zeros(26, np.float32), (), "")
+    with AnnotatedVideo(tmp_path / "film.mp4", 32.0) as film:
+        for number in range(40):
+            film.write(np.full((48, 64, 3), 6 * number, np.uint8), reading, (number + 0.5) / 32)
+    brightness = [frame[:10].mean() for _, frame in iter_frames(tmp_path / "film.mp4")]
+    assert len(brightness) == 41 and (np.diff(brightness[2:]) > 1).all()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
