@@ -74,9 +74,9 @@ def film(path, frames):
     rng = np.random.default_rng(0)
     try:
         with AnnotatedVideo(path, 15) as writer:
-            for _ in range(frames):
+            for number in range(frames):
                 frame = rng.integers(0, 256, (120, 160, 3), np.uint8)
-                writer.write(frame, FrameReading(None, None, 0.0, np.zeros(26), (), ""))
+                writer.write(frame, FrameReading(None, None, 0.0, np.zeros(26), (), ""), number / 15)
     except InputError as error:
         raise SystemExit(f"asl: {error}") from None
 
