@@ -397,8 +397,6 @@ def read(
     """Read the letters that a video spells, with their times; several videos at once, and on where it was stopped."""
     from contextlib import nullcontext
 
-    import torch
-
     from asllib.spelling import AnnotatedVideo, letters_json, load_network, read_text, write_subtitles
     from asllib.video import frame_rate
 
@@ -412,7 +410,6 @@ def read(
         raise InputError(f"{srt}: use a name that ends in .srt")
     if annotated is not None and video.name.endswith((".csv", ".csv.gz", ".parquet")):
         raise InputError(f"{video}: landmarks have no picture to draw into; leave out --annotated")
-    torch.set_num_threads(1)  # the networks are tiny: more threads only wait for each other
     network = load_network(model)
     writer = nullcontext() if annotated is None else AnnotatedVideo(annotated, fps or frame_rate(video))
     with writer as film:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,17 +27,6 @@ class Said:
     probabilities: np.ndarray
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """The network is tiny: more threads only wait for each other, and reading takes twice as long."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 class HandListener:
     """Runs the motion network over the hands of a video as they come.
 
@@ -58,7 +45,6 @@ class HandListener:
         self._past: list[torch.Tensor] = []  # what the network keeps of the moments before
         self._last: Moment | None = None
 
-    @_one_thread()
     @torch.inference_mode()
     def hear(self, hand: Hand | None, time_s: float, aspect: float) -> list[Said]:
         """Take a frame; return what is said of the moments that are known now, none to some."""

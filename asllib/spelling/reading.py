@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
@@ -110,6 +111,19 @@ class _Word:
 
     text: str = ""
     letters: list[ReadLetter] = field(default_factory=list)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Networks that read a hand are tiny: more threads only wait for each other, and reading takes twice as long."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class TextReader:
@@ -222,6 +236,7 @@ class TextReader:
         hand = self._tracker.detect(frame, round(1000 * time_s))
         return self.read_hand(hand, time_s, frame.shape[1] / frame.shape[0], frame)
 
+    @_one_thread()
     def read_hand(
         self, hand: Hand | None, time_s: float, aspect: float, frame: np.ndarray | None = None
     ) -> FrameReading:

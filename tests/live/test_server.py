@@ -113,7 +113,7 @@ time.sleep(2)
     arguments, mode, page = opened()
     process.kill()
     process.wait()
-    assert arguments.startswith("file://") and "secret" not in arguments and mode == "600"
+    assert arguments.startswith("file:") and "secret" not in arguments and mode == "600"
     assert re.findall(r'url=([^"]*)"|href="([^"]*)"', page) == [(link, ""), ("", link)]
 
 

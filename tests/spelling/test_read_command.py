@@ -5,7 +5,6 @@ import os
 
 import numpy as np
 import pytest
-import torch
 
 from asllib.hands.landmarks import landmark_columns, write_landmarks
 from asllib.signer import write_video
@@ -84,14 +83,6 @@ def test_names_with_a_colon_are_no_protocols(asl, grey, monkeypatch):
     grey.rename("12:30.mp4")
     code, _, err = asl("read", "12:30.mp4", "--annotated", "12:31.mp4")
     assert code == 0 and count_frames("12:31.mp4") == 9, err
-
-
-def test_reading_takes_one_thread(asl, grey):
-    torch.set_num_threads(2)
-    try:
-        assert asl("read", grey)[0] == 0 and torch.get_num_threads() == 1
-    finally:
-        torch.set_num_threads(1)
 
 
 @pytest.mark.parametrize(

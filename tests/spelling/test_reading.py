@@ -5,11 +5,13 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from asllib.errors import InputError
 from asllib.hands import Hand
 from asllib.hands.landmarks import image_columns, landmark_columns, world_columns, write_landmarks
 from asllib.letters import LETTERS
+from asllib.models.motion_net import MotionNet
 from asllib.spelling import Reading, ReadLetter, ReadWord, TextReader, read_text, read_videos, write_subtitles
 from asllib.spelling.reading import read_hands
 from asllib.spelling.subtitles import annotate, letters_json
@@ -122,6 +124,29 @@ def test_a_hand_that_stays_up_ends_no_word(hands, sunk, text):
             place = [-0.25 if frame < 20 else 0.25, sunk if recognizer.unsure else 0.0, 0]
             reader.read_hand(Hand(landmarks[0] + np.float32(place), world[0], "right", 1.0), frame / 20, 1.0)
         assert reader.text == text
+
+
+@pytest.mark.parametrize("moving", [True, False])
+def test_a_hand_is_read_by_one_thread_and_the_others_are_there_again(hands, monkeypatch, moving):
+    seen = []
+
+    class Counts(Pointing):
+        def probabilities(self, image, hands):
+            seen.append(torch.get_num_threads())
+            return super().probabilities(image, hands)
+
+    look = MotionNet.look
+    monkeypatch.setattr(MotionNet, "look", lambda *given: seen.append(torch.get_num_threads()) or look(*given))
+    landmarks, world = hands(1)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with TextReader(None if moving else Counts()) as reader:
+            for frame in range(5):
+                reader.read_hand(Hand(landmarks[0], world[0], "right", 1.0), frame / 20, 4 / 3)
+        assert len(seen) >= 4 and set(seen) == {1} and torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_text_can_be_edited(table):
