@@ -13,10 +13,11 @@ from asllib.errors import InputError
 from asllib.letters import LETTERS
 
 SIZE = 50_000
-# Chosen on practice words of signers that are in no test.
-PRIOR_WEIGHT = 1.0  # of a word's frequency against what was seen
-UNKNOWN = 1e-10  # the frequency of a word that is not in the lexicon: names and rare words do occur
-LETTER_COST = 6.0  # logarithm of how unlikely a wrong letter is, where only the letters are known
+# Chosen on practice words of signers that are in no test: of those that change no more of the words which were read right
+# and are not in the lexicon, the ones that mend most.
+PRIOR_WEIGHT = 0.7  # of a word's frequency against what was seen
+UNKNOWN = 1e-12  # the frequency of a word that is not in the lexicon: names and rare words do occur
+LETTER_COST = 5.0  # logarithm of how unlikely a wrong letter is, where only the letters are known
 # Handshapes that are taken for each other: wrong in the same way by signers, trackers and networks.
 ALIKE: tuple[str, ...] = ("AEMNST", "DRUVKZ", "GHPQ", "COE", "IJY", "DXZT", "KVPR", "BEF", "UVWR")
 
@@ -96,14 +97,15 @@ class Lexicon:
             fit = word_scores(log_probabilities, candidates)
         return candidates[int(np.argmax(fit + PRIOR_WEIGHT * prior))]
 
-    def candidates(self, word: str, count: int = 200) -> tuple[str, ...]:
-        """Words of the lexicon that differ in few letters, the nearest first."""
+    def candidates(self, word: str, count: int = 400) -> tuple[str, ...]:
+        """Words of the lexicon that differ in few letters, near and frequent ones first."""
         from rapidfuzz import process
         from rapidfuzz.distance import Levenshtein
 
-        most = 1 if len(word) <= 3 else 2 if len(word) <= 6 else 3
-        near = process.extract(word, self._sorted, scorer=Levenshtein.distance, score_cutoff=most, limit=10 * count)
-        ranked = sorted(near, key=lambda found: (found[1], -self._frequency[found[0]]))
+        length = len(word)
+        most = 1 if length <= 2 else 2 if length == 3 else 3 if length <= 6 else 4
+        near = process.extract(word, self._sorted, scorer=Levenshtein.distance, score_cutoff=most, limit=None)
+        ranked = sorted(near, key=lambda found: LETTER_COST * found[1] - math.log(self._frequency[found[0]]))
         return tuple(found[0] for found in ranked[:count])
 
 
