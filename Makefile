@@ -19,7 +19,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[notebooks,test]'
 	touch $@
 
-reproduce: $(INSTALLED) ## train both networks, draw every figure of the paper, write every result
+reproduce: $(INSTALLED) ## run the notebooks: train the paper's two networks, draw every figure, write their results
 	$(BIN)/asl reproduce
 
 test: $(INSTALLED) ## run every test, the notebooks too (small profile); JOBS=4 for four at a time

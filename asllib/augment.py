@@ -158,4 +158,4 @@ def _rotation(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
 
 def _check_turn(turn: float) -> None:
     if not 0 <= turn <= MAX_TURN:
-        raise ValueError(f"turn={turn}: turn by 0..{MAX_TURN:g} degrees, beyond that G becomes Q and K becomes P")
+        raise ValueError(f"turn={turn}: turn by 0..{MAX_TURN:g} degrees, beyond that G becomes Q and U becomes H")

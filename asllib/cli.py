@@ -47,9 +47,10 @@ def main() -> None:
     except InputError as error:
         print(f"asl: {error}", file=sys.stderr)
         raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("asl: stopped", file=sys.stderr)
-        raise SystemExit(130) from None
+    except SystemExit as ended:
+        if ended.code == 130:  # Typer's answer to Ctrl+C
+            print("asl: stopped", file=sys.stderr)
+        raise
     except (ImportError, OSError) as error:  # a library of the system; a full disk, a folder that may not be written
         missing = _missing_library(str(error))
         if missing is not None:
@@ -169,7 +170,7 @@ def data_render(
     """Photograph the synthetic signer: pictures, manifest.csv and true landmarks."""
     from asllib.data.synthetic import draw_letters
 
-    letters = "".join(dict.fromkeys(letters))  # twice the same letter would be twice the same pictures
+    letters = "".join(dict.fromkeys(letters.upper()))  # twice the same letter would be twice the same pictures
     with _workplace(cluster) as executor:
         draw_letters(out, letters, signers, views, size, seed, executor=executor)
     pictures = len(letters) * signers * views
@@ -390,7 +391,9 @@ def read(
     name: Annotated[list[str] | None, typer.Option(help="A name that is never corrected; may be repeated.")] = None,
     srt: Annotated[Path | None, typer.Option(help="Write subtitles (.srt).")] = None,
     annotated: Annotated[Path | None, typer.Option(help="Write the video (.mp4) with hand and text drawn in.")] = None,
-    workers: Workers = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Number of processes for several videos; by default one a core.")
+    ] = None,
     cluster: Cluster = None,
     json_file: Json = None,
 ) -> None:
@@ -510,7 +513,7 @@ def reproduce(
     ] = False,
     json_file: Json = None,
 ) -> None:
-    """Run the numbered notebooks: train both networks, draw every figure, write every result."""
+    """Run the numbered notebooks: train the paper's two networks, draw every figure, write their results."""
     from tqdm.auto import tqdm
 
     from asllib.config import profile

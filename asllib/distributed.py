@@ -17,6 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from asllib.errors import InputError
+from asllib.models.joint_net import JointNet
 
 
 def started_together() -> bool:
@@ -86,10 +87,9 @@ def total(values: Tensor) -> Tensor:
 def parallel(model: nn.Module) -> Iterator[nn.Module]:
     """Wrap a network for training: it takes whole batches, and answers for this process's share of each.
 
-    Batch normalisation and dropout are as over the whole batch, whichever share an item is in; PyTorch's
-    ``SyncBatchNorm`` needs a GPU. Gradients are averaged over the processes, so the loss of a share must be its sum
-    divided by the items of the whole batch, times ``world()``. Random numbers that a network draws outside of dropout
-    layers (``JointNet``) are drawn for a share.
+    Batch normalisation, dropout and what ``JointNet`` draws are as over the whole batch, whichever share an item is in;
+    PyTorch's ``SyncBatchNorm`` needs a GPU. Gradients are averaged over the processes, so the loss of a share must be
+    its sum divided by the items of the whole batch, times ``world()``.
     """
     if world() == 1:
         yield model
@@ -158,7 +158,22 @@ class _Dropout2d(nn.Dropout2d):
         return x * super().forward(x.new_ones(self.whole, x.shape[1], 1, 1))[share(self.whole)]
 
 
-_WHOLE = {nn.BatchNorm2d: _BatchNorm2d, nn.Dropout: _Dropout, nn.Dropout2d: _Dropout2d}
+class _JointNet(JointNet):
+    whole: int
+
+    def draw_noise(self, look: Tensor) -> Tensor:
+        return super().draw_noise(look.new_empty(self.whole, look.shape[1]))[share(self.whole)]
+
+    def draw_branch(self, said: Tensor) -> Tensor:
+        return super().draw_branch(said.new_empty(self.whole, 1))[:, share(self.whole)]
+
+
+_WHOLE = {
+    nn.BatchNorm2d: _BatchNorm2d,
+    nn.Dropout: _Dropout,
+    nn.Dropout2d: _Dropout2d,
+    JointNet: _JointNet,
+}
 
 
 class _Total(torch.autograd.Function):

@@ -46,8 +46,11 @@ def accuracy_interval(
     if groups is None or np.ptp(hits / sizes) == 0:
         return _wilson(float(np.mean(right)), count)
     rng = np.random.default_rng(seed)
-    drawn = rng.integers(len(sizes), size=(draws, len(sizes)))
-    low, high = np.percentile(hits[drawn].sum(1) / sizes[drawn].sum(1), [2.5, 97.5])
+    shares = []
+    for _ in range(draws):  # one at a time: a set may have a group an image
+        drawn = rng.integers(len(sizes), size=len(sizes))
+        shares.append(hits[drawn].sum() / sizes[drawn].sum())
+    low, high = np.percentile(shares, [2.5, 97.5])
     return float(low), float(high)
 
 

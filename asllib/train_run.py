@@ -251,8 +251,12 @@ def _train_joint(settings, letters, seed, epochs, checkpoint):
     for number, where in enumerate(folds):
         model, history = fit(~where, checkpoint.with_name(f"checkpoint-{number}.pt"))
         sure.append(read(model, where).max(1)[looks.found[where]])
+    known = np.concatenate(sure)
     if len(folds) > 1:
         model, history = fit(~tenth, checkpoint)
     right = read_letters(read(model, tenth), settings.alphabet) == letters.letters[tenth]
-    metrics = {"test_accuracy": float(right.mean()), "refuse_below": float(np.quantile(np.concatenate(sure), 1 - KEPT))}
+    metrics = {
+        "test_accuracy": float(right.mean()),
+        "refuse_below": float(np.quantile(known, 1 - KEPT)) if len(known) else 0.0,
+    }
     return model, history, metrics

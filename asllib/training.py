@@ -87,7 +87,7 @@ class History:
 def set_seed(seed: int) -> None:
     """Seed Python, NumPy and PyTorch."""
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - the libraries that still draw from it
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - the libraries that still draw from it
     torch.manual_seed(seed)
 
 

@@ -97,10 +97,16 @@ def tune(
 
         _search(study, evaluate, trials, values_of(preset, space))
         summary = {"network": network, "epochs": epochs, **summarise(study)}
-    # A search on somebody's own folder takes no other's place.
-    own = "" if data in ("auto", *SOURCES) else f"-{Path(data).resolve().name}"
-    save_result(f"tune_{network}{own}", summary, letters, seed)
+    save_result(result_name(network, data), summary, letters, seed)
     return {**summary, "best": as_code(network, with_values(preset, summary["best_parameters"]))}
+
+
+def result_name(network: str, data: str) -> str:
+    """Name of a search's summary: one on other data, such as somebody's own folder, takes no other's place."""
+    usual = ("auto", "synthetic", "sign-mnist" if network == "pixel" else "photos")
+    if data in usual:
+        return f"tune_{network}"
+    return f"tune_{network}-{data if data in SOURCES else Path(data).resolve().name}"
 
 
 def tuning_parts(network: str, letters: LetterSet) -> tuple[LetterSet, Examples, Examples]:
@@ -175,7 +181,7 @@ def open_study(name: str, url: str, seed: int, epochs: int) -> optuna.Study:
         """Draws by the trial's number, so that processes that share a study do not draw the same."""
 
         def before_trial(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-            super().__init__(seed=seed + trial.number)
+            super().__init__(seed=(seed + trial.number) % 2**32)
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna.create_study(

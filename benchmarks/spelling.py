@@ -1,6 +1,6 @@
 """How well text comes out: character error rates on films of the synthetic signer, false letters, real videos, times.
 
-python benchmarks/spelling.py [--words 200] [--speeds 2 4] [--fps 15] [--only words strokes ..]
+python benchmarks/spelling.py [--words 200] [--speeds 2 3 4 5 6] [--fps 15] [--only words strokes ..]
 python benchmarks/spelling.py --only words_small       # the same words filmed at 240x180
 
 Films of test signers are made once and kept in the cache folder; the real parts need ASLLIB_DATA. Everything is written
@@ -109,10 +109,15 @@ def words(count: int, speeds: list[float], fps: float, size: tuple[int, int]) ->
     )
     from asllib.spelling.streams import films
 
-    lexicon, found, every = Lexicon(), {}, []
+    lexicon, found, every, tracked = Lexicon(), {}, [], []
     for speed in speeds:
         plans = test_plans(count, speed, fps, size)
-        read = [read_stream(stream, lexicon=lexicon) for stream in films(plans)]
+        read = []
+        for plan, stream in zip(plans, films(plans), strict=True):
+            read.append(read_stream(stream, lexicon=lexicon))
+            seen = np.isfinite(stream.landmarks[stream.positions >= 0, 0, 0])  # in the frames that hold a letter
+            wrong = stream.left[stream.positions >= 0] != (groups(plan)["hand"] == "left")
+            tracked.append((seen.sum(), (seen & wrong).sum(), len(seen)))
         raw = [(one.read, one.word) for one in read]
         delays = [delay for one in read for delay in one.delays]
         found[f"{speed:g}"] = {
@@ -134,16 +139,23 @@ def words(count: int, speeds: list[float], fps: float, size: tuple[int, int]) ->
             f"delay {line['delay_median_s']:.2f} s"
         )
     by_letter = errors_by_letter(pair for _, pair in every)
-    by_group: dict[str, dict[str, float]] = {}
+    by_group: dict[str, dict[str, dict[str, float]]] = {}
     for kind in ("skin tone", "hand", "age"):
-        names = [groups(plan)[kind] for plan, _ in every]
-        by_group[kind] = {
-            name: character_error_rate(pair for (_, pair), own in zip(every, names, strict=True) if own == name)
-            for name in sorted(set(names))
-        }
+        names = np.array([groups(plan)[kind] for plan, _ in every])
+        by_group[kind] = {}
+        for name in sorted(set(names)):
+            own = np.flatnonzero(names == name)
+            seen, wrong, held = np.array(tracked)[own].sum(0)
+            by_group[kind][name] = {
+                "signers": len({every[i][0].signer for i in own}),
+                "cer": character_error_rate(every[i][1] for i in own),
+                "hand_found": seen / held,
+                "side_wrong": wrong / seen,
+            }
     print("  by letter: " + " ".join(f"{letter} {wrong}/{n}" for letter, (wrong, n) in by_letter.items()))
     print(
-        "  by signer: " + json.dumps({k: {n: round(v, 3) for n, v in group.items()} for k, group in by_group.items()})
+        "  by signer: "
+        + "; ".join(f"{n} " + json.dumps(v, default=float) for group in by_group.values() for n, v in group.items())
     )
     rates = sorted((float(speed), line["cer"]) for speed, line in found.items())
     above = [speed for speed, rate in rates if rate > 0.1]
@@ -282,7 +294,7 @@ def times() -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--words", type=int, default=200)
-    parser.add_argument("--speeds", type=float, nargs="+", default=[2.0, 4.0])
+    parser.add_argument("--speeds", type=float, nargs="+", default=[2.0, 3.0, 4.0, 5.0, 6.0])
     parser.add_argument("--fps", type=float, default=15.0)
     parser.add_argument("--idle-minutes", type=float, default=10.0)
     parts = {

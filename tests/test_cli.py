@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -220,6 +221,19 @@ def test_render_says_as_json_what_it_drew(asl, tmp_path):
     assert len([*(tmp_path / "drawn").glob("*/*.jpg")]) == 2
 
 
+@pytest.mark.slow
+def test_render_draws_a_letter_that_is_named_twice_once(asl, tmp_path):
+    size = ("--letters", "aA", "--signers", 1, "--views", 1, "--size", 64)
+    code, out, _ = asl("data", "render", *size, "--out", tmp_path / "drawn")
+    assert code == 0 and "1 pictures" in out
+    assert len([*(tmp_path / "drawn").glob("*/*.jpg")]) == 1
+
+
+def test_render_refuses_the_folder_that_one_is_in_before_it_draws(refused, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert ".: the folder that you are in" in refused("data", "render", "--out", ".")
+
+
 def test_every_command_but_live_has_json():
     from typer.main import get_command
 
@@ -369,6 +383,23 @@ def test_the_installed_command_ends_without_a_traceback(tmp_path):
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("asl: ") and done.stderr.count("\n") == 1 and "no photos" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="no such signals")
+def test_a_command_that_is_stopped_says_so(tmp_path):
+    code = "from asllib.cli import main; main()"
+    draw = ("data", "render", "--signers", "8", "--out", str(tmp_path / "drawn"))
+    with subprocess.Popen([sys.executable, "-c", code, *draw], stderr=subprocess.PIPE, text=True) as command:
+        seen = ""
+        while "photo/s" not in seen:  # it draws
+            seen += command.stderr.read(1)
+            assert command.poll() is None
+        command.send_signal(signal.SIGINT)
+        said = command.communicate(timeout=120)[1]
+    assert command.returncode == 130
+    assert said.splitlines()[-1] == "asl: stopped" and "Traceback" not in said
+    assert not (tmp_path / "drawn").exists()
 
 
 @pytest.mark.parametrize(

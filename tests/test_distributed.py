@@ -28,7 +28,8 @@ from asllib.augment import ImageAugment, LandmarkAugment
 from asllib.config import Training
 from asllib.distributed import processes
 from asllib.models import LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig
-from asllib.runs import landmark_prepare, pixel_examples, pixel_prepare
+from asllib.models.joint_net import JointConfig, JointNet
+from asllib.runs import joint_prepare, landmark_prepare, pixel_examples, pixel_prepare
 from asllib.training import Examples, fit, set_seed
 
 rng = np.random.default_rng(0)
@@ -36,10 +37,13 @@ labels = np.arange(50) % 6
 pixels = pixel_examples(rng.integers(0, 256, (50, 28, 28), np.uint8), labels)
 points = torch.from_numpy(rng.random((2, 50, 21, 3), np.float32))
 landmarks = Examples((points[0], points[1] / 10, torch.arange(50) % 2 == 0, torch.ones(50)), torch.from_numpy(labels))
+looks = torch.from_numpy(rng.normal(size=(50, 1152)).astype(np.float32))
+joint = Examples((*landmarks.inputs, looks), landmarks.labels)
 pixel = PixelConfig(channels=(8, 8, 16), hidden=32, batch_norm=True, dropout=0.3, classes=6)
 cases = {
     "pixel": (PixelCNN, pixel, pixels, pixel_prepare(ImageAugment())),
     "landmark": (LandmarkCNN, LandmarkConfig(channels=(8, 8, 16)), landmarks, landmark_prepare(LandmarkAugment())),
+    "joint": (JointNet, JointConfig(hidden=16), joint, joint_prepare(LandmarkAugment())),
 }
 settings = Training(epochs=4, learning_rate=4e-3, batch=19, one_cycle=True, weight_decay=0.05, smoothing=0.05)
 with processes() as rank:
@@ -74,7 +78,7 @@ def test_two_processes_make_the_run_that_one_makes(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", [str(script), str(tmp_path), "one"])
     runpy.run_path(str(script))
     two_processes(script, tmp_path, "two")
-    for name in ("pixel", "landmark"):
+    for name in ("pixel", "landmark", "joint"):
         one, *two = (
             torch.load(tmp_path / f"{name}-{run}.pt", weights_only=True) for run in ("one-0", "two-0", "two-1")
         )

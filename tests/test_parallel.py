@@ -242,3 +242,10 @@ def test_an_address_without_a_scheduler_is_one_line(asl, lit_hands, no_data, mon
 
 def test_an_error_without_a_message_is_told_by_its_name():
     assert first_line(TimeoutError()) == "TimeoutError" and first_line(ValueError("one\ntwo")) == "one"
+
+
+def test_drawing_in_several_threads_leaves_the_error_stream_alone(tmp_path):
+    before = sys.stderr
+    with ThreadPoolExecutor(2) as executor:
+        draw_letters(tmp_path / "drawn", "A", 17, 1, 64, 0, executor=executor)
+    assert sys.stderr is before

@@ -9,13 +9,13 @@ import torch
 
 from asllib import results, tuning
 from asllib.config import PRESETS, SPACES, Preset, Range, Training, preset
-from asllib.data import write_pixel_csv
+from asllib.data import SOURCES, write_pixel_csv
 from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_columns, world_columns
 from asllib.letters import STATIC
 from asllib.models import PixelConfig
 from asllib.runs import Looks
 from asllib.train_run import load_for
-from asllib.tuning import as_code, tune, tuning_parts, values_of, with_values
+from asllib.tuning import as_code, result_name, tune, tuning_parts, values_of, with_values
 
 pytestmark = pytest.mark.slow
 
@@ -322,3 +322,11 @@ def test_a_summary_of_real_data_goes_before_one_of_the_synthetic_signer(project)
         place.mkdir(parents=True, exist_ok=True)
         (place / "tune_landmark.json").write_text(json.dumps({"best_value": value}))
         assert results.load_tuning("landmark") == {"best_value": value}
+
+
+def test_a_search_on_other_data_takes_no_other_summarys_place(tmp_path):
+    names = {(network, data): result_name(network, data) for network in ("pixel", "landmark") for data in SOURCES}
+    assert names["pixel", "sign-mnist"] == "tune_pixel" == names["pixel", "synthetic"]
+    assert names["landmark", "photos"] == "tune_landmark"
+    assert names["pixel", "photos"] == "tune_pixel-photos"
+    assert result_name("pixel", str(tmp_path / "mine")) == "tune_pixel-mine"

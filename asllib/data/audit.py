@@ -164,7 +164,7 @@ def thumbnails(images: Images) -> np.ndarray:
     return np.stack([resize(to_gray(images[i]), THUMB) for i in range(len(images))]).astype(np.float32)
 
 
-def near_duplicate_groups(thumbs: np.ndarray, near: float = NEAR, chunk: int = 2048) -> np.ndarray:
+def near_duplicate_groups(thumbs: np.ndarray, near: float = NEAR, chunk: int = 512) -> np.ndarray:
     """Group images that look like changed copies of one photo.
 
     Two belong together if their small grey pictures correlate above ``near``, which brightness and contrast do not
@@ -177,7 +177,7 @@ def near_duplicate_groups(thumbs: np.ndarray, near: float = NEAR, chunk: int = 2
     near
         Correlation, -1..1.
     chunk
-        Rows compared at a time, which bounds the memory.
+        Rows compared at a time, which bounds the memory: of what they have in common the groups alone are kept.
 
     Returns
     -------
@@ -190,13 +190,17 @@ def near_duplicate_groups(thumbs: np.ndarray, near: float = NEAR, chunk: int = 2
 
     flat = torch.as_tensor(thumbs).flatten(1)
     flat = torch.nn.functional.normalize(flat - flat.mean(1, keepdim=True), dim=1)
-    pairs = []
+    everyone = np.arange(len(flat))
+    group = everyone
     for start in range(0, len(flat), chunk):
         alike = flat[start : start + chunk] @ flat[start:].T  # later ones only: the relation is symmetric
-        pairs.append(torch.nonzero(alike > near) + start)
-    left, right = torch.cat(pairs).T.numpy()
-    graph = coo_matrix((np.ones(len(left), bool), (left, right)), shape=(len(flat), len(flat)))
-    return connected_components(graph, directed=False)[1]
+        left, right = (torch.nonzero(alike > near).T + start).numpy()
+        # Each is tied to the first of its group so far.
+        first = np.unique(group, return_index=True)[1]
+        left, right = np.concatenate([everyone, left]), np.concatenate([first[group], right])
+        graph = coo_matrix((np.ones(len(left), bool), (left, right)), shape=(len(flat), len(flat)))
+        group = connected_components(graph, directed=False)[1]
+    return group
 
 
 def touches_border(landmarks: pd.DataFrame) -> np.ndarray:

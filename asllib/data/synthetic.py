@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
-import io
 import os
 import shutil
 import sys
@@ -110,6 +108,8 @@ def draw_letters(
 
     letters, out = _check(letters, signers, views, size, seed), Path(out)
     if executor is None:
+        if out.resolve() == Path.cwd():
+            raise InputError(f"{out}: the folder that you are in; name a new folder")
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise InputError(f"{out}: is there already; name a new folder")
         with replacing(out) as unfinished:  # half a set would pass for a whole one
@@ -151,8 +151,8 @@ def _draw_crew(letters: str, crew: tuple[int, int], views: int, size: int, seed:
     from asllib.signer import write_letters
 
     first, count = crew
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):  # no bar of its own
-        write_letters(folder, letters, count, views, size, seed, first_signer=first)
+    with tempfile.TemporaryDirectory() as folder:
+        write_letters(folder, letters, count, views, size, seed, first_signer=first, progress=False)
         pictures = sorted(Path(folder).glob("*/*.jpg"))
         named = {f"{path.parent.name}/{path.name}": path for path in pictures}
         named |= {name: Path(folder, name) for name in _TABLES}

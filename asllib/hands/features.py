@@ -55,7 +55,7 @@ def palm_scale(points: Tensor) -> Tensor:
 
 def mirror_left(points: Tensor, left: Tensor) -> Tensor:
     """Mirror left hands (True in ``left``, (...)) to right hands; the wrist must be the origin."""
-    return torch.where(left[..., None, None], points * _MIRROR, points)
+    return torch.where(left[..., None, None], points * _MIRROR.to(points.device), points)
 
 
 def upright(points: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ def upright(points: Tensor) -> Tensor:
 
 def bone_directions(points: Tensor) -> Tensor:
     """Unit vector of the bone that ends in each landmark (..., 21, 3); 0 at the wrist."""
-    return torch.nn.functional.normalize(points - points.index_select(-2, _BASES), dim=-1)
+    return torch.nn.functional.normalize(points - points.index_select(-2, _BASES.to(points.device)), dim=-1)
 
 
 def left_by_geometry(world: Tensor) -> Tensor:

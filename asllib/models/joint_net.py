@@ -66,19 +66,27 @@ class JointNet(nn.Module):
         self.mean.copy_(embeddings.mean(0))
         self.std.copy_(embeddings.std(0).clamp_min(1e-3))
 
+    def draw_noise(self, look: Tensor) -> Tensor:
+        """Draw normal numbers of the embeddings' shape, (B, 1152)."""
+        return torch.randn_like(look)
+
+    def draw_branch(self, said: Tensor) -> Tensor:
+        """Draw for each item (B, classes) two numbers in 0..1, (2, B, 1): whether one branch is alone, and which."""
+        return torch.rand(2, len(said), 1, device=said.device)
+
     def branches(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probabilities (B, classes) of the landmark branch and of the look's, from ``forward``'s inputs."""
         features, embedding = inputs[:, :-WIDTH].unflatten(1, (-1, 21)), inputs[:, -WIDTH:]  # (B, 9, 21), (B, 1152)
         look = (embedding - self.mean) / self.std
         if self.training:
-            look = look + self.config.noise * torch.randn_like(look)
+            look = look + self.config.noise * self.draw_noise(look)
         return self.landmark(features).log_softmax(1), self.look(look).log_softmax(1)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Turn features and embedding in one row, (B, 9 * 21 + 1152), into logits (B, classes)."""
         first, second = self.branches(inputs)
         if self.training:
-            alone, which = torch.rand(2, len(first), 1, device=first.device)
+            alone, which = self.draw_branch(first)
             first = first * ~((alone < self.config.alone) & (which < 0.5))
             second = second * ~((alone < self.config.alone) & (which >= 0.5))
         return first + second

@@ -194,6 +194,7 @@ def write_letters(
     seed: int = 0,
     angle: float = 35.0,
     first_signer: int = 0,
+    progress: bool = True,
 ) -> Path:
     """Write what :func:`render_letters` makes to a folder.
 
@@ -223,7 +224,8 @@ def write_letters(
     manifest = [("file", "label", "source", "signer", "original", "width", "height")]
     table = [("file", "label", "side", "score", *names, *(f"w{name}" for name in names))]
     counts: dict[tuple[str, str], int] = {}
-    with tqdm(total=signers * len(letters) * views, unit="photo", desc="Rendering letters") as bar:
+    total = signers * len(letters) * views
+    with tqdm(total=total, unit="photo", desc="Rendering letters", disable=not progress) as bar:
         for part in iter_letters(letters, signers, views, size, seed, angle, first_signer):
             for k, (label, signer) in enumerate(zip(part.labels, part.signers, strict=True)):
                 view = counts[label, signer] = counts.get((label, signer), -1) + 1

@@ -297,7 +297,7 @@ def backdrop(seed: int, clutter: float, size: tuple[int, int]) -> np.ndarray:
     Returns
     -------
     (height, width, 3) float32
-        Linear colour 0..1.
+        Linear colour, 0 and up.
     """
     rng = np.random.default_rng([seed, 7])
     width, height = size
@@ -349,12 +349,11 @@ def backdrop(seed: int, clutter: float, size: tuple[int, int]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Pictures:
-    """``images`` (B, H, W, 3) uint8 RGB, ``landmarks`` (B, 21, 3), ``world`` (B, 21, 3), ``pixels`` of coverage."""
+    """``images`` (B, H, W, 3) uint8 RGB, ``landmarks`` (B, 21, 3), ``world`` (B, 21, 3) in metres."""
 
     images: np.ndarray
     landmarks: np.ndarray
     world: np.ndarray
-    mask: np.ndarray
 
 
 def _view(shots: list[Shot]) -> np.ndarray:
@@ -458,7 +457,6 @@ def photograph(
         images,
         np.concatenate([flat, depth[..., None]], -1).astype(np.float32),
         world.astype(np.float32),
-        picture[..., 3] > 0,
     )
 
 

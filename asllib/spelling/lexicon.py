@@ -13,8 +13,8 @@ from asllib.errors import InputError
 from asllib.letters import LETTERS
 
 SIZE = 50_000
-# Chosen on practice words of signers that are in no test: of those that change no more of the words which were read right
-# and are not in the lexicon, the ones that mend most.
+# Chosen on practice words of signers that are in no test: what mends most of those that change no more of the words
+# that were read right and are not in the lexicon.
 PRIOR_WEIGHT = 0.7  # of a word's frequency against what was seen
 UNKNOWN = 1e-12  # the frequency of a word that is not in the lexicon: names and rare words do occur
 LETTER_COST = 5.0  # logarithm of how unlikely a wrong letter is, where only the letters are known

@@ -137,7 +137,7 @@ def groups(plan: Plan) -> dict[str, str]:
     return {
         "skin tone": tone,
         "hand": person.side,
-        "age": "child" if age < 0.5 else "adult" if age < 0.8 else "old",
+        "age": "below 18" if age < 0.45 else "adult" if age < 0.8 else "old",
     }
 
 

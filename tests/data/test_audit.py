@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -148,3 +151,22 @@ def test_the_official_split_deals_out_whole_photos(real_data):
     found = audit(load_sign_mnist(real_data / "sign-mnist").only(("A", "H", "V")))
     assert 20 <= found.copies <= 21 and found.originals == 3 * 70
     assert found.across["test in train"] > 0.05 and found.least_shared["test in train"] >= 17
+
+
+def test_memory_does_not_grow_with_the_square_of_the_images_that_are_alike():
+    """5,000 alike are 25 million pairs, 2 GB if all are kept."""
+    code = """
+import resource
+import numpy as np, scipy.sparse.csgraph, torch
+from asllib.data.audit import near_duplicate_groups
+
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+rng = np.random.default_rng(0)
+thumbs = (rng.normal(size=(1, 14, 14)) + 0.01 * rng.normal(size=(5000, 14, 14))).astype(np.float32)
+before = peak()
+assert not near_duplicate_groups(thumbs).any()
+print(peak() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 500_000  # kilobytes

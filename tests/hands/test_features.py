@@ -1,10 +1,11 @@
 import time
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 
-from asllib.hands import FINGERS, HandTracker, landmark_features, normalisation_steps
+from asllib.hands import FINGERS, HandTracker, features, landmark_features, normalisation_steps
 from asllib.hands.features import (
     bone_directions,
     left_by_geometry,
@@ -131,3 +132,13 @@ def test_features_of_mirrored_photos_are_nearly_the_same(photos, read_photo):
     near = (plain - mirrored).square().mean((1, 2)).sqrt()
     far = (plain - mirrored.roll(len(plain) // 3, 0)).square().mean((1, 2)).sqrt()
     assert near.median() < 0.4 * far.median()
+
+
+def test_features_are_made_where_the_landmarks_are(monkeypatch):
+    """As on a GPU: on PyTorch's device without memory, a constant of the processor is an error."""
+    points, left = torch.empty(4, 21, 3, device="meta"), torch.empty(4, dtype=torch.bool, device="meta")
+    assert mirror_left(points, left).device.type == "meta"
+    bases = Mock(wraps=features._BASES)  # PyTorch lets this one pass on such a device, and not on a GPU
+    monkeypatch.setattr(features, "_BASES", bases)
+    assert bone_directions(points).device.type == "meta"
+    bases.to.assert_called_once_with(points.device)
