@@ -95,6 +95,16 @@ def eye(count: int = 200) -> dict:
     return {"held": held.total(), "named_right": share, "wrong_or_missed": dict(errors)}
 
 
+def without(lexicon, word: str):
+    """The lexicon as if it did not hold a word: so it meets a name."""
+    from asllib.spelling.lexicon import Lexicon
+
+    other = object.__new__(Lexicon)
+    other._frequency = {known: share for known, share in lexicon._frequency.items() if known != word}
+    other._sorted, other._names = sorted(other._frequency), set()
+    return other
+
+
 def words(count: int, speeds: list[float], fps: float, size: tuple[int, int]) -> dict:
     """Character error rates by speed, letter and group of signers, and the delay."""
     from asllib.spelling import streams
@@ -112,9 +122,11 @@ def words(count: int, speeds: list[float], fps: float, size: tuple[int, int]) ->
     lexicon, found, every, tracked = Lexicon(), {}, [], []
     for speed in speeds:
         plans = test_plans(count, speed, fps, size)
-        read = []
+        read, changed = [], []
         for plan, stream in zip(plans, films(plans), strict=True):
             read.append(read_stream(stream, lexicon=lexicon))
+            if read[-1].read == stream.word:
+                changed.append(read_stream(stream, lexicon=without(lexicon, stream.word)).corrected != stream.word)
             seen = np.isfinite(stream.landmarks[stream.positions >= 0, 0, 0])  # in the frames that hold a letter
             wrong = stream.left[stream.positions >= 0] != (groups(plan)["hand"] == "left")
             tracked.append((seen.sum(), (seen & wrong).sum(), len(seen)))
@@ -125,6 +137,7 @@ def words(count: int, speeds: list[float], fps: float, size: tuple[int, int]) ->
             "letters": sum(len(word) for _, word in raw),
             "cer": character_error_rate(raw),
             "interval": bootstrap(raw),
+            "unknown_words_changed": float(np.mean(changed)),  # of those that were read right
             "cer_lexicon": character_error_rate((one.corrected, one.word) for one in read),
             "delay_median_s": float(np.median(delays)) if delays else None,
             "delay_90_s": float(np.percentile(delays, 90)) if delays else None,
@@ -136,6 +149,7 @@ def words(count: int, speeds: list[float], fps: float, size: tuple[int, int]) ->
             f"{speed:g} letters a second, {count} words, {size[0]}x{size[1]}, {fps:g} frames a second: "
             f"CER {line['cer']:.1%} ({line['interval'][0]:.1%} to {line['interval'][1]:.1%}), "
             f"after the lexicon {line['cer_lexicon']:.1%}, "
+            f"which would change {line['unknown_words_changed']:.0%} of right words if it did not hold them, "
             f"delay {line['delay_median_s']:.2f} s"
         )
     by_letter = errors_by_letter(pair for _, pair in every)
