@@ -90,6 +90,12 @@ def read_csv(path: Path) -> pd.DataFrame:
 
     names = csv_header(path, content)
     check_columns(path, names)
+    if not content.isascii():  # Arrow shows a row of another number of values as text, and fails with a traceback
+        try:
+            content.decode()
+        except UnicodeDecodeError as error:
+            line = max(content.count(end, 0, error.start) for end in (b"\n", b"\r"))
+            raise InputError(f"{path}: row {line} is not UTF-8; save it as comma-separated UTF-8") from None
     try:
         table = pa_csv.read_csv(
             pa.BufferReader(content if content.endswith((b"\n", b"\r")) else content + b"\n"),

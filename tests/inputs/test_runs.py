@@ -30,7 +30,8 @@ from asllib.models.zoo import SHIPPED, WEIGHTS, load_model, save_model
 from asllib.recognizer import load_recognizer
 from asllib.spelling.lexicon import Lexicon
 
-pytestmark = pytest.mark.slow
+# An error in a library's callback ends no reader, but prints a traceback: no one line.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")]
 
 ROOT = Path(__file__).resolve().parents[2]
 CARD = json.loads((WEIGHTS / "landmark" / "card.json").read_text())

@@ -33,7 +33,8 @@ from asllib.errors import InputError
 from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_columns, read_landmarks
 from asllib.spelling.reading import read_hands
 
-pytestmark = pytest.mark.slow
+# An error in a library's callback ends no reader, but prints a traceback: no one line.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")]
 
 rng = np.random.default_rng(0)
 
@@ -301,6 +302,12 @@ def test_a_folder_without_manifest_that_leads_elsewhere(tmp_path, photos, how):
 def test_a_column_that_is_not_needed_may_hold_anything(tmp_path):
     (tmp_path / "hands.csv").write_bytes(csv_bytes([[*HANDS[0], "note"], *([*row, 'ä\n,"'] for row in HANDS[1:])]))
     assert read_landmarks(tmp_path / "hands.csv")["note"].tolist() == ['ä\n,"'] * 4
+
+
+def test_a_row_that_is_longer_and_no_text_is_named(tmp_path):
+    path = tmp_path / "hands.csv"
+    path.write_bytes(csv_bytes(HANDS) + b"\xd8" + b"," * 300 + b"\n")
+    assert f"{path}: row {len(HANDS)} is not UTF-8" in str(outcome("landmark CSV", path, read_landmarks, path))
 
 
 @pytest.mark.parametrize("name", ["bomb.csv.gz", "bomb.parquet"])
