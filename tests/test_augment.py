@@ -162,6 +162,25 @@ def test_a_turn_alone_stays_in_the_image_plane_and_within_its_limit(batch):
     assert -12.01 < turned.min() < -8 and 8 < turned.max() < 12.01
 
 
+def changes(batch, **limits) -> torch.Tensor:
+    """The matrix (64, 3, 3) by which each hand's world landmarks were changed."""
+    _, world = augment_landmarks(*batch, LandmarkAugment(**{**vars(STILL_HANDS), **limits}), seeded())
+    before, after = (points - points[:, :1] for points in (batch[1], world))
+    return torch.linalg.lstsq(before, after).solution
+
+
+def test_a_tilt_stays_within_its_limit_in_degrees(batch):
+    tilted = torch.rad2deg(torch.acos(changes(batch, tilt=20)[:, 2, 2]))  # of what points to the camera, about two axes
+    assert 15 < tilted.max() < 28.1
+
+
+def test_a_stretch_stays_within_its_limit_along_each_axis_by_itself(batch):
+    sizes = changes(batch, stretch=0.15).diagonal(dim1=1, dim2=2)
+    for size in sizes.T:
+        assert 0.849 < size.min() < 0.9 and 1.1 < size.max() < 1.151
+    assert (torch.corrcoef(sizes.T) - torch.eye(3)).abs().max() < 0.5
+
+
 def test_jitter_is_measured_in_palm_lengths(batch):
     how = LandmarkAugment(turn=0, tilt=0, stretch=0, jitter=0.02)
     _, world = augment_landmarks(*batch, how, seeded())

@@ -98,10 +98,11 @@ def test_a_recogniser_and_its_file_agree_on_grey_images(exported, blobs):
     assert [STATIC[i] for i in ask(exported("pixel")[0], {"image": images}).argmax(1)] == wanted
 
 
-def test_a_sliding_window_says_what_the_library_says_of_a_film(exported):
-    """The file of the motion network, asked for the last moment of a window, is the library's stream."""
-    file, _ = exported("motion")
-    model, _ = load_model("motion")
+@pytest.mark.parametrize("name", ["motion", "spelling"])
+def test_a_sliding_window_says_what_the_library_says_of_a_film(exported, name):
+    """The file of a motion network, asked for the last moment of a window, is the library's stream."""
+    file, _ = exported(name)
+    model, _ = load_model(name)
     known = facts(file)
     window, delay = int(known["window"]), int(known["delay"])
     assert float(known["moments_per_second"]) == RATE and delay == model.config.delay
@@ -109,14 +110,20 @@ def test_a_sliding_window_says_what_the_library_says_of_a_film(exported):
     # The first half of a film, since the hand is lost in the middle; it waves.
     film = sample_inputs(model, 1, 2 * steps, seed=5)
     points, aspect = film["landmarks"][:, :steps].numpy(), film["aspect"].numpy()
+    world = film.get("world", torch.zeros_like(film["landmarks"]))[:, :steps].numpy()
     points[..., 0] += 0.2 * np.sin(0.4 * np.arange(steps))[:, None]
     listener, said = HandListener(model), []
     for i in range(steps):
-        hand = Hand(points[0, i], np.zeros((21, 3), np.float32), "right", 1.0)
+        hand = Hand(points[0, i], world[0, i], "right", 1.0)
         said += listener.hear(hand, i / RATE, float(aspect[0]))
     assert len(said) == steps and said[0].time_s == pytest.approx(-delay / RATE)
-    windows = np.concatenate([points[:, i + 1 - window : i + 1] for i in range(window, steps)])
-    inputs = {"landmarks": windows, "left": np.zeros(windows.shape[:2], bool), "aspect": aspect.repeat(len(windows))}
+    seen = {"landmarks": points, **({"world": world} if model.config.solid else {})}
+    inputs = {
+        key: np.concatenate([values[:, i + 1 - window : i + 1] for i in range(window, steps)])
+        for key, values in seen.items()
+    }
+    count = steps - window
+    inputs |= {"left": np.zeros((count, window), bool), "aspect": aspect.repeat(count)}
     wanted = np.stack([one.probabilities for one in said[window:]])
     np.testing.assert_allclose(ask(file, inputs)[:, -1], wanted, atol=1e-4)
     assert np.log(wanted).std(0).max() > 0.1  # it does say different things
@@ -169,6 +176,16 @@ def test_a_file_that_differs_from_the_network_is_not_left(tmp_path, monkeypatch)
 
     monkeypatch.setattr(export, "_trace", wrong)
     with pytest.raises(InputError, match=r"differ from PyTorch's by 0\.\d+, .*no file was written"):
+        export_onnx(run, tmp_path / "wrong.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_file_that_says_no_numbers_is_not_left(tmp_path, monkeypatch):
+    import asllib.export as export
+
+    run = save_model(tmp_path / "run", PixelCNN(PixelConfig(classes=6, channels=(2, 2, 2))), "ABCDEF", {})
+    monkeypatch.setattr(export, "_compare", lambda content, whole: float("nan"))
+    with pytest.raises(InputError, match="no file was written"):
         export_onnx(run, tmp_path / "wrong.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 

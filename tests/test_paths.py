@@ -145,3 +145,10 @@ def test_what_is_not_of_the_disk_is_not_called_so(tmp_path):
 def test_the_cache_may_be_named_by_a_home_folder(monkeypatch):
     monkeypatch.setenv("ASLLIB_CACHE", "~/some")
     assert cache_dir() == Path.home() / "some"
+
+
+def test_the_data_may_be_named_by_a_home_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("USERPROFILE" if os.name == "nt" else "HOME", str(tmp_path))
+    (tmp_path / "data").mkdir()
+    monkeypatch.setenv("ASLLIB_DATA", "~/data")
+    assert data_dir() == (tmp_path / "data").resolve()

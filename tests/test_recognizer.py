@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import PIL.Image
 import pytest
 import torch
@@ -7,12 +8,13 @@ import asllib
 from asllib.data import load_photos
 from asllib.errors import InputError
 from asllib.evaluation import NO_HAND, read_letters
+from asllib.hands.landmarks import image_columns, world_columns
 from asllib.letters import FIRST_SIX, LETTERS, STATIC
 from asllib.models import LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig
 from asllib.models.joint_net import JointConfig, JointNet
 from asllib.models.zoo import save_model
 from asllib.recognizer import crop_set, load_recognizer, spread
-from asllib.runs import track
+from asllib.runs import Looks, track
 
 
 @pytest.fixture
@@ -134,6 +136,18 @@ def test_photos_are_read_one_by_one_as_they_are_as_a_set(pixel, landmark, joint,
     assert images.shape == (4, 6, 28, 28) and images.dtype == np.uint8
     assert found.any(0).tolist() == looks.found.tolist()
     assert images[found].std((1, 2)).min() > 5 and (images[~found] == 0).all()
+
+
+def test_the_pixel_network_takes_the_mean_of_the_looks_that_found_a_hand(pixel, letter_set, hands):
+    landmarks, world = hands(3)
+    columns = [*image_columns(), *world_columns()]
+    found = pd.DataFrame(np.concatenate([landmarks, world], 1).reshape(3, 126), columns=columns)
+    found = found.assign(file=list("abc"), label="A", side="left", score=0.9)
+    lost = found.assign(score=[0.9, 0.0, 0.0])
+    none = found.assign(score=[0.0, 0.0, 0.0])
+    photos = letter_set("ABC", np.random.default_rng(0).integers(0, 256, (3, 90, 120, 3), np.uint8))
+    said = pixel.read_set(photos, Looks((found.assign(score=[0.9, 0.9, 0.0]), lost, none)))
+    assert said.sum(1) == pytest.approx([1, 1, 0], abs=1e-5)
 
 
 def test_a_mirrored_photo_gives_the_same_letter_with_the_same_confidence(landmark, drawn):

@@ -386,6 +386,13 @@ def test_a_hand_without_a_letter_should_look_like_every_letter_a_little():
     assert letter_loss(sure, labels) > letter_loss(torch.zeros(2, 24), labels) + 1
 
 
+def test_a_hand_without_a_letter_weighs_half(rng):
+    """As in the paper that the loss is of."""
+    logits, none = torch.tensor(rng.normal(size=(10, 24))), torch.full((10,), NO_LETTER)
+    shares = torch.full((10, 24), 1 / 24, dtype=torch.float64)
+    torch.testing.assert_close(letter_loss(logits, none), 0.5 * torch.nn.functional.cross_entropy(logits, shares))
+
+
 def test_hands_without_a_letter_count_in_no_accuracy(pixels):
     half = pixels.labels.clone()
     half[24:] = NO_LETTER

@@ -76,6 +76,12 @@ def test_duplicates_within_and_across_splits(letter_set, blobs):
     assert half.across == {"test in train": 0.5}
 
 
+def test_every_part_is_compared_with_those_before_it(letter_set, blobs):
+    images = blobs(4)[[0, 1, 0, 2, 0, 3]]
+    found = audit(letter_set(["A"] * 6, images, split=["train"] * 2 + ["valid"] * 2 + ["test"] * 2))
+    assert found.across == {"valid in train": 0.5, "test in train": 0.5, "test in valid": 0.5}
+
+
 def test_photos_that_look_alike_are_told_from_copies_of_one(letter_set, blobs, rng):
     """Two photos alike, each with all its copies in one part; then one photo whose copies are dealt out."""
     noise = rng.normal(0, 4, (6, 6, 28, 28))

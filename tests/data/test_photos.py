@@ -47,6 +47,12 @@ def test_a_folder_a_letter(folder):
     assert load_letters(str(folder)).sha256() == letters.sha256()
 
 
+def test_the_hash_changes_with_a_photo_of_the_same_name(folder):
+    before = load_photos(folder).sha256()
+    save(folder / "A" / "1.png", (251, 0, 0))
+    assert load_photos(folder).sha256() != before
+
+
 def test_a_manifest_says_more_than_folders(folder):
     manifest(folder, "label,file,signer,original,split\nC,A/1.png,ann,one,train\nD,b/1.jpeg,bob,two,test\n")
     letters = load_photos(folder, "named")

@@ -1,4 +1,5 @@
 import gzip
+import hashlib
 import os
 
 import numpy as np
@@ -121,6 +122,15 @@ def test_the_files_are_found_in_the_data_folder_and_the_cache(folder, no_data, p
         path.rename(no_data / place / path.name)
     assert find_sign_mnist() == (no_data / place).resolve()
     assert len(load_letters("sign-mnist")) == 72
+
+
+def test_a_download_with_the_line_ends_of_windows_is_the_same_set(no_data, tmp_path, monkeypatch):
+    content = b"label,pixel1\n0,0\n"
+    monkeypatch.setattr(sign_mnist, "SHA256", {"train": hashlib.sha256(content).hexdigest()})
+    (tmp_path / "download.csv").write_bytes(content.replace(b"\n", b"\r\n"))
+    monkeypatch.setattr("kagglehub.dataset_download", lambda name, path, output_dir: tmp_path / "download.csv")
+    stored = sign_mnist.fetch_sign_mnist() / "sign_mnist_train.csv.gz"
+    assert gzip.decompress(stored.read_bytes()) == content
 
 
 def test_the_official_files_have_their_known_size(real_data):

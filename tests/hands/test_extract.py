@@ -117,6 +117,19 @@ def test_a_stopped_run_goes_on_and_a_changed_photo_is_done_again(tmp_path, monke
     pd.testing.assert_frame_equal(extract_landmarks(images, checkpoint=tmp_path / "part", progress=False), table)
 
 
+def test_what_was_found_by_other_attempts_is_not_taken(tmp_path, monkeypatch):
+    asked = []
+
+    def tracker(attempts):
+        asked.append(attempts)
+        return SimpleNamespace(detect=lambda image: None)
+
+    monkeypatch.setattr(extract, "_tracker", tracker)
+    for attempts in (FAST, ATTEMPTS, FAST):
+        extract_landmarks(pictures(2), checkpoint=tmp_path, attempts=attempts, progress=False)
+    assert asked == [FAST, ATTEMPTS]
+
+
 @pytest.mark.parametrize("ending", ["csv", "csv.gz", "parquet"])
 def test_a_table_in_parts_is_written_as_the_whole(tmp_path, ending, hands, monkeypatch):
     monkeypatch.setattr(landmarks, "_GROUP", 5)

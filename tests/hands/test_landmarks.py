@@ -66,6 +66,7 @@ def test_arrays(table):
         (lambda t: t.assign(score=[1.5, 0, 1]), ["score", "1.5", "row 1"]),
         (lambda t: t.assign(y7=[0.5, np.nan, np.nan]), ["y7", "row 3", "cut off"]),
         (lambda t: t.assign(x0=[320.0, np.nan, 0.1]), ["x0", "320", "row 1", "pixels"]),
+        (lambda t: t.assign(y0=[0.1, np.nan, -320.0]), ["y0", "-320", "row 3", "pixels"]),
         (lambda t: t.assign(wx0=["0.1", None, "hello"]), ["wx0", "hello", "row 3"]),
         (lambda t: t.assign(width=[640, 0, 20]), ["width", "row 2"]),
     ],

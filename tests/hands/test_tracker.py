@@ -177,6 +177,16 @@ def test_tight_crops_are_found_at_a_later_attempt(photos, read_photo):
     assert (np.ptp(points, axis=1).max(-1) > 0.3).all()  # the hand fills these pictures
 
 
+def test_a_hand_that_is_found_with_room_around_a_wide_picture_lies_where_it_was(monkeypatch):
+    corner = np.zeros((21, 3), np.float32)
+    corner[:, :2] = 120 / 440, 120 / 340  # of 200x100 pixels with 120 more on every side
+    seen = iter([None, Hand(corner, corner, "right", 0.9)])
+    monkeypatch.setattr(HandTracker, "_detect_once", lambda self, image, confidence: next(seen))
+    with HandTracker() as tracker:
+        hand = tracker.detect(np.zeros((100, 200, 3), np.uint8))
+    np.testing.assert_allclose(hand.landmarks[:, :2], 0, atol=1e-6)
+
+
 def test_video_follows_the_hand(photos, read_photo):
     path = photos[(photos["source"] == "t32rahman") & (photos["label"] == "B")]["path"].iloc[0]
     with HandTracker(video=True) as tracker:

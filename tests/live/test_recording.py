@@ -85,6 +85,22 @@ def test_two_signs_are_recorded_one_after_the_other(script, play, tmp_path):
     assert looks.found.all() and len(looks.tables) == 1
 
 
+def test_photos_keep_their_colours(script, play, tmp_path):
+    red = GREY // 2
+    red[..., 0] = 220
+    session = RecordingSession(tmp_path / "mine", ["A"], per_sign=1)
+    begin(session)
+    play(session, 4, red)
+    session.close()
+    assert np.abs(load_photos(tmp_path / "mine").images[0].astype(int) - red).max() < 12
+
+
+def test_a_left_hand_is_written_down_as_one(script, play, tmp_path):
+    script.detect = lambda frame, milliseconds: Hand(script.hand.landmarks, script.hand.world, "left", 0.9)
+    record(play, tmp_path / "mine", ["A"], 1).close()
+    assert read_landmarks(tmp_path / "mine" / "landmarks.csv")["side"].tolist() == ["left"]
+
+
 def test_nothing_is_written_before_a_frame_is_kept(script, play, tmp_path):
     session = RecordingSession(tmp_path / "mine", ["A"])
     begin(session)

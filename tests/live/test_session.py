@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 
 import numpy as np
 import pytest
 
 from asllib.errors import InputError
 from asllib.hands.tracker import Hand
-from asllib.live.session import ReadingSession, decode, models, trouble
+from asllib.live.session import ReadingSession, Session, _paced, _titled, decode, encode, models, palm_length, trouble
 from asllib.models import zoo
 from asllib.spelling import SpellerSettings, load_network, read_text
-from asllib.spelling.reading import MOVING_SETTINGS
+from asllib.spelling.reading import MOVING_SETTINGS, FrameReading
 
 
 @pytest.fixture
@@ -144,6 +145,13 @@ def test_a_broken_frame_is_answered_and_the_next_is_read(session, film, jpeg, bu
     reply, _ = ask(session, "frame", buffers, id=1, time=0.1)
     assert reply["type"] == "error" and reply["id"] == 1 and "is not an image" in reply["message"]
     assert ask(session, "frame", [jpeg(film[20])], id=2, time=0.2)[0]["type"] == "reading"
+
+
+def test_red_is_red_on_the_way_in_and_out(jpeg):
+    red = np.zeros((48, 64, 3), np.uint8)
+    red[..., 0] = 200
+    for data in (jpeg(red), encode(red)):
+        assert np.abs(decode([data]).astype(int) - red).max() < 10
 
 
 def test_a_huge_frame_is_refused(jpeg):
@@ -339,6 +347,18 @@ def test_a_camera_that_does_not_open_is_told():
     session.close()
 
 
+def test_stop_lets_the_camera_of_this_machine_go_and_start_takes_it_again(camera, monkeypatch):
+    released = []
+    monkeypatch.setattr(camera, "release", lambda self: released.append(self))
+    session = ReadingSession(0, model="landmark")
+    for count in (0, 1):
+        ask(session, "start")
+        assert ask(session, "frame")[0]["type"] == "reading" and len(released) == count
+        ask(session, "stop")
+        assert len(released) == count + 1
+    session.close()
+
+
 def test_a_camera_that_is_unplugged_is_told_and_not_opened_again(monkeypatch):
     opened = []
 
@@ -389,6 +409,36 @@ def test_trouble_with_a_hand(one_hand):
     assert trouble(hand(fine), 9) == "Hold still."
     assert trouble(hand(fine + np.float32([0.99 - fine[:, 0].max(), 0, 0]) + 0.005), 0) == "Hand too close to the edge."
     assert trouble(hand(0.5 + (fine - 0.5) * 0.1), 0) == "Come closer to the camera."
+
+
+@pytest.mark.parametrize(("seconds", "speed"), [(0.1, 10), (1.0, 1)])
+def test_a_hand_is_as_fast_as_the_time_that_it_takes_says(one_hand, seconds, speed):
+    session, step = Session(), np.float32([palm_length(one_hand), 0, 0])
+    assert session._speed(one_hand, 5.0) == 0
+    aside = Hand(one_hand.landmarks + step, one_hand.world, "right", 0.9)
+    assert session._speed(aside, 5.0 + seconds) == pytest.approx(speed, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "status"), [(0.9, "Reading A."), (0.3, "Not sure; is it A?"), (0.1, "No letter yet.")]
+)
+def test_the_status_says_how_sure_it_is(session, one_hand, jpeg, monkeypatch, confidence, status):
+    hand = Hand(np.clip(one_hand.landmarks, 0.1, 0.9), one_hand.world, "right", 0.9)
+    seen = FrameReading(hand, "A", confidence, np.zeros(26, np.float32), (), "")
+    monkeypatch.setattr(session._reader, "read", lambda frame, seconds: seen)
+    ask(session, "start", time=0.0)
+    assert ask(session, "frame", [jpeg(np.zeros((48, 64, 3), np.uint8))], time=0.1)[0]["status"] == status
+
+
+def test_a_film_of_this_machine_takes_its_time():
+    started = time.perf_counter()
+    assert [moment for moment, _ in _paced((i / 10, None) for i in range(4))] == [0, 0.1, 0.2, 0.3]
+    assert 0.29 < time.perf_counter() - started
+
+
+def test_runs_of_one_name_are_told_apart_in_the_list():
+    names = ["spelling", "/a/runs/mine", "/b/runs/mine", "/b/runs/other"]
+    assert [title for _, title in _titled(names)] == ["spelling", "/a/runs/mine", "/b/runs/mine", "other"]
 
 
 def test_each_kind_of_network_starts_with_its_own_settings():

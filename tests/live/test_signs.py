@@ -121,6 +121,13 @@ def test_without_tether_and_memory_more_is_forgotten(halves, tmp_path):
     assert add_signs(taught, tmp_path / "loose", settings=loose)["metrics"]["kept"] < kept - 0.1
 
 
+def test_recorded_hands_are_those_of_the_photos_in_whatever_order(folder):
+    letters = load_photos(folder)
+    for places in (np.arange(len(letters))[::-1], np.array([41, 3])):
+        some = letters.subset(places)
+        assert recorded_looks(some, folder).tables[0]["file"].tolist() == some.table["file"].tolist()
+
+
 def test_a_memory_is_drawn_from_a_set(halves):
     (letters, looks), _ = halves
     memory = make_memory(letters, looks, per_letter=4)

@@ -170,6 +170,13 @@ def test_a_recorder_that_is_run_again_knows_the_photos_of_the_one_before(sent, m
     assert load_photos(tmp_path / "mine").table["file"].tolist() == ["A/me-0001.jpg", "A/me-0002.jpg"]
 
 
+def test_the_recorder_and_the_reader_take_the_camera_that_is_named(sent, tmp_path):
+    for make in (lambda: SignRecorder(tmp_path / "mine", ["A"], source=3), lambda: LiveReader(3, "landmark")):
+        widget = make()
+        assert widget.remote and widget._session.source == 3
+        widget.close()
+
+
 def workers() -> int:
     return sum(thread.name == "asllib-live" for thread in threading.enumerate())
 

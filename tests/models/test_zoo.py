@@ -103,6 +103,7 @@ def test_weights_of_another_network_are_refused_though_the_hash_is_right(run, tm
         {"alphabet": "".join(STATIC).lower()},
         {"alphabet": "A" * 24},
         {"alphabet": 24},
+        {"refuse_below": 1.5},
     ],
 )
 def test_a_damaged_card_is_refused(run, change):
@@ -115,6 +116,22 @@ def test_a_damaged_card_is_refused(run, change):
 def test_a_card_that_is_none_is_refused(run, content):
     (run / "card.json").write_bytes(content)
     assert "card.json: not a model card" in refused(run)
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path):
+    model = LandmarkCNN(LandmarkConfig())
+    torch.nn.init.constant_(model.head[-1].bias, float("nan"))
+    assert "some weights are no finite numbers" in refused(save_model(tmp_path / "run", model, STATIC, {}))
+
+
+def test_a_run_whose_weights_could_not_be_written_is_not_finished(tmp_path, monkeypatch):
+    def full(path, content):
+        raise InputError(f"{path}: cannot be written")
+
+    monkeypatch.setattr("asllib.models.zoo.write_bytes", full)
+    with pytest.raises(InputError, match="cannot be written"):
+        save_model(tmp_path / "run", LandmarkCNN(LandmarkConfig()), STATIC, {})
+    check_new_run(tmp_path / "run")
 
 
 def test_a_folder_that_is_no_run_is_refused(run, tmp_path):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from asllib.signer.alphabet import ANGLES, LETTERS, OTHERS, letter_pose
+from asllib.signer.alphabet import ANGLES, LETTERS, OTHERS, beyond_limits, letter_pose
 from asllib.signer.contact import overlap, penetration, segment_distance, settle
 from asllib.signer.hand import hand_model, hand_shape, landmarks, orientation, pose_hand
 from asllib.signer.scene import draw_signer, letter_poses
@@ -101,6 +101,16 @@ def test_settling_separates_crossed_fingers_and_leaves_open_hands_alone():
     after = penetration(shapes(2), pose_hand(shapes(2), after_pose, skin=False)).amax(1)
     assert before[0] > 0.005 and after[0] < 0.001
     assert (after_pose[1] - pose[1]).abs().max() < 0.5
+
+
+def test_settled_poses_stay_within_human_limits():
+    pose = torch.tensor([LETTERS["E"].angles] * 2, dtype=torch.float32)
+    pose[:, ANGLES.index("index_pip")] = 120.0  # as far as it goes
+    pose[0, [ANGLES.index("index_mcp"), ANGLES.index("middle_mcp")]] = 99.0
+    for letters in (None, ["E", "E"]):
+        settled = settle(shapes(2), pose, letters, steps=20).numpy()
+        assert (settled != pose.numpy()).any()
+        assert [beyond_limits(one) for one in settled] == [[], []]
 
 
 def test_segment_distance():

@@ -36,6 +36,17 @@ def test_a_larger_set_begins_with_the_smaller_one():
     assert np.allclose(small.landmarks, large.landmarks[:8:2], atol=1e-4)
 
 
+def test_what_is_nearer_to_the_camera_has_a_smaller_z(alphabet_shots):
+    """A fist shows its palm: the fingers' second joints are nearer than the knuckles, in the picture and in metres."""
+    fists = np.isin(alphabet_shots.labels, list("AS"))
+    for points in (alphabet_shots.landmarks[fists], alphabet_shots.world[fists]):
+        assert (points[:, [6, 10, 14], 2] < points[:, [5, 9, 13], 2]).all()
+    # One unit: z of the picture in widths, as x is.
+    ratio = [np.ptp(points[..., 2], axis=1) / np.ptp(points[..., 0], axis=1)
+             for points in (alphabet_shots.landmarks, alphabet_shots.world)]  # fmt: skip
+    assert np.median(ratio[0] / ratio[1]) == pytest.approx(1, abs=0.15)
+
+
 def test_hands_stay_in_the_picture(alphabet_shots):
     xy = alphabet_shots.landmarks[..., :2]
     assert xy.min() > -0.02 and xy.max() < 1.02

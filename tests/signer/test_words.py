@@ -51,6 +51,19 @@ def test_doubled_letters_slide_or_bounce():
         raise AssertionError("no signer of twenty bounces")
 
 
+def test_a_letter_that_begins_a_word_is_not_the_double_of_the_last_ones_end():
+    motion = word_motion("AL LA")
+    first, second = (motion.offsets[motion.positions == k].mean(0) for k in (1, 3))
+    assert second == pytest.approx(first)
+
+
+def test_a_viewer_sees_j_and_z_in_the_mirror():
+    """Signers write for their own eyes: of a right hand J's hook is at the viewer's right, Z begins to the left."""
+    j, z = (stroke_path(letter, 60, StrokeHabit(wrist=0.0))[3] for letter in "JZ")  # all from the arm
+    assert j[-1, 0] > 0.06 and abs(j[:25, 0]).max() < 0.02 and -0.13 < j[:, 1].min() < -0.1 < -0.07 < j[-1, 1] < 0
+    assert z[20, 0] < -0.1 and abs(z[20, 1]) < 0.01
+
+
 def test_j_turns_the_wrist_and_z_draws_three_lines():
     j = word_motion("J")
     spin = j.poses[[x == "J" for x in j.letters]][:, ANGLES.index("spin")]

@@ -124,3 +124,14 @@ def test_beam_search_finds_the_likeliest_signs():
                 if -float(loss) > score:
                     best, score = signs, -float(loss)
         assert beam_search(table.numpy(), width=60) == best
+
+
+def test_a_letter_says_since_when_it_was_seen_when_it_was_sure_and_how_sure_it_was():
+    first, second = np.array([0.05, 0.9, 0.03, 0.02]), np.array([0.2, 0.05, 0.7, 0.05])
+    speller, read = PeakSpeller(SIGNS, SpellerSettings(hold_s=0.1)), []
+    for i, said in enumerate([first] * 5 + [second] * 5):
+        read += speller.update(Said(i / RATE, said), i / RATE + 0.15)  # which the network says so much later
+    assert [letter.letter for letter in read] == ["A", "B"]
+    assert [letter.confidence for letter in read] == pytest.approx([0.9, 0.7])
+    assert [letter.start_s for letter in read] == pytest.approx([0, 5 / RATE])
+    assert [letter.end_s for letter in read] == pytest.approx([2 / RATE + 0.15, 7 / RATE + 0.15])

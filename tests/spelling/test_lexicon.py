@@ -19,6 +19,10 @@ def test_completion_is_by_frequency(lexicon):
     assert lexicon.complete("") == () and lexicon.complete("QQQ") == ()
 
 
+def test_a_whole_word_is_no_completion_of_itself(lexicon):
+    assert "HELP" in lexicon.complete("HEL") and "HELP" not in lexicon.complete("HELP")
+
+
 def test_wrong_letters_are_mended(lexicon):
     assert lexicon.correct("BECAUSR") == "BECAUSE"
     assert lexicon.correct("GOVERMNENT") == "GOVERNMENT"

@@ -86,6 +86,22 @@ def test_a_left_hand_is_the_mirror_image_of_a_right_one(moving):
     assert features(stream_of(mirrored, right.times, 4 / 3)) == pytest.approx(features(right), abs=1e-4)
 
 
+def test_a_tracker_that_takes_the_hand_for_the_other_for_a_while_changes_nothing(moving):
+    stream = moving(30, 3.0, "left")
+    wrong = [
+        Hand(hand.landmarks, hand.world, "right" if 30 <= i < 42 else "left", 1.0)
+        for i, hand in enumerate(stream.hands())
+    ]
+    assert resample(stream_of(wrong, stream.times, 4 / 3)).left.all()
+
+
+def test_a_hand_that_appears_has_not_moved_yet(moving):
+    found = features(moving(30, lost=lambda t: t < 0.5))[0]
+    first = int(found[-1].argmax())
+    assert first > 5 and (found[:, :first] == 0).all()
+    assert (found[-5:-1, first] == 0).all() and (found[-5, first + 1 :] > 0.02).all()
+
+
 def test_no_hand_is_zero():
     empty = stream_of([None] * 20, np.arange(20) / 30, 1.0)
     assert features(empty).abs().sum() == 0

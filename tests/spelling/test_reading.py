@@ -1,6 +1,7 @@
 """Reading landmark tables and made-up videos; a recogniser of one letter stands in for a network."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,8 @@ from asllib.hands.landmarks import image_columns, landmark_columns, world_column
 from asllib.letters import LETTERS
 from asllib.models.motion_net import MotionNet
 from asllib.spelling import Reading, ReadLetter, ReadWord, TextReader, read_text, read_videos, write_subtitles
-from asllib.spelling.reading import read_hands
+from asllib.spelling.decoder import Said
+from asllib.spelling.reading import FrameReading, read_hands
 from asllib.spelling.subtitles import annotate, letters_json
 
 
@@ -96,6 +98,14 @@ def test_times_that_do_not_increase_are_named(table, tmp_path, time):
     write_landmarks(made, tmp_path / "hands.csv")
     with pytest.raises(InputError, match="row 8"):
         list(read_hands(tmp_path / "hands.csv"))
+
+
+def test_hands_of_a_table_are_of_the_side_that_it_says(table, tmp_path):
+    made = table("A-B")
+    made.loc[made.index >= 20, "side"] = "left"
+    write_landmarks(made, tmp_path / "hands.csv")
+    sides = [hand and hand.side for _, (hand, _) in read_hands(tmp_path / "hands.csv")]
+    assert sides == ["right"] * 10 + [None] * 10 + ["left"] * 10
 
 
 def test_no_hand_is_empty_text(stored):
@@ -243,6 +253,23 @@ def test_what_signs_write(hands, sign, becomes):
         assert reader.text == becomes
 
 
+def test_a_hand_counts_as_found_though_it_shows_no_letter(stored):
+    assert read_text(stored("AA--"), Scripted(["A", "B"], 10)).hand_found == 0.5
+    nothing = SimpleNamespace(alphabet="AB", probabilities=lambda image, hands: np.zeros(2, np.float32))
+    assert read_text(stored("AA--"), nothing).hand_found == 0.5
+
+
+def test_a_letter_that_is_held_while_the_text_is_cleared_begins_the_new_one(hands):
+    landmarks, world = hands(1)
+    with TextReader(Pointing()) as reader:
+        for frame in range(40):
+            if frame == 20:
+                assert reader.text == "B"
+                reader.clear()
+            reader.read_hand(Hand(landmarks[0] + np.float32([0.25, 0, 0]), world[0], "right", 1.0), frame / 20, 1.0)
+        assert reader.text == "B"
+
+
 @pytest.mark.parametrize("seen", ["BCAUSE", "BECAUTSE"])
 def test_a_corrected_word_keeps_the_times_of_its_letters(stored, tmp_path, seen):
     path = stored(seen + 6 * "-" + "HELP")
@@ -315,6 +342,23 @@ def test_only_chosen_letters_are_read(stored):
     assert set(reader.text) == {"B"}
 
 
+def test_the_network_that_sees_hands_move_reads_only_chosen_letters_too():
+    with TextReader(letters="B") as reader:
+        signs = reader.recognizer.config.signs
+        said = np.zeros(1 + len(signs), np.float32)
+        said[[1 + signs.index("A"), 1 + signs.index("B")]] = 0.6, 0.4
+        heard = SimpleNamespace(hear=lambda hand, time_s, aspect: [Said(time_s, said.copy())])
+        reader._letters.listener = heard
+        shown = [reader.read_hand(None, frame / 20, 1.0) for frame in range(20)]
+        assert reader.text == "" and shown[-1].probabilities.argmax() == LETTERS.index("B")
+
+
+def test_names_are_not_corrected(stored):
+    path = stored("BECAUSR")
+    assert read_text(path, Scripted("BECAUSR"), correct=True).text == "BECAUSE"
+    assert read_text(path, Scripted("BECAUSR"), correct=True, names=["Becausr"]).text == "BECAUSR"
+
+
 @pytest.fixture
 def reading():
     letters = [ReadLetter(letter, 0.5 * i, 0.5 * i + 0.2, 0.9) for i, letter in enumerate("HIYOU")]
@@ -330,6 +374,11 @@ def test_subtitles_show_words_at_their_times(tmp_path, reading):
         write_subtitles(tmp_path / "film.txt", reading)
 
 
+def test_subtitles_of_a_long_film_count_hours_and_minutes(tmp_path):
+    reading = Reading("HI", (), (ReadWord("HI", 3725.5, 7261.25),), 1.0, 8000.0)
+    assert "01:02:05,500 --> 02:01:02,250\nHI" in write_subtitles(tmp_path / "film.srt", reading).read_text()
+
+
 def test_letters_as_json(reading):
     rows = json.loads(json.dumps(letters_json(reading.letters)))
     assert rows[1] == {"letter": "I", "start_s": 0.5, "end_s": 0.7, "confidence": 0.9}
@@ -343,6 +392,14 @@ def test_a_frame_is_annotated_in_a_copy(table, tmp_path, stored):
     drawn = annotate(frame, last)
     assert drawn.shape == frame.shape and (frame == 90).all()
     assert (drawn[:100] != 90).any() and drawn[-3:].mean() < 60
+
+
+def test_of_a_long_text_the_end_is_drawn():
+    def drawn(text):
+        return annotate(np.full((120, 160, 3), 90, np.uint8), FrameReading(None, None, 0.0, np.zeros(26), (), text))
+
+    assert (drawn("FIRST " + "X" * 60) == drawn("OTHER " + "X" * 60)).all()
+    assert (drawn("X" * 60 + " FIRST") != drawn("X" * 60 + " OTHER")).any()
 
 
 def test_columns_are_the_tables(table):

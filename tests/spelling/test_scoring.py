@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from asllib.errors import InputError
 from asllib.models.motion_net import NEITHER
 from asllib.models.zoo import load_model
+from asllib.signer.scene import draw_signer
 from asllib.spelling.moments import RATE
 from asllib.spelling.scoring import (
     bootstrap,
@@ -60,6 +63,18 @@ def test_test_films_are_of_people_who_are_in_no_training():
     found = [groups(plan) for plan in test_plans(40, 2.0)]
     assert {one["hand"] for one in found} == {"left", "right"}
     assert {one["skin tone"] for one in found} == {"light (1-3)", "medium (4-6)", "dark (7-10)"}
+
+
+@pytest.mark.parametrize(
+    ("age", "tone", "expected"),
+    [(0.44, 3, ("below 18", "light (1-3)")), (0.6, 6, ("adult", "medium (4-6)")), (0.9, 7, ("old", "dark (7-10)"))],
+)
+def test_errors_are_told_apart_by_age_skin_tone_and_hand(monkeypatch, age, tone, expected):
+    person = draw_signer(0, 0)
+    person = replace(person, phenotype=(0.7, age, *person.phenotype[2:]), tone=tone, side="left")
+    monkeypatch.setattr("asllib.signer.scene.draw_signer", lambda seed, number: person)
+    found = groups(Plan("AB", 0, 0))
+    assert (found["age"], found["skin tone"], found["hand"]) == (*expected, "left")
 
 
 def stroke(finger: int) -> np.ndarray:

@@ -90,3 +90,23 @@ def test_a_still_hand_is_read_as_soon_wherever_it_is_and_once_though_it_comes_ne
     (first,) = held(one_hand.landmarks, times, unsure.get, wrist)
     assert first < 0.35
     assert len(held(one_hand.landmarks, times, lambda time: 1 + 0.15 * np.clip(10 * time - 6, 0, 1), wrist)) == 1
+
+
+def test_a_frame_in_which_the_hand_is_lost_ends_no_letter():
+    speller = Speller()
+    read = [one.letter for i in range(40) for one in speller.update(None if i % 10 == 9 else shown("L"), i / 30)]
+    assert read == ["L"]
+
+
+@pytest.mark.parametrize("aspect", [1.0, 2.0])
+@pytest.mark.parametrize("slid, expected", [(0.1, "L"), (1.0, "LL")])
+def test_a_letter_is_written_again_when_the_hand_slides_aside(one_hand, aspect, slid, expected):
+    """Of palms; in a picture twice as wide as high the same hand is half as wide in widths."""
+    points, read = one_hand.landmarks[:, :2] - one_hand.landmarks[0, :2], ""
+    points = points * 0.15 / np.linalg.norm(points[9])
+    speller = Speller(SpellerSettings(double_s=60.0))
+    for i in range(40):
+        wrist = np.array([0.5 - 0.15 * slid * np.clip((i - 15) / 4, 0, 1), 0.5])
+        landmarks = (points + wrist) / [aspect, 1]
+        read += "".join(one.letter for one in speller.update(shown("L"), i / 30, landmarks, aspect))
+    assert read == expected
