@@ -388,7 +388,9 @@ def test_the_installed_command_ends_without_a_traceback(tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="no such signals")
 def test_a_command_that_is_stopped_says_so(tmp_path):
-    code = "from asllib.cli import main; main()"
+    # What is started in the background by a shell ignores the signal.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heed}; from asllib.cli import main; main()"
     draw = ("data", "render", "--signers", "8", "--out", str(tmp_path / "drawn"))
     with subprocess.Popen([sys.executable, "-c", code, *draw], stderr=subprocess.PIPE, text=True) as command:
         seen = ""
