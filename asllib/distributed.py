@@ -7,6 +7,7 @@ that a single process would make, up to the rounding of sums.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -47,7 +48,9 @@ def processes() -> Iterator[int]:
     try:
         with contextlib.nullcontext() if rank() == 0 else contextlib.redirect_stdout(None):
             yield rank()
+        dist.barrier()  # nobody ends while another still waits for an answer
     finally:
+        gc.collect()  # a wrapped network in a cycle would outlive the group, whose threads then end the process hard
         dist.destroy_process_group()
 
 
