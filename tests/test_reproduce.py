@@ -108,6 +108,7 @@ def test_folders_that_are_named_from_here_are_the_same_in_a_notebook(project, mo
 
 
 @pytest.mark.parametrize(("value", "code"), [("0.9", 0), ("0.5", 1)])
+@pytest.mark.slow
 def test_a_check_runs_the_notebooks_and_leaves_results_as_they_were(project, monkeypatch, capsys, value, code):
     notebook(project, f"open('../data/results/one.json', 'w').write('{{\"accuracy\": {value}, \"n\": [3, 4]}}')")
     before = reproduce.snapshot()
@@ -139,6 +140,7 @@ def test_a_check_that_compares_nothing_fails(project, monkeypatch, capsys):
     assert "nothing was compared" in err and "none of the 2 results and figures" in err
 
 
+@pytest.mark.slow
 def test_a_kernel_that_dies_is_one_line(project):
     notebook(project, "import os\nos._exit(1)")
     with pytest.raises(InputError, match=r"01_one\.ipynb failed: its kernel died") as caught:
@@ -146,6 +148,7 @@ def test_a_kernel_that_dies_is_one_line(project):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_cell_without_an_end_is_one_line(project, monkeypatch):
     monkeypatch.setattr(reproduce, "CELL_S", 1)
     notebook(project, "import time\ntime.sleep(30)")

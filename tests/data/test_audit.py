@@ -159,6 +159,7 @@ def test_the_official_split_deals_out_whole_photos(real_data):
     assert found.across["test in train"] > 0.05 and found.least_shared["test in train"] >= 17
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_square_of_the_images_that_are_alike():
     """5,000 alike are 25 million pairs, 2 GB if all are kept."""
     code = """

@@ -74,6 +74,7 @@ def test_files_come_from_the_images_or_are_positions():
 @pytest.mark.parametrize(
     "pool", [*(pytest.param(one, marks=pytest.mark.slow) for one in (ThreadPoolExecutor, ProcessPoolExecutor)), None]
 )
+@pytest.mark.slow
 def test_any_executor_and_number_of_workers_gives_the_same_table(pool, lit_hands, hand_table, monkeypatch):
     images, folder = lit_hands
     monkeypatch.setattr(extract, "CHUNK", 10)

@@ -100,6 +100,7 @@ os.rename({str(stored)!r} + ".part", {str(stored)!r})
         ("192.168.7.5", True, "https://192.168.7.5:8866/?token=secret"),
     ],
 )
+@pytest.mark.slow
 def test_the_browser_is_sent_to_the_page_by_a_file_of_its_own(tmp_path, opened, host, secure, link):
     program = f"""
 import time

@@ -82,6 +82,7 @@ def test_warming_up_leaves_no_trace_and_makes_the_first_letter_quick(monkeypatch
 
 
 @pytest.mark.parametrize("kinds", [["stop", "start"], ["start"]])
+@pytest.mark.slow
 def test_who_stops_or_starts_again_begins_a_word(session, film, jpeg, kinds):
     ask(session, "start", time=0.0)
     word = frames_of(session, film, jpeg)[-1]["text"]
