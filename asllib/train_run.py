@@ -11,7 +11,7 @@ import pandas as pd
 
 from asllib.config import Preset
 from asllib.config import preset as find_preset
-from asllib.data import groups, load_letters, split
+from asllib.data import leave_people_out, load_letters, split
 from asllib.data.letterset import LetterSet
 from asllib.data.other_hands import random_hands
 from asllib.data.synthetic import added_letters
@@ -222,15 +222,6 @@ def joint_data(settings: Preset, letters: LetterSet) -> tuple[Looks, np.ndarray,
     return looks, embed_set(letters, looks.first()), join(parts)
 
 
-def _left_out(letters: LetterSet, most: int = 5) -> list[np.ndarray]:
-    """Parts of a set (N,) bool: its sources, else its signers, put together to five at most; none if there is one."""
-    for by in ("source", "signer"):
-        names, number = np.unique(groups(letters, by), return_inverse=True)
-        if len(names) > 1:
-            return [number % most == k for k in range(min(len(names), most))]
-    return []
-
-
 def _train_joint(settings, letters, seed, epochs, checkpoint):
     with first_alone():
         looks, embeddings, added = joint_data(settings, letters)
@@ -246,7 +237,7 @@ def _train_joint(settings, letters, seed, epochs, checkpoint):
 
     # How sure it is of people it has never seen, as read by a network trained on the others.
     tenth = part == "test"
-    folds = _left_out(letters) or [tenth]
+    folds = [where for _, where in leave_people_out(letters)] or [tenth]
     sure = []
     for number, where in enumerate(folds):
         model, history = fit(~where, checkpoint.with_name(f"checkpoint-{number}.pt"))

@@ -166,11 +166,14 @@ def as_code(network: str, preset: Preset) -> str:
 
 def storage_url(storage: str | None) -> str:
     """URL of a database: itself, or the file ``studies.db`` in a folder, by default the cache folder."""
+    import sqlalchemy
+
     if storage is not None and "://" in storage:
         return storage
     folder = cache_dir() if storage is None else Path(storage).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{folder / 'studies.db'}"
+    url = sqlalchemy.URL.create("sqlite", database=str(folder / "studies.db"))  # which quotes "?" and "%"
+    return url.render_as_string()
 
 
 def open_study(name: str, url: str, seed: int, epochs: int) -> optuna.Study:

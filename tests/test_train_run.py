@@ -92,20 +92,6 @@ def test_the_preset_people_learns_from_photos_of_people_where_no_data_is_named(m
     assert asked == [("auto", pixels), ("synthetic", pixels)]
 
 
-def test_people_are_left_out_by_source_else_by_signer_in_five_folds_at_most(letter_set):
-    def parts(source, signer):
-        letters = letter_set(["A"] * len(source))
-        table = letters.table.assign(source=source, signer=signer)
-        return [where.tolist() for where in module._left_out(dataclasses.replace(letters, table=table))]
-
-    assert parts(list("xxyz"), list("1234")) == [
-        [True, True, False, False], [False, False, True, False], [False, False, False, True],
-    ]  # fmt: skip
-    folds = np.array(parts(["x"] * 14, [f"{n:02}" for n in np.arange(14) // 2]))  # seven signers
-    assert folds.shape == (5, 14) and (folds.sum(0) == 1).all() and (folds[:, ::2] == folds[:, 1::2]).all()
-    assert parts(["x"] * 3, ["1"] * 3) == []
-
-
 def test_what_a_network_was_trained_on_is_known_by_the_hash_in_its_card(letter_set):
     images = np.random.default_rng(0).integers(0, 256, (40, 30, 30, 3), np.uint8)
     photos = letter_set(["A", "B"] * 20, images, split="test")  # the set's own split, which networks of photos ignore

@@ -1,6 +1,9 @@
 import json
 import multiprocessing
+import os
+import signal
 import sqlite3
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,7 +18,7 @@ from asllib.letters import STATIC
 from asllib.models import PixelConfig
 from asllib.runs import Looks
 from asllib.train_run import load_for
-from asllib.tuning import as_code, result_name, tune, tuning_parts, values_of, with_values
+from asllib.tuning import as_code, open_study, result_name, storage_url, tune, tuning_parts, values_of, with_values
 
 pytestmark = pytest.mark.slow
 
@@ -205,9 +208,11 @@ def test_a_trial_whose_process_died_is_made_up_for(project, pixel_folder, monkey
     killed.start()
     database = pixel_folder.parent / "studies" / "studies.db"
     for _ in range(600):
+        killed.join(0.05)
+        os.kill(killed.pid, signal.SIGSTOP)  # so that the trial does not end between this look and the kill
         if database.is_file() and in_state("RUNNING", database):
             break
-        killed.join(0.05)
+        os.kill(killed.pid, signal.SIGCONT)
     killed.kill()
     killed.join()
     assert in_state("RUNNING", database) == 1
@@ -233,10 +238,10 @@ def test_a_trial_that_gave_no_sign_of_life_is_not_waited_for(project, pixel_fold
 def in_state(state: str, database) -> int:
     """How many trials that gave a sign of life are in a state."""
     try:
-        with sqlite3.connect(database, timeout=10) as connection:
+        with sqlite3.connect(database, timeout=0.2) as connection:
             query = "select count(*) from trials join trial_heartbeats using (trial_id) where state = ?"
             return connection.execute(query, (state,)).fetchone()[0]
-    except sqlite3.OperationalError:  # no tables yet
+    except sqlite3.OperationalError:  # no tables yet, or just written to
         return 0
 
 
@@ -283,6 +288,12 @@ def test_a_storage_that_cannot_be_opened_is_one_line_without_the_password(asl, p
     code, out, err = asl("tune", "pixel", "--data", pixel_folder, "--storage", storage)
     assert code == 1 and out == "" and said in err and "secret" not in err
     assert err.startswith("asl: ") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("folder", ["what?", "50%20", "a#b", "über uns"])
+def test_a_folder_for_the_storage_may_have_any_name(folder, tmp_path):
+    open_study("one", storage_url(str(tmp_path / folder)), seed=0, epochs=1)
+    assert [path.relative_to(tmp_path) for path in tmp_path.rglob("*.*")] == [Path(folder, "studies.db")]
 
 
 def test_the_command_prints_settings_and_writes_json(asl, project, pixel_folder):

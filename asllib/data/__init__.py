@@ -13,7 +13,7 @@ _MODULES = {
     "pixel_csv": ("read_pixel_csv", "write_pixel_csv"),
     "registry": ("SOURCES", "find_photos", "load_letters"),
     "sign_mnist": ("fetch_sign_mnist", "find_sign_mnist", "load_sign_mnist"),
-    "splits": ("groups", "leave_one_out", "people", "split", "split_groups"),
+    "splits": ("groups", "leave_one_out", "leave_people_out", "people", "split", "split_groups"),
 }
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=_MODULES)

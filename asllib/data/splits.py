@@ -83,3 +83,16 @@ def leave_one_out(letters: LetterSet, by: str) -> Iterator[tuple[str, np.ndarray
     keys = groups(letters, by)
     for name in np.unique(keys):
         yield str(name), keys == name
+
+
+def leave_people_out(letters: LetterSet, most: int = 5) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield (name of a part, mask of its items) for each source, or for each signer where there is one source.
+
+    More than ``most`` are put together to so many parts, so that each is left out once. One signer alone is no part.
+    """
+    by = "source" if letters.table["source"].nunique() > 1 else "signer"
+    names, number = np.unique(groups(letters, by), return_inverse=True)
+    for part in range(min(len(names), most) if len(names) > 1 else 0):
+        alone = len(names) <= most
+        name = str(names[part]) if alone else f"{by}s, part {part + 1} of {most}"
+        yield name, number % most == part

@@ -21,7 +21,7 @@ def tiny_signer(no_data, monkeypatch):
 
 
 @pytest.mark.slow
-def test_without_data_the_synthetic_signer_takes_its_place_and_says_so_in_one_line(tiny_signer, capsys):
+def test_without_data_the_synthetic_signer_takes_its_place_and_says_so_in_one_line(tiny_signer, capsys, monkeypatch):
     photos = load_letters()
     out, err = capsys.readouterr()
     said = [line for line in err.splitlines() if line.startswith("No ")]
@@ -38,7 +38,15 @@ def test_without_data_the_synthetic_signer_takes_its_place_and_says_so_in_one_li
     test = pixels.table["split"] == "test"
     assert test.sum() == 24
     assert not set(pixels.table["signer"][test]) & set(pixels.table["signer"][~test])
-    assert pixels.images.std((1, 2)).min() > 5  # a hand in each, no blank picture
+    assert pixels.images.std((1, 2)).min() > 2  # a hand in each, no blank picture
+    assert (pixels.images[:, 0, 0] == pixels.images[:, -1, -1]).all()  # and nothing around it
+
+    monkeypatch.setitem(config.PROFILES, "ci", dataclasses.replace(config.PROFILES["ci"], added=1))
+    more = load_letters("auto", pixels=True)
+    assert more.images.shape == (96 + 96, 28, 28) and (more.images[:96] == pixels.images).all()
+    assert sorted(more.letters[96:]) == sorted(STATIC * 4)
+    assert set(more.table["split"][96:]) == {"train"}
+    assert not set(more.table["signer"][96:]) & set(pixels.table["signer"])
 
     capsys.readouterr()
     again = load_letters("synthetic")

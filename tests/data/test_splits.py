@@ -1,9 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asllib.data import leave_one_out, split, split_groups
+from asllib.data import leave_one_out, leave_people_out, split, split_groups
 from asllib.data.splits import groups
 from asllib.errors import InputError
 from asllib.letters import STATIC
@@ -81,6 +83,23 @@ def test_leave_one_out_takes_each_signer_and_source_once(crowd):
         assert np.sum(list(left.values()), axis=0).tolist() == [1] * len(crowd)
     assert set(crowd.table["source"][left["s2/p4"]]) == {"s2"}
     assert set(crowd.table["signer"][left["s2/p4"]]) == {"p4"}
+
+
+def test_people_are_left_out_by_source_else_by_signer_in_five_parts_at_most(letter_set):
+    def parts(source, signer):
+        letters = letter_set(["A"] * len(source))
+        letters = dataclasses.replace(letters, table=letters.table.assign(source=source, signer=signer))
+        return {name: where.tolist() for name, where in leave_people_out(letters)}
+
+    assert parts(list("xxyz"), list("1234")) == {
+        "x": [True, True, False, False], "y": [False, False, True, False], "z": [False, False, False, True],
+    }  # fmt: skip
+    assert parts(list("xx"), list("12")) == {"x/1": [True, False], "x/2": [False, True]}
+    crowd = parts(["x"] * 14, [f"{n:02}" for n in np.arange(14) // 2])  # seven signers
+    folds = np.array(list(crowd.values()))
+    assert folds.shape == (5, 14) and (folds.sum(0) == 1).all() and (folds[:, ::2] == folds[:, 1::2]).all()
+    assert list(crowd) == [f"signers, part {n} of 5" for n in (1, 2, 3, 4, 5)]
+    assert parts(["x"] * 3, ["1"] * 3) == {}
 
 
 @pytest.mark.parametrize("seed", [0, 1])
