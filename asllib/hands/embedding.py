@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from asllib.hands.tracker import MODEL_SHA256, Hand, model_file, table_hands
+from asllib.hands.tracker import LOG_LINE, MODEL_SHA256, Hand, model_file, table_hands
+from asllib.quiet import without_lines
 
 if TYPE_CHECKING:
     import pandas as pd
+    from ai_edge_litert.interpreter import Interpreter
 
     from asllib.data.letterset import LetterSet
 
@@ -67,13 +69,12 @@ def hand_picture(image: np.ndarray, hand: Hand) -> np.ndarray:
 
 def embed_hand(image: np.ndarray, hand: Hand) -> np.ndarray:
     """Embed the hand in an image, (H, W, 3) uint8 RGB -> (1152,) float32."""
-    import cv2
-
-    blob = cv2.dnn.blobFromImage(hand_picture(image, hand), 1 / 255)
+    picture = hand_picture(image, hand)[None] / np.float32(255)
     with _lock:
         network = _network()
-        network.setInput(blob)
-        return network.forward(_POOLED).ravel().copy()
+        network.set_tensor(network.get_input_details()[0]["index"], picture)
+        network.invoke()
+        return network.get_tensor(network.get_output_details()[0]["index"])[0]
 
 
 def embed_set(letters: LetterSet, table: pd.DataFrame, *, progress: bool = True) -> np.ndarray:
@@ -91,13 +92,13 @@ def embed_set(letters: LetterSet, table: pd.DataFrame, *, progress: bool = True)
     numpy.ndarray
         (N, 1152) float16, 0 where no hand was found.
     """
-    import cv2
+    from ai_edge_litert import __version__
     from tqdm.auto import tqdm
 
     from asllib.hands.landmarks import landmark_arrays
     from asllib.paths import cache_dir, replacing
 
-    digest = hashlib.sha256(f"2 {MODEL_SHA256} {cv2.__version__} {letters.sha256()}".encode())
+    digest = hashlib.sha256(f"3 {MODEL_SHA256} {__version__} {letters.sha256()}".encode())
     digest.update(np.ascontiguousarray(landmark_arrays(table)["landmarks"]).data)
     stored = cache_dir() / "embeddings" / f"{digest.hexdigest()[:32]}.npy"
     if stored.is_file():
@@ -112,17 +113,20 @@ def embed_set(letters: LetterSet, table: pd.DataFrame, *, progress: bool = True)
 
 
 @functools.cache
-def _network():
-    """The landmark network out of the tracker's model file."""
-    import cv2
+def _network() -> Interpreter:
+    """The landmark network out of the tracker's model file, up to the numbers of the embedding."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.interpreter import Interpreter
 
-    from asllib.paths import cache_dir, write_bytes
-
-    # From a file: OpenCV 5.0 takes no notice of the engine where the network comes from memory.
-    part = "hand_landmarks_detector.tflite"
-    unpacked = cache_dir() / f"{MODEL_SHA256[:12]}-{part}"
-    if not unpacked.is_file():
-        with zipfile.ZipFile(model_file()) as task:
-            write_bytes(unpacked, task.read(part))
-    # The new engine of OpenCV 5 joins layers, and with them the one that is asked for.
-    return cv2.dnn.readNetFromTFLite(str(unpacked), engine=cv2.dnn.ENGINE_CLASSIC)
+    with zipfile.ZipFile(model_file()) as task:
+        model = schema.ModelT.InitFromPackedBuf(task.read("hand_landmarks_detector.tflite"), 0)
+    graph = model.subgraphs[0]
+    # What follows is dropped: between its operations LiteRT keeps no tensor that is no output.
+    graph.outputs = [[tensor.name.decode() for tensor in graph.tensors].index(_POOLED)]
+    builder = flatbuffers.Builder()
+    builder.Finish(model.Pack(builder), b"TFL3")
+    with without_lines(LOG_LINE):
+        network = Interpreter(model_content=bytes(builder.Output()), num_threads=1)
+        network.allocate_tensors()
+    return network

@@ -211,9 +211,7 @@ class HandTracker:
         import mediapipe
 
         # MediaPipe logs its last line when it finds the process's first hand.
-        with (
-            without_lines(_LOG_LINE) if confidence not in self._landmarkers or not _first_hand_found else nullcontext()
-        ):
+        with without_lines(LOG_LINE) if confidence not in self._landmarkers or not _first_hand_found else nullcontext():
             landmarker = self._landmarker(confidence)
             frame = mediapipe.Image(mediapipe.ImageFormat.SRGB, np.ascontiguousarray(image))
             if self.video:
@@ -399,5 +397,5 @@ def _sha256(path: Path, changed: int) -> str:
 
 # MediaPipe's C++ part logs to stderr, which notebooks show in the cell. It reads no environment variable and has no
 # call for its log level.
-_LOG_LINE = re.compile(rb"^(INFO: |WARNING: Logging before|[IW]\d{4} )")
+LOG_LINE = re.compile(rb"^(INFO: |WARNING: Logging before|[IW]\d{4} )")
 _first_hand_found = False

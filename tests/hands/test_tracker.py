@@ -111,11 +111,11 @@ def test_nothing_is_printed_not_even_at_exit(tmp_path):
     code = (
         "import sys, numpy as np\n"
         "from asllib.hands import HandTracker\n"
-        "from asllib.hands.tracker import _LOG_LINE\n"
+        "from asllib.hands.tracker import LOG_LINE\n"
         "from asllib.quiet import without_lines\n"
         "tracker = HandTracker()\n"  # neither closed nor collected before the exit
         "tracker.detect(np.zeros((64, 64, 3), np.uint8))\n"
-        "with without_lines(_LOG_LINE):\n"
+        "with without_lines(LOG_LINE):\n"
         "    print('WARNING: of another kind', file=sys.stderr, flush=True)\n"
     )
     root = Path(module.__file__).parents[2]
