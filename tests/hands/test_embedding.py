@@ -1,10 +1,13 @@
+import zipfile
+
+import cv2
 import numpy as np
 import pytest
 
 from asllib.data import load_photos
 from asllib.hands import embedding
 from asllib.hands.embedding import SIDE, WIDTH, embed_hand, embed_set, hand_picture
-from asllib.hands.tracker import Hand, mirror_hand
+from asllib.hands.tracker import Hand, mirror_hand, model_file
 from asllib.runs import track_once
 
 
@@ -53,6 +56,17 @@ def test_embeddings_tell_hands_apart(drawn):
     np.testing.assert_allclose(there, again)
     likeness = np.corrcoef([there, embed_hand(np.ascontiguousarray(first[:, ::-1]), mirror_hand(hand)), elsewhere])
     assert likeness[0, 1] > 0.98 > likeness[0, 2] + 0.1
+
+
+def test_another_library_makes_the_same_numbers_of_the_picture(drawn, tmp_path):
+    (image, _), (hand, _) = drawn
+    with zipfile.ZipFile(model_file()) as task:
+        path = task.extract("hand_landmarks_detector.tflite", tmp_path)
+    network = cv2.dnn.readNetFromTFLite(path, engine=cv2.dnn.ENGINE_CLASSIC)  # the new one joins layers
+    network.setInput(cv2.dnn.blobFromImage(hand_picture(image, hand), 1 / 255))
+    theirs = network.forward("model_1/model/global_average_pooling2d/Mean").ravel()
+    assert np.ptp(theirs) > 1
+    np.testing.assert_allclose(embed_hand(image, hand), theirs, atol=1e-4)
 
 
 def test_a_hand_without_extent_or_beyond_the_picture_does_no_harm():
