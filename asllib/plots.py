@@ -167,7 +167,7 @@ def all_models(curves: Mapping[str, Mapping[str, Sequence[float]]], chance: floa
             axis.plot(np.arange(1, len(accuracy) + 1), accuracy, label=name, **style)
         axis.axhline(chance, color=GRAY, linestyle="--", linewidth=1)
         where = {"ha": "right", "va": "top", "transform": axis.get_yaxis_transform()}
-        axis.text(0.99, chance - 0.015, f"guessing one of {round(1 / chance)} letters", color=GRAY, fontsize=9, **where)
+        axis.text(0.99, chance - 0.015, f"guessing, {round(1 / chance)} letters", color=GRAY, fontsize=9, **where)
         axis.set(title=panel, xlabel="epoch", ylim=(0, 1.02))
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
@@ -406,7 +406,7 @@ def error_rates(speeds: Mapping[str, Mapping[str, Any]], title: str) -> Figure:
     x = [float(speed) for speed in speeds]
     for key, name, color, marker in (
         ("cer", "raw letters", BLUE, "o"),
-        ("cer_lexicon", "after the lexicon", GREEN, "s"),
+        ("cer_lexicon", "after a lexicon that holds every word", GREEN, "s"),
     ):
         axis.plot(x, [100 * line[key] for line in speeds.values()], color=color, marker=marker, label=name)
     low, high = 100 * np.array([line["interval"] for line in speeds.values()]).T
@@ -414,7 +414,7 @@ def error_rates(speeds: Mapping[str, Mapping[str, Any]], title: str) -> Figure:
     axis.axhline(10, color=GRAY, ls="--", lw=1)
     axis.annotate("one letter in ten", (x[0], 10), xytext=(0, 3), textcoords="offset points", color=GRAY, fontsize=9)
     axis.set(xlabel="letters a second", ylabel="character error rate, %", ylim=(0, None), xticks=x)
-    axis.legend(frameon=False)
+    axis.legend(loc="upper left", bbox_to_anchor=(0, -0.18), ncols=2, frameon=False)
     return _caption(figure, title)
 
 

@@ -169,8 +169,15 @@ def small_set(images: np.ndarray | PhotoFiles) -> np.ndarray | None:
     return np.stack(small) if small else None
 
 
-def crop_set(letters: LetterSet, looks: Looks) -> tuple[np.ndarray, np.ndarray]:
+def crop_set(letters: LetterSet, looks: Looks, *, background: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Crop each photo of a set to its hand for the pixel network, as each look at it saw it.
+
+    Parameters
+    ----------
+    letters, looks
+        The set, and its ``asllib.runs.track``.
+    background
+        Keep what lies around the hand, see ``asllib.preprocess.to_pixels``.
 
     Returns
     -------
@@ -185,7 +192,7 @@ def crop_set(letters: LetterSet, looks: Looks) -> tuple[np.ndarray, np.ndarray]:
     for i in np.flatnonzero(found.any(0)):
         photo = letters.images[i]
         for look in np.flatnonzero(found[:, i]):
-            images[look, i] = to_pixels(photo, hands[look][i])
+            images[look, i] = to_pixels(photo, hands[look][i], background=background)
     return images, found
 
 
