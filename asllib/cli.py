@@ -409,6 +409,8 @@ def read(
         _read_many(videos, fps, model, correct, name or (), workers, cluster, json_file)
         return
     video = videos[0]
+    if annotated is not None and annotated.resolve() == video.resolve():
+        raise InputError(f"{annotated}: the film itself; name another file")
     if srt is not None and srt.suffix.lower() != ".srt":
         raise InputError(f"{srt}: use a name that ends in .srt")
     if annotated is not None and video.name.endswith((".csv", ".csv.gz", ".parquet")):

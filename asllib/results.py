@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-PACKAGES = ("asllib", "torch", "mediapipe", "opencv-python", "numpy", "scikit-learn")
+PACKAGES = ("asllib", "torch", "mediapipe", "ai-edge-litert", "opencv-python", "numpy", "scikit-learn")
 
 
 def versions() -> dict[str, str]:

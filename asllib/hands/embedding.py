@@ -11,6 +11,7 @@ import functools
 import hashlib
 import threading
 import zipfile
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -92,16 +93,18 @@ def embed_set(letters: LetterSet, table: pd.DataFrame, *, progress: bool = True)
     numpy.ndarray
         (N, 1152) float16, 0 where no hand was found.
     """
+    import cv2
     from ai_edge_litert import __version__
     from tqdm.auto import tqdm
 
     from asllib.hands.landmarks import landmark_arrays
     from asllib.paths import cache_dir, replacing
 
-    digest = hashlib.sha256(f"3 {MODEL_SHA256} {__version__} {letters.sha256()}".encode())
-    digest.update(np.ascontiguousarray(landmark_arrays(table)["landmarks"]).data)
+    digest = hashlib.sha256(f"4 {MODEL_SHA256} {__version__} {cv2.__version__} {letters.sha256()}".encode())
+    for name in ("landmarks", "left"):
+        digest.update(np.ascontiguousarray(landmark_arrays(table)[name]).data)
     stored = cache_dir() / "embeddings" / f"{digest.hexdigest()[:32]}.npy"
-    if stored.is_file():
+    with suppress(OSError, ValueError):  # not there, or not whole
         return np.load(stored)
     result = np.zeros((len(letters), WIDTH), np.float16)
     found = [(i, hand) for i, hand in enumerate(table_hands(table)) if hand is not None]

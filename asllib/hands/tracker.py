@@ -25,6 +25,9 @@ from asllib.quiet import without_lines
 if TYPE_CHECKING:
     import pandas as pd
 
+# Pixels of a side; a larger image is shrunk first. The borders that attempts add would take gigabytes, and from 32,767
+# pixels on MediaPipe ends the process.
+LARGEST = 4096
 MODEL_NAME = "hand_landmarker.task"
 MODEL_URL = (
     "https://storage.googleapis.com/mediapipe-models/hand_landmarker/hand_landmarker/float16/1/hand_landmarker.task"
@@ -165,7 +168,7 @@ class HandTracker:
         InputError
             If the array is not such an image, or a time is given without ``video``, or the other way round.
         """
-        self._check(image)
+        image = self._checked(image)
         if self.video != (timestamp_ms is not None):
             raise InputError(
                 "a video tracker needs timestamp_ms with each frame"
@@ -190,14 +193,22 @@ class HandTracker:
         """
         if self.video:
             raise InputError("detect_looks is for single images, not for HandTracker(video=True)")
-        self._check(image)
+        image = self._checked(image)
         hands = (self._detect_any(image, attempts) for attempts in LOOKS)
         return tuple(hand for hand in hands if hand is not None)
 
-    def _check(self, image: np.ndarray) -> None:
+    def _checked(self, image: np.ndarray) -> np.ndarray:
+        """The image, or a smaller one of it: landmarks are fractions of either."""
+        import cv2
+
         if self._closed:
             raise InputError("the hand tracker is closed; make a new HandTracker")
         check_image(image)
+        scale = LARGEST / max(image.shape[:2])
+        if scale >= 1:
+            return image
+        size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
+        return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
     def _detect_any(self, image: np.ndarray, attempts: Sequence[Attempt]) -> Hand | None:
         for attempt in attempts:

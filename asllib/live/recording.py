@@ -197,7 +197,8 @@ class RecordingSession(Session):
         import cv2
 
         number = 1 + max(
-            (int(Path(row["file"]).stem[-4:]) for row in self._rows if row["label"] == self._sign), default=0
+            (int(Path(row["file"]).stem.rpartition("-")[2]) for row in self._rows if row["label"] == self._sign),
+            default=0,
         )
         file = f"{self._sign}/{self.signer}-{number:04d}.jpg"
         path = self.folder / file
@@ -265,6 +266,7 @@ def _alike(hand: Hand, other: Hand) -> bool:
 
 def _name(text: object, what: str = "sign") -> str:
     """A sign's or signer's name, which folders and files are named after."""
-    if not isinstance(text, str) or not re.fullmatch(r"\w[\w -]{0,31}", text):
+    if not isinstance(text, str) or not re.fullmatch(r"\w[\w -]{0,31}", text.strip()):
         raise InputError(f"{what} {text!r}: a name has letters, digits, spaces, - and _, 32 at most")
+    text = text.strip()  # as manifests are read
     return text.upper() if len(text) == 1 else text

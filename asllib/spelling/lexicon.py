@@ -87,7 +87,7 @@ class Lexicon:
             candidate is weighed by how well it explains all of them, else by how alike the letters' hands are.
         """
         word = word.upper()
-        if not word or word in self._names:
+        if not word or word in self._names or not set(word) <= set(LETTERS):  # signs of one's own are no letters
             return word
         candidates = [word, *(candidate for candidate in self.candidates(word) if candidate != word)]
         prior = np.array([math.log(self._frequency.get(candidate, UNKNOWN)) for candidate in candidates])

@@ -618,6 +618,8 @@ def read_hands(
     bad = ~np.isfinite(times) | (np.diff(times, prepend=-np.inf) <= 0)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
+        if fps is not None:
+            raise InputError(f"{path}: with {fps} frames a second row {row + 1} has no later time than the one before")
         raise InputError(
             f"{path}: time_s is {table['time_s'].iloc[row]} in row {row + 1}: times are numbers that increase"
         )

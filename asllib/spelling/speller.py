@@ -103,7 +103,7 @@ class Speller:
         self._last_time = -math.inf
         self._seen_time = -math.inf
         self._points: np.ndarray | None = None
-        self._run: list[tuple[float, np.ndarray]] = []  # frames of the handshape that is shown now
+        self._start_s, self._sum, self._count = 0.0, 0.0, 0  # of the handshape that is shown now: since when, how sure
         self._letter: int | None = None  # what the run is
         self._written_s: float | None = None  # when the run's letter was last written
         self._doubled = False
@@ -144,11 +144,12 @@ class Speller:
         if best != self._letter or probabilities[best] < settings.confidence / 2:
             self._forget(best)
         elif speed > settings.still:
-            self._run.clear()
+            self._count = 0
             self._moved = True
-        self._run.append((time_s, probabilities))
-        mean = float(np.mean([p[best] for _, p in self._run]))
-        start = self._run[0][0]
+        if not self._count:
+            self._start_s, self._sum = time_s, 0.0
+        self._sum, self._count = self._sum + float(probabilities[best]), self._count + 1
+        mean, start = self._sum / self._count, self._start_s
         hold_s = settings.hold_s if len(self.names[best]) == 1 else max(settings.hold_s, SIGN_HOLD_S)
         sure = time_s - start >= hold_s - 1e-9 and mean >= settings.confidence
         if not sure or not self._is_new(time_s, place, size):
@@ -184,7 +185,7 @@ class Speller:
         return speed, points[0], size
 
     def _forget(self, letter: int | None = None) -> None:
-        self._run.clear()
+        self._count = 0
         self._letter, self._written_s, self._place, self._doubled, self._moved = letter, None, None, False, False
 
 

@@ -8,6 +8,7 @@ from asllib.data import load_photos
 from asllib.hands import embedding
 from asllib.hands.embedding import SIDE, WIDTH, embed_hand, embed_set, hand_picture
 from asllib.hands.tracker import Hand, mirror_hand, model_file
+from asllib.paths import cache_dir
 from asllib.runs import track_once
 
 
@@ -90,5 +91,12 @@ def test_a_set_is_embedded_once(drawn, tmp_path, no_data, monkeypatch):
     assert made.shape == (3, WIDTH) and made.dtype == np.float16
     found = (table["score"] > 0).to_numpy()
     assert ((made != 0).any(1) == found).all() and found.sum() >= 1
+    other = table.assign(side=np.where(table["side"] == "left", "right", "left"))
+    assert (embed_set(letters, other, progress=False) != made).any(1)[found].all()  # seen in the mirror
+    stored = sorted((cache_dir() / "embeddings").iterdir())
+    assert len(stored) == 2
+    for path in stored:  # as after a full disk
+        path.write_bytes(path.read_bytes()[:100])
+    np.testing.assert_array_equal(embed_set(letters, table, progress=False), made)
     monkeypatch.setattr(embedding, "embed_hand", lambda image, hand: pytest.fail("embedded again"))
     np.testing.assert_array_equal(embed_set(letters, table, progress=False), made)

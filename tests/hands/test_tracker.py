@@ -52,6 +52,28 @@ def test_without_the_file_and_a_network_one_line_says_what_to_do(tmp_path, monke
         model_file()
 
 
+@pytest.mark.parametrize("shape", [(4, 33_000, 3), (33_000, 4, 3)])
+def test_a_side_that_mediapipe_cannot_take_is_shrunk(shape, monkeypatch):
+    seen = []
+    once = HandTracker._detect_once
+    monkeypatch.setattr(HandTracker, "_detect_once", lambda self, *given: seen.append(given[0]) or once(self, *given))
+    with HandTracker(attempts=ATTEMPTS[:1]) as tracker, HandTracker(video=True) as video:
+        assert tracker.detect(np.zeros(shape, np.uint8)) is None and video.detect(np.zeros(shape, np.uint8), 0) is None
+    assert [max(image.shape) for image in seen] == [module.LARGEST] * 2 and min(seen[0].shape) >= 1
+
+
+def test_a_hand_in_a_huge_image_is_found_where_it_is():
+    import cv2
+
+    from asllib.signer import render_letters
+
+    small = render_letters("B", 1, 1, size=480, angle=5).images[0]
+    huge = cv2.resize(small, (6000, 6000))
+    with HandTracker() as tracker:
+        there, here = tracker.detect(huge), tracker.detect(small)
+    np.testing.assert_allclose(there.landmarks[:, :2], here.landmarks[:, :2], atol=0.01)
+
+
 @pytest.mark.parametrize("attempt", [*ATTEMPTS, *LOOKS[2][:2], Attempt(pad=0.4), Attempt(size=300)])
 @pytest.mark.parametrize(("width", "height"), [(640, 480), (91, 200), (64, 64)])
 def test_restored_landmarks_lie_where_they_were(attempt, width, height):

@@ -176,6 +176,29 @@ def test_a_stopped_recording_is_gone_on_with(script, play, tmp_path):
     assert letters.table["file"].is_unique and (letters.letters == "A").sum() == 6
 
 
+def test_a_name_with_a_blank_at_its_end_is_gone_on_with_too(script, play, tmp_path):
+    record(play, tmp_path / "mine", ["thank you ", "b "], 2).close()
+    second = RecordingSession(tmp_path / "mine", ["thank you", "B"], per_sign=3)
+    assert second.kept == {"thank you": 2, "B": 2}
+    second.close()
+
+
+def test_the_ten_thousandth_photo_takes_no_others_place(script, play, tmp_path):
+    session = RecordingSession(tmp_path / "mine", ["A"], per_sign=9)
+    begin(session)
+    while not session._rows:
+        play(session, 0.2)
+    points = np.zeros((21, 3), np.float32)
+    frame, hand = np.zeros((24, 32, 3), np.uint8), Hand(points, points, "right", 1.0)
+    session._rows = [session._rows[0] | {"file": "A/me-9999.jpg"}]
+    session._hands = {"A/me-9999.jpg": next(iter(session._hands.values()))}
+    for _ in range(3):
+        session._save(frame, hand)
+    numbers = [one["file"].rpartition("-")[2] for one in session._rows]
+    assert numbers == ["9999.jpg", "10000.jpg", "10001.jpg", "10002.jpg"]
+    session.close()
+
+
 def record(play, folder, signs, per_sign):
     session = RecordingSession(folder, signs, per_sign)
     begin(session)

@@ -23,6 +23,10 @@ def test_a_whole_word_is_no_completion_of_itself(lexicon):
     assert "HELP" in lexicon.complete("HEL") and "HELP" not in lexicon.complete("HELP")
 
 
+def test_signs_of_ones_own_are_no_letters_to_be_mended(lexicon):
+    assert [lexicon.correct(sign) for sign in ("5", "É", "MY SIGN")] == ["5", "É", "MY SIGN"]
+
+
 def test_wrong_letters_are_mended(lexicon):
     assert lexicon.correct("BECAUSR") == "BECAUSE"
     assert lexicon.correct("GOVERMNENT") == "GOVERNMENT"

@@ -101,6 +101,14 @@ def test_bad_options_are_one_line(asl, grey, options, said):
     assert (code, out) == (1, "") and said in err and err.startswith("asl: ") and err.count("\n") == 1
 
 
+def test_the_film_that_is_read_is_not_written_over(asl, grey, monkeypatch):
+    before = grey.read_bytes()
+    monkeypatch.chdir(grey.parent)
+    code, out, err = asl("read", grey, "--annotated", grey.name)
+    assert (code, out) == (1, "") and "the film itself" in err and err.count("\n") == 1
+    assert grey.read_bytes() == before
+
+
 def test_what_is_not_there_is_one_line(asl, tmp_path):
     code, _, err = asl("read", tmp_path / "none.mp4")
     assert code == 1 and "no such video" in err and err.count("\n") == 1

@@ -89,6 +89,8 @@ def test_without_times_a_rate_is_needed(stored):
     assert read_text(path, Pointing(), fps=30).text == "AB"
     with pytest.raises(InputError, match="fps=0"):
         read_text(path, Pointing(), fps=0)
+    with pytest.raises(InputError, match="with 1e-320 frames a second row 2 has no later time"):
+        read_text(path, Pointing(), fps=1e-320)
 
 
 @pytest.mark.parametrize("time", [np.nan, 0.0, -1.0])

@@ -29,6 +29,17 @@ def test_one_letter_a_hold_at_any_frame_rate(fps):
     assert spell("ASL", fps=fps) == "ASL"
 
 
+def test_a_letter_that_is_held_for_minutes_takes_no_more_memory():
+    import pickle
+
+    speller = Speller()
+    sizes = []
+    for number in range(9000):
+        speller.update(shown("L"), number / 30)
+        sizes.append(len(pickle.dumps(vars(speller))) if number % 3000 == 100 else 0)
+    assert sizes[100] > 100 and sizes[6100] < sizes[100] + 20
+
+
 def test_unknown_handshape_and_no_hand_write_nothing():
     assert spell("??A??--B") == "AB"
     assert spell("------") == spell("?????") == ""
