@@ -533,7 +533,7 @@ def run_regression(study: Study, crops: int = 4, epochs: int = 12) -> dict:
         "official test": {"official test": {
             "accuracy": float(official.mean()), "interval": list(accuracy_interval(official)), "n": len(official),
         }},
-        "strangers' photos": {
+        "strangers' photos, room kept": {
             name: {
                 "accuracy": float(strangers[where].mean()),
                 "interval": intervals(study.photos, where, strangers[where]), "n": int(where.sum()),
