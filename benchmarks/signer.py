@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--signers", type=int, default=20)
     parser.add_argument("--views", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--added", type=int, default=0, help="signers added to the photos, one source left out")
+    parser.add_argument("--added", type=int, default=24, help="signers added to the photos, one source left out")
     options = parser.parse_args()
     out: dict = {"signers": options.signers, "views": options.views}
 
