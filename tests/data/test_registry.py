@@ -90,6 +90,7 @@ def test_a_data_folder_that_is_not_there_is_named(monkeypatch, tmp_path):
             load_letters(name)
 
 
+@pytest.mark.slow
 def test_two_processes_that_draw_the_same_set_both_have_it(no_data):
     from asllib.data import synthetic
     from asllib.signer import write_letters

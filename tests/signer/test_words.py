@@ -97,6 +97,7 @@ def test_bad_rates_and_sizes():
         render_word("A", size=(320, 20))
 
 
+@pytest.mark.slow
 def test_film_has_frames_truth_and_files(tmp_path):
     film = render_word("AL", signer=1, fps=10, letters_per_second=3, size=(96, 72), seed=4)
     again = render_word("AL", signer=1, fps=10, letters_per_second=3, size=(96, 72), seed=4)

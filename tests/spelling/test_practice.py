@@ -145,6 +145,7 @@ def test_training_lowers_the_loss_and_repeats(stills):
     assert losses == pytest.approx(same, rel=1e-3) and not model.training
 
 
+@pytest.mark.slow
 def test_a_stopped_training_goes_on_to_the_same_network(stills, tmp_path, monkeypatch):
     rng = np.random.default_rng(6)
     names = tuple(sorted(set(stills.labels)))

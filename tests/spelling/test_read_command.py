@@ -128,12 +128,14 @@ def test_landmarks_of_no_hand(asl, tmp_path):
         assert code == 1 and "have no picture" in err and err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_run_folder_of_a_spelling_network_reads_one_video_and_several(asl, grey, swapped, no_data):
     for videos in ([grey], [grey, grey]):
         code, out, err = asl("read", *videos, "--model", swapped)
         assert code == 0 and out.count("no hand was found") == len(videos), err
 
 
+@pytest.mark.slow
 def test_several_videos_are_refused_with_a_network_of_two_signs(asl, grey, no_data):
     code, out, err = asl("read", grey, grey, "--model", "motion")
     assert (code, out) == (1, "") and "J, Z alone" in err.splitlines()[-1]
