@@ -10,6 +10,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+# What MediaPipe and LiteRT log to stderr, which notebooks show in the cell. They read no environment variable and have
+# no call for their log level.
+LOG_LINE = re.compile(rb"^(INFO: |WARNING: Logging before|[IW]\d{4} )")
 _lock = threading.Lock()
 
 

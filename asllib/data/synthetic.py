@@ -53,12 +53,12 @@ def load_synthetic(pixels: bool = False) -> LetterSet:
     letters = cached_drawing(f"{size.signers}x{size.views}-{SIZE}-seed{SEED}", NAME, write)
     if not pixels:
         return letters
-    table, images = to_pixels(letters)
+    table, images = drawn_pixels(letters)
     signers = pd.unique(table["signer"])
     unseen = table["signer"].isin(signers[-max(1, len(signers) // 4) :])
     table["split"] = np.where(unseen, "test", "train")
     if size.added:
-        more, more_images = to_pixels(added_letters(size.added))
+        more, more_images = drawn_pixels(added_letters(size.added))
         table = pd.concat([table, more.assign(split="train")], ignore_index=True)
         images = np.concatenate([images, more_images])
     return dataclasses.replace(letters, table=table, images=images)
@@ -177,7 +177,7 @@ def code_version(*files: str | os.PathLike[str]) -> str:
     return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()[:8]
 
 
-def to_pixels(letters: LetterSet) -> tuple[pd.DataFrame, np.ndarray]:
+def drawn_pixels(letters: LetterSet) -> tuple[pd.DataFrame, np.ndarray]:
     """Crop every still letter of a drawn set to its hand alone, by the true landmarks beside the pictures.
 
     Returns

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from asllib.hands.tracker import LOG_LINE, MODEL_SHA256, Hand, model_file, table_hands
-from asllib.quiet import without_lines
+from asllib.hands.tracker import MODEL_SHA256, Hand, model_file, table_hands
+from asllib.quiet import LOG_LINE, without_lines
 
 if TYPE_CHECKING:
     import pandas as pd

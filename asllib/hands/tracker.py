@@ -7,7 +7,6 @@ import hashlib
 import importlib.util
 import os
 import queue
-import re
 import weakref
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from asllib.errors import InputError
-from asllib.quiet import without_lines
+from asllib.quiet import LOG_LINE, without_lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -406,7 +405,4 @@ def _sha256(path: Path, changed: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-# MediaPipe's C++ part logs to stderr, which notebooks show in the cell. It reads no environment variable and has no
-# call for its log level.
-LOG_LINE = re.compile(rb"^(INFO: |WARNING: Logging before|[IW]\d{4} )")
 _first_hand_found = False

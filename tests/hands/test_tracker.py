@@ -133,8 +133,7 @@ def test_nothing_is_printed_not_even_at_exit(tmp_path):
     code = (
         "import sys, numpy as np\n"
         "from asllib.hands import HandTracker\n"
-        "from asllib.hands.tracker import LOG_LINE\n"
-        "from asllib.quiet import without_lines\n"
+        "from asllib.quiet import LOG_LINE, without_lines\n"
         "tracker = HandTracker()\n"  # neither closed nor collected before the exit
         "tracker.detect(np.zeros((64, 64, 3), np.uint8))\n"
         "with without_lines(LOG_LINE):\n"
