@@ -220,7 +220,9 @@ def extract(
 
 @app.command()
 def train(
-    network: Annotated[str, typer.Argument(help="joint, landmark, pixel, motion (J, Z) or spelling (all in a row)")],
+    network: Annotated[
+        str, typer.Argument(help="joint, landmark, pixel, picture, motion (J, Z) or spelling (all in a row)")
+    ],
     out: Annotated[Path, typer.Option(help="The run folder to write.")],
     preset: Annotated[str, typer.Option(help="best or paper; of pixel also people.")] = "best",
     data: Annotated[str, typer.Option(help="A data set's name, or a folder.")] = "auto",
@@ -237,14 +239,19 @@ def train(
     """
     from asllib.distributed import processes, started_together
 
-    if network in ("motion", "spelling"):
-        from asllib.spelling.training import train_motion
-
+    if network in ("motion", "spelling", "picture"):
         if preset != "best" or data != "auto":
             raise InputError(f"{network}: has one preset and its own data; leave out --preset and --data")
         if started_together():
             raise InputError(f"{network}: is trained by one process; leave out torchrun")
-        made = train_motion(network, out, seed=seed, steps=epochs)
+        if network == "picture":
+            from asllib.spelling.picture_training import train_picture
+
+            made = train_picture(out, seed=seed, steps=epochs)
+        else:
+            from asllib.spelling.training import train_motion
+
+            made = train_motion(network, out, seed=seed, steps=epochs)
         text = f"{out}: {network} network, {made['parameters']:,} parameters; loss {made['metrics']['loss']:.3f}"
         _emit({"run": str(out), **made}, json_file, text)
         return

@@ -217,6 +217,8 @@ def load_recognizer(name: str | Path = "default") -> Recognizer:
             f"{name}: a motion network reads videos, not photos; choose default, landmark or pixel, or use 'asl read' "
             "and asllib.spelling.load_network"
         )
+    if card["network"] == "picture":
+        raise InputError(f"{name}: is asked beside spelling, and reads nothing by itself; choose default or spelling")
     return Recognizer(fold(model), card)
 
 

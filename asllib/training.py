@@ -126,7 +126,7 @@ def train_one_epoch(
     for places in batches(len(examples), settings.batch, generator):
         batch = examples.subset(places.to(examples.labels.device))
         inputs = prepare(batch.inputs, generator)
-        with sixteen_bits(settings):
+        with sixteen_bits(settings.bfloat16):
             logits = model(inputs)  # (this process's share of B, classes)
         logits = logits.float() if settings.bfloat16 else logits
         labels = batch.labels[share(len(batch))]
@@ -141,14 +141,14 @@ def train_one_epoch(
     return loss_sum / len(examples), right / max(1, int((examples.labels != NO_LETTER).sum()))
 
 
-def sixteen_bits(settings: Training) -> torch.autocast:
-    """Within it, convolutions and products are made in bfloat16 if ``settings`` ask for it and it is faster here.
+def sixteen_bits(wanted: bool = True) -> torch.autocast:
+    """Within it, convolutions and products are made in bfloat16 if that is wanted and faster here.
 
     It is where the processor multiplies such numbers itself, about 1.5 times; elsewhere nothing changes.
     """
     where, known = device().type, torch.cpu.get_capabilities()
     able = where == "cuda" or known.get("avx512_bf16") or known.get("amx_bf16")
-    return torch.autocast(where, torch.bfloat16, enabled=settings.bfloat16 and bool(able))
+    return torch.autocast(where, torch.bfloat16, enabled=wanted and bool(able))
 
 
 def letter_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0, n: int | None = None) -> Tensor:

@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import json
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from asllib.paths import data_dir, results_dir, write_text
 from asllib.results import versions
 from asllib.spelling.scoring import TEST_SEED
 from asllib.spelling.streams import SIZE, SMALL
+
+PRACTICE_SEED = 5105  # signers on whose words something is chosen; they are in no training and no test
 
 
 def practice(count: int = 40, seed: int = 5005) -> dict:
@@ -34,7 +37,7 @@ def practice(count: int = 40, seed: int = 5005) -> dict:
     from asllib.spelling.scoring import character_error_rate, read_stream
     from asllib.spelling.streams import films, practice_plans
 
-    streams = list(films(practice_plans(count, seed, speeds=(1.8, 4.2))))
+    streams = list(films(practice_plans(count, seed, speeds=(1.8, 4.2)), pictures=True))
     rates = {}
     for confidence in (0.4, 0.5, 0.6, 0.7):
         for again_s in (0.1, 0.15, 0.22):
@@ -53,8 +56,43 @@ def practice(count: int = 40, seed: int = 5005) -> dict:
     return {"films": count, "cer": rates}
 
 
+def weights(count: int = 200) -> dict:
+    """What is right and false by how much pictures count beside landmarks, of practice signers: what is chosen on.
+
+    Character error rates of words, and false letters a minute of idle hands.
+    """
+    from dataclasses import replace
+    from unittest.mock import patch
+
+    from asllib.spelling import decoder
+    from asllib.spelling.scoring import character_error_rate, read_stream, test_plans
+    from asllib.spelling.streams import Plan, films
+
+    def by_weight(rate: Callable[[], float]) -> dict[str, float]:
+        line = {}
+        for weight in (0.0, 0.2, 0.5, 0.8, 1.0):
+            with patch.object(decoder, "WEIGHT", weight):
+                line[f"{weight:g}"] = rate()
+        return line
+
+    rates: dict[str, dict[str, float]] = {}
+    for speed in (2.0, 4.0):
+        plans = [replace(plan, seed=PRACTICE_SEED) for plan in test_plans(count, speed, words_seed=31)]
+        streams = list(films(plans, pictures=True))
+        rates[f"{speed:g}"] = by_weight(
+            lambda streams=streams: character_error_rate((one.read, one.word) for one in map(read_stream, streams))
+        )
+        line = json.dumps(rates[f"{speed:g}"])
+        print(f"practice words at {speed:g} letters a second, CER by weight of pictures: {line}")
+    idle = list(films([Plan("", k, PRACTICE_SEED + 1, 10.0, seconds=20.0) for k in range(30)], pictures=True))
+    minutes = sum(float(stream.times[-1]) for stream in idle) / 60
+    false = by_weight(lambda: sum(len(read_stream(stream).read) for stream in idle) / minutes)
+    print(f"practice hands at rest, false letters a minute by weight of pictures: {json.dumps(false)}")
+    return {"words": count, "cer": rates, "idle_minutes": minutes, "false_a_minute": false}
+
+
 def eye(count: int = 200) -> dict:
-    """What limits the reading: how many held letters the network's eye names right, and how many errors are its own.
+    """What limits the reading: how many held letters landmarks and pictures name right, and whose errors are left.
 
     On words of practice signers, who are in no training and no test, at two letters a second.
     """
@@ -72,8 +110,8 @@ def eye(count: int = 200) -> dict:
     from asllib.spelling.streams import films
 
     model, _ = load_model("spelling")
-    held, errors = Counter(), Counter()
-    for stream in films([replace(plan, seed=5105) for plan in test_plans(count, 2.0, words_seed=31)]):
+    held, pictured, errors = Counter(), Counter(), Counter()
+    for stream in films([replace(p, seed=PRACTICE_SEED) for p in test_plans(count, 2.0, words_seed=31)], pictures=True):
         features, *_ = batch_clips([film_clip(stream)], 0)
         with torch.inference_mode():
             seen = model.look(features)[1][0].numpy()  # (1 + shapes, T)
@@ -86,13 +124,62 @@ def eye(count: int = 200) -> dict:
             mean = seen[:, positions == place].mean(1)
             named = bool(mean.argmax() == 1 + model.config.shapes.index(letter))
             held[named] += 1
+            frames = stream.pictured[(stream.positions == place) & stream.found]
+            if len(frames):
+                pictured[STATIC[np.exp(frames).mean(0).argmax()] == letter] += 1
             if place in wrong:
                 errors["named right" if named else "named wrong" if mean.sum() > 0.5 else "no hand"] += 1
-    share = held[True] / held.total()
+    share, by_picture = held[True] / held.total(), pictured[True] / pictured.total()
     print(
-        f"practice signers, {held.total()} held letters: {share:.1%} named right by the eye; wrong ones: {dict(errors)}"
+        f"practice signers, {held.total()} held letters: {share:.1%} named right by landmarks, {by_picture:.1%} by "
+        f"pictures; wrong in the text, by what landmarks said: {dict(errors)}"
     )
-    return {"held": held.total(), "named_right": share, "wrong_or_missed": dict(errors)}
+    return {
+        "held": held.total(),
+        "named_right": share,
+        "named_right_by_picture": by_picture,
+        "wrong_or_missed": dict(errors),
+    }
+
+
+def strangers() -> dict:
+    """Photos of people who are in no training of the two networks: letters named by landmarks, by pictures, by both.
+
+    The synthetic signers here, and the one real signer, are in no choice either.
+    """
+    import torch
+
+    from asllib import load_letters
+    from asllib.hands.tracker import table_hands
+    from asllib.letters import STATIC
+    from asllib.models.zoo import load_model
+    from asllib.runs import landmark_inputs, track
+    from asllib.spelling.moments import moment_features
+    from asllib.spelling.pictures import WEIGHT, read_picture
+    from asllib.spelling.training import LEFT_OUT
+
+    model, _ = load_model("spelling")
+    places = [1 + model.config.shapes.index(letter) for letter in STATIC]
+    result = {}
+    for name, source in (("photos", LEFT_OUT), ("synthetic", None)):
+        letters = load_letters(name).only(STATIC)
+        own = np.ones(len(letters), bool) if source is None else (letters.table["source"] == source).to_numpy()
+        table = track(letters).first()
+        hands = table_hands(table)
+        rows = [i for i in np.flatnonzero(own) if hands[i] is not None]
+        landmarks, world, left, aspect = (x[rows] for x in landmark_inputs(table))
+        features = moment_features(landmarks[:, None], world[:, None], left[:, None], aspect)
+        with torch.inference_mode():
+            seen = model.handshapes(features)[:, places, 0].log_softmax(1).numpy()
+        said = np.stack([read_picture(letters.images[i], hands[i]) for i in rows])
+        labels, n = letters.labels()[rows], int(own.sum())
+        shares = {
+            how: float((logits.argmax(1) == labels).sum() / n)
+            for how, logits in (("landmarks", seen), ("pictures", said), ("both", seen + WEIGHT * said))
+        }
+        result[source or name] = {"n": n, **shares}
+        print(f"{source or name}, {n} photos, named right: " + ", ".join(f"{k} {v:.1%}" for k, v in shares.items()))
+    return result
 
 
 def without(lexicon, word: str):
@@ -123,7 +210,7 @@ def words(count: int, speeds: list[float], fps: float, size: tuple[int, int]) ->
     for speed in speeds:
         plans = test_plans(count, speed, fps, size)
         read, changed = [], []
-        for plan, stream in zip(plans, films(plans), strict=True):
+        for plan, stream in zip(plans, films(plans, pictures=True), strict=True):
             read.append(read_stream(stream, lexicon=lexicon))
             if read[-1].read == stream.word:
                 changed.append(read_stream(stream, lexicon=without(lexicon, stream.word)).corrected != stream.word)
@@ -227,7 +314,7 @@ def idle(minutes: float) -> dict:
     from asllib.spelling.streams import Plan, films
 
     plans = [Plan("", number, TEST_SEED + 1, 10.0, seconds=20.0) for number in range(round(minutes * 3))]
-    read = [read_stream(stream) for stream in films(plans)]
+    read = [read_stream(stream) for stream in films(plans, pictures=True)]
     lasted = sum(one.seconds for one in read) / 60
     false = sum(len(one.read) for one in read)
     result = {"minutes": lasted, "false_a_minute": false / lasted}
@@ -286,9 +373,9 @@ def times() -> dict:
             took["tracker"].append(time.perf_counter() - start)
     stream = stream_of(hands, np.arange(len(hands)) / 30, 4 / 3)
     with TextReader() as reader:
-        for hand, moment in zip(stream.hands(), stream.times, strict=True):
+        for hand, moment, frame in zip(stream.hands(), stream.times, made.frames, strict=True):
             start = time.perf_counter()
-            reader.read_hand(hand, float(moment), 4 / 3)
+            reader.read_hand(hand, float(moment), 4 / 3, frame)
             took["reader"].append(time.perf_counter() - start)
         lexicon = Lexicon()
         lexicon.correct("HELLP", reader.evidence())
@@ -313,7 +400,9 @@ def main() -> None:
     parser.add_argument("--idle-minutes", type=float, default=10.0)
     parts = {
         "practice": practice,
+        "weights": weights,
         "eye": eye,
+        "strangers": strangers,
         "words": lambda: words(options.words, options.speeds, options.fps, SIZE),
         "words_small": lambda: words(options.words, options.speeds, options.fps, SMALL),
         "strokes": strokes,

@@ -32,7 +32,7 @@ _PALM = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)  # landmarks that place the tr
 _lock = threading.Lock()  # the network keeps its input: one caller at a time
 
 
-def hand_picture(image: np.ndarray, hand: Hand) -> np.ndarray:
+def hand_picture(image: np.ndarray, hand: Hand, side: int = SIDE) -> np.ndarray:
     """Cut out the hand as the tracker does when it follows one: turned upright, with room around, black beyond.
 
     Parameters
@@ -41,11 +41,13 @@ def hand_picture(image: np.ndarray, hand: Hand) -> np.ndarray:
         (H, W, 3) uint8 RGB.
     hand
         The hand in it; a left one is mirrored, so that every picture shows a right hand.
+    side
+        Pixels of the picture.
 
     Returns
     -------
     numpy.ndarray
-        (224, 224, 3) uint8. The square is twice as wide as the palm and the first finger joints, moved a tenth of
+        (side, side, 3) uint8. The square is twice as wide as the palm and the first finger joints, moved a tenth of
         their height to the fingers, as in MediaPipe's hand tracking graph.
     """
     import cv2
@@ -59,13 +61,13 @@ def hand_picture(image: np.ndarray, hand: Hand) -> np.ndarray:
     turn = np.array([[-y, x], [-x, -y]]) / length
     palm = points[list(_PALM)] @ turn.T
     low, high = palm.min(0), palm.max(0)
-    scale = SIDE / max(2 * float((high - low).max()), 1.0)
+    scale = side / max(2 * float((high - low).max()), 1.0)
     centre = (low + high) / 2 - [0, 0.1 * (high - low)[1]]
-    matrix = np.column_stack([scale * turn, SIDE / 2 - scale * centre])
+    matrix = np.column_stack([scale * turn, side / 2 - scale * centre])
     image = np.ascontiguousarray(image)
     if scale < 0.7:  # shrinking skips pixels: smooth first
         image = cv2.GaussianBlur(image, (0, 0), 0.4 / scale)
-    return cv2.warpAffine(image, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR)
+    return cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_LINEAR)
 
 
 def embed_hand(image: np.ndarray, hand: Hand) -> np.ndarray:

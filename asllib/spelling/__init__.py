@@ -11,6 +11,7 @@ _MODULES = {
     "decoder": ("HandListener", "PeakSpeller", "Said"),
     "lexicon": ("Lexicon", "draw_words"),
     "reading": ("FrameReading", "ReadWord", "Reading", "TextReader", "load_network", "read_text"),
+    "pictures": ("read_picture", "read_pictures"),
     "speller": ("ReadLetter", "Speller", "SpellerSettings"),
     "subtitles": ("AnnotatedVideo", "annotate", "letters_json", "write_subtitles"),
     "videos": ("read_videos",),

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 
 from asllib.hands.tracker import Hand
+from asllib.letters import STATIC
 from asllib.models.motion_net import NEITHER, MotionNet
 from asllib.spelling.moments import RATE, Moment, Resampler, moment_features
+from asllib.spelling.pictures import WEIGHT, read_picture
 from asllib.spelling.speller import ReadLetter, SpellerSettings
 
 # Of the time that a letter was held: so long it must have been away to be doubled. Who spells slowly wavers for longer.
@@ -30,11 +32,15 @@ class Said:
 class HandListener:
     """Runs the motion network over the hands of a video as they come.
 
-    What it says of a moment it says ``delay`` moments later, and does not change afterwards.
+    What it says of a moment it says ``delay`` moments later, and does not change afterwards. Where frames are given, or
+    what the picture network said of them, a moment's handshape is named by the landmarks and by the picture nearest to
+    it.
     """
 
     def __init__(self, model: MotionNet) -> None:
         self.model = model
+        shapes = model.config.shapes  # a network for strokes alone has none
+        self._letters = [shapes.index(letter) for letter in STATIC] if set(STATIC) <= set(shapes) else []
         self.reset()
 
     def reset(self) -> None:
@@ -44,20 +50,36 @@ class HandListener:
         self._features = torch.zeros(1, config.features, 0)  # of the last moments
         self._past: list[torch.Tensor] = []  # what the network keeps of the moments before
         self._last: Moment | None = None
+        self._pictured: list[tuple[float, np.ndarray]] = []  # what the last two pictures said, and when
 
     @torch.inference_mode()
-    def hear(self, hand: Hand | None, time_s: float, aspect: float) -> list[Said]:
-        """Take a frame; return what is said of the moments that are known now, none to some."""
+    def hear(
+        self,
+        hand: Hand | None,
+        time_s: float,
+        aspect: float,
+        frame: np.ndarray | None = None,
+        pictured: np.ndarray | None = None,
+    ) -> list[Said]:
+        """Take a frame; return what is said of the moments that are known now, none to some.
+
+        ``pictured`` is what ``read_picture`` said of it, (24,), where that is known already.
+        """
         moments = list(self._sampler.push(hand, time_s))
         if not moments:
             return []
+        if hand is not None and frame is not None and self._letters:
+            pictured = read_picture(frame, self._sampler.turned(hand))
+        if hand is not None and pictured is not None:
+            self._pictured = [*self._pictured[-1:], (time_s, pictured)]
         config, known, count = self.model.config, [*([self._last] if self._last else []), *moments], len(moments)
         hands = torch.from_numpy(np.array([[(moment.landmarks, moment.world) for moment in known]], np.float32))
         left = torch.tensor([[moment.left for moment in known]])
         world = hands[:, :, 1] if config.solid else None  # (1, T, 21, 3)
         new = moment_features(hands[:, :, 0], world, left, torch.tensor([aspect]))[:, :, -count:]
         self._features = torch.cat([self._features, new], 2)[:, :, -config.context - count :]
-        seen, shapes = (x[:, :, -count:] for x in self.model.look(self._features))
+        pictures = self._pictures([moment.time_s for moment in moments])
+        seen, shapes = (x[:, :, -count:] for x in self.model.look(self._features, pictures))
         self._last = moments[-1]
         logits = [self.model.step(seen[:, :, [i]], shapes[:, :, [i]], self._past)[0, :, 0] for i in range(count)]
         said = torch.stack(logits).softmax(1).numpy()
@@ -65,6 +87,17 @@ class HandListener:
             Said(moment.time_s - config.delay / RATE, probabilities)
             for moment, probabilities in zip(moments, said, strict=True)
         ]
+
+    def _pictures(self, times: list[float]) -> torch.Tensor | None:
+        """What pictures say of the handshapes at some moments, logarithms (1, shapes, T); None without any."""
+        if not (self._letters and self._pictured):
+            return None
+        found = torch.zeros(1, len(self.model.config.shapes), len(times))
+        for place, moment in enumerate(times):
+            _, said = min(self._pictured, key=lambda one: abs(one[0] - moment))
+            # A picture that could be any letter says nothing.
+            found[0, self._letters, place] = WEIGHT * torch.from_numpy(said + math.log(len(said)))
+        return found
 
 
 class PeakSpeller:

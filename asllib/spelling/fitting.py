@@ -139,7 +139,7 @@ def shape_loss(model: MotionNet, features: Tensor, shapes: Tensor) -> Tensor:
 
 
 def fit_part(
-    model: MotionNet,
+    model: nn.Module,
     part: nn.Module,
     draw: Callable[[np.random.Generator], Any],
     loss_of: Callable[..., Tensor],

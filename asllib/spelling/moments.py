@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,6 +49,10 @@ class Resampler:
         self._next: int | None = None  # number of the next moment
         self._seen: tuple[float, Hand] | None = None
         self._left = 0.0
+
+    def turned(self, hand: Hand) -> Hand:
+        """The hand with the side that the vote of the frames so far gives it."""
+        return dataclasses.replace(hand, side="left" if self._left > 0 else "right")
 
     def push(self, hand: Hand | None, time_s: float) -> Iterator[Moment]:
         """Take a frame; yield the moments that are known now, none to some."""

@@ -134,8 +134,9 @@ class TextReader:
     Parameters
     ----------
     recognizer
-        None: the shipped motion network reads the hand as it moves, all 26 letters. Else another such network, see
-        ``load_network``; or a recogniser of single frames, whose answers are put to a vote: J and Z are then not read.
+        None: the shipped motion network reads the hand as it moves, all 26 letters, and the picture network looks at
+        the frames beside it. Else another such network, see ``load_network``; or a recogniser of single frames, whose
+        answers are put to a vote: J and Z are then not read.
     settings
         When a letter counts as shown.
     letters
@@ -238,12 +239,20 @@ class TextReader:
 
     @_one_thread()
     def read_hand(
-        self, hand: Hand | None, time_s: float, aspect: float, frame: np.ndarray | None = None
+        self,
+        hand: Hand | None,
+        time_s: float,
+        aspect: float,
+        frame: np.ndarray | None = None,
+        pictured: np.ndarray | None = None,
     ) -> FrameReading:
-        """Read the next frame by its hand, or None; ``aspect`` is the frame's width / height."""
+        """Read the next frame by its hand, or None; ``aspect`` is the frame's width / height.
+
+        Without the frame the motion network reads landmarks alone, unless what pictures say is known, see ``Stream``.
+        """
         check_time(time_s, self._last_time)
         self._last_time = time_s
-        probabilities, signs = self._letters.update(hand, time_s, aspect, frame)
+        probabilities, signs = self._letters.update(hand, time_s, aspect, frame, pictured)
         letters = tuple(sign for sign in signs if sign.letter not in ("space", "del"))
         for sign in signs:
             self._write(sign)
@@ -388,7 +397,12 @@ class Voting:
         self._barred = [k for k, name in enumerate(self.names) if name in LETTERS and name not in letters]
 
     def update(
-        self, hand: Hand | None, time_s: float, aspect: float, frame: np.ndarray | None
+        self,
+        hand: Hand | None,
+        time_s: float,
+        aspect: float,
+        frame: np.ndarray | None,
+        pictured: np.ndarray | None,
     ) -> tuple[np.ndarray, list[ReadLetter]]:
         """Take a frame's hand; return probabilities (names,) and the letters and signs that are complete."""
         from asllib.recognizer import spread
@@ -437,11 +451,16 @@ class Moving:
         self._now = np.zeros(len(LETTERS), np.float32)
 
     def update(
-        self, hand: Hand | None, time_s: float, aspect: float, frame: np.ndarray | None
+        self,
+        hand: Hand | None,
+        time_s: float,
+        aspect: float,
+        frame: np.ndarray | None,
+        pictured: np.ndarray | None,
     ) -> tuple[np.ndarray, list[ReadLetter]]:
         """Take a frame's hand; return probabilities (26,) and the letters that are complete."""
         read = []
-        for said in self.listener.hear(hand, time_s, aspect):
+        for said in self.listener.hear(hand, time_s, aspect, frame, pictured):
             said.probabilities[self._barred] = 0.0
             read += self.speller.update(said, time_s)
             self._cut |= len(self._word) == _WORD_MOMENTS and bool(self._word[0].argmax())
@@ -489,13 +508,13 @@ def load_network(model: str | os.PathLike[str] = "spelling") -> ReadsLetters | M
     """
     from asllib.models.motion_net import MotionNet
     from asllib.models.zoo import fold, load_model
-    from asllib.recognizer import Recognizer
+    from asllib.recognizer import load_recognizer
 
     if model == "spelling":
         return load_spelling()[0]
-    network, card = load_model(os.fspath(model))
+    network, _ = load_model(os.fspath(model))
     if not isinstance(network, MotionNet):
-        return Recognizer(fold(network), card)
+        return load_recognizer(os.fspath(model))
     if not set(LETTERS) <= set(network.config.signs):
         signs = ", ".join(network.config.signs)
         raise InputError(f"{model}: a network for {signs} alone; choose spelling, or a run of 'asl train spelling'")

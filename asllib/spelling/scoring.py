@@ -72,8 +72,9 @@ def read_stream(
     letters: list[ReadLetter] = []
     with TextReader(recognizer, settings) as reader:
         reader.settings = replace(reader.settings, space_s=60.0)  # a film is one word, to its end
-        for hand, time in zip(stream.hands(), stream.times, strict=True):
-            letters += reader.read_hand(hand, float(time), stream.aspect).letters
+        pictured = [None] * len(stream) if stream.pictured is None else stream.pictured
+        for hand, time, said in zip(stream.hands(), stream.times, pictured, strict=True):
+            letters += reader.read_hand(hand, float(time), stream.aspect, pictured=said).letters
         end = float(stream.times[-1])
         for step in range(1, 11):
             letters += reader.read_hand(None, end + TAIL_S * step / 10, stream.aspect).letters

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from asllib.data.synthetic import signer_version
 from asllib.hands.tracker import Hand, HandTracker, tracker_version
 from asllib.letters import LETTERS
 from asllib.paths import cache_dir, replacing
+
+if TYPE_CHECKING:
+    from asllib.signer import SignedWord
 
 SIZE = (320, 240)  # pixels of a frame, as the live cell sends them
 SMALL = (240, 180)  # the hand is some 45 pixels tall: quicker to film, harder to read
@@ -65,6 +69,9 @@ class Stream:
         (F,) which letter of the word is held or drawn, -1 on the way and at rest.
     signer
         Who.
+    pictured
+        (F, 24) float32: what the picture network said of each frame, see ``asllib.spelling.pictures``; None if it was
+        not asked.
     """
 
     times: np.ndarray
@@ -75,6 +82,7 @@ class Stream:
     word: str = ""
     positions: np.ndarray | None = None
     signer: str = ""
+    pictured: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.times)
@@ -107,37 +115,61 @@ def stream_of(hands: Sequence[Hand | None], times: Sequence[float] | np.ndarray,
     )
 
 
-def film(plan: Plan) -> Stream:
-    """Film a plan with the synthetic signer and follow the hand with the tracker, as in a live video."""
+def shoot(plan: Plan) -> SignedWord:
+    """Film a plan with the synthetic signer."""
     from asllib.signer import render_idle, render_word
 
     if plan.word:
-        made = render_word(plan.word, plan.signer, plan.fps, plan.letters_per_second, plan.size, plan.seed)
-    else:
-        made = render_idle(plan.seconds, plan.signer, plan.fps, plan.size, plan.seed)
-    times = np.arange(len(made)) / plan.fps
+        return render_word(plan.word, plan.signer, plan.fps, plan.letters_per_second, plan.size, plan.seed)
+    return render_idle(plan.seconds, plan.signer, plan.fps, plan.size, plan.seed)
+
+
+def follow(film: SignedWord) -> Stream:
+    """Follow the hand in a film with the tracker, as in a live video."""
+    times = np.arange(len(film)) / film.fps
     with HandTracker(video=True) as tracker:
-        hands = [tracker.detect(frame, round(1000 * time)) for frame, time in zip(made.frames, times, strict=True)]
-    return stream_of(
-        hands, times, plan.size[0] / plan.size[1], word=made.word, positions=made.positions, signer=made.signer
-    )
+        hands = [tracker.detect(frame, round(1000 * time)) for frame, time in zip(film.frames, times, strict=True)]
+    height, width = film.frames.shape[1:3]
+    return stream_of(hands, times, width / height, word=film.word, positions=film.positions, signer=film.signer)
 
 
-def films(plans: Sequence[Plan], *, progress: bool = True) -> Iterator[Stream]:
-    """Film plans in turn; what was filmed by the same signer's code and tracker is read from the cache."""
+def film(plan: Plan) -> Stream:
+    """Film a plan, follow the hand and read its pictures."""
+    from asllib.spelling.pictures import read_pictures
+
+    made = shoot(plan)
+    stream = follow(made)
+    return replace(stream, pictured=read_pictures(made.frames, stream))
+
+
+def films(plans: Sequence[Plan], *, pictures: bool = False, progress: bool = True) -> Iterator[Stream]:
+    """Film plans in turn, and read the pictures too; what was filmed and read by the same code is in the cache."""
     from tqdm.auto import tqdm
+
+    from asllib.spelling.pictures import load_pictures, read_pictures
 
     folder = cache_dir() / "streams" / f"{signer_version()}-{tracker_version()}"
     for plan in tqdm(plans, desc="Filming", unit="film", disable=not progress):
         path = folder / f"{hashlib.sha256(repr(plan).encode()).hexdigest()[:24]}.npz"
+        made = None
         if not path.is_file():
-            _save(path, film(plan))
-        yield _load(path)
+            made = shoot(plan)
+            _save(path, follow(made))
+        stream = _load(path)
+        if pictures:
+            read = path.with_name(f"{path.stem}-{load_pictures()[1][:12]}.npy")
+            if not read.is_file():
+                said = read_pictures((made or shoot(plan)).frames, stream)
+                with replacing(read) as temporary, temporary.open("wb") as file:
+                    np.save(file, said)
+            stream = replace(stream, pictured=np.load(read))
+        yield stream
 
 
 def _save(path: Path, stream: Stream) -> None:
+    kept = {name: getattr(stream, name) for name in stream.__dataclass_fields__ if name != "pictured"}
     with replacing(path) as temporary:
-        np.savez(temporary, **{name: getattr(stream, name) for name in stream.__dataclass_fields__})
+        np.savez(temporary, **kept)
 
 
 def _load(path: Path) -> Stream:

@@ -18,6 +18,7 @@ from asllib.models.zoo import SHIPPED, WEIGHTS
 from asllib.parallel import Here, as_done, processes
 from asllib.paths import write_text
 from asllib.spelling.lexicon import check_names
+from asllib.spelling.pictures import load_pictures
 from asllib.spelling.reading import Reading, ReadWord, load_network, read_text
 from asllib.spelling.speller import ReadLetter
 
@@ -107,7 +108,7 @@ def _network(model: str, trained: str):
 
 def _key(path: Path, options: tuple) -> str:
     status = path.stat()
-    text = f"2 {tracker_version()} {path} {status.st_size} {status.st_mtime_ns} {options}"
+    text = f"3 {load_pictures()[1]} {tracker_version()} {path} {status.st_size} {status.st_mtime_ns} {options}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -94,6 +94,7 @@ def test_names_with_a_colon_are_no_protocols(asl, grey, monkeypatch):
         (["--annotated", "none/film.mp4"], "no such folder"),
         (["--model", "spelling-of-mine"], "neither a shipped model"),
         (["--model", "motion"], "motion: a network for J, Z alone"),
+        (["--model", "picture"], "picture: is asked beside spelling, and reads nothing by itself"),
     ],
 )
 def test_bad_options_are_one_line(asl, grey, options, said):

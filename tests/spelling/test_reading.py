@@ -349,7 +349,7 @@ def test_the_network_that_sees_hands_move_reads_only_chosen_letters_too():
         signs = reader.recognizer.config.signs
         said = np.zeros(1 + len(signs), np.float32)
         said[[1 + signs.index("A"), 1 + signs.index("B")]] = 0.6, 0.4
-        heard = SimpleNamespace(hear=lambda hand, time_s, aspect: [Said(time_s, said.copy())])
+        heard = SimpleNamespace(hear=lambda hand, time_s, aspect, *_: [Said(time_s, said.copy())])
         reader._letters.listener = heard
         shown = [reader.read_hand(None, frame / 20, 1.0) for frame in range(20)]
         assert reader.text == "" and shown[-1].probabilities.argmax() == LETTERS.index("B")
