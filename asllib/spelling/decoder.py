@@ -21,6 +21,9 @@ from asllib.spelling.speller import ReadLetter, SpellerSettings
 _AWAY, _SURE = 0.85, 0.95
 
 
+LOOKS_LIKE = {"J": "I", "Z": "D"}  # what the hand looks like that draws them, to a network of still letters
+
+
 @dataclass(frozen=True)
 class Said:
     """What the network says of one moment: its time in seconds, and (1 + signs,) probabilities, "neither" first."""
@@ -40,7 +43,8 @@ class HandListener:
     def __init__(self, model: MotionNet) -> None:
         self.model = model
         shapes = model.config.shapes  # a network for strokes alone has none
-        self._letters = [shapes.index(letter) for letter in STATIC] if set(STATIC) <= set(shapes) else []
+        # What the picture network says of each handshape; it knows no other than letters.
+        self._letters = [STATIC.index(LOOKS_LIKE.get(s, s)) if LOOKS_LIKE.get(s, s) in STATIC else -1 for s in shapes]
         self.reset()
 
     def reset(self) -> None:
@@ -92,12 +96,10 @@ class HandListener:
         """What pictures say of the handshapes at some moments, logarithms (1, shapes, T); None without any."""
         if not (self._letters and self._pictured):
             return None
-        found = torch.zeros(1, len(self.model.config.shapes), len(times))
-        for place, moment in enumerate(times):
-            _, said = min(self._pictured, key=lambda one: abs(one[0] - moment))
-            # A picture that could be any letter says nothing.
-            found[0, self._letters, place] = WEIGHT * torch.from_numpy(said + math.log(len(said)))
-        return found
+        said = [min(self._pictured, key=lambda one: abs(one[0] - moment))[1] for moment in times]
+        # A handshape that the picture network does not know is as likely as its best letter: it has no say there.
+        every = np.array([[*one, one.max()] for one in said], np.float32)  # (T, 25)
+        return torch.from_numpy(WEIGHT * every[:, self._letters].T)[None]
 
 
 class PeakSpeller:

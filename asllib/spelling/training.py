@@ -88,7 +88,6 @@ TRAINING: dict[str, MotionTraining] = {
         steps=7000,
         photos=True,
         signers=48,
-        eager=3.0,  # of practice films the most is read; with 5, practice hands at rest more than once a minute
     ),
 }
 
