@@ -413,7 +413,9 @@ def error_rates(speeds: Mapping[str, Mapping[str, Any]], title: str) -> Figure:
     axis.vlines(x, low, high, color=BLUE, lw=1.5, alpha=0.5)
     axis.axhline(10, color=GRAY, ls="--", lw=1)
     axis.annotate("one letter in ten", (x[0], 10), xytext=(0, 3), textcoords="offset points", color=GRAY, fontsize=9)
-    axis.set(xlabel="letters a second", ylabel="character error rate, %", ylim=(0, max(11.5, 1.05 * high.max())), xticks=x)
+    axis.set(
+        xlabel="letters a second", ylabel="character error rate, %", ylim=(0, max(11.5, 1.05 * high.max())), xticks=x
+    )
     axis.legend(loc="upper left", bbox_to_anchor=(0, -0.18), ncols=2, frameon=False)
     return _caption(figure, title)
 
