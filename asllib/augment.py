@@ -130,12 +130,7 @@ def augment_images(images: Tensor, how: ImageAugment, generator: torch.Generator
         return limit * (2 * torch.rand(batch, generator=generator) - 1)
 
     angle, zoom = draw(math.radians(how.turn)), 1 + draw(how.zoom)
-    cos, sin = zoom * angle.cos(), zoom * angle.sin()
-    # Grid coordinates run from -1 to 1, so a shift by a fraction of the width is twice that fraction.
-    rows = [torch.stack([cos, -sin, draw(2 * how.shift)], 1), torch.stack([sin, cos, draw(2 * how.shift)], 1)]
-    matrix = torch.stack(rows, 1).to(images)  # (B, 2, 3)
-    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
-    moved = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    moved = _warp(images, angle, zoom, 1.0, draw(how.shift), draw(how.shift), "border")
     contrast, brightness = (1 + draw(how.contrast)).to(images), draw(how.brightness).to(images)
     middle = moved.mean((1, 2, 3), keepdim=True)
     return (moved - middle) * contrast[:, None, None, None] + middle + brightness[:, None, None, None]
@@ -167,14 +162,7 @@ def augment_pictures(pictures: Tensor, how: PictureAugment, generator: torch.Gen
         return (torch.rand(batch, 1, 1, 1, generator=generator) < share).to(pictures.device)
 
     angle, zoom, stretch = draw(math.radians(how.turn)), draw(how.zoom).exp(), draw(how.stretch).exp()
-    cos, sin = zoom * angle.cos(), zoom * angle.sin()
-    # Grid coordinates run from -1 to 1, so a shift by a fraction of the width is twice that fraction.
-    rows = [
-        torch.stack([cos * stretch, -sin, draw(2 * how.shift)], 1),
-        torch.stack([sin, cos / stretch, draw(2 * how.shift)], 1),
-    ]
-    grid = F.affine_grid(torch.stack(rows, 1), list(pictures.shape), align_corners=False)
-    x = F.grid_sample(pictures, grid, align_corners=False)
+    x = _warp(pictures, angle, zoom, stretch, draw(how.shift), draw(how.shift), "zeros")
     # One size for the batch, so that all are made coarse at once.
     fewer = round(side * float(how.coarse + (1 - how.coarse) * torch.rand((), generator=generator)))
     small = F.interpolate(x, (fewer, fewer), mode="bilinear", antialias=True, align_corners=False)
@@ -235,6 +223,17 @@ def augment_landmarks(
         return (points - wrist) @ matrix.transpose(1, 2) + wrist + noise
 
     return move(landmarks * unit) / unit, move(world)
+
+
+def _warp(
+    images: Tensor, angle: Tensor, zoom: Tensor, stretch: Tensor | float, x: Tensor, y: Tensor, beyond: str
+) -> Tensor:
+    """Turn (radians), zoom, stretch and shift (fractions of the sides) images (B, C, H, W), each value (B,)."""
+    cos, sin = zoom * angle.cos(), zoom * angle.sin()
+    # Grid coordinates run from -1 to 1, so a shift by a fraction of the width is twice that fraction.
+    rows = [torch.stack([cos * stretch, -sin, 2 * x], 1), torch.stack([sin, cos / stretch, 2 * y], 1)]
+    grid = F.affine_grid(torch.stack(rows, 1).to(images), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, padding_mode=beyond, align_corners=False)
 
 
 def _rotation(x: Tensor, y: Tensor, z: Tensor) -> Tensor:

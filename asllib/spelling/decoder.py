@@ -44,7 +44,7 @@ class HandListener:
         self.model = model
         shapes = model.config.shapes  # a network for strokes alone has none
         # What the picture network says of each handshape; it knows no other than letters.
-        self._letters = [STATIC.index(LOOKS_LIKE.get(s, s)) if LOOKS_LIKE.get(s, s) in STATIC else -1 for s in shapes]
+        self._places = [STATIC.index(LOOKS_LIKE.get(s, s)) if LOOKS_LIKE.get(s, s) in STATIC else -1 for s in shapes]
         self.reset()
 
     def reset(self) -> None:
@@ -72,7 +72,7 @@ class HandListener:
         moments = list(self._sampler.push(hand, time_s))
         if not moments:
             return []
-        if hand is not None and frame is not None and self._letters:
+        if hand is not None and frame is not None and self._places:
             pictured = read_picture(frame, self._sampler.turned(hand))
         if hand is not None and pictured is not None:
             self._pictured = [*self._pictured[-1:], (time_s, pictured)]
@@ -94,12 +94,12 @@ class HandListener:
 
     def _pictures(self, times: list[float]) -> torch.Tensor | None:
         """What pictures say of the handshapes at some moments, logarithms (1, shapes, T); None without any."""
-        if not (self._letters and self._pictured):
+        if not (self._places and self._pictured):
             return None
         said = [min(self._pictured, key=lambda one: abs(one[0] - moment))[1] for moment in times]
         # A handshape that the picture network does not know is as likely as its best letter: it has no say there.
         every = np.array([[*one, one.max()] for one in said], np.float32)  # (T, 25)
-        return torch.from_numpy(WEIGHT * every[:, self._letters].T)[None]
+        return torch.from_numpy(WEIGHT * every[:, self._places].T)[None]
 
 
 class PeakSpeller:

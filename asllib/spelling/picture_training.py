@@ -24,13 +24,12 @@ from asllib.hands.landmarks import read_landmarks
 from asllib.hands.tracker import table_hands
 from asllib.letters import STATIC
 from asllib.models.picture_net import SIDE, PictureConfig, PictureNet
-from asllib.models.zoo import check_new_run, load_model, save_model, tidy_run
-from asllib.paths import write_text
-from asllib.results import data_card, versions
+from asllib.models.zoo import check_new_run, tidy_run
+from asllib.results import data_card
 from asllib.runs import track
 from asllib.spelling.fitting import fit_part
 from asllib.spelling.pictures import as_input
-from asllib.spelling.training import LEFT_OUT
+from asllib.spelling.training import LEFT_OUT, save_run
 from asllib.training import NO_LETTER, device, letter_loss, set_seed, sixteen_bits
 
 if TYPE_CHECKING:
@@ -189,20 +188,5 @@ def train_picture(out: Path, *, seed: int = 0, steps: int | None = None) -> dict
             learning_rate=settings.learning_rate, warm_up=0.2, bar=bar, checkpoint=out / "checkpoint.pt",
             run=repr((settings, seed, len(hands), about)),
         )  # fmt: skip
-    write_text(out / "history.csv", "step,loss\n" + "".join(f"{i},{loss:.4f}\n" for i, loss in enumerate(losses, 1)))
-    save_model(
-        out,
-        model.cpu().eval().half(),  # a file half as large; it is read with 32 bits
-        STATIC,
-        {
-            "preset": "best",
-            "training": {k: v for k, v in dataclasses.asdict(settings).items() if k != "network"},
-            "seed": seed,
-            "data": about,
-            "metrics": {"loss": float(np.mean(losses[-50:]))},
-            "device": device().type,
-            "versions": versions(),
-        },
-    )
-    tidy_run(out)
-    return load_model(out)[1]
+    model.cpu().eval().half()  # a file half as large; it is read with 32 bits
+    return save_run(out, model, STATIC, "best", settings, seed, about, losses)

@@ -19,7 +19,7 @@ from asllib.data.synthetic import added_letters, signer_version
 from asllib.errors import InputError
 from asllib.letters import LETTERS, MOVING
 from asllib.models.motion_net import NEITHER, MotionConfig, MotionNet
-from asllib.models.zoo import check_new_run, load_model, save_model, tidy_run
+from asllib.models.zoo import Network, check_new_run, load_model, save_model, tidy_run
 from asllib.paths import write_text
 from asllib.results import data_card, versions
 from asllib.runs import track
@@ -137,14 +137,28 @@ def train_motion(network: str, out: Path, *, seed: int = 0, steps: int | None = 
         pieced=settings.pieced, seed=seed, checkpoint=out,
     )  # fmt: skip
     make_eager(model, settings.eager)
-    write_text(out / "history.csv", "step,loss\n" + "".join(f"{i},{loss:.4f}\n" for i, loss in enumerate(losses, 1)))
     letters = [sign for sign in signs if sign in LETTERS]
+    return save_run(out, model, letters, network, settings, seed, about, losses)
+
+
+def save_run(
+    out: Path,
+    model: Network,
+    alphabet: Sequence[str],
+    preset: str,
+    settings: Any,
+    seed: int,
+    about: dict[str, Any],
+    losses: Sequence[float],
+) -> dict[str, Any]:
+    """Write the run folder of a network whose settings are a dataclass with the field ``network``; return its card."""
+    write_text(out / "history.csv", "step,loss\n" + "".join(f"{i},{loss:.4f}\n" for i, loss in enumerate(losses, 1)))
     save_model(
         out,
         model,
-        letters,
+        alphabet,
         {
-            "preset": network,
+            "preset": preset,
             "training": {k: v for k, v in dataclasses.asdict(settings).items() if k != "network"},
             "seed": seed,
             "data": about,
