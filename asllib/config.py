@@ -120,7 +120,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ),
     ("joint", "best"): Preset(
         JointConfig(),
-        Training(epochs=20, learning_rate=3e-3, batch=128, one_cycle=True, weight_decay=0.05, smoothing=0.05),
+        Training(epochs=40, learning_rate=3e-3, batch=128, one_cycle=True, weight_decay=0.05, smoothing=0.05),
         LandmarkAugment(),
         signers=48,
     ),

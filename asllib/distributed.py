@@ -168,7 +168,7 @@ class _JointNet(JointNet):
         return super().draw_noise(look.new_empty(self.whole, look.shape[1]))[share(self.whole)]
 
     def draw_branch(self, said: Tensor) -> Tensor:
-        return super().draw_branch(said.new_empty(self.whole, 1))[:, share(self.whole)]
+        return super().draw_branch(said.new_empty(self.whole, 1))[share(self.whole)]
 
 
 _WHOLE = {

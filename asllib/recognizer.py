@@ -17,6 +17,7 @@ from asllib.evaluation import NO_HAND, read_letters
 from asllib.hands.embedding import embed_hand, embed_set
 from asllib.hands.tracker import Hand, HandTracker, table_hands
 from asllib.letters import LETTERS
+from asllib.models.joint_net import JointNet
 from asllib.models.zoo import Network, fold, load_model
 from asllib.preprocess import SIDE, to_gray, to_pixels
 from asllib.runs import (
@@ -112,7 +113,10 @@ class Recognizer:
             landmarks = torch.from_numpy(np.stack([hand.landmarks for hand in hands]))
             world = torch.from_numpy(np.stack([hand.world for hand in hands]))
             inputs, prepare = (landmarks, world, left, aspect), landmark_prepare()
-            if self.kind == "joint":
+            if isinstance(self.model, JointNet):
+                said, sure = self.model.read_landmarks(prepare(inputs, None))
+                if sure.all():
+                    return said.exp().numpy().mean(0)
                 look = torch.from_numpy(embed_hand(image, hands[0])).expand(len(hands), -1)
                 inputs, prepare = (*inputs, look), joint_prepare()
         return predict_logits(self.model, inputs, prepare).softmax(1).numpy().mean(0)

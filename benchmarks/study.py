@@ -35,8 +35,9 @@ from asllib.data.synthetic import added_letters
 from asllib.evaluation import accuracy_interval, calibration_error, confusion, read_letters, worst_pairs
 from asllib.hands.embedding import embed_hand, embed_set
 from asllib.hands.landmarks import read_landmarks
-from asllib.hands.tracker import HandTracker, table_hands
+from asllib.hands.tracker import Hand, HandTracker, table_hands
 from asllib.letters import STATIC
+from asllib.models.joint_net import JointNet
 from asllib.models.pixel_cnn import PixelCNN, PixelConfig
 from asllib.models.zoo import parameter_count
 from asllib.paths import data_dir, results_dir
@@ -300,7 +301,7 @@ def run_joint(study: Study) -> dict:
         seen = track(others, progress=False)
         strange.append((others, seen, embed_set(others, seen.first(), progress=False)))
     branches: dict[str, dict] = {"landmark branch": {}, "look branch": {}}
-    calibration, refused, answers = {}, {}, []
+    calibration, refused, suffice, answers = {}, {}, {}, []
 
     def inspect(protocol: str, name: str, where: np.ndarray, model: nn.Module, said: np.ndarray) -> None:
         truth, found = study.labels[where], said.max(1) > 0
@@ -313,13 +314,21 @@ def run_joint(study: Study) -> dict:
             answers.append((sure, right))
             calibration[name] = calibration_error(sure, right)
             refused[name] = refusals(model, strange, float(np.quantile(sure, 1 - KEPT)), name)
+            suffice[name] = landmarks_suffice(model, study.looks.subset(where))
 
     out = run_photos(study, study.learn_joint, study.read_joint, inspect)
     sure, right = (np.concatenate(part) for part in zip(*answers, strict=True))
     ranges = pd.DataFrame({"confidence": sure, "accuracy": right, "n": 1}).groupby(np.minimum(sure * 10, 9).astype(int))
     out["reliability"] = ranges.agg({"confidence": "mean", "accuracy": "mean", "n": "sum"}).to_dict("records")
     out["calibration_error"] = {**calibration, "all sources": calibration_error(sure, right)}
-    return {**out, "branches": branches, "refused_at_95_percent_kept": refused}
+    return {**out, "branches": branches, "refused_at_95_percent_kept": refused, "landmarks_suffice": suffice}
+
+
+def landmarks_suffice(model: JointNet, looks: Looks) -> float:
+    """Share of the photos with a hand for which no embedding is needed, if each is looked at once as a frame is."""
+    table = looks.first()
+    features = landmark_prepare()(landmark_inputs(table[table["score"] > 0]), None)
+    return float(model.read_landmarks(features)[1].float().mean())
 
 
 def refusals(model, strange, threshold: float, source: str) -> dict[str, float]:
@@ -612,17 +621,27 @@ def run_fairness(study: Study) -> dict:
     return out
 
 
+def frame_of(study: Study, place: int) -> tuple[np.ndarray, Hand]:
+    """A photo as a frame of 320x240, and the hand in it."""
+    import cv2
+
+    return cv2.resize(study.photos.images[place], (320, 240)), study.hands[place]
+
+
 def run_times(study: Study) -> dict:
-    """Milliseconds of one frame of 320x240 after its landmarks, one thread."""
+    """Milliseconds of one frame of 320x240 after its landmarks, one thread; of ``default`` with and without doubt."""
     import cv2
 
     cv2.setNumThreads(1)
-    place = next(i for i, hand in enumerate(study.hands) if hand is not None)
-    hand, image = study.hands[place], cv2.resize(study.photos.images[place], (320, 240))
-    out = {}
     readers = {name: load_recognizer(name) for name in ("default", "landmark", "pixel")}
+    features, found = landmark_prepare()(landmark_inputs(study.looks.first()), None), np.flatnonzero(study.found)
+    sure = readers["default"].model.read_landmarks(features)[1][:, 0].numpy()
+    image, hand = frame_of(study, found[sure[found]][0])
+    doubted = frame_of(study, found[~sure[found]][0])
+    out = {}
     for name, call in (
         *((k, lambda r=r: r.probabilities(image, [hand])) for k, r in readers.items()),
+        ("default, in doubt", lambda: readers["default"].probabilities(doubted[0], [doubted[1]])),
         ("landmark x pixel", lambda: [readers[k].probabilities(image, [hand]) for k in ("landmark", "pixel")]),
         ("embedding alone", lambda: embed_hand(image, hand)),
     ):

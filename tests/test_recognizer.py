@@ -8,6 +8,7 @@ import asllib
 from asllib.data import load_photos
 from asllib.errors import InputError
 from asllib.evaluation import NO_HAND, read_letters
+from asllib.hands.embedding import embed_hand
 from asllib.hands.landmarks import image_columns, world_columns
 from asllib.letters import FIRST_SIX, LETTERS, STATIC
 from asllib.models import LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig
@@ -172,6 +173,25 @@ def test_a_hand_that_shows_no_letter_for_sure_is_refused(tmp_path, drawn):
         assert refused.letter is None and (refused.hand is None) == (said.hand is None)
         assert (said.letter is None) == (said.hand is None)
         np.testing.assert_array_equal(refused.probabilities, said.probabilities)
+
+
+def test_the_picture_is_looked_at_only_where_landmarks_leave_doubt(tmp_path, drawn, monkeypatch):
+    asked = []
+
+    def embed(image, hand):
+        asked.append(hand)
+        return embed_hand(image, hand)
+
+    monkeypatch.setattr("asllib.recognizer.embed_hand", embed)
+    images = [drawn.images[i] for i in range(len(drawn))]
+    for sure, share in ((0.01, 0), (1.0, 1)):
+        torch.manual_seed(0)
+        model = JointNet(JointConfig(sure=sure))
+        recognizer = load_recognizer(save_model(tmp_path / f"sure-{sure}", model, STATIC, {}))
+        found = [prediction for prediction in recognizer.predict(images) if prediction.hand is not None]
+        assert len(found) >= 3 and len(asked) == share * len(found)
+        whole = spread(recognizer.read_set(drawn, progress=False), STATIC)
+        np.testing.assert_allclose([one.probabilities for one in found], whole[whole.sum(1) > 0], atol=1e-3)
 
 
 def test_probabilities_of_an_alphabet_go_to_their_letters():

@@ -1,5 +1,3 @@
-import dataclasses
-
 import pytest
 import torch
 
@@ -21,13 +19,44 @@ def test_it_is_small():
     assert parameter_count(model) == parameter_count(model.landmark) + look == 386_880
 
 
-def test_it_multiplies_what_its_branches_say(inputs):
+def test_each_branch_says_probabilities(inputs):
     model = JointNet(JointConfig()).eval()
-    first, second = model.branches(inputs)
-    assert first.shape == second.shape == (16, 24)
-    torch.testing.assert_close(first.exp().sum(1), torch.ones(16))
-    torch.testing.assert_close(second.exp().sum(1), torch.ones(16))
-    torch.testing.assert_close(model(inputs), first + second)
+    for said in model.branches(inputs):
+        assert said.shape == (16, 24)
+        torch.testing.assert_close(said.exp().sum(1), torch.ones(16))
+
+
+def branches_say(model, first, second, monkeypatch):
+    """Make the branches say these probabilities; return what the network makes of them."""
+    said = torch.tensor(first).log(), torch.tensor(second).log()
+    monkeypatch.setattr(model, "branches", lambda inputs: said)
+    return model(torch.empty(len(first), 0)).softmax(1)
+
+
+def test_where_landmarks_are_sure_they_answer_alone(monkeypatch):
+    model = JointNet(JointConfig(classes=3, sharpen=2.0, sure=0.9)).eval()
+    said = branches_say(model, [[0.8, 0.1, 0.1], [0.6, 0.3, 0.1]], [[0.01, 0.98, 0.01]] * 2, monkeypatch)
+    torch.testing.assert_close(said[0], torch.tensor([0.64, 0.01, 0.01]) / 0.66)  # 0.97
+    assert said[1].argmax() == 1  # sharpened, landmarks were at 0.78
+
+
+def test_both_together_are_no_surer_than_landmarks_allow(monkeypatch):
+    model = JointNet(JointConfig(classes=3, doubt=0.5)).eval()
+    first = [[0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [0.36, 0.34, 0.3]]
+    second = [[0.4, 0.4, 0.2], [0.98, 0.01, 0.01], [0.0001, 0.9998, 0.0001]]
+    said = branches_say(model, first, second, monkeypatch)
+    torch.testing.assert_close(said[0], torch.tensor([20.0, 12, 4]) / 36)  # their product
+    torch.testing.assert_close(said[1:].amax(1), torch.tensor([0.5, 0.36]).sqrt())
+    assert said.argmax(1).tolist() == [0, 0, 1]
+    torch.testing.assert_close(said.sum(1), torch.ones(3))
+
+
+@torch.inference_mode()
+def test_without_the_embedding_it_says_the_same_where_landmarks_are_sure(inputs):
+    model = JointNet(JointConfig(sharpen=60.0)).eval()  # an untrained network is sure of nothing
+    said, sure = model.read_landmarks(inputs[:, :-WIDTH].unflatten(1, (9, 21)))
+    assert 0 < sure.sum() < 16
+    torch.testing.assert_close(model(inputs)[sure[:, 0]], said[sure[:, 0]])
 
 
 def test_each_branch_reads_its_own_part(inputs):
@@ -39,8 +68,8 @@ def test_each_branch_reads_its_own_part(inputs):
     assert (second - moved).abs().max() > 0.01
 
 
-def test_in_training_most_items_have_one_branch(inputs):
-    model = JointNet(dataclasses.replace(PLAIN, alone=1.0)).train()
+def test_in_training_each_item_has_one_branch(inputs):
+    model = JointNet(PLAIN).train()
     model.landmark.eval()  # its dropout and batch statistics would blur the comparison
     torch.manual_seed(0)
     said = model(inputs)
@@ -48,10 +77,6 @@ def test_in_training_most_items_have_one_branch(inputs):
     by_first = (said - first).abs().amax(1) < 1e-6
     by_second = (said - second).abs().amax(1) < 1e-6
     assert (by_first ^ by_second).all() and 3 <= by_first.sum() <= 13
-    together = JointNet(dataclasses.replace(PLAIN, alone=0.0)).train()
-    together.landmark.eval()
-    first, second = together.branches(inputs)
-    torch.testing.assert_close(together(inputs), first + second)
 
 
 def test_embeddings_are_standardised(inputs):
