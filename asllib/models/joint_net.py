@@ -48,7 +48,7 @@ class JointNet(nn.Module):
     """Reads landmarks with ``LandmarkCNN``; unless they are sure, the tracker's embedding too, with two layers.
 
     Landmarks hold for any light and background, and say in which direction a hand points; the embedding sees where
-    fingers touch, but making it takes twenty times as long. What the two say is multiplied. Neither leans on the other:
+    fingers touch, but making it takes thirty times as long. What the two say is multiplied. Neither leans on the other:
     in training each item is answered for by one branch. Which letter it is, both decide; that it may be none, landmarks
     notice better, so that the answer is no surer than they allow.
     """
