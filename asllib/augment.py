@@ -68,45 +68,6 @@ class LandmarkAugment:
         _check_turn(self.turn)
 
 
-@dataclass(frozen=True)
-class PictureAugment:
-    """How far colour pictures of hands are changed: other cameras, rooms and lights, and hands cut out roughly.
-
-    Attributes
-    ----------
-    turn
-        Degrees, at most 30.
-    shift
-        Fraction of the width and height.
-    zoom, stretch, light, colour, contrast
-        Change of a factor's logarithm: of the size, of the width against the height, of the whole picture's light, of
-        each colour's, and of the distance from the picture's mean.
-    grey
-        Share of the pictures that lose their colours.
-    coarse
-        The fewest pixels, as a fraction of the side, of which half of the pictures are made: small hands, and blur.
-    noise
-        Standard deviation of grey noise at most, in units of the range 0..1.
-    hide
-        Share of the pictures in which a box of one colour hides a part.
-    """
-
-    turn: float = 20.0
-    shift: float = 0.12
-    zoom: float = 0.2
-    stretch: float = 0.12
-    light: float = 0.35
-    colour: float = 0.15
-    contrast: float = 0.3
-    grey: float = 0.25
-    coarse: float = 0.3
-    noise: float = 0.05
-    hide: float = 0.4
-
-    def __post_init__(self) -> None:
-        _check_turn(self.turn)
-
-
 def augment_images(images: Tensor, how: ImageAugment, generator: torch.Generator) -> Tensor:
     """Turn, shift, zoom and relight a batch of grey images, each in its own way.
 
@@ -134,54 +95,6 @@ def augment_images(images: Tensor, how: ImageAugment, generator: torch.Generator
     contrast, brightness = (1 + draw(how.contrast)).to(images), draw(how.brightness).to(images)
     middle = moved.mean((1, 2, 3), keepdim=True)
     return (moved - middle) * contrast[:, None, None, None] + middle + brightness[:, None, None, None]
-
-
-def augment_pictures(pictures: Tensor, how: PictureAugment, generator: torch.Generator) -> Tensor:
-    """Change a batch of colour pictures, each in its own way.
-
-    Parameters
-    ----------
-    pictures
-        (B, 3, S, S) float in 0..1.
-    how
-        The limits.
-    generator
-        Source of the randomness, on the CPU.
-
-    Returns
-    -------
-    Tensor
-        (B, 3, S, S) in 0..1; what comes in from beyond the border is black, as around a hand at a photo's edge.
-    """
-    batch, side = len(pictures), pictures.shape[-1]
-
-    def draw(limit: float, *shape: int) -> Tensor:
-        return (limit * (2 * torch.rand(batch, *shape, generator=generator) - 1)).to(pictures)
-
-    def some(share: float) -> Tensor:
-        return (torch.rand(batch, 1, 1, 1, generator=generator) < share).to(pictures.device)
-
-    angle, zoom, stretch = draw(math.radians(how.turn)), draw(how.zoom).exp(), draw(how.stretch).exp()
-    x = _warp(pictures, angle, zoom, stretch, draw(how.shift), draw(how.shift), "zeros")
-    # One size for the batch, so that all are made coarse at once.
-    fewer = round(side * float(how.coarse + (1 - how.coarse) * torch.rand((), generator=generator)))
-    small = F.interpolate(x, (fewer, fewer), mode="bilinear", antialias=True, align_corners=False)
-    x = torch.where(some(0.5), F.interpolate(small, (side, side), mode="bilinear", align_corners=False), x)
-    x = torch.where(some(how.grey), x.mean(1, keepdim=True), x)
-    x = x * (draw(how.light, 1, 1, 1) + draw(how.colour, 3, 1, 1)).exp()
-    middle = x.mean((1, 2, 3), keepdim=True)
-    noise = torch.randn(batch, 1, side, side, generator=generator).to(pictures)
-    x = (x - middle) * draw(how.contrast, 1, 1, 1).exp() + middle + draw(how.noise, 1, 1, 1) * noise
-    # The box: its middle anywhere, its sides from a tenth to two fifths of the picture's.
-    place = (torch.arange(side, device=x.device) + 0.5) / side
-    inside = [
-        (place - torch.rand(batch, 1, generator=generator).to(x)).abs()
-        < 0.05 + 0.15 * torch.rand(batch, 1, generator=generator).to(x)
-        for _ in range(2)
-    ]
-    box = inside[0][:, None, :, None] & inside[1][:, None, None, :] & some(how.hide)
-    paint = torch.rand(batch, 3, 1, 1, generator=generator).to(x)
-    return torch.where(box, paint, x).clamp(0, 1)
 
 
 def augment_landmarks(

@@ -220,9 +220,7 @@ def extract(
 
 @app.command()
 def train(
-    network: Annotated[
-        str, typer.Argument(help="joint, landmark, pixel, picture, motion (J, Z) or spelling (all in a row)")
-    ],
+    network: Annotated[str, typer.Argument(help="joint, landmark, pixel, motion (J, Z) or spelling (all in a row)")],
     out: Annotated[Path, typer.Option(help="The run folder to write.")],
     preset: Annotated[str, typer.Option(help="best or paper; of pixel also people.")] = "best",
     data: Annotated[str, typer.Option(help="A data set's name, or a folder.")] = "auto",
@@ -239,19 +237,14 @@ def train(
     """
     from asllib.distributed import processes, started_together
 
-    if network in ("motion", "spelling", "picture"):
+    if network in ("motion", "spelling"):
         if preset != "best" or data != "auto":
             raise InputError(f"{network}: has one preset and its own data; leave out --preset and --data")
         if started_together():
             raise InputError(f"{network}: is trained by one process; leave out torchrun")
-        if network == "picture":
-            from asllib.spelling.picture_training import train_picture
+        from asllib.spelling.training import train_motion
 
-            made = train_picture(out, seed=seed, steps=epochs)
-        else:
-            from asllib.spelling.training import train_motion
-
-            made = train_motion(network, out, seed=seed, steps=epochs)
+        made = train_motion(network, out, seed=seed, steps=epochs)
         text = f"{out}: {network} network, {made['parameters']:,} parameters; loss {made['metrics']['loss']:.3f}"
         _emit({"run": str(out), **made}, json_file, text)
         return
@@ -362,23 +355,28 @@ def predict(
 ) -> None:
     """Read the letter in each photo."""
     from asllib.data import read_image
+    from asllib.hands.look import points_up
     from asllib.recognizer import Prediction, load_recognizer, signs
 
     recognizer = load_recognizer(model)
-    # One after the other, since decoded photos are large; nothing is printed before all are read.
-    predictions = [recognizer.predict([read_image(file)])[0] for file in files]
-    rows = [
-        {"file": str(file), "letter": p.letter, "confidence": p.confidence, "hand_found": p.hand is not None}
-        for file, p in zip(files, predictions, strict=True)
-    ]
 
-    def said(p: Prediction) -> str:
+    def said(p: Prediction, aspect: float) -> str:
         if p.hand is None and p.letter is None:
             return "no hand found"
         likeliest = f"{signs(recognizer.alphabet)[int(p.probabilities.argmax())]} ({p.confidence:.0%})"
-        return likeliest if p.letter else f"a hand, but no letter for sure; likeliest {likeliest}"
+        if p.letter:
+            return likeliest
+        if p.hand is not None and not points_up(p.hand, aspect):
+            return "a hand that does not point up, and no letter for sure; if the photo lies on its side, turn it"
+        return f"a hand, but no letter for sure; likeliest {likeliest}"
 
-    lines = [f"{file}: {said(p)}" for file, p in zip(files, predictions, strict=True)]
+    rows, lines = [], []
+    for file in files:  # one after the other, since decoded photos are large; printed once all are read
+        image = read_image(file)
+        p = recognizer.predict([image])[0]
+        found = p.hand is not None
+        rows.append({"file": str(file), "letter": p.letter, "confidence": p.confidence, "hand_found": found})
+        lines.append(f"{file}: {said(p, image.shape[1] / image.shape[0])}")
     _emit(rows, json_file, "\n".join(lines))
 
 

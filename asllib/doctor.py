@@ -95,28 +95,30 @@ def _libraries() -> Iterator[Finding]:
 
 
 def _tracker() -> Iterator[Finding]:
-    from asllib.hands import model_file
+    import numpy as np
+
+    from asllib.hands import HandTracker, hand_crop, look_at, model_file
 
     try:
         model_file()
     except InputError as error:
         yield Finding(False, "hand model", str(error))
         return
-    try:
-        import numpy as np
-
-        from asllib.hands import HandTracker
-
-        with HandTracker() as tracker:
-            tracker.detect(np.zeros((64, 64, 3), np.uint8))
-    except Exception as error:  # whatever a broken installation raises: it is the finding
-        yield Finding(
-            False,
-            f"MediaPipe does not start ({type(error).__name__}: {first_line(error)})",
-            "install the missing system libraries above, then 'pip install --force-reinstall mediapipe'",
-        )
-        return
-    yield Finding(True, "hand tracker: model file checked, MediaPipe starts")
+    image = np.zeros((64, 64, 3), np.uint8)
+    for what, package, start in (
+        ("finding a hand: MediaPipe", "mediapipe", lambda: HandTracker().detect(image)),
+        ("following a hand: LiteRT", "ai-edge-litert", lambda: look_at(image, hand_crop(np.eye(21, 3), 64, 64))),
+    ):
+        try:
+            start()
+        except Exception as error:  # whatever a broken installation raises: it is the finding
+            yield Finding(
+                False,
+                f"{what} does not start ({type(error).__name__}: {first_line(error)})",
+                f"install the missing system libraries above, then 'pip install --force-reinstall {package}'",
+            )
+        else:
+            yield Finding(True, f"{what} starts, model file checked")
 
 
 def _data() -> Iterator[Finding]:

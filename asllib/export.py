@@ -20,19 +20,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asllib.errors import InputError
-from asllib.hands.embedding import WIDTH
 from asllib.hands.landmarks import FINGERS
+from asllib.hands.look import WIDTH
 from asllib.models.joint_net import JointNet
 from asllib.models.motion_net import MotionNet
-from asllib.models.picture_net import SIDE as PICTURE_SIDE
-from asllib.models.picture_net import PictureNet
 from asllib.models.pixel_cnn import PixelCNN
 from asllib.models.zoo import load_model
 from asllib.paths import write_bytes
 from asllib.preprocess import SIDE
 from asllib.runs import joint_prepare, landmark_prepare, pixel_prepare
 from asllib.spelling.moments import RATE, moment_features
-from asllib.spelling.pictures import as_input
 from asllib.training import Prepare
 
 if TYPE_CHECKING:
@@ -61,8 +58,6 @@ class WholeModel(nn.Module):
 def _prepare(model: nn.Module) -> Prepare:
     if isinstance(model, PixelCNN):
         return pixel_prepare()
-    if isinstance(model, PictureNet):
-        return lambda inputs, _: as_input(inputs[0])
     if isinstance(model, JointNet):
         return joint_prepare()
     if not isinstance(model, MotionNet):
@@ -109,18 +104,14 @@ def sample_inputs(model: nn.Module, n: int, steps: int = 40, seed: int = 0) -> d
     Returns
     -------
     dict
-        ``image`` (n, 28, 28) uint8; ``picture`` (n, 112, 112, 3) uint8; or ``landmarks`` and ``world`` (n, 21, 3)
-        float32, ``left`` (n,) bool, ``aspect`` (n,) float32, and for the joint network ``embedding`` (n, 1152) float32.
-        Of a motion network ``landmarks`` and ``world`` are (n, steps, 21, 3), NaN at moments without a hand, and
-        ``left`` is (n, steps).
+        ``image`` (n, 28, 28) uint8; or ``landmarks`` and ``world`` (n, 21, 3) float32, ``left`` (n,) bool, ``aspect``
+        (n,) float32, and for the joint network ``embedding`` (n, 1152) float32. Of a motion network ``landmarks`` and
+        ``world`` are (n, steps, 21, 3), NaN at moments without a hand, and ``left`` is (n, steps).
     """
     generator = torch.Generator().manual_seed(seed)
     if isinstance(model, PixelCNN):
         coarse = torch.rand(n, 1, 7, 7, generator=generator)
         return {"image": (255 * F.interpolate(coarse, (SIDE, SIDE), mode="bilinear"))[:, 0].to(torch.uint8)}
-    if isinstance(model, PictureNet):
-        coarse = F.interpolate(torch.rand(n, 3, 7, 7, generator=generator), (PICTURE_SIDE,) * 2, mode="bilinear")
-        return {"picture": (255 * coarse).permute(0, 2, 3, 1).to(torch.uint8).contiguous()}
     landmarks, world = random_landmarks(n, generator)
     left = torch.arange(n) % 2 == 1
     inputs = {"landmarks": landmarks, "world": world, "left": left, "aspect": torch.tensor([4 / 3, 1, 9 / 16])}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import multiprocessing
 import os
 import signal
@@ -162,16 +161,3 @@ def cluster(address: str) -> Iterator[Executor]:
 
 def _version() -> str:
     return asllib.__version__
-
-
-def last_of_thread(make: Callable) -> Callable:
-    """Keep what a function made, for each thread what it made last: a worker's tracker, made once for many tasks."""
-    kept = threading.local()
-
-    @functools.wraps(make)
-    def get(*arguments: Any) -> Any:
-        if getattr(kept, "arguments", None) != arguments:
-            kept.value, kept.arguments = make(*arguments), arguments
-        return kept.value
-
-    return get

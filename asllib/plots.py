@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from asllib.data.letterset import LetterSet
 from asllib.evaluation import NO_HAND
 from asllib.hands.drawing import draw_hand
-from asllib.hands.tracker import Hand
+from asllib.hands.look import Hand
 from asllib.training import History
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from asllib.hands.landmarks import FINGERS
-from asllib.hands.tracker import Hand
+from asllib.hands.look import Hand
 
 SIDE = 28
 MARGIN = 0.25  # of the hand's longer side, kept around it: fingertips and wrist stay inside

@@ -14,8 +14,8 @@ from torch import Tensor
 from asllib.data.letterset import LetterSet, PhotoFiles
 from asllib.errors import InputError
 from asllib.evaluation import NO_HAND, read_letters
-from asllib.hands.embedding import embed_hand, embed_set
-from asllib.hands.tracker import Hand, HandTracker, table_hands
+from asllib.hands.look import WIDTH, Hand
+from asllib.hands.tracker import HandTracker, table_hands
 from asllib.letters import LETTERS
 from asllib.models.joint_net import JointNet
 from asllib.models.zoo import Network, fold, load_model
@@ -23,7 +23,6 @@ from asllib.preprocess import SIDE, to_gray, to_pixels
 from asllib.runs import (
     Looks,
     joint_prepare,
-    joint_probabilities,
     landmark_prepare,
     look_probabilities,
     pixel_prepare,
@@ -101,24 +100,34 @@ class Recognizer:
         """
         return [self._predict_one(image) for image in images]
 
-    def probabilities(self, image: np.ndarray, hands: Sequence[Hand]) -> np.ndarray:
-        """Probabilities (classes,) of the letters, from an image and the looks at its hand."""
+    def probabilities(self, hands: Sequence[Hand], aspect: float, image: np.ndarray | None = None) -> np.ndarray:
+        """Probabilities (classes,) of the letters.
+
+        Parameters
+        ----------
+        hands
+            The looks at a hand.
+        aspect
+            Width / height of the image.
+        image
+            (H, W, 3) uint8 RGB; only the pixel network needs it.
+        """
         inputs: tuple[Tensor, ...]
         if self.kind == "pixel":
+            if image is None:
+                raise InputError("landmarks have no picture for a pixel network; use spelling, default or landmark")
             pixels = np.stack([to_pixels(image, hand) for hand in hands or (None,)])
             inputs, prepare = (torch.from_numpy(pixels),), pixel_prepare()
         else:
             left = torch.tensor([hand.side == "left" for hand in hands])
-            aspect = torch.full((len(hands),), image.shape[1] / image.shape[0])
+            aspects = torch.full((len(hands),), aspect)
             landmarks = torch.from_numpy(np.stack([hand.landmarks for hand in hands]))
             world = torch.from_numpy(np.stack([hand.world for hand in hands]))
-            inputs, prepare = (landmarks, world, left, aspect), landmark_prepare()
+            inputs, prepare = (landmarks, world, left, aspects), landmark_prepare()
             if isinstance(self.model, JointNet):
-                said, sure = self.model.read_landmarks(prepare(inputs, None))
-                if sure.all():
-                    return said.exp().numpy().mean(0)
-                look = torch.from_numpy(embed_hand(image, hands[0])).expand(len(hands), -1)
-                inputs, prepare = (*inputs, look), joint_prepare()
+                none = np.full(WIDTH, np.nan, np.float32)
+                embeddings = np.stack([none if hand.embedding is None else hand.embedding for hand in hands])
+                inputs, prepare = (*inputs, torch.from_numpy(embeddings)), joint_prepare()
         return predict_logits(self.model, inputs, prepare).softmax(1).numpy().mean(0)
 
     def _predict_one(self, image: np.ndarray) -> Prediction:
@@ -131,7 +140,8 @@ class Recognizer:
             hands = self._tracker.detect_looks(image)
             if not hands:
                 return Prediction(None, 0.0, np.zeros(len(signs(self.alphabet)), np.float32), None)
-        probabilities = spread(self.probabilities(image, hands)[None], self.alphabet)[0]
+        aspect = image.shape[1] / image.shape[0]
+        probabilities = spread(self.probabilities(hands, aspect, image)[None], self.alphabet)[0]
         best = int(probabilities.argmax())
         sure = float(probabilities[best])
         letter = signs(self.alphabet)[best] if sure >= self.refuse_below else None
@@ -143,11 +153,8 @@ class Recognizer:
         if small is not None:
             return predict_logits(self.model, (torch.from_numpy(small),), pixel_prepare()).softmax(1).numpy()
         looks = looks or track(letters, progress=progress)
-        if self.kind == "landmark":
+        if self.kind != "pixel":
             return look_probabilities(self.model, looks)
-        if self.kind == "joint":
-            embeddings = embed_set(letters, looks.first(), progress=progress)
-            return joint_probabilities(self.model, looks, embeddings)
         images, found = crop_set(letters, looks)
         said = np.zeros((*found.shape, self.model.config.classes), np.float32)
         said[found] = predict_logits(self.model, (torch.from_numpy(images[found]),), pixel_prepare()).softmax(1)
@@ -221,8 +228,6 @@ def load_recognizer(name: str | Path = "default") -> Recognizer:
             f"{name}: a motion network reads videos, not photos; choose default, landmark or pixel, or use 'asl read' "
             "and asllib.spelling.load_network"
         )
-    if card["network"] == "picture":
-        raise InputError(f"{name}: is asked beside spelling, and reads nothing by itself; choose default or spelling")
     return Recognizer(fold(model), card)
 
 

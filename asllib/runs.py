@@ -18,17 +18,18 @@ from asllib.augment import ImageAugment, LandmarkAugment, augment_images, augmen
 from asllib.config import Preset, Training
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
-from asllib.hands.extract import extract_landmarks
+from asllib.hands.extract import extract_landmarks, extract_looks
 from asllib.hands.features import landmark_features
 from asllib.hands.landmarks import landmark_arrays, read_landmarks, write_landmarks
-from asllib.hands.tracker import ATTEMPTS, LOOKS, Attempt, tracker_version
+from asllib.hands.look import WIDTH, tracker_version
+from asllib.hands.tracker import ATTEMPTS, LOOKS, Attempt
 from asllib.letters import STATIC
-from asllib.models.joint_net import JointNet
+from asllib.models.joint_net import JointConfig, JointNet
 from asllib.models.pixel_cnn import PixelCNN
 from asllib.models.zoo import Network, build
-from asllib.paths import cache_dir
+from asllib.paths import cache_dir, replacing
 from asllib.preprocess import SIDE
-from asllib.training import Examples, History, Prepare, fit, predict_logits, set_seed
+from asllib.training import NO_LETTER, Examples, History, Prepare, fit, predict_logits, set_seed
 
 
 def pixel_examples(images: np.ndarray, labels: np.ndarray) -> Examples:
@@ -48,44 +49,64 @@ def pixel_prepare(augment: ImageAugment | None = None) -> Prepare:
 
 @dataclasses.dataclass(frozen=True)
 class Looks:
-    """What the hand tracker saw of each photo, in each of the four ways of ``asllib.hands.LOOKS``.
+    """What was seen of each photo in each of the ways of ``asllib.hands.LOOKS``.
 
     Attributes
     ----------
     tables
         Landmark tables, one row a photo, all in the coordinates of the photo. The first is the plain look.
+    embeddings
+        (looks, N, 1152) float16; NaN where no hand was seen, or where only landmarks are known.
     """
 
     tables: tuple[pd.DataFrame, ...]
+    embeddings: np.ndarray
 
     def __len__(self) -> int:
         return len(self.tables[0])
 
     @property
     def found(self) -> np.ndarray:
-        """(N,) bool: a hand was seen in at least one of the looks."""
-        return np.any([table["score"] > 0 for table in self.tables], axis=0)
+        """(N,) bool: a hand was found."""
+        return (self.tables[0]["score"] > 0).to_numpy()
 
     def first(self) -> pd.DataFrame:
-        """One row a photo, from the first look that found a hand."""
-        table = self.tables[0].copy()
-        for other in self.tables[1:]:
-            rows = ((table["score"] == 0) & (other["score"] > 0)).to_numpy()
-            table[rows] = other[rows]
-        return table
+        """The plain look: one row a photo."""
+        return self.tables[0]
 
     def subset(self, which: np.ndarray) -> Looks:
         """Take the photos of a boolean mask."""
-        return Looks(tuple(table[which].reset_index(drop=True) for table in self.tables))
+        return Looks(tuple(table[which].reset_index(drop=True) for table in self.tables), self.embeddings[:, which])
+
+
+def without_pictures(tables: Sequence[pd.DataFrame]) -> Looks:
+    """Looks of which only landmark tables are known."""
+    return Looks(tuple(tables), np.full((len(tables), len(tables[0]), WIDTH), np.nan, np.float16))
 
 
 def track(
     letters: LetterSet, *, workers: int | None = None, executor: Executor | None = None, progress: bool = True
 ) -> Looks:
-    """Find the hand in each photo of a set, in four ways; what was found is kept in the cache folder."""
-    return Looks(
-        tuple(track_once(letters, look, workers=workers, executor=executor, progress=progress) for look in LOOKS)
-    )
+    """Look at the hand in each photo of a set; what was seen is kept in the cache folder."""
+    _check_photos(letters)
+    folder = cache_dir() / "looks"
+    stored = folder / f"{_identity(letters, (*ATTEMPTS, *LOOKS))}.npy"
+    tables = [stored.with_name(f"{stored.stem}-{number}.parquet") for number in range(len(LOOKS))]
+    if not stored.is_file():
+        seen, embeddings = extract_looks(
+            letters.images,
+            letters.table["file"].tolist(),
+            letters.letters.tolist(),
+            checkpoint=folder / "chunks",
+            workers=workers,
+            executor=executor,
+            progress=progress,
+        )
+        for table, path in zip(seen, tables, strict=True):
+            write_landmarks(table, path)
+        with replacing(stored) as temporary, temporary.open("wb") as file:  # last: where it is, all is
+            np.save(file, embeddings)
+    return Looks(tuple(map(read_landmarks, tables)), np.load(stored))
 
 
 def track_once(
@@ -100,8 +121,7 @@ def track_once(
 
     ``ATTEMPTS[:1]`` is the tracker as it comes, without a retry.
     """
-    if len(letters) and letters.images[0].ndim == 2:
-        raise InputError(f"{letters.name}: grey images of {SIDE}x{SIDE} pixels; hands are looked for in photos")
+    _check_photos(letters)
     folder = cache_dir() / "landmarks"
     stored = folder / f"{_identity(letters, attempts)}.parquet"
     if stored.is_file():
@@ -120,9 +140,14 @@ def track_once(
     return table
 
 
-def _identity(letters: LetterSet, attempts: Sequence[Attempt]) -> str:
-    """Name of the cached table: changes with the photos, the labels, the tracker and the way they are shown to it."""
-    digest = hashlib.sha256(f"2 {tracker_version()} {tuple(attempts)}".encode())
+def _check_photos(letters: LetterSet) -> None:
+    if len(letters) and letters.images[0].ndim == 2:
+        raise InputError(f"{letters.name}: grey images of {SIDE}x{SIDE} pixels; hands are looked for in photos")
+
+
+def _identity(letters: LetterSet, ways: Sequence[object]) -> str:
+    """Name of the cached tables: changes with the photos, the labels, the tracker and the ways of looking."""
+    digest = hashlib.sha256(f"3 {tracker_version()} {tuple(ways)}".encode())
     digest.update("\n".join(letters.letters).encode())
     if isinstance(letters.images, np.ndarray):
         digest.update(np.ascontiguousarray(letters.images).data)
@@ -140,15 +165,21 @@ def landmark_inputs(table: pd.DataFrame) -> tuple[Tensor, ...]:
 
 
 def landmark_examples(looks: Looks, labels: np.ndarray) -> Examples:
-    """Hold every hand that was found, each look at a photo as an example of its own, (M,) with M up to 4 N."""
+    """Hold every hand that was seen, each look at a photo as an example of its own."""
     return _every_look(looks, labels)
 
 
-def _every_look(looks: Looks, labels: np.ndarray, *more: np.ndarray) -> Examples:
+def joint_examples(looks: Looks, labels: np.ndarray) -> Examples:
+    """As ``landmark_examples``, with the embedding (1152,) of each look."""
+    return _every_look(looks, labels, embedded=True)
+
+
+def _every_look(looks: Looks, labels: np.ndarray, *, embedded: bool = False) -> Examples:
     parts = []
-    for table in looks.tables:
+    for table, embeddings in zip(looks.tables, looks.embeddings, strict=True):
         found = torch.tensor((table["score"] > 0).to_numpy())
-        inputs = (*landmark_inputs(table), *map(torch.from_numpy, more))
+        inputs = landmark_inputs(table)
+        inputs = (*inputs, torch.from_numpy(embeddings)) if embedded else inputs
         parts.append(Examples(inputs, torch.tensor(labels)).subset(found))
     return join(parts)
 
@@ -171,9 +202,31 @@ def landmark_prepare(augment: LandmarkAugment | None = None) -> Prepare:
     return prepare
 
 
-def joint_examples(looks: Looks, embeddings: np.ndarray, labels: np.ndarray) -> Examples:
-    """As ``landmark_examples``, with the photo's embedding (N, 1152) beside each look at it."""
-    return _every_look(looks, labels, embeddings)
+TURNED = 0.4  # of the hands are also learned from as seen in a photo that lies on its side, or on its head
+
+
+def turned(examples: Examples, seed: int = 0) -> Examples:
+    """Turn some of the hands by one to three quarters of a circle: they show no letter, since letters are upright.
+
+    Parameters
+    ----------
+    examples
+        Of the joint network, see ``joint_examples``. The crop of a hand turns with it, so that its embedding is the
+        same: the turned ones have none, and landmarks alone learn from them.
+    """
+    rng = np.random.default_rng(seed)
+    rows = torch.from_numpy(rng.permutation(len(examples))[: round(TURNED * len(examples))])
+    landmarks, world, left, aspect, embeddings = examples.subset(rows).inputs
+    quarters = torch.from_numpy(rng.integers(1, 4, len(rows)))
+    for quarter in (1, 2, 3):  # each once more clockwise
+        more = quarters >= quarter
+        points, shape = landmarks[more], aspect[more]
+        x, y = points[..., 0] * shape[:, None], points[..., 1]  # in heights
+        landmarks[more] = torch.stack([1 - y, x / shape[:, None], points[..., 2] * shape[:, None]], -1)
+        world[more] = torch.stack([-world[more][..., 1], world[more][..., 0], world[more][..., 2]], -1)
+        aspect[more] = 1 / shape
+    none = torch.full_like(embeddings, torch.nan)
+    return Examples((landmarks, world, left, aspect, none), torch.full((len(rows),), NO_LETTER))
 
 
 def joint_prepare(augment: LandmarkAugment | None = None) -> Prepare:
@@ -186,23 +239,17 @@ def joint_prepare(augment: LandmarkAugment | None = None) -> Prepare:
     return prepare
 
 
-def joint_probabilities(model: Network, looks: Looks, embeddings: np.ndarray) -> np.ndarray:
-    """As ``look_probabilities``, for the joint network and the photos' embeddings (N, 1152)."""
-    return _mean_of_looks(model, looks, joint_prepare(), (torch.from_numpy(embeddings),))
-
-
 def look_probabilities(model: Network, looks: Looks) -> np.ndarray:
-    """Run the landmark network on every look and average, (N, classes); zeros where no hand was found."""
-    return _mean_of_looks(model, looks, landmark_prepare())
-
-
-def _mean_of_looks(model: Network, looks: Looks, prepare: Prepare, more: tuple[Tensor, ...] = ()) -> np.ndarray:
+    """Run a landmark or joint network on every look and average, (N, classes); zeros where no hand was found."""
+    joint = isinstance(model.config, JointConfig)
     total = np.zeros((len(looks), model.config.classes), np.float32)
     count = np.zeros((len(looks), 1), np.float32)
-    for table in looks.tables:
+    for table, embeddings in zip(looks.tables, looks.embeddings, strict=True):
         found = (table["score"] > 0).to_numpy()
         if found.any():
-            inputs = (*landmark_inputs(table[found]), *(tensor[torch.tensor(found)] for tensor in more))
+            inputs = landmark_inputs(table[found])
+            inputs = (*inputs, torch.from_numpy(embeddings[found])) if joint else inputs
+            prepare = joint_prepare() if joint else landmark_prepare()
             total[found] += predict_logits(model, inputs, prepare).softmax(1).numpy()
             count[found] += 1
     return total / np.maximum(count, 1)

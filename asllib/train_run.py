@@ -18,7 +18,6 @@ from asllib.data.synthetic import added_letters
 from asllib.distributed import first_alone, rank
 from asllib.errors import InputError
 from asllib.evaluation import read_letters
-from asllib.hands.embedding import embed_set
 from asllib.models.zoo import check_new_run, load_model, save_model, tidy_run
 from asllib.paths import write_text
 from asllib.recognizer import Recognizer, crop_set, small_set
@@ -28,11 +27,11 @@ from asllib.runs import (
     for_pixels,
     join,
     joint_examples,
-    joint_probabilities,
     landmark_examples,
     look_probabilities,
     track,
     train,
+    turned,
 )
 from asllib.training import NO_LETTER, Examples, History
 
@@ -209,31 +208,35 @@ def _train_landmark(settings, letters, seed, epochs, checkpoint):
     return model, history, metrics
 
 
-def joint_data(settings: Preset, letters: LetterSet) -> tuple[Looks, np.ndarray, Examples | None]:
-    """Looks and embeddings of a set, and the examples of synthetic signers that a preset adds, letters and others."""
-    looks = track(letters)
+def joint_data(settings: Preset, letters: LetterSet) -> tuple[Looks, Examples | None]:
+    """Looks at a set, and the examples of synthetic signers that a preset adds, letters and others."""
     if not settings.signers:
-        return looks, embed_set(letters, looks.first()), None
+        return track(letters), None
     drawn, others = added_letters(settings.signers).only(settings.alphabet), random_hands(settings.signers)
-    parts = []
-    for added, labels in ((drawn, drawn.labels(settings.alphabet)), (others, np.full(len(others), NO_LETTER))):
-        seen = track(added)
-        parts.append(joint_examples(seen, embed_set(added, seen.first()), labels))
-    return looks, embed_set(letters, looks.first()), join(parts)
+    added = [
+        joint_examples(track(drawn), drawn.labels(settings.alphabet)),
+        joint_examples(track(others), np.full(len(others), NO_LETTER)),
+    ]
+    return track(letters), join(added)
+
+
+def joint_training(photos: Examples, added: Examples | None) -> Examples:
+    """All that the joint network learns from: photos, what a preset adds, and some of these hands turned."""
+    known = photos if added is None else join([photos, added])
+    return join([known, turned(known)])
 
 
 def _train_joint(settings, letters, seed, epochs, checkpoint):
     with first_alone():
-        looks, embeddings, added = joint_data(settings, letters)
+        looks, added = joint_data(settings, letters)
     labels, part = letters.labels(settings.alphabet), parts(letters)
 
     def fit(where, checkpoint):
-        examples = joint_examples(looks.subset(where), embeddings[where], labels[where])
-        examples = examples if added is None else join([examples, added])
+        examples = joint_training(joint_examples(looks.subset(where), labels[where]), added)
         return train(settings, examples, seed=seed, epochs=epochs, checkpoint=checkpoint)
 
     def read(model, where):
-        return joint_probabilities(model, looks.subset(where), embeddings[where])
+        return look_probabilities(model, looks.subset(where))
 
     # How sure it is of people it has never seen, as read by a network trained on the others.
     tenth = part == "test"

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from asllib.config import Preset
 from asllib.hands.landmarks import image_columns
-from asllib.hands.tracker import model_file
+from asllib.hands.look import model_file
 from asllib.training import Examples
 
 

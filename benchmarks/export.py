@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,6 @@ from asllib import load_letters, load_recognizer
 from asllib.data.letterset import LetterSet
 from asllib.evaluation import read_letters, report
 from asllib.export import export_onnx
-from asllib.hands.embedding import embed_set
 from asllib.results import data_card, save_result
 from asllib.runs import landmark_inputs, track
 from asllib.spelling.decoder import PeakSpeller, Said
@@ -43,14 +43,13 @@ def pixel_inputs(letters: LetterSet) -> Asked:
 def hand_inputs(letters: LetterSet, embedded: bool) -> Asked:
     """Each look at the hands of photos, and the embedding if it is asked for."""
     looks = track(letters)
-    embedding = embed_set(letters, looks.first()).astype(np.float32) if embedded else None
     asked = []
-    for table in looks.tables:
+    for table, embeddings in zip(looks.tables, looks.embeddings, strict=True):
         found = (table["score"] > 0).to_numpy()
         tensors: tuple[Tensor, ...] = landmark_inputs(table[found])
         names = ("landmarks", "world", "left", "aspect")
         inputs = {name: tensor.numpy() for name, tensor in zip(names, tensors, strict=True)}
-        asked.append((found, inputs if embedding is None else {**inputs, "embedding": embedding[found]}))
+        asked.append((found, {**inputs, "embedding": embeddings[found].astype(np.float32)} if embedded else inputs))
     return asked
 
 
@@ -124,7 +123,8 @@ def main() -> None:
                 f"{np.sum(said != here)} letters other than PyTorch's, {written['bytes'] / 1e6:.2f} MB, {ms:.2f} ms"
             )
         result[name] = found
-    streams = list(films(test_plans(200, 2.0)))
+    # The file takes landmarks alone.
+    streams = [replace(stream, embeddings=None) for stream in films(test_plans(200, 2.0))]
     here = [read_stream(stream).read for stream in streams]
     meant = [stream.word for stream in streams]
     result["spelling"] = {"films": len(streams), "torch": character_error_rate(zip(here, meant, strict=True))}

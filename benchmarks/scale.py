@@ -51,7 +51,7 @@ def photos(count: int, workers: int, folder: Path, tracker: bool = True, differe
     from asllib.hands import extract, iter_landmarks, write_landmarks
 
     if not tracker:
-        extract._tracker = lambda attempts: SimpleNamespace(detect=lambda image: None)
+        extract.HandTracker = lambda attempts: SimpleNamespace(detect=lambda image: None)
     known = load_letters("auto").images
     some = count if different else 64
     places = np.arange(count) % some * len(known) // some if some < len(known) else np.arange(count) % len(known)

@@ -37,7 +37,7 @@ def practice(count: int = 40, seed: int = 5005) -> dict:
     from asllib.spelling.scoring import character_error_rate, read_stream
     from asllib.spelling.streams import films, practice_plans
 
-    streams = list(films(practice_plans(count, seed, speeds=(1.8, 4.2)), pictures=True))
+    streams = list(films(practice_plans(count, seed, speeds=(1.8, 4.2))))
     rates = {}
     for confidence in (0.4, 0.5, 0.6, 0.7):
         for again_s in (0.1, 0.15, 0.22):
@@ -57,7 +57,7 @@ def practice(count: int = 40, seed: int = 5005) -> dict:
 
 
 def weights(count: int = 200) -> dict:
-    """What is right and false by how much pictures count beside landmarks, of practice signers: what is chosen on.
+    """What is right and false by how much embeddings count beside landmarks, of practice signers: what is chosen on.
 
     Character error rates of words, and false letters a minute of idle hands.
     """
@@ -78,21 +78,21 @@ def weights(count: int = 200) -> dict:
     rates: dict[str, dict[str, float]] = {}
     for speed in (2.0, 4.0):
         plans = [replace(plan, seed=PRACTICE_SEED) for plan in test_plans(count, speed, words_seed=31)]
-        streams = list(films(plans, pictures=True))
+        streams = list(films(plans))
         rates[f"{speed:g}"] = by_weight(
             lambda streams=streams: character_error_rate((one.read, one.word) for one in map(read_stream, streams))
         )
         line = json.dumps(rates[f"{speed:g}"])
-        print(f"practice words at {speed:g} letters a second, CER by weight of pictures: {line}")
-    idle = list(films([Plan("", k, PRACTICE_SEED + 1, 10.0, seconds=20.0) for k in range(30)], pictures=True))
+        print(f"practice words at {speed:g} letters a second, CER by weight of embeddings: {line}")
+    idle = list(films([Plan("", k, PRACTICE_SEED + 1, 10.0, seconds=20.0) for k in range(30)]))
     minutes = sum(float(stream.times[-1]) for stream in idle) / 60
     false = by_weight(lambda: sum(len(read_stream(stream).read) for stream in idle) / minutes)
-    print(f"practice hands at rest, false letters a minute by weight of pictures: {json.dumps(false)}")
+    print(f"practice hands at rest, false letters a minute by weight of embeddings: {json.dumps(false)}")
     return {"words": count, "cer": rates, "idle_minutes": minutes, "false_a_minute": false}
 
 
 def eye(count: int = 200) -> dict:
-    """What limits the reading: how many held letters landmarks and pictures name right, and whose errors are left.
+    """What limits the reading: how many held letters landmarks and embeddings name right, and whose errors are left.
 
     On words of practice signers, who are in no training and no test, at two letters a second.
     """
@@ -104,14 +104,15 @@ def eye(count: int = 200) -> dict:
 
     from asllib.letters import STATIC
     from asllib.models.zoo import load_model
+    from asllib.spelling.decoder import read_embedding
     from asllib.spelling.moments import resample
     from asllib.spelling.practice import batch_clips, film_clip
     from asllib.spelling.scoring import read_stream, test_plans
     from asllib.spelling.streams import films
 
     model, _ = load_model("spelling")
-    held, pictured, errors = Counter(), Counter(), Counter()
-    for stream in films([replace(p, seed=PRACTICE_SEED) for p in test_plans(count, 2.0, words_seed=31)], pictures=True):
+    held, by_look, errors = Counter(), Counter(), Counter()
+    for stream in films([replace(p, seed=PRACTICE_SEED) for p in test_plans(count, 2.0, words_seed=31)]):
         features, *_ = batch_clips([film_clip(stream)], 0)
         with torch.inference_mode():
             seen = model.look(features)[1][0].numpy()  # (1 + shapes, T)
@@ -124,62 +125,52 @@ def eye(count: int = 200) -> dict:
             mean = seen[:, positions == place].mean(1)
             named = bool(mean.argmax() == 1 + model.config.shapes.index(letter))
             held[named] += 1
-            frames = stream.pictured[(stream.positions == place) & stream.found]
+            frames = stream.embeddings[(stream.positions == place) & stream.found].astype(np.float32)
             if len(frames):
-                pictured[STATIC[np.exp(frames).mean(0).argmax()] == letter] += 1
+                said = np.mean([np.exp(read_embedding(frame)) for frame in frames], axis=0)
+                by_look[STATIC[said.argmax()] == letter] += 1
             if place in wrong:
                 errors["named right" if named else "named wrong" if mean.sum() > 0.5 else "no hand"] += 1
-    share, by_picture = held[True] / held.total(), pictured[True] / pictured.total()
+    share, share_by_look = held[True] / held.total(), by_look[True] / by_look.total()
     print(
-        f"practice signers, {held.total()} held letters: {share:.1%} named right by landmarks, {by_picture:.1%} by "
-        f"pictures; wrong in the text, by what landmarks said: {dict(errors)}"
+        f"practice signers, {held.total()} held letters: {share:.1%} named right by landmarks, "
+        f"{share_by_look:.1%} by embeddings; wrong in the text, by what landmarks said: {dict(errors)}"
     )
     return {
         "held": held.total(),
         "named_right": share,
-        "named_right_by_picture": by_picture,
+        "named_right_by_embedding": share_by_look,
         "wrong_or_missed": dict(errors),
     }
 
 
 def strangers() -> dict:
-    """Photos of people who are in no training of the two networks: letters named by landmarks, by pictures, by both.
-
-    The synthetic signers here, and the one real signer, are in no choice either.
-    """
+    """Letters of drawn signers who are in no training, named by landmarks, by embeddings, and by both."""
     import torch
 
     from asllib import load_letters
-    from asllib.hands.tracker import table_hands
     from asllib.letters import STATIC
     from asllib.models.zoo import load_model
     from asllib.runs import landmark_inputs, track
+    from asllib.spelling.decoder import WEIGHT, read_embedding
     from asllib.spelling.moments import moment_features
-    from asllib.spelling.pictures import WEIGHT, read_picture
-    from asllib.spelling.training import LEFT_OUT
 
     model, _ = load_model("spelling")
     places = [1 + model.config.shapes.index(letter) for letter in STATIC]
-    result = {}
-    for name, source in (("photos", LEFT_OUT), ("synthetic", None)):
-        letters = load_letters(name).only(STATIC)
-        own = np.ones(len(letters), bool) if source is None else (letters.table["source"] == source).to_numpy()
-        table = track(letters).first()
-        hands = table_hands(table)
-        rows = [i for i in np.flatnonzero(own) if hands[i] is not None]
-        landmarks, world, left, aspect = (x[rows] for x in landmark_inputs(table))
+    letters = load_letters("synthetic").only(STATIC)
+    looks = track(letters)
+    found, labels = looks.found, letters.labels()[looks.found]
+    landmarks, world, left, aspect = landmark_inputs(looks.first()[found])
+    with torch.inference_mode():
         features = moment_features(landmarks[:, None], world[:, None], left[:, None], aspect)
-        with torch.inference_mode():
-            seen = model.handshapes(features)[:, places, 0].log_softmax(1).numpy()
-        said = np.stack([read_picture(letters.images[i], hands[i]) for i in rows])
-        labels, n = letters.labels()[rows], int(own.sum())
-        shares = {
-            how: float((logits.argmax(1) == labels).sum() / n)
-            for how, logits in (("landmarks", seen), ("pictures", said), ("both", seen + WEIGHT * said))
-        }
-        result[source or name] = {"n": n, **shares}
-        print(f"{source or name}, {n} photos, named right: " + ", ".join(f"{k} {v:.1%}" for k, v in shares.items()))
-    return result
+        seen = model.handshapes(features)[:, places, 0].log_softmax(1).numpy()
+    said = np.stack([read_embedding(embedding) for embedding in looks.embeddings[0, found].astype(np.float32)])
+    shares = {
+        how: float((logits.argmax(1) == labels).sum() / len(letters))
+        for how, logits in (("landmarks", seen), ("embeddings", said), ("both", seen + WEIGHT * said))
+    }
+    print(f"drawn strangers, {len(letters)} photos, named right: {json.dumps(shares)}")
+    return {"n": len(letters), **shares}
 
 
 def without(lexicon, word: str):
@@ -210,7 +201,7 @@ def words(count: int, speeds: list[float], fps: float, size: tuple[int, int]) ->
     for speed in speeds:
         plans = test_plans(count, speed, fps, size)
         read, changed = [], []
-        for plan, stream in zip(plans, films(plans, pictures=True), strict=True):
+        for plan, stream in zip(plans, films(plans), strict=True):
             read.append(read_stream(stream, lexicon=lexicon))
             if read[-1].read == stream.word:
                 changed.append(read_stream(stream, lexicon=without(lexicon, stream.word)).corrected != stream.word)
@@ -314,7 +305,7 @@ def idle(minutes: float) -> dict:
     from asllib.spelling.streams import Plan, films
 
     plans = [Plan("", number, TEST_SEED + 1, 10.0, seconds=20.0) for number in range(round(minutes * 3))]
-    read = [read_stream(stream) for stream in films(plans, pictures=True)]
+    read = [read_stream(stream) for stream in films(plans)]
     lasted = sum(one.seconds for one in read) / 60
     false = sum(len(one.read) for one in read)
     result = {"minutes": lasted, "false_a_minute": false / lasted}
@@ -362,26 +353,24 @@ def times() -> dict:
     from asllib.signer import render_word
     from asllib.spelling.lexicon import Lexicon
     from asllib.spelling.reading import TextReader
-    from asllib.spelling.streams import stream_of
 
     made = render_word("HELLO", 1, 30.0, 3.0, SIZE, 9)
     hands, took = [], {"tracker": [], "reader": []}
-    with HandTracker(video=True) as tracker:
-        for i, frame in enumerate(made.frames):
-            start = time.perf_counter()
-            hands.append(tracker.detect(frame, round(1000 * i / 30)))
-            took["tracker"].append(time.perf_counter() - start)
-    stream = stream_of(hands, np.arange(len(hands)) / 30, 4 / 3)
-    with TextReader() as reader:
-        for hand, moment, frame in zip(stream.hands(), stream.times, made.frames, strict=True):
-            start = time.perf_counter()
-            reader.read_hand(hand, float(moment), 4 / 3, frame)
-            took["reader"].append(time.perf_counter() - start)
-        lexicon = Lexicon()
-        lexicon.correct("HELLP", reader.evidence())
+    tracker = HandTracker(video=True)
+    for i, frame in enumerate(made.frames):
         start = time.perf_counter()
-        lexicon.correct("HELLP", reader.evidence())
-        correct = time.perf_counter() - start
+        hands.append(tracker.detect(frame, 1000 * i / 30))
+        took["tracker"].append(time.perf_counter() - start)
+    reader = TextReader()
+    for i, hand in enumerate(hands):
+        start = time.perf_counter()
+        reader.read_hand(hand, i / 30, 4 / 3)
+        took["reader"].append(time.perf_counter() - start)
+    lexicon = Lexicon()
+    lexicon.correct("HELLP", reader.evidence())
+    start = time.perf_counter()
+    lexicon.correct("HELLP", reader.evidence())
+    correct = time.perf_counter() - start
     result = {
         name: {"median_ms": 1000 * float(np.median(t)), "p95_ms": 1000 * float(np.percentile(t, 95))}
         for name, t in took.items()

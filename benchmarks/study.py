@@ -33,11 +33,10 @@ from asllib.data.letterset import LetterSet
 from asllib.data.other_hands import named_hands
 from asllib.data.synthetic import added_letters
 from asllib.evaluation import accuracy_interval, calibration_error, confusion, read_letters, worst_pairs
-from asllib.hands.embedding import embed_hand, embed_set
 from asllib.hands.landmarks import read_landmarks
-from asllib.hands.tracker import Hand, HandTracker, table_hands
+from asllib.hands.look import hand_crop, look_at
+from asllib.hands.tracker import HandTracker, table_hands
 from asllib.letters import STATIC
-from asllib.models.joint_net import JointNet
 from asllib.models.pixel_cnn import PixelCNN, PixelConfig
 from asllib.models.zoo import parameter_count
 from asllib.paths import data_dir, results_dir
@@ -49,7 +48,6 @@ from asllib.runs import (
     for_pixels,
     join,
     joint_examples,
-    joint_probabilities,
     landmark_examples,
     landmark_inputs,
     landmark_prepare,
@@ -63,7 +61,7 @@ from asllib.signer import render_word
 from asllib.spelling.scoring import TEST_SEED
 from asllib.spelling.streams import SIZE
 from asllib.spelling.training import LEFT_OUT
-from asllib.train_run import KEPT, joint_data, pixel_set
+from asllib.train_run import KEPT, joint_data, joint_training, pixel_set
 from asllib.training import Examples, batches, fit, predict_logits, set_seed
 from asllib.video import iter_frames
 
@@ -133,7 +131,7 @@ class Study:
         self.seed = seed
         self.photos = load_letters("photos").only(STATIC)
         self.labels = self.photos.labels()
-        self.looks, self.embeddings, self.added = joint_data(preset("joint", "best"), self.photos)
+        self.looks, self.added = joint_data(preset("joint", "best"), self.photos)
         self.features, self.found = features(self.looks)
         self.hands = table_hands(self.looks.first())
         self.trained: dict[tuple, nn.Module] = {}
@@ -165,13 +163,13 @@ class Study:
 
     def learn_joint(self, learn: np.ndarray, seed: int | None = None, drawn: bool = True) -> nn.Module:
         def examples() -> Examples:
-            known = joint_examples(self.looks.subset(learn), self.embeddings[learn], self.labels[learn])
-            return join([known, self.added]) if drawn else known
+            known = joint_examples(self.looks.subset(learn), self.labels[learn])
+            return joint_training(known, self.added if drawn else None)
 
         return self.train("joint", "best", examples, learn, seed, drawn)
 
     def read_joint(self, model: nn.Module, where: np.ndarray) -> np.ndarray:
-        return joint_probabilities(model, self.looks.subset(where), self.embeddings[where])
+        return look_probabilities(model, self.looks.subset(where))
 
     @cached_property
     def crops(self) -> tuple[np.ndarray, np.ndarray]:
@@ -298,10 +296,9 @@ def run_joint(study: Study) -> dict:
     """The default network: each branch alone and both, calibration, and what is refused."""
     strange = []
     for others in (named_hands(), load_letters("photos").only(("space", "del", "nothing"))):
-        seen = track(others, progress=False)
-        strange.append((others, seen, embed_set(others, seen.first(), progress=False)))
+        strange.append((others, track(others, progress=False)))
     branches: dict[str, dict] = {"landmark branch": {}, "look branch": {}}
-    calibration, refused, suffice, answers = {}, {}, {}, []
+    calibration, refused, answers = {}, {}, []
 
     def inspect(protocol: str, name: str, where: np.ndarray, model: nn.Module, said: np.ndarray) -> None:
         truth, found = study.labels[where], said.max(1) > 0
@@ -314,30 +311,22 @@ def run_joint(study: Study) -> dict:
             answers.append((sure, right))
             calibration[name] = calibration_error(sure, right)
             refused[name] = refusals(model, strange, float(np.quantile(sure, 1 - KEPT)), name)
-            suffice[name] = landmarks_suffice(model, study.looks.subset(where))
 
     out = run_photos(study, study.learn_joint, study.read_joint, inspect)
     sure, right = (np.concatenate(part) for part in zip(*answers, strict=True))
     ranges = pd.DataFrame({"confidence": sure, "accuracy": right, "n": 1}).groupby(np.minimum(sure * 10, 9).astype(int))
     out["reliability"] = ranges.agg({"confidence": "mean", "accuracy": "mean", "n": "sum"}).to_dict("records")
     out["calibration_error"] = {**calibration, "all sources": calibration_error(sure, right)}
-    return {**out, "branches": branches, "refused_at_95_percent_kept": refused, "landmarks_suffice": suffice}
-
-
-def landmarks_suffice(model: JointNet, looks: Looks) -> float:
-    """Share of the photos with a hand for which no embedding is needed, if each is looked at once as a frame is."""
-    table = looks.first()
-    features = landmark_prepare()(landmark_inputs(table[table["score"] > 0]), None)
-    return float(model.read_landmarks(features)[1].float().mean())
+    return {**out, "branches": branches, "refused_at_95_percent_kept": refused}
 
 
 def refusals(model, strange, threshold: float, source: str) -> dict[str, float]:
     """Share of hands without a letter that are below the threshold or not found; real ones by the fold without them."""
     out = {}
-    for others, seen, embeddings in strange:
+    for others, seen in strange:
         if not others.synthetic and source != "keptsecret":
             continue
-        below = joint_probabilities(model, seen, embeddings).max(1) < threshold
+        below = look_probabilities(model, seen).max(1) < threshold
         for name in sorted(set(others.letters)):
             out[name] = float(below[others.letters == name].mean())
     return {**out, "threshold": threshold}
@@ -441,11 +430,11 @@ def read_film(recognizer: Recognizer, frames: Sequence[np.ndarray], fps: float, 
     The hand is followed from frame to frame, as in the live cell.
     """
     said = np.zeros((len(frames), 24), np.float32)
-    with HandTracker(video=True) as tracker:
-        for i, frame in enumerate(frames):
-            hand = tracker.detect(frame, round(1000 * i / fps))
-            if hand is not None and read[i]:
-                said[i] = recognizer.probabilities(frame, [hand])
+    tracker = HandTracker(video=True)
+    for i, frame in enumerate(frames):
+        hand = tracker.detect(frame, 1000 * i / fps)
+        if hand is not None and read[i]:
+            said[i] = recognizer.probabilities([hand], frame.shape[1] / frame.shape[0])
     return said
 
 
@@ -621,29 +610,21 @@ def run_fairness(study: Study) -> dict:
     return out
 
 
-def frame_of(study: Study, place: int) -> tuple[np.ndarray, Hand]:
-    """A photo as a frame of 320x240, and the hand in it."""
-    import cv2
-
-    return cv2.resize(study.photos.images[place], (320, 240)), study.hands[place]
-
-
 def run_times(study: Study) -> dict:
-    """Milliseconds of one frame of 320x240 after its landmarks, one thread; of ``default`` with and without doubt."""
+    """Milliseconds of one frame of 320x240, one thread: the look at its hand, then each network."""
     import cv2
 
     cv2.setNumThreads(1)
     readers = {name: load_recognizer(name) for name in ("default", "landmark", "pixel")}
-    features, found = landmark_prepare()(landmark_inputs(study.looks.first()), None), np.flatnonzero(study.found)
-    sure = readers["default"].model.read_landmarks(features)[1][:, 0].numpy()
-    image, hand = frame_of(study, found[sure[found]][0])
-    doubted = frame_of(study, found[~sure[found]][0])
+    image = cv2.resize(study.photos.images[int(study.found.argmax())], (320, 240))
+    hand = HandTracker().detect(image)
+    assert hand is not None
+    crop = hand_crop(hand.landmarks, 320, 240)
     out = {}
     for name, call in (
-        *((k, lambda r=r: r.probabilities(image, [hand])) for k, r in readers.items()),
-        ("default, in doubt", lambda: readers["default"].probabilities(doubted[0], [doubted[1]])),
-        ("landmark x pixel", lambda: [readers[k].probabilities(image, [hand]) for k in ("landmark", "pixel")]),
-        ("embedding alone", lambda: embed_hand(image, hand)),
+        *((k, lambda r=r: r.probabilities([hand], 4 / 3, image)) for k, r in readers.items()),
+        ("landmark x pixel", lambda: [readers[k].probabilities([hand], 4 / 3, image) for k in ("landmark", "pixel")]),
+        ("look at a hand", lambda: look_at(image, crop)),
     ):
         out[name] = milliseconds(call)
         print(f"  {name}: {out[name]:.2f} ms")

@@ -9,7 +9,7 @@ import torch
 from hypothesis import HealthCheck, Phase, settings
 
 from asllib.data.letterset import LetterSet
-from asllib.hands.tracker import Hand
+from asllib.hands.look import Hand
 from asllib.letters import STATIC
 
 torch.set_num_threads(1)  # the networks here are tiny: more threads only wait for each other

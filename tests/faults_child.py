@@ -42,11 +42,11 @@ def fetch_set(url, hashes):
 
 def fetch_model(url, sha256, size):
     """Download a made-up hand model."""
-    from asllib.hands import tracker
+    from asllib.hands import look
 
-    tracker.importlib.util.find_spec = lambda name: None  # not from the installed package
-    tracker.MODEL_URL, tracker.MODEL_SHA256, tracker.MODEL_BYTES = url, sha256, size
-    tracker.model_file()
+    look.importlib.util.find_spec = lambda name: None  # not from the installed package
+    look.MODEL_URL, look.MODEL_SHA256, look.MODEL_BYTES = url, sha256, size
+    look.model_file()
 
 
 def search(data, folder, trials):
@@ -100,7 +100,7 @@ class StillHand:
     def __init__(self, video):
         import numpy as np
 
-        from asllib.hands.tracker import Hand
+        from asllib.hands.look import Hand
 
         points = np.random.default_rng(0).uniform(0.3, 0.7, (21, 3)).astype(np.float32)
         points[0, :2], points[9, :2] = (0.5, 0.7), (0.5, 0.4)
@@ -108,9 +108,6 @@ class StillHand:
 
     def detect(self, frame, milliseconds):
         return self.hand
-
-    def close(self):
-        pass
 
 
 def record(folder, per_sign):

@@ -8,14 +8,11 @@ from asllib.augment import (
     MAX_TURN,
     ImageAugment,
     LandmarkAugment,
-    PictureAugment,
     augment_images,
     augment_landmarks,
-    augment_pictures,
 )
 
 STILL_IMAGES = ImageAugment(turn=0, shift=0, zoom=0, contrast=0, brightness=0)
-STILL_PICTURES = PictureAugment(**dict.fromkeys(vars(PictureAugment()), 0.0) | {"coarse": 1.0})
 STILL_HANDS = LandmarkAugment(turn=0, tilt=0, stretch=0, jitter=0)
 
 
@@ -48,7 +45,7 @@ def centres(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("turn", [30.1, 45, 90, 180, -1, math.nan])
 def test_a_turn_that_makes_another_letter_is_refused(turn):
-    for kind in (ImageAugment, LandmarkAugment, PictureAugment):
+    for kind in (ImageAugment, LandmarkAugment):
         with pytest.raises(ValueError, match="G becomes Q"):
             kind(turn=turn)
         assert kind(turn=MAX_TURN).turn == 30
@@ -195,59 +192,3 @@ def test_jitter_is_measured_in_palm_lengths(batch):
     _, world = augment_landmarks(*batch, how, seeded())
     palm = (batch[1][:, 9] - batch[1][:, 0]).norm(dim=-1)
     assert float(((world - batch[1]) / palm[:, None, None]).std()) == pytest.approx(0.02, rel=0.05)
-
-
-@pytest.fixture
-def pictures(blobs):
-    return torch.from_numpy(np.stack([blobs(32, 48, seed) for seed in range(3)], 1)).float() / 255  # (32, 3, 48, 48)
-
-
-def pictured(pictures: torch.Tensor, seed: int = 0, **limits) -> torch.Tensor:
-    return augment_pictures(pictures, PictureAugment(**{**vars(STILL_PICTURES), **limits}), seeded(seed))
-
-
-def test_pictures_keep_shape_and_range_and_every_one_is_changed(pictures):
-    changed, again = (augment_pictures(pictures, PictureAugment(), seeded(3)) for _ in range(2))
-    assert changed.shape == pictures.shape and 0 <= changed.min() and changed.max() <= 1
-    assert (changed - pictures).abs().mean((1, 2, 3)).min() > 0.005
-    torch.testing.assert_close(changed, again)
-    assert (changed - augment_pictures(pictures, PictureAugment(), seeded(4))).abs().mean() > 0.01
-
-
-def test_without_limits_pictures_stay_as_they_are(pictures):
-    torch.testing.assert_close(pictured(pictures), pictures, atol=1e-5, rtol=0)
-
-
-def test_each_change_of_pictures_is_its_own(pictures):
-    middles = pictures.mean((1, 2, 3))
-    light = pictured(pictures, light=0.2).mean((1, 2, 3)) / middles
-    assert light.log().abs().max() <= 0.2 + 1e-5 and light.std() > 0.02
-    colours = pictured(pictures, colour=0.1) / pictures.clamp_min(1e-3)
-    assert colours.std((2, 3)).max() < 1e-4 and colours.mean((2, 3)).std(1).min() > 0.005
-    apart = pictured(pictures, contrast=0.2) - pictured(pictures, contrast=0.2).mean((1, 2, 3), keepdim=True)
-    factor = apart.flatten(1).std(1) / pictures.flatten(1).std(1)
-    assert factor.log().abs().max() < 0.25 and factor.std() > 0.02
-    grey = pictured(pictures, grey=1.0)
-    torch.testing.assert_close(grey, pictures.mean(1, keepdim=True).expand_as(pictures))
-    noise = pictured(pictures, noise=0.05) - pictures
-    assert 0.005 < noise.std() < 0.05 and noise[:, 0].sub(noise[:, 1]).abs().max() < 0.1
-
-
-def test_coarse_pictures_lose_detail_in_half_of_the_cases():
-    stripes = (torch.arange(48) % 2).float().expand(64, 3, 48, 48)
-    coarse = pictured(stripes, coarse=0.3).flatten(1).std(1)
-    assert ((coarse > 0.49) | (coarse < 0.3)).all() and 0.3 < (coarse < 0.3).float().mean() < 0.7
-
-
-def test_a_box_hides_a_part_of_some_pictures(pictures):
-    hidden = (pictured(pictures, hide=0.5) - pictures).abs().amax(1) > 1e-3  # (32, 48, 48)
-    shares = hidden.float().mean((1, 2))
-    assert 0.2 < (shares > 0).float().mean() < 0.8 and shares.max() < 0.17
-    one = hidden[int(shares.argmax())]
-    rows, columns = one.any(1), one.any(0)
-    assert one[rows][:, columns].all()  # a box, of one colour: all of it differs
-
-
-def test_what_comes_in_from_beyond_a_pictures_border_is_black(pictures):
-    shifted = pictured(pictures.clamp_min(0.05), shift=0.2)
-    assert (shifted.amin((1, 2, 3)) < 0.04).float().mean() > 0.8

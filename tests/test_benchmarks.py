@@ -146,7 +146,7 @@ def test_its_images_are_changed_as_much_as_ours(benchmarks, letter_set, blobs):
         assert float(measure(theirs)) == pytest.approx(float(measure(ours)), rel=0.15)
 
 
-def test_the_loop_over_photos_finds_the_same_landmarks(benchmarks, tmp_path):
+def test_the_loop_over_photos_finds_nearly_the_same_landmarks(benchmarks, tmp_path):
     import cv2
 
     from asllib.data import PhotoFiles
@@ -162,8 +162,9 @@ def test_the_loop_over_photos_finds_the_same_landmarks(benchmarks, tmp_path):
     with baselines.plain_landmarker() as landmarker:
         loop = baselines.hands_by_loop(landmarker, photos.paths)
     ours = extract_landmarks(photos, attempts=ATTEMPTS[:1], progress=False)[image_columns()]
-    np.testing.assert_allclose(loop, ours, atol=1e-4)
-    assert loop.notna().all(axis=1).tolist() == [True, True, False]
+    assert loop.notna().all(axis=1).tolist() == ours.notna().all(axis=1).tolist() == [True, True, False]
+    distances = (loop - ours)[:2].filter(regex="^[xy]").abs()
+    assert distances.median(axis=1).max() < 0.03 and distances.max(axis=None) > 1e-4  # a second look is nearer
 
 
 def test_frames_are_averaged_within_a_clip(study):
@@ -221,3 +222,55 @@ def test_the_live_cell_is_measured_and_held_to_its_floors(live, blobs):
     slow = {**fine, "memory_mb": 21.0, "browser_frames_a_second": 19}
     assert [line.partition(":")[0] for line in live.missed(slow)] == ["memory_mb", "browser_frames_a_second"]
     assert len(live.missed({name: fine[name] for name in live.MOST})) == 1  # no browser, no number
+
+
+@pytest.fixture
+def tracker(monkeypatch):
+    """The module tracker."""
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[1] / "benchmarks")
+    import tracker
+
+    yield tracker
+    for name in ("tracker", "bench"):
+        sys.modules.pop(name)
+
+
+def test_photos_are_made_harder_in_each_way(tracker, blobs):
+    photo = np.repeat(blobs(1, 96)[0][..., None], 3, 2)
+    photo[:30] = 255  # the upper edge
+    changed = dict(tracker.changes(photo, 1))
+    assert len(changed) == 11 and all(image.dtype == np.uint8 for image in changed.values())
+    np.testing.assert_array_equal(changed["as it is"], photo)
+    for share in (50, 25):
+        assert changed[f"room, {share} % of its height"].shape == (1080, 1920, 3)
+    assert np.ptp(changed["grey"], axis=2).max() == 0
+    assert changed["gamma 5"].mean() < photo.mean() < changed["twice over-exposed"].mean()
+    assert changed["blue cast"][..., 2].mean() > 1.5 * changed["blue cast"][..., 0].mean()
+    assert changed["noise, sd 25"].astype(int)[50:].std() > photo[50:].astype(int).std()
+    assert changed["turned by 180 degrees"][-30:].min() == 255
+    assert changed["turned by 90 degrees"][:, :30].min() == 255
+
+
+def test_a_film_of_a_tight_crop_is_filled_by_the_hand(tracker, one_hand):
+    image = np.zeros((300, 400, 3), np.uint8)
+    points = (one_hand.landmarks[:, :2] * (400, 300)).astype(int)
+    image[points[:, 1].min() : points[:, 1].max(), points[:, 0].min() : points[:, 0].max()] = 200
+    frames = list(tracker.tight_film(image, one_hand, 0))
+    assert len(frames) == tracker.SECOND and frames[0].shape == (200, 200, 3)
+    for frame in frames:
+        rows, columns = np.nonzero(frame[..., 0] > 100)
+        assert 150 < max(np.ptp(rows), np.ptp(columns)) < 190
+    assert np.abs(frames[0].astype(int) - frames[-1]).mean() > 1  # it shakes
+
+
+def test_a_second_hand_is_put_beside_the_first(tracker):
+    word, other = np.full((12, 60, 90, 3), 50, np.uint8), np.full((8, 60, 90, 3), 200, np.uint8)
+    alone = np.stack(list(tracker.beside(word, other, None)))
+    assert alone.shape == (12, 60, 150, 3) and alone.max() == 50
+    shown = {how: (np.stack(list(tracker.beside(word, other, how)))[..., 0] == 200) for how in tracker.SECONDS}
+    assert not any(part[:, :, :90].any() for part in shown.values())  # never over the hand that spells
+    assert shown["at rest"][:, 15:].any((1, 2)).all() and not shown["at rest"][:, :15].any()
+    comes = shown["enters and leaves"].any((1, 2))
+    assert not comes[0] and comes[4:9].all()
+    behind = shown["of a second person behind"]
+    assert behind.any((1, 2)).all() and behind.sum() < 0.4 * shown["at rest"].sum()

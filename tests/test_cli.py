@@ -354,6 +354,28 @@ def test_doctor_goes_on_where_a_package_is_missing(monkeypatch, no_data):
     assert not gpu.ok and "torch" in gpu.what and "\n" not in gpu.what and "missing above" in gpu.mend
 
 
+@pytest.mark.parametrize(
+    ("broken", "package", "says"),
+    [
+        ("asllib.hands.tracker._landmarker", "mediapipe", [False, True]),
+        ("asllib.hands.look._network", "ai-edge-litert", [True, False]),
+    ],
+)
+def test_doctor_tells_apart_what_finds_and_what_follows_a_hand(monkeypatch, broken, package, says):
+    from asllib import doctor
+
+    def fail():
+        raise ImportError("libEGL.so.1: cannot open\nsecond line")
+
+    assert [finding.ok for finding in doctor._tracker()] == [True, True]
+    monkeypatch.setattr(broken, fail)
+    found = list(doctor._tracker())
+    assert [finding.ok for finding in found] == says
+    missing = found[says.index(False)]
+    assert missing.what.endswith("does not start (ImportError: libEGL.so.1: cannot open)")
+    assert missing.mend.endswith(f"--force-reinstall {package}'") and missing.needed
+
+
 def test_doctor_gives_its_findings_as_json_too(asl, monkeypatch, tmp_path):
     from asllib import doctor
 

@@ -10,13 +10,14 @@ import sys
 from pathlib import Path
 from unittest import SkipTest
 
+import numpy as np
 import pandas as pd
 import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
 from asllib.data import load_photos
-from asllib.hands import LOOKS, read_landmarks, write_landmarks
+from asllib.hands import ATTEMPTS, LOOKS, read_landmarks, write_landmarks
 from asllib.letters import STATIC
 from asllib.paths import cache_dir, project_root
 
@@ -44,7 +45,7 @@ SHOWN = {"text", "toctree", "include", "eval-rst", "javascript"}  # fences that 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):
     """A folder with the files that the pages name, small and drawn, an empty data folder and a cache beside it."""
-    from asllib.runs import _identity
+    from asllib.runs import _identity, without_pictures
     from asllib.signer import render_word, write_letters, write_video
 
     root = tmp_path_factory.mktemp("docs")
@@ -62,8 +63,11 @@ def given(tmp_path_factory):
         write_letters("my_photos", "".join(STATIC), signers=2, views=5, size=64)
         letters = load_photos("my_photos")
         truth = read_landmarks("my_photos/landmarks.csv").copy().assign(width=64, height=64)
-        for look in LOOKS:  # a drawn hand knows its landmarks: nobody has to look for 240 hands in four ways
-            write_landmarks(truth, root / "cache" / "landmarks" / f"{_identity(letters, look)}.parquet")
+        # A drawn hand knows its landmarks: nobody has to look for 240 hands in every way.
+        looks = root / "cache" / "looks" / _identity(letters, (*ATTEMPTS, *LOOKS))
+        for number in range(len(LOOKS)):
+            write_landmarks(truth, looks.with_name(f"{looks.name}-{number}.parquet"))
+        np.save(looks.with_suffix(".npy"), without_pictures([truth] * len(LOOKS)).embeddings)
         write_letters("new_photos", "BDFLVW", signers=1, views=1, size=224, seed=1)
         shutil.copy(next(Path("new_photos/V").glob("*.jpg")), "photo.jpg")
         write_letters("recorded", "GHY", signers=1, views=5, size=64)

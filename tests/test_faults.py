@@ -32,9 +32,9 @@ from safetensors.torch import load_file
 
 from asllib.data import load_photos, write_pixel_csv
 from asllib.hands import landmark_columns, read_landmarks, write_landmarks
-from asllib.hands.tracker import LOOKS
+from asllib.hands.tracker import ATTEMPTS, LOOKS
 from asllib.letters import STATIC
-from asllib.runs import _identity
+from asllib.runs import _identity, without_pictures
 
 sys.path.append(str(Path(__file__).parent))
 import faults_child
@@ -336,7 +336,7 @@ def pixels(commands):
 @pytest.fixture(scope="module")
 def photos(commands):
     """Plain photos of 24 letters, and in the cache the hands that a tracker would have found in them."""
-    folder, cache = commands.log.parent / "photos", commands.log.parent / "cache" / "landmarks"
+    folder, cache = commands.log.parent / "photos", commands.log.parent / "cache" / "looks"
     rng = np.random.default_rng(0)
     for letter in STATIC:
         (folder / letter).mkdir(parents=True)
@@ -347,8 +347,10 @@ def photos(commands):
     letters = load_photos(folder)
     table = pd.DataFrame(rng.uniform(0.2, 0.8, (240, 127)).astype(np.float32), columns=landmark_columns()[3:])
     table = table.assign(file=letters.table["file"], label=letters.letters, side="right", width=8, height=8)
-    for look in LOOKS:
-        write_landmarks(table, cache / f"{_identity(letters, look)}.parquet")
+    name = _identity(letters, (*ATTEMPTS, *LOOKS))
+    for number in range(len(LOOKS)):
+        write_landmarks(table, cache / f"{name}-{number}.parquet")
+    np.save(cache / f"{name}.npy", without_pictures([table] * len(LOOKS)).embeddings)
     return folder
 
 

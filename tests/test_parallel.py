@@ -17,7 +17,7 @@ from asllib.data import load_photos
 from asllib.data.synthetic import draw_letters
 from asllib.errors import InputError, first_line
 from asllib.hands import ATTEMPTS, extract, extract_landmarks, read_landmarks
-from asllib.parallel import as_done, cluster, last_of_thread, processes
+from asllib.parallel import as_done, cluster, processes
 from asllib.signer import write_letters, write_video
 from asllib.spelling import read_text, read_videos
 
@@ -81,15 +81,6 @@ def test_little_waits_and_an_error_ends_what_has_not_begun():
 def test_a_killed_process_of_ours_is_one_line():
     with processes(1) as pool, pytest.raises(InputError, match="a worker process was killed"):
         list(as_done([(0, 0, pool.submit(os._exit, 9))]))
-
-
-def test_each_thread_keeps_its_last():
-    made = []
-    get = last_of_thread(lambda name: made.append(name) or [name])
-    assert get("a") is get("a") and get("b") == ["b"] and get("a") == ["a"]
-    assert made == ["a", "b", "a"]
-    with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(get, "a").result() is not get("a")
 
 
 def test_a_cluster_gives_the_same_table(scheduler, lit_hands, hand_table, tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asllib.hands.landmarks import FINGERS
-from asllib.hands.tracker import Hand
+from asllib.hands.look import Hand
 from asllib.preprocess import (
     crop_box,
     crop_square,

@@ -6,18 +6,17 @@ import torch
 from asllib import runs
 from asllib.augment import ImageAugment, LandmarkAugment
 from asllib.config import Preset, Training
-from asllib.hands.embedding import WIDTH
 from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_arrays, landmark_columns, world_columns
+from asllib.hands.look import WIDTH
 from asllib.hands.tracker import ATTEMPTS, LOOKS
 from asllib.letters import FIRST_SIX, STATIC
 from asllib.models import LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig
-from asllib.models.joint_net import JointConfig
+from asllib.models.joint_net import JointConfig, JointNet
 from asllib.runs import (
     Looks,
     for_pixels,
     joint_examples,
     joint_prepare,
-    joint_probabilities,
     landmark_examples,
     landmark_inputs,
     landmark_prepare,
@@ -26,17 +25,19 @@ from asllib.runs import (
     pixel_prepare,
     track,
     train,
+    turned,
+    without_pictures,
 )
-from asllib.training import evaluate_loss, predict_logits
+from asllib.training import NO_LETTER, Examples, evaluate_loss, predict_logits
 
 SHORT = Training(epochs=30, learning_rate=4e-3, batch=16, one_cycle=True)
 
 
 @pytest.fixture
 def looks(hands):
-    """12 photos seen twice: the first look finds 0-7, the second 4-9; 10 and 11 show no hand to either."""
+    """12 photos seen twice: the first look sees the hand in 0-9, the second in 4-7; 10 and 11 show none."""
     tables = []
-    for seed, found in enumerate((range(8), range(4, 10))):
+    for seed, found in enumerate((range(10), range(4, 8))):
         landmarks, world = hands(12, seed)
         table = pd.DataFrame(landmarks.reshape(12, 63), columns=image_columns())
         table[world_columns()] = world.reshape(12, 63)
@@ -47,7 +48,10 @@ def looks(hands):
         table["side"] = pd.Series(np.where(seen, ["left", "right"][seed], None), dtype=str)
         table = table.assign(width=320, height=240)
         tables.append(table[[*landmark_columns(), *SIZE_COLUMNS]])
-    return Looks(tuple(tables))
+    embeddings = np.random.default_rng(0).normal(size=(2, 12, WIDTH)).astype(np.float16)
+    for look, table in zip(embeddings, tables, strict=True):
+        look[table["score"] == 0] = np.nan
+    return Looks(tuple(tables), embeddings)
 
 
 def test_bytes_become_0_to_1_and_only_training_is_augmented(blobs):
@@ -61,32 +65,47 @@ def test_bytes_become_0_to_1_and_only_training_is_augmented(blobs):
     assert (prepare(inputs, torch.Generator().manual_seed(0)) - plain).abs().mean() > 0.01
 
 
-def test_the_joint_network_is_given_features_and_embedding_in_one_row(looks, rng):
-    embeddings = rng.normal(size=(12, WIDTH)).astype(np.float16)
-    examples = joint_examples(looks, embeddings, np.arange(12))
-    assert examples.labels.tolist() == [*range(8), *range(4, 10)]
+def test_the_joint_network_is_given_features_and_embedding_in_one_row(looks):
+    examples = joint_examples(looks, np.arange(12))
+    assert examples.labels.tolist() == [*range(10), *range(4, 8)]
     rows = joint_prepare()(examples.inputs, None)
     assert rows.shape == (14, 9 * 21 + WIDTH) and rows.dtype == torch.float32
     features = landmark_prepare()(examples.inputs[:4], None)
     torch.testing.assert_close(rows[:, : 9 * 21], features.flatten(1))
-    torch.testing.assert_close(rows[9, 9 * 21 :], torch.from_numpy(embeddings[5]).float())
+    torch.testing.assert_close(rows[3, 9 * 21 :], torch.from_numpy(looks.embeddings[0, 3]).float())
+    torch.testing.assert_close(rows[11, 9 * 21 :], torch.from_numpy(looks.embeddings[1, 5]).float())
     moved = joint_prepare(LandmarkAugment())(examples.inputs, torch.Generator().manual_seed(0))
     assert (moved - rows)[:, : 9 * 21].abs().mean() > 0.01 and torch.equal(moved[:, 9 * 21 :], rows[:, 9 * 21 :])
 
 
 def test_the_joint_network_trains_and_averages_over_looks(looks, rng):
     labels = np.arange(12) % 4
-    embeddings = (np.eye(4)[labels] @ rng.normal(size=(4, WIDTH))).astype(np.float16)
+    looks = Looks(looks.tables, looks.embeddings * np.float16(0.1) + rng.normal(size=(4, WIDTH))[labels])
     preset = Preset(JointConfig(dropout=0.0, noise=0.0, classes=4), SHORT, None, tuple("ABCD"))
-    model, history = train(preset, joint_examples(looks, embeddings, labels), progress=False)
+    model, history = train(preset, joint_examples(looks, labels), progress=False)
     assert history.train_accuracy[-1] > 0.9
-    said = joint_probabilities(model, looks, embeddings)
+    said = look_probabilities(model, looks)
     assert (said[10:] == 0).all() and said[:10].sum(1) == pytest.approx(1, abs=1e-5)
     assert (said[:10].argmax(1) == labels[:10]).all()
-    one = joint_probabilities(model, Looks(looks.tables[:1]), embeddings)
-    other = joint_probabilities(model, Looks(looks.tables[1:]), embeddings)
+    one, other = (
+        look_probabilities(model, Looks((table,), seen[None]))
+        for table, seen in zip(looks.tables, looks.embeddings, strict=True)
+    )
     np.testing.assert_allclose(said[4:8], (one[4:8] + other[4:8]) / 2, atol=1e-6)
-    np.testing.assert_allclose(said[8:10], other[8:10], atol=1e-6)
+    np.testing.assert_allclose(said[:4], one[:4], atol=1e-6)
+
+
+def test_without_pictures_the_joint_network_goes_by_landmarks(looks):
+    model = JointNet(JointConfig(classes=4)).eval()
+    blind = without_pictures(looks.tables)
+    assert blind.embeddings.shape == (2, 12, WIDTH) and np.isnan(blind.embeddings).all() and len(blind) == 12
+    said, seeing = look_probabilities(model, blind), look_probabilities(model, looks)
+    assert said[:10].sum(1) == pytest.approx(1, abs=1e-5) and (said[10:] == 0).all()
+    assert np.abs(said - seeing).max() > 0.01
+    inputs = [landmark_inputs(table[4:8]) for table in looks.tables]
+    alone = [predict_logits(model.landmark, one, landmark_prepare()).log_softmax(1) for one in inputs]
+    wanted = sum((model.config.sharpen * one).softmax(1) for one in alone) / 2
+    np.testing.assert_allclose(said[4:8], wanted, atol=1e-6)
 
 
 def test_landmarks_become_features_and_only_training_is_augmented(looks):
@@ -100,25 +119,21 @@ def test_landmarks_become_features_and_only_training_is_augmented(looks):
     assert (prepare(inputs, torch.Generator().manual_seed(0)) - plain).abs().mean() > 0.01
 
 
-def test_looks_complete_each_other(looks):
+def test_a_subset_of_looks_has_their_embeddings(looks):
     assert len(looks) == 12 and looks.found.tolist() == [True] * 10 + [False] * 2
-    first = landmark_arrays(looks.first())
-    assert first["found"].tolist() == [True] * 10 + [False] * 2
-    both = [landmark_arrays(table)["landmarks"] for table in looks.tables]
-    np.testing.assert_array_equal(first["landmarks"][:8], both[0][:8])
-    np.testing.assert_array_equal(first["landmarks"][8:10], both[1][8:10])
-    assert first["left"].tolist() == [True] * 8 + [False] * 4
-    assert landmark_arrays(looks.tables[0])["found"].sum() == 8  # the tables themselves are left alone
+    assert looks.first() is looks.tables[0]
     part = looks.subset(np.arange(12) >= 8)
     assert len(part) == 4 and part.found.tolist() == [True, True, False, False]
+    assert [table["file"].tolist() for table in part.tables] == [["8.jpg", "9.jpg", "10.jpg", "11.jpg"]] * 2
+    np.testing.assert_array_equal(part.embeddings, looks.embeddings[:, 8:])
 
 
 def test_every_look_is_an_example_of_its_own(looks):
     examples = landmark_examples(looks, np.arange(12))
-    assert examples.labels.tolist() == [*range(8), *range(4, 10)]
+    assert examples.labels.tolist() == [*range(10), *range(4, 8)]
     assert all(len(tensor) == 14 and torch.isfinite(tensor.float()).all() for tensor in examples.inputs)
     second = landmark_arrays(looks.tables[1])["landmarks"]
-    np.testing.assert_array_equal(examples.inputs[0][8:], second[4:10])
+    np.testing.assert_array_equal(examples.inputs[0][10:], second[4:8])
 
 
 def test_the_mean_over_the_looks_and_zeros_without_a_hand(looks):
@@ -175,20 +190,73 @@ def test_tracking_is_kept_in_the_cache_and_made_anew_for_other_photos(letter_set
     looks = track(letters, progress=False)
     assert len(looks.tables) == len(LOOKS) and not looks.found.any()
     assert list(looks.tables[0]["label"]) == ["A"]
-    stored = no_data / "cache" / "landmarks"
-    times = {path: path.stat().st_mtime_ns for path in stored.glob("*.parquet")}
-    assert len(times) == len(LOOKS)
+    assert looks.embeddings.shape == (len(LOOKS), 1, WIDTH) and np.isnan(looks.embeddings).all()
+    stored = no_data / "cache" / "looks"
+    times = {path: path.stat().st_mtime_ns for path in stored.glob("*.*")}
+    assert sorted(path.suffix for path in times) == [".npy", *[".parquet"] * len(LOOKS)]
     again = track(letters, progress=False)
-    pd.testing.assert_frame_equal(again.tables[0], looks.tables[0], check_dtype=False)
-    assert {path: path.stat().st_mtime_ns for path in stored.glob("*.parquet")} == times
+    for table, other in zip(again.tables, looks.tables, strict=True):
+        pd.testing.assert_frame_equal(table, other, check_dtype=False)
+    assert {path: path.stat().st_mtime_ns for path in stored.glob("*.*")} == times
+    next(stored.glob("*.npy")).unlink()  # as after a kill: it is written last
+    track(letters, progress=False)
+    assert {path.name for path in stored.glob("*.*")} == {path.name for path in times}
     photos[0, 0, 0, 0] ^= 1
     track(letters, progress=False)
-    assert len(list(stored.glob("*.parquet"))) == 2 * len(LOOKS)
+    assert len(list(stored.glob("*.*"))) == 2 * len(times)
+
+
+def test_hands_come_back_from_the_cache_as_they_were_seen(letter_set, no_data):
+    from asllib.hands import HandTracker
+    from asllib.signer import render_letters
+
+    photos = render_letters("LYV", 1, 1, seed=3).images
+    letters = letter_set(list("LYV"), photos)
+    looks, again = track(letters, progress=False), track(letters, progress=False)
+    assert looks.found.sum() >= 2
+    np.testing.assert_array_equal(again.embeddings, looks.embeddings)
+    place = int(np.flatnonzero(looks.found)[0])
+    hand, *others = HandTracker().detect_looks(photos[place])
+    points = landmark_arrays(again.tables[0])["landmarks"][place]
+    np.testing.assert_allclose(points, hand.landmarks, atol=1e-5)
+    np.testing.assert_array_equal(again.embeddings[0, place], hand.embedding.astype(np.float16))
+    assert len(others) == np.isfinite(again.embeddings[1:, place]).all(1).sum()
 
 
 def test_another_tracker_finds_hands_anew(letter_set, monkeypatch):
     letters = letter_set(["A"], np.zeros((1, 8, 8, 3), np.uint8))
     before = runs._identity(letters, ATTEMPTS)
     assert runs._identity(letters, ATTEMPTS) == before
-    monkeypatch.setattr("asllib.hands.tracker.version", lambda name: f"{name} 9.9")
+    monkeypatch.setattr("asllib.hands.look.version", lambda name: f"{name} 9.9")
     assert runs._identity(letters, ATTEMPTS) != before
+
+
+def test_turned_hands_keep_their_shape_and_show_no_letter(hands):
+    landmarks, world = map(torch.from_numpy, hands(50, 3))
+    left, aspect = torch.zeros(50, dtype=torch.bool), torch.full((50,), 4 / 3)
+    examples = Examples((landmarks, world, left, aspect, torch.zeros(50, WIDTH)), torch.arange(50) % 24)
+    some = turned(examples)
+    assert len(some) == round(runs.TURNED * 50) and (some.labels == NO_LETTER).all()
+    points, solid, _, shapes, embeddings = some.inputs
+    assert embeddings.isnan().all() and set(shapes.tolist()) == set(torch.tensor([4 / 3, 3 / 4]).tolist())
+
+    def in_heights(points, shapes):
+        flat = points[..., :2] * torch.stack([shapes, torch.ones_like(shapes)], 1)[:, None]
+        return flat - flat[:, :1]
+
+    before, after = in_heights(landmarks, aspect), in_heights(points, shapes)
+    ways = set()
+    for hand, metres, shape in zip(after, solid, shapes, strict=True):
+        hand = hand * (1.0 if shape > 1 else 4 / 3)  # after a quarter turn the height is what was the width
+        for quarter in range(1, 4):
+            angle = torch.tensor(quarter * torch.pi / 2)
+            turn = torch.tensor([[angle.cos(), -angle.sin()], [angle.sin(), angle.cos()]])
+            same = (before @ turn.T - hand).abs().amax((1, 2)) < 1e-4
+            if same.any():
+                ways.add((quarter, bool(shape > 1)))
+                torch.testing.assert_close(metres[:, :2], (world[same][0, :, :2] @ turn.T))
+                torch.testing.assert_close(metres[:, 2], world[same][0, :, 2])
+                break
+        else:
+            pytest.fail("not one of the hands turned")
+    assert ways == {(1, False), (2, True), (3, False)}

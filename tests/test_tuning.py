@@ -16,7 +16,7 @@ from asllib.data import SOURCES, write_pixel_csv
 from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_columns, world_columns
 from asllib.letters import STATIC
 from asllib.models import PixelConfig
-from asllib.runs import Looks
+from asllib.runs import without_pictures
 from asllib.train_run import load_for
 from asllib.tuning import as_code, open_study, result_name, storage_url, tune, tuning_parts, values_of, with_values
 
@@ -138,7 +138,7 @@ def test_the_tenth_of_photos_that_is_the_test_changes_nothing(letter_set, hands,
         table = pd.DataFrame(points.reshape(-1, 63), columns=image_columns())
         table[world_columns()] = world.reshape(-1, 63)
         table = table.assign(file="x", label="A", score=0.9, side="right", width=320, height=240)
-        return Looks((table[[*landmark_columns(), *SIZE_COLUMNS]],))
+        return without_pictures([table[[*landmark_columns(), *SIZE_COLUMNS]]])
 
     monkeypatch.setattr(tuning, "track", lambda letters: looks(points, world))
     kept, fitting, deciding = tuning_parts("landmark", letters)

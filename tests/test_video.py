@@ -1,5 +1,6 @@
 import itertools
 import os
+import struct
 from pathlib import Path
 
 import cv2
@@ -127,3 +128,16 @@ def test_what_is_no_video_is_refused(tmp_path):
     (tmp_path / "text.mp4").write_text("hello")
     with pytest.raises(InputError, match=r"not a video|no frame"):
         next(iter_frames(tmp_path / "text.mp4"))
+
+
+def test_a_film_of_a_phone_that_was_held_upright_is_turned_as_it_says(tmp_path):
+    frames = np.zeros((6, 64, 96, 3), np.uint8)
+    frames[:, :20, :, 0] = 250  # the upper edge, red
+    path = write_video(tmp_path / "turned.mp4", frames, 10)
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 44  # of the track: a quarter clockwise, moved back into view
+    data[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 64 << 16, 0, 1 << 30)
+    path.write_bytes(data)
+    _, frame = next(iter(iter_frames(path)))
+    assert frame.shape == (96, 64, 3)
+    assert frame[:, -10:, 0].mean() > 200 > 100 > frame[:, :30, 0].mean()

@@ -9,7 +9,7 @@ import numpy as np
 from asllib.hands.landmarks import CONNECTIONS, FINGERS
 
 if TYPE_CHECKING:
-    from asllib.hands.tracker import Hand
+    from asllib.hands.look import Hand
 
 # RGB, from Okabe and Ito, "Color Universal Design", 2008: told apart with any common colour vision.
 FINGER_COLORS: dict[str, tuple[int, int, int]] = {

@@ -14,8 +14,9 @@ import numpy as np
 
 from asllib.errors import InputError
 from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_columns, world_columns
-from asllib.hands.tracker import ATTEMPTS, Attempt, Hand, HandTracker, check_image, tracker_version
-from asllib.parallel import IN_FLIGHT, Here, as_done, finished, last_of_thread, processes
+from asllib.hands.look import WIDTH, Hand, tracker_version
+from asllib.hands.tracker import ATTEMPTS, LOOKS, Attempt, HandTracker, check_image
+from asllib.parallel import IN_FLIGHT, Here, as_done, finished, processes
 from asllib.paths import replacing
 
 if TYPE_CHECKING:
@@ -105,10 +106,48 @@ def iter_landmarks(
         if values is not None and len(values) != n:
             raise InputError(f"{len(values)} {name} for {n} images; give one for each image")
     folder = None if checkpoint is None else Path(checkpoint)
-    return _iter_landmarks(images, files, labels, workers, folder, executor, tuple(attempts), progress)
+    return _in_parts(images, files, labels, workers, folder, executor, tuple(attempts), False, progress)
 
 
-def _iter_landmarks(images, files, labels, workers, folder, executor, attempts, progress) -> Iterator[pd.DataFrame]:
+def extract_looks(
+    images: Images,
+    files: Sequence[str],
+    labels: Sequence[str],
+    *,
+    workers: int | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    executor: Executor | None = None,
+    progress: bool = True,
+) -> tuple[list[pd.DataFrame], np.ndarray]:
+    """Look at the hand in each image in all the ways of ``LOOKS``; parameters as in :func:`extract_landmarks`.
+
+    Returns
+    -------
+    tables
+        A table a look, each as ``extract_landmarks`` returns it.
+    embeddings
+        (looks, N, 1152) float16, NaN where a look saw no hand.
+    """
+    import pandas as pd
+
+    folder = None if checkpoint is None else Path(checkpoint)
+    parts = _in_parts(images, files, labels, workers, folder, executor, ATTEMPTS, True, progress)
+    whole = pd.concat(parts, ignore_index=True)
+    embeddings = np.full((len(LOOKS), len(images), WIDTH), np.nan, np.float16)
+    tables = []
+    for number in range(len(LOOKS)):
+        table = whole[whole["look"] == number]
+        for row, packed in enumerate(table["embedding"]):
+            if packed:
+                embeddings[number, row] = np.frombuffer(packed, np.float16)
+        tables.append(table.drop(columns=["look", "embedding"]).reset_index(drop=True))
+    return tables, embeddings
+
+
+def _in_parts(
+    images, files, labels, workers, folder, executor, attempts, every_look, progress
+) -> Iterator[pd.DataFrame]:
+    """Yield the rows of chunk after chunk, in the order of the images; with ``every_look`` those of all looks."""
     import pandas as pd
     from tqdm.auto import tqdm
 
@@ -124,30 +163,33 @@ def _iter_landmarks(images, files, labels, workers, folder, executor, attempts, 
         workers = workers or os.cpu_count() or 1
         place, in_flight = processes(workers), min(IN_FLIGHT, 2 * workers * CHUNK_BYTES)
 
+    looks = len(LOOKS) if every_look else 1
+    columns = [*landmark_columns(), *SIZE_COLUMNS, *(["look", "embedding"] if every_look else [])]
+
     def named(start: int, part: pd.DataFrame) -> pd.DataFrame:
-        rows = slice(start, start + len(part))
+        places = range(start, start + len(part) // looks)
         names = pd.DataFrame(
             {
-                "file": [str(file) for file in files[rows]],
-                "label": [None] * len(part) if labels is None else [str(label) for label in labels[rows]],
+                "file": [str(files[i]) for i in places for _ in range(looks)],
+                "label": [None if labels is None else str(labels[i]) for i in places for _ in range(looks)],
             },
             dtype=str,
         )
-        return pd.concat([names, part], axis=1)[[*landmark_columns(), *SIZE_COLUMNS]]
+        return pd.concat([names, part], axis=1)[columns]
 
     if not n:
-        yield named(0, _table([], []))
+        yield named(0, _table([], [], every_look))
         return
     with place as running, tqdm(total=n, desc="hands", unit="photo", disable=not progress) as bar:
 
         def jobs():
             for start, chunk in _chunks(images, files):
                 size = sum(map(_size, chunk))
-                stored = None if folder is None else folder / f"{_key(chunk, attempts)}.parquet"
+                stored = None if folder is None else folder / f"{_key(chunk, attempts, every_look)}.parquet"
                 part = None if stored is None else _stored(stored)
                 if part is None:
                     names = [str(file) for file in files[start : start + len(chunk)]]
-                    yield (start, stored), size, running.submit(_extract_chunk, chunk, names, attempts)
+                    yield (start, stored), size, running.submit(_extract_chunk, chunk, names, attempts, every_look)
                 else:
                     yield (start, None), size, finished(part)
 
@@ -157,11 +199,11 @@ def _iter_landmarks(images, files, labels, workers, folder, executor, attempts, 
             if stored is not None:
                 _store(part, stored)
             done[start] = part
-            bar.update(len(part))
+            bar.update(len(part) // looks)
             while turn in done:
                 part = done.pop(turn)
                 yield named(turn, part)
-                turn += len(part)
+                turn += len(part) // looks
 
 
 def _chunks(images: Images, files: Sequence[str]) -> Iterator[tuple[int, list[np.ndarray | bytes]]]:
@@ -196,23 +238,29 @@ def _read(images: Images, i: int, name: str) -> np.ndarray:
 
 
 def _extract_chunk(
-    images: list[np.ndarray | bytes], names: Sequence[str], attempts: tuple[Attempt, ...]
+    images: list[np.ndarray | bytes], names: Sequence[str], attempts: tuple[Attempt, ...], every_look: bool
 ) -> pd.DataFrame:
     """Find the hands of a chunk; what runs on a worker."""
     from asllib.data.letterset import decode_image
 
-    tracker = _tracker(attempts)
+    tracker = HandTracker(attempts=attempts)
     hands, shapes = [], []
     for image, name in zip(images, names, strict=True):  # one at a time: decoded photos can be large
         pixels = decode_image(image, name) if isinstance(image, bytes) else image
-        hands.append(tracker.detect(pixels))
-        shapes.append(pixels.shape)
-    return _table(hands, shapes)
+        if every_look:
+            seen = tracker.detect_looks(pixels)
+            hands += [*seen, *[None] * (len(LOOKS) - len(seen))]
+        else:
+            hands.append(tracker.detect(pixels))
+        shapes += [pixels.shape] * (len(LOOKS) if every_look else 1)
+    return _table(hands, shapes, every_look)
 
 
-def _key(images: list[np.ndarray | bytes], attempts: tuple[Attempt, ...]) -> str:
-    """Hash of all that the result depends on: the images, the attempts and the tracker."""
-    digest = hashlib.blake2b(f"3 {tracker_version()} {attempts}".encode(), digest_size=20)
+def _key(images: list[np.ndarray | bytes], attempts: tuple[Attempt, ...], every_look: bool) -> str:
+    """Hash of all that the result depends on: the images, the attempts and looks, and the tracker."""
+    digest = hashlib.blake2b(
+        f"4 {tracker_version()} {attempts} {LOOKS if every_look else LOOKS[:1]}".encode(), digest_size=20
+    )
     for image in images:
         digest.update((f"{len(image)} bytes" if isinstance(image, bytes) else str(image.shape)).encode())
         digest.update(image if isinstance(image, bytes) else np.ascontiguousarray(image).data)
@@ -235,13 +283,7 @@ def _store(part: pd.DataFrame, path: Path) -> None:
         part.to_parquet(temporary, index=False)
 
 
-# One a thread: a tracker takes one call at a time. The last one only: more would keep models in memory.
-@last_of_thread
-def _tracker(attempts: tuple[Attempt, ...]) -> HandTracker:
-    return HandTracker(attempts=attempts)
-
-
-def _table(hands: list[Hand | None], shapes: list[tuple[int, ...]]) -> pd.DataFrame:
+def _table(hands: list[Hand | None], shapes: list[tuple[int, ...]], every_look: bool) -> pd.DataFrame:
     import pandas as pd
 
     numbers = np.full((len(hands), len(_NUMBERS)), np.nan, np.float32)
@@ -252,4 +294,10 @@ def _table(hands: list[Hand | None], shapes: list[tuple[int, ...]]) -> pd.DataFr
     sizes = np.array([(shape[1], shape[0]) for shape in shapes], np.int32).reshape(-1, 2)
     side = pd.Series([hand and hand.side for hand in hands], name="side", dtype=str)
     columns = pd.DataFrame(numbers, columns=_NUMBERS), pd.DataFrame(sizes, columns=list(SIZE_COLUMNS))
-    return pd.concat([side, *columns], axis=1)
+    table = pd.concat([side, *columns], axis=1)
+    if every_look:
+        seen = [None if hand is None else hand.embedding for hand in hands]
+        packed = [b"" if embedding is None else embedding.astype(np.float16).tobytes() for embedding in seen]
+        table["look"] = np.arange(len(hands)) % len(LOOKS)
+        table["embedding"] = pd.Series(packed, dtype=object)
+    return table

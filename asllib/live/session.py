@@ -14,7 +14,7 @@ import numpy as np
 
 from asllib.errors import InputError
 from asllib.files import open_image, read_json
-from asllib.hands.tracker import Hand
+from asllib.hands.look import Hand, hand_crop, look_at
 from asllib.letters import FIRST_SIX, LETTERS, STATIC
 from asllib.video import iter_frames
 
@@ -78,7 +78,7 @@ class Session:
         """Do once what makes a first frame slow, so that it is none of the signer's; nothing that is shown changes."""
 
     def close(self) -> None:
-        """Let the camera and the tracker go."""
+        """Let the camera go."""
         self.release()
 
     def release(self) -> None:
@@ -290,11 +290,6 @@ class ReadingSession(Session):
         """What was read so far."""
         return self._reader.text
 
-    def close(self) -> None:
-        """Let the camera and the tracker go."""
-        super().close()
-        self._reader.close()
-
     def state(self) -> Message:
         """Text, settings, and what can be chosen."""
         chosen = {"model": self.model, "alphabet": self.alphabet}
@@ -323,11 +318,12 @@ class ReadingSession(Session):
         self._time += 1e-3
         self._reader.read(black, self._time)
         spread = np.random.default_rng(0).uniform(0.3, 0.7, (2, 21, 3)).astype(np.float32)
-        hand = Hand(spread[0], spread[1] - 0.5, "right", 1.0)
-        with TextReader(self._network, self.settings) as other:  # the session's own reader has seen no hand
-            for frame in range(10):
-                other.read_hand(hand, frame / 30, 4 / 3, black)
-            self._reader.lexicon.correct("HELO", other.evidence())
+        seen = look_at(black, hand_crop(spread[0], 320, 240))
+        hand = Hand(spread[0], spread[1] - 0.5, "right", 1.0, 1.0, seen.embedding)
+        other = TextReader(self._network, self.settings)  # the session's own reader has seen no hand
+        for frame in range(10):
+            other.read_hand(hand, frame / 30, 4 / 3, black)
+        self._reader.lexicon.correct("HELO", other.evidence())
         self._reader.lexicon.complete("HE")
 
     def _settings(self, message: Message) -> None:
@@ -408,7 +404,6 @@ class ReadingSession(Session):
         """Take a new reader, which goes on with the text."""
         before, self._reader = self._reader, self._open()
         self._reader.text, self._reader.lexicon = before.text, before.lexicon
-        before.close()
         self.warm()
 
 

@@ -24,7 +24,7 @@ from asllib.hands.landmarks import read_landmarks
 from asllib.models.landmark_cnn import LandmarkCNN
 from asllib.models.zoo import WEIGHTS, check_new_run, load_model, save_model
 from asllib.results import data_card, versions
-from asllib.runs import Looks, landmark_examples, track
+from asllib.runs import Looks, landmark_examples, track, without_pictures
 from asllib.training import Examples
 
 FEWEST = 5  # examples of a sign
@@ -208,7 +208,7 @@ def recorded_looks(letters: LetterSet, folder: object) -> Looks | None:
     table = read_landmarks(Path(folder) / LANDMARKS).set_index("file", drop=False)
     if set(letters.table["file"]) - set(table.index) or table.index.has_duplicates:
         return None  # photos were added by hand
-    return Looks((table.loc[letters.table["file"]].reset_index(drop=True),))
+    return without_pictures([table.loc[letters.table["file"]].reset_index(drop=True)])
 
 
 def _check_counts(letters: LetterSet, looks: Looks) -> None:

@@ -1,14 +1,13 @@
-"""The default network: landmarks and, where they leave doubt, the look of the hand, each read by its own branch."""
+"""The default network: landmarks and the embedding of a hand, each read by a branch of its own."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from asllib.hands.embedding import WIDTH
+from asllib.hands.look import WIDTH
 from asllib.models.landmark_cnn import LandmarkCNN, LandmarkConfig
 
 
@@ -25,10 +24,8 @@ class JointConfig:
     noise
         Standard deviation of what is added to the standardised embedding in training.
     sharpen
-        Power to which what the landmarks say alone is raised: trained to doubt hands that show no letter, they are less
-        sure than they are right.
-    sure
-        Probability from which on landmarks answer alone.
+        Power to which what the landmarks say is raised where there is no embedding: trained to doubt hands that show no
+        letter, they are less sure than they are right.
     doubt
         What both say together is no surer than this power of the landmark branch's highest probability.
     classes
@@ -39,18 +36,17 @@ class JointConfig:
     dropout: float = 0.5
     noise: float = 0.3
     sharpen: float = 1.5
-    sure: float = 0.9
     doubt: float = 0.4
     classes: int = 24
 
 
 class JointNet(nn.Module):
-    """Reads landmarks with ``LandmarkCNN``; unless they are sure, the tracker's embedding too, with two layers.
+    """Reads landmarks with ``LandmarkCNN`` and the embedding with two layers, and multiplies what the two say.
 
     Landmarks hold for any light and background, and say in which direction a hand points; the embedding sees where
-    fingers touch, but making it takes thirty times as long. What the two say is multiplied. Neither leans on the other:
-    in training each item is answered for by one branch. Which letter it is, both decide; that it may be none, landmarks
-    notice better, so that the answer is no surer than they allow.
+    fingers touch. Neither leans on the other: in training each item is answered for by one branch. Which letter it is,
+    both decide; that it may be none, landmarks notice better, so that the answer is no surer than they allow. A hand
+    without an embedding (NaN) is read by its landmarks alone.
     """
 
     mean: Tensor
@@ -71,7 +67,8 @@ class JointNet(nn.Module):
         )
 
     def set_statistics(self, embeddings: Tensor) -> None:
-        """Take mean and standard deviation of each number from training embeddings (N, 1152)."""
+        """Take mean and standard deviation of each number from training embeddings (N, 1152); NaN rows have none."""
+        embeddings = embeddings[~embeddings[:, 0].isnan()]
         self.mean.copy_(embeddings.mean(0))
         self.std.copy_(embeddings.std(0).clamp_min(1e-3))
 
@@ -83,23 +80,17 @@ class JointNet(nn.Module):
         """Draw for each item (B, classes) a number in 0..1, (B, 1): below a half, landmarks answer for it."""
         return torch.rand(len(said), 1, device=said.device)
 
-    def alone(self, said: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-probabilities (B, classes) of the landmark branch's logits alone, and where it is sure, (B, 1)."""
-        said = (self.config.sharpen * said).log_softmax(1)
-        return said, said.amax(1, keepdim=True) >= math.log(self.config.sure)
-
-    @torch.inference_mode()
-    def read_landmarks(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """As ``alone``, of features (B, 9, 21): where it is sure, no embedding is needed."""
-        return self.alone(self.landmark(features))
-
     def branches(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probabilities (B, classes) of the landmark branch and of the look's, from ``forward``'s inputs."""
         features, embedding = inputs[:, :-WIDTH].unflatten(1, (-1, 21)), inputs[:, -WIDTH:]  # (B, 9, 21), (B, 1152)
+        return self.landmark(features).log_softmax(1), self.look_says(embedding.nan_to_num())
+
+    def look_says(self, embedding: Tensor) -> Tensor:
+        """Log-probabilities (B, classes) of the look's branch, of embeddings (B, 1152)."""
         look = (embedding - self.mean) / self.std
         if self.training:
             look = look + self.config.noise * self.draw_noise(look)
-        return self.landmark(features).log_softmax(1), self.look(look).log_softmax(1)
+        return self.look(look).log_softmax(1)
 
     def together(self, first: Tensor, second: Tensor) -> Tensor:
         """Log-probabilities (B, classes) of the product, flattened to be no surer than landmarks allow."""
@@ -112,7 +103,7 @@ class JointNet(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Turn features and embedding in one row, (B, 9 * 21 + 1152), into logits (B, classes)."""
         first, second = self.branches(inputs)
+        blind = inputs[:, -1:].isnan()
         if self.training:
-            return torch.where(self.draw_branch(first) < 0.5, first, second)
-        alone, sure = self.alone(first)
-        return torch.where(sure, alone, self.together(first, second))
+            return torch.where(blind | (self.draw_branch(first) < 0.5), first, second)
+        return torch.where(blind, self.config.sharpen * first, self.together(first, second))

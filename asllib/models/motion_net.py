@@ -137,20 +137,20 @@ class MotionNet(nn.Module):
         out = (tips - knuckles).norm(dim=2) * short  # (B, 4, T)
         return torch.cat([3 * moved.flatten(1, 2) * both, out, short], 1)
 
-    def look(self, features: Tensor, pictures: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def look(self, features: Tensor, looks: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Turn features (B, C, T) into what is seen (B, channels, T), and probabilities of the handshapes.
 
         With handshapes every moment is seen for itself: one that was looked at need not be looked at again. What
-        ``pictures`` say of them, logarithms (B, shapes, T), decides with the landmarks which one it is, and not whether
-        it is one: that is left to the landmarks, which have seen far more hands that show none.
+        embeddings say of them, ``looks``, logarithms (B, shapes, T), decides with the landmarks which one it is, and
+        not whether it is one: that is left to the landmarks, which have seen far more hands that show none.
         """
         pose = features[:, :-MOVEMENT] if self.config.shapes else self.drawing(features)
         seen = [self.pose(pose), features[:, -MOVEMENT:]]
         shapes = features[:, :0]
         if self.config.shapes:
             shapes = self.handshapes(features).softmax(1)
-            if pictures is not None:
-                none, some = shapes[:, :1], shapes[:, 1:] * pictures.exp()
+            if looks is not None:
+                none, some = shapes[:, :1], shapes[:, 1:] * looks.exp()
                 shapes = torch.cat([none, (1 - none) * some / some.sum(1, keepdim=True).clamp_min(1e-9)], 1)
             shapes = shapes * features[:, -1:]
             seen.append(shapes)

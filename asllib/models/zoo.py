@@ -20,29 +20,27 @@ from asllib.letters import LETTERS
 from asllib.models.joint_net import JointConfig, JointNet
 from asllib.models.landmark_cnn import LandmarkCNN, LandmarkConfig
 from asllib.models.motion_net import MotionConfig, MotionNet
-from asllib.models.picture_net import PictureConfig, PictureNet
 from asllib.models.pixel_cnn import PixelCNN, PixelConfig
 from asllib.paths import write_bytes, write_text
 
-SHIPPED = ("default", "pixel", "landmark", "motion", "spelling", "picture")
+SHIPPED = ("default", "pixel", "landmark", "motion", "spelling")
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
-Network = PixelCNN | LandmarkCNN | JointNet | MotionNet | PictureNet
+Network = PixelCNN | LandmarkCNN | JointNet | MotionNet
 NETWORKS: dict[str, tuple[type, type]] = {
     "pixel": (PixelCNN, PixelConfig),
     "landmark": (LandmarkCNN, LandmarkConfig),
     "joint": (JointNet, JointConfig),
     "motion": (MotionNet, MotionConfig),
-    "picture": (PictureNet, PictureConfig),
 }
 
 
-def build(config: PixelConfig | LandmarkConfig | JointConfig | MotionConfig | PictureConfig) -> Network:
+def build(config: PixelConfig | LandmarkConfig | JointConfig | MotionConfig) -> Network:
     """Make the network of a configuration, with fresh weights."""
     return next(network(config) for network, kind in NETWORKS.values() if isinstance(config, kind))
 
 
 def network_name(model: nn.Module) -> str:
-    """Which network it is: "pixel", "landmark", "joint", "motion" or "picture"."""
+    """Which network it is: "pixel", "landmark", "joint" or "motion"."""
     return next(name for name, (network, _) in NETWORKS.items() if isinstance(model, network))
 
 

@@ -11,11 +11,10 @@ _MODULES = {
     "decoder": ("HandListener", "PeakSpeller", "Said"),
     "lexicon": ("Lexicon", "draw_words"),
     "reading": ("FrameReading", "ReadWord", "Reading", "TextReader", "load_network", "read_text"),
-    "pictures": ("read_picture", "read_pictures"),
     "speller": ("ReadLetter", "Speller", "SpellerSettings"),
     "subtitles": ("AnnotatedVideo", "annotate", "letters_json", "write_subtitles"),
     "videos": ("read_videos",),
-    "streams": ("Plan", "Stream", "film", "films", "practice_plans", "stream_of"),
+    "streams": ("Plan", "Stream", "films", "follow", "practice_plans", "stream_of"),
 }
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=_MODULES)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
 
-from asllib.hands.tracker import Hand
+from asllib.hands.look import Hand
 from asllib.letters import STATIC
+from asllib.models.joint_net import JointNet
 from asllib.models.motion_net import NEITHER, MotionNet
 from asllib.spelling.moments import RATE, Moment, Resampler, moment_features
-from asllib.spelling.pictures import WEIGHT, read_picture
 from asllib.spelling.speller import ReadLetter, SpellerSettings
 
 # Of the time that a letter was held: so long it must have been away to be doubled. Who spells slowly wavers for longer.
@@ -21,6 +22,8 @@ from asllib.spelling.speller import ReadLetter, SpellerSettings
 _AWAY, _SURE = 0.85, 0.95
 
 
+# How much what the embedding says counts beside the landmarks. Chosen on words of practice signers who are in no test.
+WEIGHT = 0.8
 LOOKS_LIKE = {"J": "I", "Z": "D"}  # what the hand looks like that draws them, to a network of still letters
 
 
@@ -35,15 +38,15 @@ class Said:
 class HandListener:
     """Runs the motion network over the hands of a video as they come.
 
-    What it says of a moment it says ``delay`` moments later, and does not change afterwards. Where frames are given, or
-    what the picture network said of them, a moment's handshape is named by the landmarks and by the picture nearest to
-    it.
+    What it says of a moment it says ``delay`` moments later, and does not change afterwards. Where hands come with an
+    embedding, a moment's handshape is named by the landmarks and by the embedding nearest to it, which the second
+    branch of ``default`` reads.
     """
 
     def __init__(self, model: MotionNet) -> None:
         self.model = model
         shapes = model.config.shapes  # a network for strokes alone has none
-        # What the picture network says of each handshape; it knows no other than letters.
+        # What the embedding says of each handshape; it knows no other than letters.
         self._places = [STATIC.index(LOOKS_LIKE.get(s, s)) if LOOKS_LIKE.get(s, s) in STATIC else -1 for s in shapes]
         self.reset()
 
@@ -54,36 +57,24 @@ class HandListener:
         self._features = torch.zeros(1, config.features, 0)  # of the last moments
         self._past: list[torch.Tensor] = []  # what the network keeps of the moments before
         self._last: Moment | None = None
-        self._pictured: list[tuple[float, np.ndarray]] = []  # what the last two pictures said, and when
+        self._looks: list[tuple[float, np.ndarray]] = []  # what the last two embeddings said, and when
 
     @torch.inference_mode()
-    def hear(
-        self,
-        hand: Hand | None,
-        time_s: float,
-        aspect: float,
-        frame: np.ndarray | None = None,
-        pictured: np.ndarray | None = None,
-    ) -> list[Said]:
-        """Take a frame; return what is said of the moments that are known now, none to some.
-
-        ``pictured`` is what ``read_picture`` said of it, (24,), where that is known already.
-        """
+    def hear(self, hand: Hand | None, time_s: float, aspect: float) -> list[Said]:
+        """Take a frame's hand; return what is said of the moments that are known now, none to some."""
         moments = list(self._sampler.push(hand, time_s))
         if not moments:
             return []
-        if hand is not None and frame is not None and self._places:
-            pictured = read_picture(frame, self._sampler.turned(hand))
-        if hand is not None and pictured is not None:
-            self._pictured = [*self._pictured[-1:], (time_s, pictured)]
+        if hand is not None and hand.embedding is not None and self._places:
+            self._looks = [*self._looks[-1:], (time_s, read_embedding(hand.embedding))]
         config, known, count = self.model.config, [*([self._last] if self._last else []), *moments], len(moments)
         hands = torch.from_numpy(np.array([[(moment.landmarks, moment.world) for moment in known]], np.float32))
         left = torch.tensor([[moment.left for moment in known]])
         world = hands[:, :, 1] if config.solid else None  # (1, T, 21, 3)
         new = moment_features(hands[:, :, 0], world, left, torch.tensor([aspect]))[:, :, -count:]
         self._features = torch.cat([self._features, new], 2)[:, :, -config.context - count :]
-        pictures = self._pictures([moment.time_s for moment in moments])
-        seen, shapes = (x[:, :, -count:] for x in self.model.look(self._features, pictures))
+        looks = self._nearest_looks([moment.time_s for moment in moments])
+        seen, shapes = (x[:, :, -count:] for x in self.model.look(self._features, looks))
         self._last = moments[-1]
         logits = [self.model.step(seen[:, :, [i]], shapes[:, :, [i]], self._past)[0, :, 0] for i in range(count)]
         said = torch.stack(logits).softmax(1).numpy()
@@ -92,14 +83,29 @@ class HandListener:
             for moment, probabilities in zip(moments, said, strict=True)
         ]
 
-    def _pictures(self, times: list[float]) -> torch.Tensor | None:
-        """What pictures say of the handshapes at some moments, logarithms (1, shapes, T); None without any."""
-        if not (self._places and self._pictured):
+    def _nearest_looks(self, times: list[float]) -> torch.Tensor | None:
+        """What embeddings say of the handshapes at some moments, logarithms (1, shapes, T); None without any."""
+        if not self._looks:
             return None
-        said = [min(self._pictured, key=lambda one: abs(one[0] - moment))[1] for moment in times]
-        # A handshape that the picture network does not know is as likely as its best letter: it has no say there.
+        said = [min(self._looks, key=lambda one: abs(one[0] - moment))[1] for moment in times]
+        # A handshape that they do not know is as likely as their best letter: they have no say there.
         every = np.array([[*one, one.max()] for one in said], np.float32)  # (T, 25)
         return torch.from_numpy(WEIGHT * every[:, self._places].T)[None]
+
+
+@cache
+def _default() -> JointNet:
+    from asllib.models.zoo import fold, load_model
+
+    model = fold(load_model("default")[0])
+    assert isinstance(model, JointNet)
+    return model
+
+
+@torch.inference_mode()
+def read_embedding(embedding: np.ndarray) -> np.ndarray:
+    """Log-probabilities (24,) of the still letters by what a look saw, (1152,)."""
+    return _default().look_says(torch.from_numpy(embedding)[None])[0].numpy()
 
 
 class PeakSpeller:

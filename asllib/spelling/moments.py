@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,13 +11,12 @@ import torch
 from torch import Tensor
 
 from asllib.hands.features import bone_directions, mirror_left, palm_size, true_aspect, wrist_origin
-from asllib.hands.tracker import Hand
+from asllib.hands.look import Hand
 from asllib.spelling.streams import Stream
 
 RATE = 20.0  # moments a second
 _EMPTY_S = 5.0  # of time without a hand are moments at most
 GAP_S = 0.3  # a hand that is lost for no longer is taken to have moved straight on
-_SIDE_MEMORY = 0.97  # of the vote on the hand's side, kept from frame to frame: trackers often err for half a second
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Moment:
     landmarks, world
         (21, 3) as in ``Hand``; NaN if there is no hand.
     left
-        The side by a vote of the frames so far: the tracker changes its mind now and then.
+        It is a left hand.
     """
 
     time_s: float
@@ -48,11 +46,7 @@ class Resampler:
         self.rate, self.gap_s = rate, gap_s
         self._next: int | None = None  # number of the next moment
         self._seen: tuple[float, Hand] | None = None
-        self._left = 0.0
-
-    def turned(self, hand: Hand) -> Hand:
-        """The hand with the side that the vote of the frames so far gives it."""
-        return dataclasses.replace(hand, side="left" if self._left > 0 else "right")
+        self._left = False
 
     def push(self, hand: Hand | None, time_s: float) -> Iterator[Moment]:
         """Take a frame; yield the moments that are known now, none to some."""
@@ -63,7 +57,7 @@ class Resampler:
                 self._seen = None
                 yield from self._missing(time_s)
             return
-        self._left = _SIDE_MEMORY * self._left + (1.0 if hand.side == "left" else -1.0)
+        self._left = hand.side == "left"
         before = self._seen
         if before is not None and time_s - before[0] > self.gap_s:
             before = None
@@ -88,7 +82,7 @@ class Resampler:
 
     def _moment(self, landmarks: np.ndarray, world: np.ndarray) -> Moment:
         assert self._next is not None
-        moment = Moment(self._next / self.rate, landmarks, world, self._left > 0)
+        moment = Moment(self._next / self.rate, landmarks, world, self._left)
         self._next += 1
         return moment
 

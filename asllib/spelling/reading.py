@@ -14,7 +14,8 @@ import numpy as np
 
 from asllib.errors import InputError
 from asllib.hands.landmarks import landmark_arrays, read_landmarks
-from asllib.hands.tracker import Hand, HandTracker
+from asllib.hands.look import Hand
+from asllib.hands.tracker import HandTracker, Side, table_hands
 from asllib.letters import LETTERS
 from asllib.spelling.lexicon import Lexicon, check_names
 from asllib.spelling.speller import ReadLetter, Speller, SpellerSettings, check_time
@@ -32,8 +33,8 @@ class ReadsLetters(Protocol):
         """The letters and signs that it tells apart."""
         ...
 
-    def probabilities(self, image: np.ndarray, hands: list[Hand]) -> np.ndarray:
-        """Probabilities (classes,) of the alphabet's letters."""
+    def probabilities(self, hands: list[Hand], aspect: float, image: np.ndarray | None = None) -> np.ndarray:
+        """Probabilities (classes,) of the alphabet's letters, from looks at a hand in an image of an aspect ratio."""
         ...
 
 
@@ -134,9 +135,9 @@ class TextReader:
     Parameters
     ----------
     recognizer
-        None: the shipped motion network reads the hand as it moves, all 26 letters, and the picture network looks at
-        the frames beside it. Else another such network, see ``load_network``; or a recogniser of single frames, whose
-        answers are put to a vote: J and Z are then not read.
+        None: the shipped network ``spelling`` reads the hand as it moves, all 26 letters. Else another such network,
+        see ``load_network``; or a recogniser of single frames, whose answers are put to a vote: J and Z are then not
+        read.
     settings
         When a letter counts as shown.
     letters
@@ -144,8 +145,7 @@ class TextReader:
 
     Examples
     --------
-    >>> with TextReader() as reader:
-    ...     reading = reader.read(np.zeros((120, 160, 3), np.uint8), 0.0)
+    >>> reading = TextReader().read(np.zeros((120, 160, 3), np.uint8), 0.0)
     >>> reading.hand is None, reading.text
     (True, '')
     """
@@ -170,8 +170,7 @@ class TextReader:
             if isinstance(recognizer, MotionNet)
             else Voting(recognizer, self._settings, known)
         )
-        self._tracker: HandTracker | None = None
-        self._closed = False
+        self._tracker = HandTracker(video=True)
         self._last_time = -np.inf
         self._letter_height = 0.0  # of the wrist at the last letter, 0 at the top
         self._letter_time: float | None = None  # of the last letter, while no space follows it
@@ -231,28 +230,20 @@ class TextReader:
             If the frame is no such array, or the time is missing or not later.
         """
         check_time(time_s, self._last_time)
-        if self._closed:
-            raise InputError("the reader is closed; make a new TextReader")
-        self._tracker = self._tracker or HandTracker(video=True)
-        hand = self._tracker.detect(frame, round(1000 * time_s))
+        hand = self._tracker.detect(frame, 1000 * time_s)
         return self.read_hand(hand, time_s, frame.shape[1] / frame.shape[0], frame)
 
     @_one_thread()
     def read_hand(
-        self,
-        hand: Hand | None,
-        time_s: float,
-        aspect: float,
-        frame: np.ndarray | None = None,
-        pictured: np.ndarray | None = None,
+        self, hand: Hand | None, time_s: float, aspect: float, frame: np.ndarray | None = None
     ) -> FrameReading:
-        """Read the next frame by its hand, or None; ``aspect`` is the frame's width / height.
+        """Read the next frame by its hand, or None.
 
-        Without the frame the motion network reads landmarks alone, unless what pictures say is known, see ``Stream``.
+        ``aspect`` is the frame's width / height; the frame itself only the pixel network needs.
         """
         check_time(time_s, self._last_time)
         self._last_time = time_s
-        probabilities, signs = self._letters.update(hand, time_s, aspect, frame, pictured)
+        probabilities, signs = self._letters.update(hand, time_s, aspect, frame)
         letters = tuple(sign for sign in signs if sign.letter not in ("space", "del"))
         for sign in signs:
             self._write(sign)
@@ -371,18 +362,6 @@ class TextReader:
         self.text, self._letter_time = "", None
         self._letters.reset()
 
-    def close(self) -> None:
-        """Free the tracker; closing twice does no harm."""
-        self._closed = True
-        if self._tracker is not None:
-            self._tracker.close()
-
-    def __enter__(self) -> TextReader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
 
 class Voting:
     """Hands to letters by a recogniser of single frames and a vote of them; signs that were added are read too."""
@@ -397,12 +376,7 @@ class Voting:
         self._barred = [k for k, name in enumerate(self.names) if name in LETTERS and name not in letters]
 
     def update(
-        self,
-        hand: Hand | None,
-        time_s: float,
-        aspect: float,
-        frame: np.ndarray | None,
-        pictured: np.ndarray | None,
+        self, hand: Hand | None, time_s: float, aspect: float, frame: np.ndarray | None
     ) -> tuple[np.ndarray, list[ReadLetter]]:
         """Take a frame's hand; return probabilities (names,) and the letters and signs that are complete."""
         from asllib.recognizer import spread
@@ -410,12 +384,7 @@ class Voting:
         if hand is None:
             self.showing = False
             return np.zeros(len(self.names), np.float32), self.speller.update(None, time_s)
-        kind = getattr(self.recognizer, "kind", "landmark")
-        if frame is None and kind != "landmark":
-            raise InputError(f"landmarks have no picture for a {kind} network; use spelling or landmark")
-        if frame is None:  # only the frame's shape is known
-            frame = np.broadcast_to(np.uint8(0), (1000, max(1, round(1000 * aspect)), 3))
-        said = self.recognizer.probabilities(frame, [hand])
+        said = self.recognizer.probabilities([hand], aspect, frame)
         probabilities = spread(np.asarray(said)[None], self.recognizer.alphabet)[0]
         probabilities[self._barred] = 0.0
         probabilities /= max(float(probabilities.sum()), 1e-9)
@@ -451,16 +420,11 @@ class Moving:
         self._now = np.zeros(len(LETTERS), np.float32)
 
     def update(
-        self,
-        hand: Hand | None,
-        time_s: float,
-        aspect: float,
-        frame: np.ndarray | None,
-        pictured: np.ndarray | None,
+        self, hand: Hand | None, time_s: float, aspect: float, frame: np.ndarray | None
     ) -> tuple[np.ndarray, list[ReadLetter]]:
         """Take a frame's hand; return probabilities (26,) and the letters that are complete."""
         read = []
-        for said in self.listener.hear(hand, time_s, aspect, frame, pictured):
+        for said in self.listener.hear(hand, time_s, aspect):
             said.probabilities[self._barred] = 0.0
             read += self.speller.update(said, time_s)
             self._cut |= len(self._word) == _WORD_MOMENTS and bool(self._word[0].argmax())
@@ -578,9 +542,8 @@ def read_text(
 
     names = check_names(names)
     hands = _is_table(video)
-    kind = getattr(recognizer, "kind", "landmark")
-    if hands and kind != "landmark":
-        raise InputError(f"{video}: landmarks have no picture for a {kind} network; use spelling or landmark")
+    if hands and getattr(recognizer, "kind", "") == "pixel":
+        raise InputError(f"{video}: landmarks have no picture for a pixel network; use spelling, default or landmark")
     frames: Iterable[tuple[float, Any]]  # of a table a hand and the aspect in the place of a frame
     total = None
     if _is_table(video):
@@ -591,24 +554,23 @@ def read_text(
         frames = video
     count = found = 0
     moment = 0.0
-    with TextReader(recognizer, settings) as reader:
-        if correct:
-            reader.correcting, reader.lexicon = True, Lexicon(names=names)
-
-        try:
-            for moment, frame in tqdm(frames, total=total, desc="Reading", unit="frame", delay=1, disable=not progress):
-                reading = reader.read_hand(frame[0], moment, frame[1]) if hands else reader.read(frame, moment)
-                count += 1
-                found += reading.hand is not None
-                if on_frame is not None:
-                    on_frame(moment, None if hands else frame, reading)
-        except KeyboardInterrupt:
-            if not isinstance(video, int):  # a camera has no end but this: what it showed is kept
-                raise
-        reader.finish()
-        if correct:
-            reader.correct()
-        return Reading(reader.text.strip(), reader.letters, reader.words, found / max(count, 1), moment)
+    reader = TextReader(recognizer, settings)
+    if correct:
+        reader.correcting, reader.lexicon = True, Lexicon(names=names)
+    try:
+        for moment, frame in tqdm(frames, total=total, desc="Reading", unit="frame", delay=1, disable=not progress):
+            reading = reader.read_hand(frame[0], moment, frame[1]) if hands else reader.read(frame, moment)
+            count += 1
+            found += reading.hand is not None
+            if on_frame is not None:
+                on_frame(moment, None if hands else frame, reading)
+    except KeyboardInterrupt:
+        if not isinstance(video, int):  # a camera has no end but this: what it showed is kept
+            raise
+    reader.finish()
+    if correct:
+        reader.correct()
+    return Reading(reader.text.strip(), reader.letters, reader.words, found / max(count, 1), moment)
 
 
 def _is_table(video: object) -> TypeGuard[str | os.PathLike[str]]:
@@ -642,11 +604,11 @@ def read_hands(
         raise InputError(
             f"{path}: time_s is {table['time_s'].iloc[row]} in row {row + 1}: times are numbers that increase"
         )
-    arrays = landmark_arrays(table)
-    for i, moment in enumerate(times):
-        side = "left" if arrays["left"][i] else "right"
-        hand = Hand(arrays["landmarks"][i], arrays["world"][i], side, 1.0) if arrays["found"][i] else None
-        yield float(moment), (hand, float(arrays["aspect"][i]))
+    aspects, side = landmark_arrays(table)["aspect"], Side()
+    for moment, hand, aspect in zip(times.tolist(), table_hands(table), aspects.tolist(), strict=True):
+        if hand is not None:  # a table's sides are a frame's each, the hand's side is that of all frames so far
+            hand = side.of(hand, moment)
+        yield moment, (hand, aspect)
 
 
 def _numbers(column) -> np.ndarray:

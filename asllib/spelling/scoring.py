@@ -70,16 +70,15 @@ def read_stream(
 ) -> Spelled:
     """Read a film's hands as a live video's: the same reader, frame by frame."""
     letters: list[ReadLetter] = []
-    with TextReader(recognizer, settings) as reader:
-        reader.settings = replace(reader.settings, space_s=60.0)  # a film is one word, to its end
-        pictured = [None] * len(stream) if stream.pictured is None else stream.pictured
-        for hand, time, said in zip(stream.hands(), stream.times, pictured, strict=True):
-            letters += reader.read_hand(hand, float(time), stream.aspect, pictured=said).letters
-        end = float(stream.times[-1])
-        for step in range(1, 11):
-            letters += reader.read_hand(None, end + TAIL_S * step / 10, stream.aspect).letters
-        read = "".join(letter.letter for letter in letters)
-        corrected = read if lexicon is None or not read else lexicon.correct(read, reader.evidence())
+    reader = TextReader(recognizer, settings)
+    reader.settings = replace(reader.settings, space_s=60.0)  # a film is one word, to its end
+    for hand, time in zip(stream.hands(), stream.times, strict=True):
+        letters += reader.read_hand(hand, float(time), stream.aspect).letters
+    end = float(stream.times[-1])
+    for step in range(1, 11):
+        letters += reader.read_hand(None, end + TAIL_S * step / 10, stream.aspect).letters
+    read = "".join(letter.letter for letter in letters)
+    corrected = read if lexicon is None or not read else lexicon.correct(read, reader.evidence())
     return Spelled(stream.word, read, tuple(letters), corrected, tuple(delays(stream, letters)), end)
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from asllib.data.synthetic import signer_version
-from asllib.hands.tracker import Hand, HandTracker, tracker_version
+from asllib.hands.look import WIDTH, Hand, tracker_version
+from asllib.hands.tracker import HandTracker
 from asllib.letters import LETTERS
 from asllib.paths import cache_dir, replacing
 
@@ -69,9 +70,8 @@ class Stream:
         (F,) which letter of the word is held or drawn, -1 on the way and at rest.
     signer
         Who.
-    pictured
-        (F, 24) float32: what the picture network said of each frame, see ``asllib.spelling.pictures``; None if it was
-        not asked.
+    embeddings
+        (F, 1152) float16 as in ``Hand``; None where there were no pictures.
     """
 
     times: np.ndarray
@@ -82,7 +82,7 @@ class Stream:
     word: str = ""
     positions: np.ndarray | None = None
     signer: str = ""
-    pictured: np.ndarray | None = None
+    embeddings: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.times)
@@ -94,8 +94,11 @@ class Stream:
 
     def hands(self) -> list[Hand | None]:
         """One hand a frame, or None."""
+        seen = [None] * len(self) if self.embeddings is None else self.embeddings.astype(np.float32)
         return [
-            Hand(self.landmarks[i], self.world[i], "left" if self.left[i] else "right", 1.0) if found else None
+            Hand(self.landmarks[i], self.world[i], "left" if self.left[i] else "right", 1.0, 1.0, seen[i])
+            if found
+            else None
             for i, found in enumerate(self.found)
         ]
 
@@ -103,6 +106,11 @@ class Stream:
 def stream_of(hands: Sequence[Hand | None], times: Sequence[float] | np.ndarray, aspect: float, **truth) -> Stream:
     """Gather the hands of a video's frames into a stream."""
     empty = np.full((21, 3), np.nan, np.float32)
+    if all(hand is None or hand.embedding is not None for hand in hands):
+        truth["embeddings"] = np.zeros((len(hands), WIDTH), np.float16)
+        for i, hand in enumerate(hands):
+            if hand is not None:
+                truth["embeddings"][i] = hand.embedding
     return Stream(
         times=np.asarray(times, np.float64),
         landmarks=np.array([empty if hand is None else hand.landmarks for hand in hands], np.float32).reshape(
@@ -127,49 +135,27 @@ def shoot(plan: Plan) -> SignedWord:
 def follow(film: SignedWord) -> Stream:
     """Follow the hand in a film with the tracker, as in a live video."""
     times = np.arange(len(film)) / film.fps
-    with HandTracker(video=True) as tracker:
-        hands = [tracker.detect(frame, round(1000 * time)) for frame, time in zip(film.frames, times, strict=True)]
+    tracker = HandTracker(video=True)
+    hands = [tracker.detect(frame, 1000 * time) for frame, time in zip(film.frames, times, strict=True)]
     height, width = film.frames.shape[1:3]
     return stream_of(hands, times, width / height, word=film.word, positions=film.positions, signer=film.signer)
 
 
-def film(plan: Plan) -> Stream:
-    """Film a plan, follow the hand and read its pictures."""
-    from asllib.spelling.pictures import read_pictures
-
-    made = shoot(plan)
-    stream = follow(made)
-    return replace(stream, pictured=read_pictures(made.frames, stream))
-
-
-def films(plans: Sequence[Plan], *, pictures: bool = False, progress: bool = True) -> Iterator[Stream]:
-    """Film plans in turn, and read the pictures too; what was filmed and read by the same code is in the cache."""
+def films(plans: Sequence[Plan], *, progress: bool = True) -> Iterator[Stream]:
+    """Film plans in turn and follow the hand; what was filmed and followed by the same code is in the cache."""
     from tqdm.auto import tqdm
-
-    from asllib.spelling.pictures import load_pictures, read_pictures
 
     folder = cache_dir() / "streams" / f"{signer_version()}-{tracker_version()}"
     for plan in tqdm(plans, desc="Filming", unit="film", disable=not progress):
         path = folder / f"{hashlib.sha256(repr(plan).encode()).hexdigest()[:24]}.npz"
-        made = None
         if not path.is_file():
-            made = shoot(plan)
-            _save(path, follow(made))
-        stream = _load(path)
-        if pictures:
-            read = path.with_name(f"{path.stem}-{load_pictures()[1][:12]}.npy")
-            if not read.is_file():
-                said = read_pictures((made or shoot(plan)).frames, stream)
-                with replacing(read) as temporary, temporary.open("wb") as file:
-                    np.save(file, said)
-            stream = replace(stream, pictured=np.load(read))
-        yield stream
+            _save(path, follow(shoot(plan)))
+        yield _load(path)
 
 
 def _save(path: Path, stream: Stream) -> None:
-    kept = {name: getattr(stream, name) for name in stream.__dataclass_fields__ if name != "pictured"}
     with replacing(path) as temporary:
-        np.savez(temporary, **kept)
+        np.savez(temporary, **{name: getattr(stream, name) for name in stream.__dataclass_fields__})
 
 
 def _load(path: Path) -> Stream:

@@ -23,3 +23,15 @@ def read_photo():
         return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
 
     return read
+
+
+@pytest.fixture(scope="session")
+def drawn():
+    """Four letters of two synthetic signers, the first with the right hand, the second with the left one."""
+    from asllib.hands import Hand
+    from asllib.signer import render_letters
+
+    shots = render_letters("LYBV", 2, 1)
+    assert shots.sides == ["right"] * 4 + ["left"] * 4
+    truth = zip(shots.landmarks, shots.world, shots.sides, strict=True)
+    return list(shots.images), [Hand(landmarks, world, side, 1.0) for landmarks, world, side in truth]

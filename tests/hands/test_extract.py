@@ -11,7 +11,9 @@ from asllib.data import load_photos
 from asllib.errors import InputError
 from asllib.hands import (
     ATTEMPTS,
+    LOOKS,
     SIZE_COLUMNS,
+    HandTracker,
     extract,
     extract_landmarks,
     iter_landmarks,
@@ -20,6 +22,7 @@ from asllib.hands import (
     read_landmarks,
     write_landmarks,
 )
+from asllib.hands.extract import extract_looks
 
 FAST = ATTEMPTS[:1]
 
@@ -100,7 +103,7 @@ def test_a_stopped_run_goes_on_and_a_changed_photo_is_done_again(tmp_path, monke
                 raise KeyboardInterrupt
             done.append(image)
 
-    monkeypatch.setattr(extract, "_tracker", lambda attempts: Counting())
+    monkeypatch.setattr(extract, "HandTracker", lambda attempts: Counting())
     with pytest.raises(KeyboardInterrupt):
         extract_landmarks(images, checkpoint=tmp_path / "part", progress=False)
     assert len(list((tmp_path / "part").iterdir())) == 1  # the first 64; nothing of the second chunk
@@ -125,7 +128,7 @@ def test_what_was_found_by_other_attempts_is_not_taken(tmp_path, monkeypatch):
         asked.append(attempts)
         return SimpleNamespace(detect=lambda image: None)
 
-    monkeypatch.setattr(extract, "_tracker", tracker)
+    monkeypatch.setattr(extract, "HandTracker", tracker)
     for attempts in (FAST, ATTEMPTS, FAST):
         extract_landmarks(pictures(2), checkpoint=tmp_path, attempts=attempts, progress=False)
     assert asked == [FAST, ATTEMPTS]
@@ -154,8 +157,45 @@ def test_a_table_in_parts_is_written_as_the_whole(tmp_path, ending, hands, monke
     assert [other.name for other in tmp_path.iterdir()] == [path.name]
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_looks_come_with_embeddings_in_the_order_of_the_images(drawn, tmp_path, workers, monkeypatch):
+    monkeypatch.setattr(extract, "CHUNK", 2)
+    blank = np.zeros((64, 80, 3), np.uint8)
+    images = [blank, drawn[0][5], drawn[0][6], blank, drawn[0][7]]
+    names, letters = [f"{i}.jpg" for i in range(5)], list("AYBAV")
+    options = {"workers": workers, "checkpoint": tmp_path, "progress": False}
+    tables, embeddings = extract_looks(images, names, letters, **options)
+    assert len(tables) == len(LOOKS) and embeddings.shape == (len(LOOKS), 5, 1152) and embeddings.dtype == np.float16
+    for number, table in enumerate(tables):
+        assert list(table) == [*landmark_columns(), *SIZE_COLUMNS] and table["file"].tolist() == names
+        assert table["label"].tolist() == letters and table["width"].tolist() == [80, 224, 224, 80, 224]
+        found = (table["score"] > 0).to_numpy()
+        assert not found[[0, 3]].any() and (number > 0 or found[[1, 2, 4]].all())
+        np.testing.assert_array_equal(np.isfinite(embeddings[number]).all(1), found)
+        np.testing.assert_array_equal(np.isnan(embeddings[number]).all(1), ~found)
+    for place in (1, 2, 4):
+        hands = HandTracker().detect_looks(images[place])
+        for hand, table, said in zip(hands, tables, embeddings[:, place], strict=False):
+            points = table.loc[place, "x0":"z20"].to_numpy(float).reshape(21, 3)
+            np.testing.assert_allclose(points, hand.landmarks, atol=1e-5)
+            np.testing.assert_array_equal(said, hand.embedding.astype(np.float16))
+
+    monkeypatch.setattr(extract, "_extract_chunk", lambda *_: pytest.fail("looked at again"))
+    again, same = extract_looks(images, names, letters, **options | {"workers": 1})
+    np.testing.assert_array_equal(same, embeddings)
+    for table, other in zip(tables, again, strict=True):
+        pd.testing.assert_frame_equal(table, other)
+
+
+def test_looks_and_single_landmarks_share_no_checkpoint(tmp_path):
+    images = pictures(2)
+    table = extract_landmarks(images, checkpoint=tmp_path, progress=False)
+    tables, embeddings = extract_looks(images, list("ab"), list("AB"), checkpoint=tmp_path, progress=False)
+    assert len(list(tmp_path.iterdir())) == 2 and len(table) == len(tables[-1]) == 2 and np.isnan(embeddings).all()
+
+
 def test_large_images_make_small_chunks(monkeypatch):
-    monkeypatch.setattr(extract, "_tracker", lambda attempts: SimpleNamespace(detect=lambda image: None))
+    monkeypatch.setattr(extract, "HandTracker", lambda attempts: SimpleNamespace(detect=lambda image: None))
     large = np.zeros((1000, 1000, 3), np.uint8)
     parts = list(iter_landmarks([large] * 6 + pictures(70), progress=False))
     assert [len(part) for part in parts] == [2, 2, 64, 8]  # 8 MiB, or 64 images, a chunk
@@ -171,14 +211,11 @@ def test_a_photo_that_cannot_be_read_is_named(n):
 
 
 def test_real_hands_come_back_as_the_tracker_found_them(photos, read_photo, tmp_path):
-    from asllib.hands import HandTracker
-
     rows = photos[(photos["source"] == "t32rahman")].groupby("label").head(1).head(6)
     images = [read_photo(path) for path in rows["path"]]
     table = extract_landmarks(images, list(rows["file"]), list(rows["label"]), progress=False)
     assert (table["score"] > 0).all() and (table["side"] == "right").mean() > 0.8
-    with HandTracker() as tracker:
-        hand = tracker.detect(images[0])
+    hand = HandTracker().detect(images[0])
     np.testing.assert_allclose(table.loc[0, "x0":"z20"].to_numpy(float).reshape(21, 3), hand.landmarks, atol=1e-5)
     np.testing.assert_allclose(table.loc[0, "wx0":"wz20"].to_numpy(float).reshape(21, 3), hand.world, atol=1e-5)
     write_landmarks(table, tmp_path / "hands.csv")

@@ -110,23 +110,23 @@ def test_one_hand_is_fast():
 def test_features_of_mirrored_photos_are_nearly_the_same(photos, read_photo):
     rows = photos[photos["label"].isin(list("ABCDEFGHIKLMNOPQRSTUVWXY"))].groupby(["source", "label"]).head(1)
     features = []
-    with HandTracker() as tracker:
-        for path in rows["path"]:
-            image = read_photo(path)
-            aspect = torch.tensor([image.shape[1] / image.shape[0]])
-            hands = [tracker.detect(image), tracker.detect(np.ascontiguousarray(image[:, ::-1]))]
-            if None not in hands:
-                features.append(
-                    [
-                        landmark_features(
-                            torch.tensor(hand.landmarks)[None],
-                            torch.tensor(hand.world)[None],
-                            torch.tensor([hand.side == "left"]),
-                            aspect,
-                        )[0]
-                        for hand in hands
-                    ]
-                )
+    tracker = HandTracker()
+    for path in rows["path"]:
+        image = read_photo(path)
+        aspect = torch.tensor([image.shape[1] / image.shape[0]])
+        hands = [tracker.detect(image), tracker.detect(np.ascontiguousarray(image[:, ::-1]))]
+        if None not in hands:
+            features.append(
+                [
+                    landmark_features(
+                        torch.tensor(hand.landmarks)[None],
+                        torch.tensor(hand.world)[None],
+                        torch.tensor([hand.side == "left"]),
+                        aspect,
+                    )[0]
+                    for hand in hands
+                ]
+            )
     assert len(features) > 0.9 * len(rows)
     plain, mirrored = (torch.stack(group) for group in zip(*features, strict=True))
     near = (plain - mirrored).square().mean((1, 2)).sqrt()

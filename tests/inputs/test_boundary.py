@@ -24,7 +24,7 @@ import pytest
 
 from asllib.data import sign_mnist
 from asllib.errors import InputError
-from asllib.hands import tracker
+from asllib.hands import look
 from asllib.live.server import check_host
 
 pytestmark = pytest.mark.slow
@@ -56,22 +56,22 @@ def served(tmp_path):
 
 def test_a_downloaded_model_is_used_only_if_its_hash_is_right(served, tmp_path, monkeypatch):
     address, content = served
-    sound = tracker.model_file().read_bytes()
+    sound = look.model_file().read_bytes()
     monkeypatch.setenv("ASLLIB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(tracker, "MODEL_URL", f"{address}/model")
+    monkeypatch.setattr(look, "MODEL_URL", f"{address}/model")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     changed = bytearray(sound)
     changed[len(sound) // 2] ^= 1
     for wrong in (bytes(changed), sound[:-1], b"", b"<html>not found</html>"):
         content["/model"] = wrong
         with pytest.raises(InputError, match="cannot be downloaded") as error:
-            tracker.model_file()
+            look.model_file()
         assert "\n" not in str(error.value) and not list((tmp_path / "cache").glob("*"))
     content["/model"] = sound
-    assert tracker.model_file().read_bytes() == sound
-    tracker.model_file().write_bytes(changed)  # what was changed later is not used either
+    assert look.model_file().read_bytes() == sound
+    look.model_file().write_bytes(changed)  # what was changed later is not used either
     with pytest.raises(InputError, match="sha256"):
-        tracker.model_file()
+        look.model_file()
 
 
 def test_a_downloaded_set_is_used_only_if_its_hash_is_right(served, tmp_path, monkeypatch):

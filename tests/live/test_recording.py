@@ -10,7 +10,7 @@ import asllib.live.recording as recording
 from asllib.data import load_photos
 from asllib.errors import InputError
 from asllib.hands.landmarks import read_landmarks
-from asllib.hands.tracker import Hand
+from asllib.hands.look import Hand
 from asllib.live.recording import RecordingSession
 from asllib.live.signs import recorded_looks
 
@@ -31,9 +31,6 @@ class Script:
         self.n += 1
         shift = np.float32([self.step * abs(self.n % 20 - 10), 0, 0])  # to and fro
         return Hand(self.hand.landmarks + shift, self.hand.world, "right", 0.9) if self.there else None
-
-    def close(self):
-        pass
 
 
 @pytest.fixture

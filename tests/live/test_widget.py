@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from asllib.data import load_photos
-from asllib.hands.tracker import Hand
+from asllib.hands.look import Hand
 from asllib.live.session import Session
 from asllib.live.widget import CameraWidget, LiveReader, SignRecorder
 

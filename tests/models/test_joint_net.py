@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from asllib.hands.embedding import WIDTH
+from asllib.hands.look import WIDTH
 from asllib.models.joint_net import JointConfig, JointNet
 from asllib.models.zoo import parameter_count
 
@@ -30,14 +30,7 @@ def branches_say(model, first, second, monkeypatch):
     """Make the branches say these probabilities; return what the network makes of them."""
     said = torch.tensor(first).log(), torch.tensor(second).log()
     monkeypatch.setattr(model, "branches", lambda inputs: said)
-    return model(torch.empty(len(first), 0)).softmax(1)
-
-
-def test_where_landmarks_are_sure_they_answer_alone(monkeypatch):
-    model = JointNet(JointConfig(classes=3, sharpen=2.0, sure=0.9)).eval()
-    said = branches_say(model, [[0.8, 0.1, 0.1], [0.6, 0.3, 0.1]], [[0.01, 0.98, 0.01]] * 2, monkeypatch)
-    torch.testing.assert_close(said[0], torch.tensor([0.64, 0.01, 0.01]) / 0.66)  # 0.97
-    assert said[1].argmax() == 1  # sharpened, landmarks were at 0.78
+    return model(torch.zeros(len(first), 1)).softmax(1)
 
 
 def test_both_together_are_no_surer_than_landmarks_allow(monkeypatch):
@@ -49,14 +42,6 @@ def test_both_together_are_no_surer_than_landmarks_allow(monkeypatch):
     torch.testing.assert_close(said[1:].amax(1), torch.tensor([0.5, 0.36]).sqrt())
     assert said.argmax(1).tolist() == [0, 0, 1]
     torch.testing.assert_close(said.sum(1), torch.ones(3))
-
-
-@torch.inference_mode()
-def test_without_the_embedding_it_says_the_same_where_landmarks_are_sure(inputs):
-    model = JointNet(JointConfig(sharpen=60.0)).eval()  # an untrained network is sure of nothing
-    said, sure = model.read_landmarks(inputs[:, :-WIDTH].unflatten(1, (9, 21)))
-    assert 0 < sure.sum() < 16
-    torch.testing.assert_close(model(inputs)[sure[:, 0]], said[sure[:, 0]])
 
 
 def test_each_branch_reads_its_own_part(inputs):
@@ -79,11 +64,45 @@ def test_in_training_each_item_has_one_branch(inputs):
     assert (by_first ^ by_second).all() and 3 <= by_first.sum() <= 13
 
 
+def blind(inputs, which):
+    """The same inputs, some without an embedding."""
+    inputs = inputs.clone()
+    inputs[which, -WIDTH:] = torch.nan
+    return inputs
+
+
+@torch.inference_mode()
+def test_without_an_embedding_landmarks_answer_alone(inputs):
+    model = JointNet(JointConfig(sharpen=2.0)).eval()
+    said, plain = model(blind(inputs, slice(0, 16, 2))).softmax(1), model(inputs).softmax(1)
+    alone = model.branches(inputs)[0].exp() ** 2  # sharpened
+    torch.testing.assert_close(said[::2], (alone / alone.sum(1, keepdim=True))[::2])
+    torch.testing.assert_close(said[1::2], plain[1::2])
+    assert (said - plain)[::2].abs().max() > 0.001
+
+
+def test_without_an_embedding_landmarks_learn_alone(inputs):
+    model = JointNet(PLAIN).train()
+    model.landmark.eval()  # its dropout and batch statistics would blur the comparison
+    said = model(blind(inputs, slice(None)))
+    torch.testing.assert_close(said, model.branches(inputs)[0])
+    torch.nn.functional.cross_entropy(model(blind(inputs, slice(0, 8))), torch.arange(16)).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_the_look_is_read_by_itself_too(inputs):
+    model = JointNet(JointConfig()).eval()
+    torch.testing.assert_close(model.look_says(inputs[:, -WIDTH:]), model.branches(inputs)[1])
+
+
 def test_embeddings_are_standardised(inputs):
     model = JointNet(PLAIN).eval()
     embeddings = 5 + 3 * torch.randn(200, WIDTH, generator=torch.Generator().manual_seed(1))
     embeddings[:, 7] = 2.0  # a number that never changes
-    model.set_statistics(embeddings)
+    missing = torch.full((50, WIDTH), torch.nan)
+    model.set_statistics(torch.cat([missing, embeddings, missing]))
     scaled = (embeddings - model.mean) / model.std
     assert scaled.mean(0).abs().max() < 1e-3 and torch.isfinite(scaled).all()
     assert scaled.std(0)[:7].sub(1).abs().max() < 1e-3
@@ -95,3 +114,27 @@ def test_every_parameter_gets_a_gradient(inputs):
     torch.nn.functional.cross_entropy(model(inputs), torch.arange(16)).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+def test_a_hand_without_an_embedding_is_read_and_learned_from_by_its_landmarks(inputs):
+    model = JointNet(PLAIN)
+    blind = inputs.clone()
+    blind[::2, -WIDTH:] = torch.nan
+    model.train()
+    model(blind).logsumexp(1).sum().backward()
+    model.zero_grad()
+    (-model(blind)[:, 0]).sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+    model.eval()
+    said, whole = model(blind), model(inputs)
+    assert said.isfinite().all()
+    torch.testing.assert_close(said[1::2], whole[1::2])
+    alone = (model.config.sharpen * model.branches(inputs)[0]).softmax(1)
+    torch.testing.assert_close(said[::2].softmax(1), alone[::2])
+
+
+def test_statistics_are_of_the_hands_that_have_an_embedding(inputs):
+    model = JointNet(JointConfig())
+    embeddings = inputs[:, -WIDTH:].clone()
+    model.set_statistics(torch.cat([embeddings, torch.full((5, WIDTH), torch.nan)]))
+    torch.testing.assert_close(model.mean, embeddings.mean(0))

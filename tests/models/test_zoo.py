@@ -150,9 +150,6 @@ def test_the_shipped_models_are_whole(name):
         assert card["alphabet"] == "".join(STATIC) and card["preset"] == ("people" if name == "pixel" else "best")
         assert len(card["data"]["sha256"]) == 64 and not card["data"]["synthetic"]
         assert name != "default" or (0.3 < card["refuse_below"] < 0.95 and card["synthetic_signers"] > 0)
-    elif name == "picture":
-        assert card["network"] == name and card["alphabet"] == "".join(STATIC) and card["training"]["signers"] > 0
-        assert len(card["data"]["photos"]["sha256"]) == 64 and not card["data"]["photos"]["synthetic"]
     else:
         assert card["network"] == "motion" and card["preset"] == name
         assert card["training"]["films"] > 0 and set("JZ") <= set(card["alphabet"])

@@ -58,20 +58,18 @@ def test_landmarks_lie_on_the_hand():
     from asllib.hands import HandTracker
 
     errors = []
-    with HandTracker() as tracker:
-        for image, truth in zip(shots.images, shots.landmarks, strict=True):
-            hand = tracker.detect(image)
-            assert hand is not None
-            size = np.linalg.norm(truth[:, None, :2] - truth[None, :, :2], axis=-1).max()
-            errors.append(np.linalg.norm(hand.landmarks[:, :2] - truth[:, :2], axis=1).mean() / size)
+    for image, truth in zip(shots.images, shots.landmarks, strict=True):
+        hand = HandTracker().detect(image)
+        assert hand is not None
+        size = np.linalg.norm(truth[:, None, :2] - truth[None, :, :2], axis=-1).max()
+        errors.append(np.linalg.norm(hand.landmarks[:, :2] - truth[:, :2], axis=1).mean() / size)
     assert np.median(errors) < 0.06
 
 
 def test_the_tracker_finds_nearly_every_hand_and_its_side(alphabet_shots):
     from asllib.hands import HandTracker
 
-    with HandTracker() as tracker:
-        hands = [tracker.detect(image) for image in alphabet_shots.images]
+    hands = [HandTracker().detect(image) for image in alphabet_shots.images]
     found = [hand is not None for hand in hands]
     assert np.mean(found) >= 0.94
     right = [h.side == s for h, s in zip(hands, alphabet_shots.sides, strict=True) if h is not None]

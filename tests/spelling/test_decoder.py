@@ -85,7 +85,7 @@ def test_listening_frame_by_frame_says_the_same_as_all_at_once(hands, sees):
     config = MotionConfig(channels=16, **sees)
     model = MotionNet(config).eval()
     landmarks, world = hands(1)
-    from asllib.hands.tracker import Hand
+    from asllib.hands.look import Hand
 
     times = np.arange(90) / 27
     seen = [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from asllib.hands.tracker import Hand
+from asllib.hands.look import Hand
 from asllib.models.motion_net import MotionConfig
 from asllib.spelling.moments import RATE, Resampler, moment_features, resample
 from asllib.spelling.streams import stream_of
@@ -86,13 +86,12 @@ def test_a_left_hand_is_the_mirror_image_of_a_right_one(moving):
     assert features(stream_of(mirrored, right.times, 4 / 3)) == pytest.approx(features(right), abs=1e-4)
 
 
-def test_a_tracker_that_takes_the_hand_for_the_other_for_a_while_changes_nothing(moving):
-    stream = moving(30, 3.0, "left")
-    wrong = [
-        Hand(hand.landmarks, hand.world, "right" if 30 <= i < 42 else "left", 1.0)
-        for i, hand in enumerate(stream.hands())
-    ]
-    assert resample(stream_of(wrong, stream.times, 4 / 3)).left.all()
+def test_a_moment_has_the_side_of_the_hand(moving):
+    hands = moving(30, 3.0, "left").hands()
+    sides = [Hand(hand.landmarks, hand.world, "right" if i >= 45 else "left", 1.0) for i, hand in enumerate(hands)]
+    even = resample(stream_of(sides, np.arange(90) / 30, 4 / 3))
+    assert even.left[even.times < 1.45].all() and not even.left[even.times > 1.5].any()
+    assert 20 < even.left.sum() < 40
 
 
 def test_a_hand_that_appears_has_not_moved_yet(moving):

@@ -6,7 +6,7 @@ import torch
 
 from asllib.errors import InputError
 from asllib.hands.extract import _table
-from asllib.hands.tracker import Hand
+from asllib.hands.look import Hand
 from asllib.models.motion_net import NEITHER, MotionConfig
 from asllib.spelling import fitting
 from asllib.spelling.fitting import fit_motion, motion_loss
@@ -237,7 +237,7 @@ def test_other_signs_begin_where_the_hand_is():
 def test_still_hands_are_taken_from_tables_and_from_films(hands):
     landmarks, world = hands(2)
     seen = [Hand(landmarks[0], world[0], "right", 1.0), None, Hand(landmarks[1], world[1], "left", 1.0)]
-    stills = stills_of([_table(seen, [(10, 10, 3)] * 3).assign(label=["A", "B", "C"])])
+    stills = stills_of([_table(seen, [(10, 10, 3)] * 3, False).assign(label=["A", "B", "C"])])
     assert stills.labels.tolist() == ["A", "C"]  # of B no hand was found
     assert stills.image.shape == stills.world.shape == (2, 21, 3)
     assert np.abs(stills.image[:, 0]).max() < 1e-6  # from the wrist

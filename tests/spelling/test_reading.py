@@ -24,7 +24,7 @@ class Pointing:
 
     alphabet = "AB"
 
-    def probabilities(self, image, hands):
+    def probabilities(self, hands, aspect, image=None):
         left = float(hands[0].landmarks[0, 0] < 0.5)
         return np.array([0.05 + 0.9 * left, 0.95 - 0.9 * left], np.float32)
 
@@ -36,7 +36,7 @@ class Scripted:
         self.signs, self.frames, self.seen = list(signs), frames, 0
         self.alphabet = tuple(dict.fromkeys(self.signs))
 
-    def probabilities(self, image, hands):
+    def probabilities(self, hands, aspect, image=None):
         shown = self.signs[self.seen // self.frames]
         self.seen += 1
         return np.float32([0.95 if sign == shown else 0.0 for sign in self.alphabet])
@@ -102,12 +102,17 @@ def test_times_that_do_not_increase_are_named(table, tmp_path, time):
         list(read_hands(tmp_path / "hands.csv"))
 
 
-def test_hands_of_a_table_are_of_the_side_that_it_says(table, tmp_path):
-    made = table("A-B")
-    made.loc[made.index >= 20, "side"] = "left"
+@pytest.mark.parametrize(("wrong", "changes"), [(range(4, 28, 6), []), (range(15, 60), [15])])
+def test_hands_of_a_table_are_of_the_side_that_most_of_its_rows_say(table, tmp_path, wrong, changes):
+    made = table("A-BBBB")
+    made.loc[made.index.isin(wrong) & (made["score"] > 0), "side"] = "left"
     write_landmarks(made, tmp_path / "hands.csv")
     sides = [hand and hand.side for _, (hand, _) in read_hands(tmp_path / "hands.csv")]
-    assert sides == ["right"] * 10 + [None] * 10 + ["left"] * 10
+    assert sides[10:20] == [None] * 10
+    seen = [side for side in sides if side is not None]
+    count = seen.count("right") if changes else 50
+    assert seen == ["right"] * count + ["left"] * (50 - count)
+    assert not changes or 10 < count < 30  # some rows later than the first that says so
 
 
 def test_no_hand_is_empty_text(stored):
@@ -125,17 +130,17 @@ def test_a_hand_that_stays_up_ends_no_word(hands, sunk, text):
     class Pauses(Pointing):
         unsure = False
 
-        def probabilities(self, image, hands):
-            return np.full(2, 0.5, np.float32) if self.unsure else super().probabilities(image, hands)
+        def probabilities(self, hands, aspect, image=None):
+            return np.full(2, 0.5, np.float32) if self.unsure else super().probabilities(hands, aspect, image)
 
     landmarks, world = hands(1)
     recognizer = Pauses()
-    with TextReader(recognizer) as reader:
-        for frame in range(80):
-            recognizer.unsure = 20 <= frame < 60
-            place = [-0.25 if frame < 20 else 0.25, sunk if recognizer.unsure else 0.0, 0]
-            reader.read_hand(Hand(landmarks[0] + np.float32(place), world[0], "right", 1.0), frame / 20, 1.0)
-        assert reader.text == text
+    reader = TextReader(recognizer)
+    for frame in range(80):
+        recognizer.unsure = 20 <= frame < 60
+        place = [-0.25 if frame < 20 else 0.25, sunk if recognizer.unsure else 0.0, 0]
+        reader.read_hand(Hand(landmarks[0] + np.float32(place), world[0], "right", 1.0), frame / 20, 1.0)
+    assert reader.text == text
 
 
 @pytest.mark.parametrize("moving", [True, False])
@@ -143,9 +148,9 @@ def test_a_hand_is_read_by_one_thread_and_the_others_are_there_again(hands, monk
     seen = []
 
     class Counts(Pointing):
-        def probabilities(self, image, hands):
+        def probabilities(self, hands, aspect, image=None):
             seen.append(torch.get_num_threads())
-            return super().probabilities(image, hands)
+            return super().probabilities(hands, aspect, image)
 
     look = MotionNet.look
     monkeypatch.setattr(MotionNet, "look", lambda *given: seen.append(torch.get_num_threads()) or look(*given))
@@ -153,9 +158,9 @@ def test_a_hand_is_read_by_one_thread_and_the_others_are_there_again(hands, monk
     threads = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        with TextReader(None if moving else Counts()) as reader:
-            for frame in range(5):
-                reader.read_hand(Hand(landmarks[0], world[0], "right", 1.0), frame / 20, 4 / 3)
+        reader = TextReader(None if moving else Counts())
+        for frame in range(5):
+            reader.read_hand(Hand(landmarks[0], world[0], "right", 1.0), frame / 20, 4 / 3)
         assert len(seen) >= 4 and set(seen) == {1} and torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(threads)
@@ -172,10 +177,6 @@ def test_text_can_be_edited(table):
     assert reader.text == "HELP"
     reader.clear()
     assert reader.text == "" and reader.suggestions() == ()
-    reader.close()
-    reader.close()
-    with pytest.raises(InputError, match="closed"):
-        reader.read(np.zeros((48, 64, 3), np.uint8), 0.0)
 
 
 def hear(reader, word, write=None):
@@ -190,53 +191,53 @@ def hear(reader, word, write=None):
 
 
 def test_a_word_is_weighed_by_all_that_was_seen_of_it_or_by_its_letters():
-    with TextReader() as reader:
-        hear(reader, "HELD", "HELP")
-        reader.correct()
-        assert reader.text == "HELD"  # what was seen speaks for it
-        reader.clear()
-        reader.text = "HEL"  # as after Stop and Start, or with another model: the rest alone is seen
-        hear(reader, "LO")
-        assert reader.evidence() is None and "ELO" not in reader.suggestions()
-        reader.correct()
-        assert reader.text == "HELLO"
-        reader.space()
-        assert reader.evidence() is None
-        hear(reader, "HELD", "HELP")
-        reader.correct()
-        assert reader.text == "HELLO HELD"  # a new word begins anew
+    reader = TextReader()
+    hear(reader, "HELD", "HELP")
+    reader.correct()
+    assert reader.text == "HELD"  # what was seen speaks for it
+    reader.clear()
+    reader.text = "HEL"  # as after Stop and Start, or with another model: the rest alone is seen
+    hear(reader, "LO")
+    assert reader.evidence() is None and "ELO" not in reader.suggestions()
+    reader.correct()
+    assert reader.text == "HELLO"
+    reader.space()
+    assert reader.evidence() is None
+    hear(reader, "HELD", "HELP")
+    reader.correct()
+    assert reader.text == "HELLO HELD"  # a new word begins anew
 
 
 def test_what_was_seen_counts_no_more_once_something_was_deleted():
-    with TextReader() as reader:
-        hear(reader, "HELLO")
-        reader.space()
-        reader.delete()  # the space: the word goes on
-        hear(reader, "LO", "S")
-        assert reader.text == "HELLOS" and reader.evidence() is None
+    reader = TextReader()
+    hear(reader, "HELLO")
+    reader.space()
+    reader.delete()  # the space: the word goes on
+    hear(reader, "LO", "S")
+    assert reader.text == "HELLOS" and reader.evidence() is None
+    reader.delete()
+    assert reader.evidence() is None
+    reader.correct()
+    assert reader.text == "HELLO"
+    for _ in "HELLO":
         reader.delete()
-        assert reader.evidence() is None
-        reader.correct()
-        assert reader.text == "HELLO"
-        for _ in "HELLO":
-            reader.delete()
-        hear(reader, "HELD", "HELP")
-        reader.correct()
-        assert reader.text == "HELD"
+    hear(reader, "HELD", "HELP")
+    reader.correct()
+    assert reader.text == "HELD"
 
 
 def test_of_a_word_of_more_than_a_minute_the_rest_is_no_evidence(hands):
     landmarks, world = hands(1)
     hand = Hand(landmarks[0], world[0], "right", 1.0)
-    with TextReader() as reader:
-        moving = reader._letters
-        hear(reader, "H" * (moving._word.maxlen // 4), "H")
-        assert reader.evidence() is not None
-        for frame in range(20):
-            reader.read_hand(hand, frame / 30, 1.0)
-        assert reader.evidence() is None
-        reader.space()
-        assert reader.evidence() is None and not moving._cut
+    reader = TextReader()
+    moving = reader._letters
+    hear(reader, "H" * (moving._word.maxlen // 4), "H")
+    assert reader.evidence() is not None
+    for frame in range(20):
+        reader.read_hand(hand, frame / 30, 1.0)
+    assert reader.evidence() is None
+    reader.space()
+    assert reader.evidence() is None and not moving._cut
 
 
 @pytest.mark.parametrize("sign, becomes", [("space", "AB "), ("del", "A"), ("5", "AB5"), ("wave", "AB wave ")])
@@ -244,32 +245,32 @@ def test_what_signs_write(hands, sign, becomes):
     class Shows:
         alphabet = ("A", sign)
 
-        def probabilities(self, image, hands):
+        def probabilities(self, hands, aspect, image=None):
             return np.float32([0.0, 1.0])
 
     landmarks, world = hands(1)
-    with TextReader(Shows()) as reader:
-        reader.text = "AB"
-        for frame in range(20):
-            reader.read_hand(Hand(landmarks[0], world[0], "right", 1.0), frame / 20, 1.0)
-        assert reader.text == becomes
+    reader = TextReader(Shows())
+    reader.text = "AB"
+    for frame in range(20):
+        reader.read_hand(Hand(landmarks[0], world[0], "right", 1.0), frame / 20, 1.0)
+    assert reader.text == becomes
 
 
 def test_a_hand_counts_as_found_though_it_shows_no_letter(stored):
     assert read_text(stored("AA--"), Scripted(["A", "B"], 10)).hand_found == 0.5
-    nothing = SimpleNamespace(alphabet="AB", probabilities=lambda image, hands: np.zeros(2, np.float32))
+    nothing = SimpleNamespace(alphabet="AB", probabilities=lambda hands, *_: np.zeros(2, np.float32))
     assert read_text(stored("AA--"), nothing).hand_found == 0.5
 
 
 def test_a_letter_that_is_held_while_the_text_is_cleared_begins_the_new_one(hands):
     landmarks, world = hands(1)
-    with TextReader(Pointing()) as reader:
-        for frame in range(40):
-            if frame == 20:
-                assert reader.text == "B"
-                reader.clear()
-            reader.read_hand(Hand(landmarks[0] + np.float32([0.25, 0, 0]), world[0], "right", 1.0), frame / 20, 1.0)
-        assert reader.text == "B"
+    reader = TextReader(Pointing())
+    for frame in range(40):
+        if frame == 20:
+            assert reader.text == "B"
+            reader.clear()
+        reader.read_hand(Hand(landmarks[0] + np.float32([0.25, 0, 0]), world[0], "right", 1.0), frame / 20, 1.0)
+    assert reader.text == "B"
 
 
 @pytest.mark.parametrize("seen", ["BCAUSE", "BECAUTSE"])
@@ -302,30 +303,30 @@ def test_a_word_before_an_added_sign_is_corrected_too(stored):
 
 
 def test_what_is_deleted_is_no_letter_any_more():
-    with TextReader(Pointing()) as reader:
-        for time, letter in enumerate(["B", "C", "wave", "X"]):
-            reader._write(ReadLetter(letter, time, time + 0.5, 0.9))
-        left = []
-        while reader.text:
-            reader.delete()
-            left.append((reader.text, "".join(letter.letter[0] for letter in reader.letters)))
-        assert left[:4] == [("BC wave ", "BCw"), ("BC wave", "BCw"), ("BC wav", "BCw"), ("BC wa", "BCw")]
-        assert left[4:] == [("BC w", "BCw"), ("BC ", "BC"), ("BC", "BC"), ("B", "B"), ("", "")]
+    reader = TextReader(Pointing())
+    for time, letter in enumerate(["B", "C", "wave", "X"]):
+        reader._write(ReadLetter(letter, time, time + 0.5, 0.9))
+    left = []
+    while reader.text:
         reader.delete()
-        assert (reader.text, reader.letters, reader.words) == ("", (), ())
+        left.append((reader.text, "".join(letter.letter[0] for letter in reader.letters)))
+    assert left[:4] == [("BC wave ", "BCw"), ("BC wave", "BCw"), ("BC wav", "BCw"), ("BC wa", "BCw")]
+    assert left[4:] == [("BC w", "BCw"), ("BC ", "BC"), ("BC", "BC"), ("B", "B"), ("", "")]
+    reader.delete()
+    assert (reader.text, reader.letters, reader.words) == ("", (), ())
 
 
 def test_letters_of_a_corrected_word_can_be_deleted():
-    with TextReader(Pointing()) as reader:
-        for time, letter in enumerate("HELO"):
-            reader._write(ReadLetter(letter, time, time + 0.5, 0.9))
-        reader.choose("HELLO")
+    reader = TextReader(Pointing())
+    for time, letter in enumerate("HELO"):
+        reader._write(ReadLetter(letter, time, time + 0.5, 0.9))
+    reader.choose("HELLO")
+    reader.delete()
+    reader.delete()
+    assert reader.text == "HELL" and [(word.word, word.end_s) for word in reader.words] == [("HELL", 2.5)]
+    for _ in "HELL":
         reader.delete()
-        reader.delete()
-        assert reader.text == "HELL" and [(word.word, word.end_s) for word in reader.words] == [("HELL", 2.5)]
-        for _ in "HELL":
-            reader.delete()
-        assert reader.text == "" and reader.letters == ()
+    assert reader.text == "" and reader.letters == ()
 
 
 @pytest.mark.parametrize("names", ["ALICE", ["ALICE", 3]])
@@ -338,21 +339,21 @@ def test_names_that_are_no_list_of_words_are_refused(stored, names):
 
 
 def test_only_chosen_letters_are_read(stored):
-    with TextReader(Pointing(), letters="B") as reader:
-        for time, (hand, aspect) in read_hands(stored("AABB")):
-            reader.read_hand(hand, time, aspect)
+    reader = TextReader(Pointing(), letters="B")
+    for time, (hand, aspect) in read_hands(stored("AABB")):
+        reader.read_hand(hand, time, aspect)
     assert set(reader.text) == {"B"}
 
 
 def test_the_network_that_sees_hands_move_reads_only_chosen_letters_too():
-    with TextReader(letters="B") as reader:
-        signs = reader.recognizer.config.signs
-        said = np.zeros(1 + len(signs), np.float32)
-        said[[1 + signs.index("A"), 1 + signs.index("B")]] = 0.6, 0.4
-        heard = SimpleNamespace(hear=lambda hand, time_s, aspect, *_: [Said(time_s, said.copy())])
-        reader._letters.listener = heard
-        shown = [reader.read_hand(None, frame / 20, 1.0) for frame in range(20)]
-        assert reader.text == "" and shown[-1].probabilities.argmax() == LETTERS.index("B")
+    reader = TextReader(letters="B")
+    signs = reader.recognizer.config.signs
+    said = np.zeros(1 + len(signs), np.float32)
+    said[[1 + signs.index("A"), 1 + signs.index("B")]] = 0.6, 0.4
+    heard = SimpleNamespace(hear=lambda hand, time_s, aspect: [Said(time_s, said.copy())])
+    reader._letters.listener = heard
+    shown = [reader.read_hand(None, frame / 20, 1.0) for frame in range(20)]
+    assert reader.text == "" and shown[-1].probabilities.argmax() == LETTERS.index("B")
 
 
 def test_names_are_not_corrected(stored):
@@ -388,9 +389,9 @@ def test_letters_as_json(reading):
 
 def test_a_frame_is_annotated_in_a_copy(table, tmp_path, stored):
     frame = np.full((120, 160, 3), 90, np.uint8)
-    with TextReader(Pointing()) as reader:
-        for time, (hand, aspect) in read_hands(stored("AA")):
-            last = reader.read_hand(hand, time, aspect)
+    reader = TextReader(Pointing())
+    for time, (hand, aspect) in read_hands(stored("AA")):
+        last = reader.read_hand(hand, time, aspect)
     drawn = annotate(frame, last)
     assert drawn.shape == frame.shape and (frame == 90).all()
     assert (drawn[:100] != 90).any() and drawn[-3:].mean() < 60

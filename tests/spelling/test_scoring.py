@@ -111,7 +111,7 @@ def test_a_film_is_made_once_and_read(no_data):
     plans = [Plan("LB", 1, 0, letters_per_second=1.0)]
     (stream,) = films(plans, progress=False)
     (again,) = films(plans, progress=False)
-    for name in ("times", "landmarks", "world", "left", "positions"):
+    for name in ("times", "landmarks", "world", "left", "positions", "embeddings"):
         np.testing.assert_array_equal(getattr(again, name), getattr(stream, name))
     assert (again.word, again.aspect, again.signer) == (stream.word, stream.aspect, stream.signer)
     assert len(list(no_data.glob("cache/streams/*/*.npz"))) == 1 and stream.found.mean() > 0.8

