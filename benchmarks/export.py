@@ -124,7 +124,7 @@ def main() -> None:
             )
         result[name] = found
     # The file takes landmarks alone.
-    streams = [replace(stream, embeddings=None) for stream in films(test_plans(200, 2.0))]
+    streams = [replace(stream, embeddings=None) for stream in films(test_plans(100, 2.0))]
     here = [read_stream(stream).read for stream in streams]
     meant = [stream.word for stream in streams]
     result["spelling"] = {"films": len(streams), "torch": character_error_rate(zip(here, meant, strict=True))}

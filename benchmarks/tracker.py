@@ -249,7 +249,7 @@ def sides(count: int = 100) -> dict:
 SECONDS = ("at rest", "enters and leaves", "of a second person behind")
 
 
-def two_hands(count: int = 60) -> dict:
+def two_hands(count: int = 20) -> dict:
     """Letters that a second hand in view costs or adds: drawn words read with it and without, beside each other."""
     from asllib.spelling.scoring import TEST_SEED, test_plans
     from asllib.spelling.streams import Plan, shoot

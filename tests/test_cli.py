@@ -364,7 +364,7 @@ def test_doctor_goes_on_where_a_package_is_missing(monkeypatch, no_data):
 def test_doctor_tells_apart_what_finds_and_what_follows_a_hand(monkeypatch, broken, package, says):
     from asllib import doctor
 
-    def fail():
+    def fail(*_):
         raise ImportError("libEGL.so.1: cannot open\nsecond line")
 
     assert [finding.ok for finding in doctor._tracker()] == [True, True]

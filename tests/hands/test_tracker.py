@@ -159,7 +159,7 @@ def mediapipe_says(monkeypatch, *hands: tuple[float, float, float, str]):
         hand_world_landmarks=[[point(0.01, 0.02, 0.03)] * 21 for _ in hands],
         handedness=[[SimpleNamespace(category_name=side, score=0.9)] for *_, side in hands],
     )
-    monkeypatch.setattr(module, "_landmarker", lambda: SimpleNamespace(detect=lambda frame: result))
+    monkeypatch.setattr(module, "_landmarker", lambda confidence: SimpleNamespace(detect=lambda frame: result))
 
 
 def test_hands_that_are_found_with_room_around_a_wide_picture_lie_where_they_were(monkeypatch):
@@ -369,7 +369,7 @@ def test_video_follows_a_hand_that_moves_without_looking_for_it(drawn, finds):
 def test_once_a_hand_is_found_mediapipe_is_not_asked(frame, monkeypatch):
     tracker = HandTracker(video=True)
     first = tracker.detect(frame, 0)
-    monkeypatch.setattr(module, "_landmarker", lambda: pytest.fail("MediaPipe was asked"))
+    monkeypatch.setattr(module, "_landmarker", lambda confidence: pytest.fail("MediaPipe was asked"))
     for step in range(1, 60):  # nor for seconds, while nothing else moves
         hand = tracker.detect(frame, 50 * step)
         assert np.abs(hand.landmarks - first.landmarks)[:, :2].max() < 0.05 and hand.embedding.shape == (1152,)
