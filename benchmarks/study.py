@@ -616,9 +616,9 @@ def run_times(study: Study) -> dict:
 
     cv2.setNumThreads(1)
     readers = {name: load_recognizer(name) for name in ("default", "landmark", "pixel")}
-    image = cv2.resize(study.photos.images[int(study.found.argmax())], (320, 240))
-    hand = HandTracker().detect(image)
-    assert hand is not None
+    tracker = HandTracker()
+    frames = (cv2.resize(study.photos.images[i], (320, 240)) for i in np.flatnonzero(study.found))
+    image, hand = next((frame, hand) for frame in frames if (hand := tracker.detect(frame)) is not None)
     crop = hand_crop(hand.landmarks, 320, 240)
     out = {}
     for name, call in (
