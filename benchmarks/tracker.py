@@ -283,13 +283,13 @@ def beside(word: np.ndarray, other: np.ndarray, how: str | None) -> Iterator[np.
     for i in range(count):
         frame = np.concatenate([word[i], np.broadcast_to(wall, (height, 2 * width // 3, 3))], 1)
         if how is not None:
-            x, y, now = frame.shape[1] - wide, 0, i % len(second)
+            x, y = frame.shape[1] - wide, 0
             if how == "at rest":
-                y, now = height // 4, 0  # lower than the hand that spells, and still; the others gesture
+                y = height // 4  # lower than the hand that spells; it gestures now and then
             elif how == "enters and leaves":
                 away = abs(2 * i / count - 1)  # in view in the middle half
                 x += int(wide * np.clip(3 * (away - 0.5), 0, 1))
-            shown = second[now][: height - y, : frame.shape[1] - x]
+            shown = second[i % len(second)][: height - y, : frame.shape[1] - x]
             frame[y : y + shown.shape[0], x : x + shown.shape[1]] = shown
         yield np.ascontiguousarray(frame)
 
