@@ -13,8 +13,8 @@ _MODULES = {
     "data.letterset": ("LetterSet",),
     "data.registry": ("load_letters",),
     "errors": ("InputError",),
-    "recognizer": ("Prediction", "Recognizer", "load_recognizer"),
-    "spelling.reading": ("read_text",),
+    "read.recognizer": ("Prediction", "Recognizer", "load_recognizer"),
+    "read.reader": ("read_text",),
 }
 
 __getattr__, _, _names = lazy_loader.attach(__name__, submod_attrs=_MODULES)

@@ -18,7 +18,7 @@ import typer
 from asllib.errors import InputError
 
 if TYPE_CHECKING:
-    from asllib.spelling import Reading
+    from asllib.read import Reading
 
 app = typer.Typer(
     help="American Sign Language fingerspelling to text.",
@@ -144,8 +144,8 @@ def data_check(
 
     from asllib.data import load_letters
     from asllib.data.audit import audit
-    from asllib.recognizer import load_recognizer, read_letters
-    from asllib.runs import track
+    from asllib.read.recognizer import load_recognizer, read_letters
+    from asllib.train.examples import track
 
     letters = load_letters(name)
     pixels = letters.images[0].ndim == 2
@@ -242,13 +242,13 @@ def train(
             raise InputError(f"{network}: has one preset and its own data; leave out --preset and --data")
         if started_together():
             raise InputError(f"{network}: is trained by one process; leave out torchrun")
-        from asllib.spelling.training import train_motion
+        from asllib.train.spelling import train_motion
 
         made = train_motion(network, out, seed=seed, steps=epochs)
         text = f"{out}: {network} network, {made['parameters']:,} parameters; loss {made['metrics']['loss']:.3f}"
         _emit({"run": str(out), **made}, json_file, text)
         return
-    from asllib.train_run import train_run
+    from asllib.train.run import train_run
 
     with processes():
         card = train_run(network, preset, data, out, seed=seed, epochs=epochs)
@@ -305,8 +305,8 @@ def evaluate(
 
     from asllib.data import load_letters
     from asllib.evaluation import read_letters, refusals, report
-    from asllib.recognizer import load_recognizer
-    from asllib.train_run import trained_on
+    from asllib.read.recognizer import load_recognizer
+    from asllib.train.run import trained_on
 
     recognizer = load_recognizer(model)
     # As in its training: of what is drawn, a network of small images alone is given small images.
@@ -356,7 +356,7 @@ def predict(
     """Read the letter in each photo."""
     from asllib.data import read_image
     from asllib.hands.look import points_up
-    from asllib.recognizer import Prediction, load_recognizer, signs
+    from asllib.read.recognizer import Prediction, load_recognizer, signs
 
     recognizer = load_recognizer(model)
 
@@ -405,8 +405,8 @@ def read(
     """Read the letters that a video spells, with their times; several videos at once, and on where it was stopped."""
     from contextlib import nullcontext
 
-    from asllib.spelling import AnnotatedVideo, letters_json, load_network, read_text, write_subtitles
-    from asllib.video import frame_rate
+    from asllib.read import AnnotatedVideo, letters_json, load_network, read_text, write_subtitles
+    from asllib.read.video import frame_rate
 
     if len(videos) > 1 or cluster is not None:
         if srt is not None or annotated is not None:
@@ -450,7 +450,7 @@ def _read_many(
     import shutil
 
     from asllib.paths import cache_dir
-    from asllib.spelling import letters_json, read_videos
+    from asllib.read import letters_json, read_videos
 
     listed = "\n".join(str(video.absolute()) for video in videos)
     unfinished = cache_dir() / "read" / hashlib.sha256(listed.encode()).hexdigest()[:16]

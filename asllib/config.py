@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from asllib.augment import ImageAugment, LandmarkAugment
 from asllib.errors import InputError
 from asllib.letters import FIRST_SIX, STATIC
-from asllib.models.joint_net import JointConfig
-from asllib.models.landmark_cnn import LandmarkConfig
-from asllib.models.pixel_cnn import PixelConfig
+from asllib.networks.default import JointConfig
+from asllib.networks.landmark import LandmarkConfig
+from asllib.networks.pixel import PixelConfig
+from asllib.train.augment import ImageAugment, LandmarkAugment
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from asllib.errors import InputError
-from asllib.models.joint_net import JointNet
+from asllib.networks.default import JointNet
 
 
 def started_together() -> bool:

@@ -22,15 +22,15 @@ from torch import Tensor, nn
 from asllib.errors import InputError
 from asllib.hands.landmarks import FINGERS
 from asllib.hands.look import WIDTH
-from asllib.models.joint_net import JointNet
-from asllib.models.motion_net import MotionNet
-from asllib.models.pixel_cnn import PixelCNN
-from asllib.models.zoo import load_model
+from asllib.networks.default import JointNet
+from asllib.networks.moments import RATE, moment_features
+from asllib.networks.pixel import PixelCNN
+from asllib.networks.spelling import MotionNet
+from asllib.networks.store import load_model
 from asllib.paths import write_bytes
 from asllib.preprocess import SIDE
-from asllib.runs import joint_prepare, landmark_prepare, pixel_prepare
-from asllib.spelling.moments import RATE, moment_features
-from asllib.training import Prepare
+from asllib.train.examples import joint_prepare, landmark_prepare, pixel_prepare
+from asllib.train.loop import Prepare
 
 if TYPE_CHECKING:
     import onnx
@@ -93,7 +93,7 @@ def sample_inputs(model: nn.Module, n: int, steps: int = 40, seed: int = 0) -> d
     Parameters
     ----------
     model
-        Any network of ``asllib.models.zoo``.
+        Any network of ``asllib.networks.store``.
     n
         Images, hands or films.
     steps
@@ -137,7 +137,7 @@ def export_onnx(name: str | Path, out: str | Path, *, int8: bool = False) -> dic
     Parameters
     ----------
     name
-        A shipped network (``asllib.models.zoo.SHIPPED``) or a run folder.
+        A shipped network (``asllib.networks.store.SHIPPED``) or a run folder.
     out
         The file to write, ``.onnx``; what it is made of and takes is in docs/export.md.
     int8

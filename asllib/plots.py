@@ -17,7 +17,7 @@ from asllib.data.letterset import LetterSet
 from asllib.evaluation import NO_HAND
 from asllib.hands.drawing import draw_hand
 from asllib.hands.look import Hand
-from asllib.training import History
+from asllib.train.loop import History
 
 if TYPE_CHECKING:
     from asllib.signer import SignedWord

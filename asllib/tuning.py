@@ -22,11 +22,11 @@ from asllib.data.audit import near_duplicate_groups, thumbnails
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError, first_line
 from asllib.paths import cache_dir
-from asllib.recognizer import small_set
+from asllib.read.recognizer import small_set
 from asllib.results import data_card, save_result
-from asllib.runs import epochs_for, for_pixels, landmark_examples, track, train
-from asllib.train_run import load_for, parts, pixel_set
-from asllib.training import Examples, History
+from asllib.train.examples import epochs_for, for_pixels, landmark_examples, track, train
+from asllib.train.loop import Examples, History
+from asllib.train.run import load_for, parts, pixel_set
 
 if TYPE_CHECKING:
     import optuna

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from asllib.config import Preset
 from asllib.hands.landmarks import image_columns
 from asllib.hands.look import model_file
-from asllib.training import Examples
+from asllib.train.loop import Examples
 
 
 def load_by_pandas(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
@@ -28,7 +28,7 @@ def load_by_pandas(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 class Images(Dataset):
-    """Images that are changed one by one as ``asllib.augment.ImageAugment`` says."""
+    """Images that are changed one by one as ``asllib.train.augment.ImageAugment`` says."""
 
     def __init__(self, examples: Examples, settings: Preset) -> None:
         self.images, self.labels = examples.inputs[0].numpy(), examples.labels

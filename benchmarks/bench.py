@@ -110,8 +110,8 @@ def bench_training(epochs: int | None = None, steps: int = 20, rounds: int = 5) 
 
     from asllib.config import preset
     from asllib.data import load_letters
-    from asllib.runs import for_pixels, pixel_prepare
-    from asllib.training import batches, train_one_epoch
+    from asllib.train.examples import for_pixels, pixel_prepare
+    from asllib.train.loop import batches, train_one_epoch
 
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
@@ -155,9 +155,9 @@ def bench_training(epochs: int | None = None, steps: int = 20, rounds: int = 5) 
 
 
 def our_network(settings, examples):
-    """The preset's network and its optimiser, as ``asllib.training.fit`` makes them."""
-    from asllib.models.zoo import build
-    from asllib.training import _optimiser
+    """The preset's network and its optimiser, as ``asllib.train.loop.fit`` makes them."""
+    from asllib.networks.store import build
+    from asllib.train.loop import _optimiser
 
     model = build(settings.network)
     model.set_statistics(examples.inputs[0].float() / 255)

@@ -23,14 +23,14 @@ from asllib import load_letters, load_recognizer
 from asllib.data.letterset import LetterSet
 from asllib.evaluation import read_letters, report
 from asllib.export import export_onnx
+from asllib.networks.moments import RATE, resample
+from asllib.read.decoder import PeakSpeller, Said
+from asllib.read.reader import MOVING_SETTINGS, load_spelling
 from asllib.results import data_card, save_result
-from asllib.runs import landmark_inputs, track
-from asllib.spelling.decoder import PeakSpeller, Said
-from asllib.spelling.moments import RATE, resample
-from asllib.spelling.reading import MOVING_SETTINGS, load_spelling
-from asllib.spelling.scoring import TAIL_S, character_error_rate, read_stream, test_plans
-from asllib.spelling.streams import Stream, films
-from asllib.train_run import parts
+from asllib.train.examples import landmark_inputs, track
+from asllib.train.films import Stream, films
+from asllib.train.run import parts
+from asllib.train.scoring import TAIL_S, character_error_rate, read_stream, test_plans
 
 Asked = list[tuple[np.ndarray, dict[str, np.ndarray]]]  # for each look: which items it has, and their inputs
 

@@ -29,8 +29,8 @@ import torch
 from asllib.data.letterset import COLUMNS, LetterSet
 from asllib.hands import HandTracker
 from asllib.live.session import ReadingSession
+from asllib.read import reader as reading
 from asllib.results import save_result
-from asllib.spelling import reading
 
 HALF_AN_HOUR = 54_000  # frames
 # On two cores that do nothing else.
@@ -45,7 +45,7 @@ def jpegs(film: Path | None) -> list[bytes]:
 
         frames = list(render_word("WORLD", letters_per_second=1.0).frames)
     else:
-        from asllib.video import iter_frames
+        from asllib.read.video import iter_frames
 
         frames = [frame for _, frame in itertools.islice(iter_frames(film), 300)]
     result = []

@@ -80,7 +80,7 @@ def table(count: int, folder: Path) -> float:
 
 def video(count: int, workers: int, folder: Path) -> float:
     """Seconds to read films of together ``count`` frames, one a process."""
-    from asllib.spelling import read_text, read_videos
+    from asllib.read import read_text, read_videos
 
     films = [film(folder / f"{k}.mp4", count // workers) for k in range(workers)]
     started = time.perf_counter()

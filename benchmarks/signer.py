@@ -22,8 +22,8 @@ from asllib.data import leave_one_out
 from asllib.data.letterset import LetterSet
 from asllib.letters import LETTERS, STATIC
 from asllib.results import save_result
-from asllib.runs import Looks, join, landmark_examples, look_probabilities, track, train
 from asllib.signer import render_letters
+from asllib.train.examples import Looks, join, landmark_examples, look_probabilities, track, train
 
 # Letter shapes were tuned on the training part of these two; the other two are only reported on.
 TUNED_ON = ("davidlee", "keptsecret")

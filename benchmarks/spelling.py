@@ -21,8 +21,8 @@ from asllib.errors import InputError
 from asllib.letters import MOVING
 from asllib.paths import data_dir, results_dir, write_text
 from asllib.results import versions
-from asllib.spelling.scoring import TEST_SEED
-from asllib.spelling.streams import SIZE, SMALL
+from asllib.train.films import SIZE, SMALL
+from asllib.train.scoring import TEST_SEED
 
 PRACTICE_SEED = 5105  # signers on whose words something is chosen; they are in no training and no test
 
@@ -32,10 +32,10 @@ def practice(count: int = 40, seed: int = 5005) -> dict:
     from dataclasses import replace
     from unittest.mock import patch
 
-    from asllib.spelling import decoder
-    from asllib.spelling.reading import MOVING_SETTINGS
-    from asllib.spelling.scoring import character_error_rate, read_stream
-    from asllib.spelling.streams import films, practice_plans
+    from asllib.read import decoder
+    from asllib.read.reader import MOVING_SETTINGS
+    from asllib.train.films import films, practice_plans
+    from asllib.train.scoring import character_error_rate, read_stream
 
     streams = list(films(practice_plans(count, seed, speeds=(1.8, 4.2))))
     rates = {}
@@ -64,9 +64,9 @@ def weights(count: int = 200) -> dict:
     from dataclasses import replace
     from unittest.mock import patch
 
-    from asllib.spelling import decoder
-    from asllib.spelling.scoring import character_error_rate, read_stream, test_plans
-    from asllib.spelling.streams import Plan, films
+    from asllib.read import decoder
+    from asllib.train.films import Plan, films
+    from asllib.train.scoring import character_error_rate, read_stream, test_plans
 
     def by_weight(rate: Callable[[], float]) -> dict[str, float]:
         line = {}
@@ -103,12 +103,12 @@ def eye(count: int = 200) -> dict:
     from rapidfuzz.distance import Levenshtein
 
     from asllib.letters import STATIC
-    from asllib.models.zoo import load_model
-    from asllib.spelling.decoder import read_embedding
-    from asllib.spelling.moments import resample
-    from asllib.spelling.practice import batch_clips, film_clip
-    from asllib.spelling.scoring import read_stream, test_plans
-    from asllib.spelling.streams import films
+    from asllib.networks.moments import resample
+    from asllib.networks.store import load_model
+    from asllib.read.decoder import read_embedding
+    from asllib.train.clips import batch_clips, film_clip
+    from asllib.train.films import films
+    from asllib.train.scoring import read_stream, test_plans
 
     model, _ = load_model("spelling")
     held, by_look, errors = Counter(), Counter(), Counter()
@@ -150,10 +150,10 @@ def strangers() -> dict:
 
     from asllib import load_letters
     from asllib.letters import STATIC
-    from asllib.models.zoo import load_model
-    from asllib.runs import landmark_inputs, track
-    from asllib.spelling.decoder import WEIGHT, read_embedding
-    from asllib.spelling.moments import moment_features
+    from asllib.networks.moments import moment_features
+    from asllib.networks.store import load_model
+    from asllib.read.decoder import WEIGHT, read_embedding
+    from asllib.train.examples import landmark_inputs, track
 
     model, _ = load_model("spelling")
     places = [1 + model.config.shapes.index(letter) for letter in STATIC]
@@ -175,7 +175,7 @@ def strangers() -> dict:
 
 def without(lexicon, word: str):
     """The lexicon as if it did not hold a word: so it meets a name."""
-    from asllib.spelling.lexicon import Lexicon
+    from asllib.read.lexicon import Lexicon
 
     other = object.__new__(Lexicon)
     other._frequency = {known: share for known, share in lexicon._frequency.items() if known != word}
@@ -185,9 +185,10 @@ def without(lexicon, word: str):
 
 def words(count: int, speeds: list[float], fps: float, size: tuple[int, int]) -> dict:
     """Character error rates by speed, letter and group of signers, and the delay."""
-    from asllib.spelling import streams
-    from asllib.spelling.lexicon import Lexicon
-    from asllib.spelling.scoring import (
+    from asllib.read.lexicon import Lexicon
+    from asllib.train import films as streams
+    from asllib.train.films import films
+    from asllib.train.scoring import (
         bootstrap,
         character_error_rate,
         errors_by_letter,
@@ -195,7 +196,6 @@ def words(count: int, speeds: list[float], fps: float, size: tuple[int, int]) ->
         read_stream,
         test_plans,
     )
-    from asllib.spelling.streams import films
 
     lexicon, found, every, tracked = Lexicon(), {}, [], []
     for speed in speeds:
@@ -264,8 +264,8 @@ def words(count: int, speeds: list[float], fps: float, size: tuple[int, int]) ->
 
 def strokes() -> dict:
     """Real J and Z read by the shipped motion network, and J or Z read in other real signs."""
-    from asllib.models.zoo import load_model
-    from asllib.spelling.scoring import load_sequences, read_strokes
+    from asllib.networks.store import load_model
+    from asllib.train.scoring import load_sequences, read_strokes
 
     model, _ = load_model("motion")
     read = {
@@ -289,7 +289,7 @@ def strokes() -> dict:
 
 def real_strokes() -> dict:
     """The same with the first 60 of each sign's 100 real sequences in training, read on the other 40."""
-    from asllib.spelling.scoring import read_with_real_strokes
+    from asllib.train.scoring import read_with_real_strokes
 
     rates = read_with_real_strokes()
     right = float(np.mean([rate for sign, rate in rates.items() if sign in MOVING]))
@@ -300,9 +300,9 @@ def real_strokes() -> dict:
 
 def idle(minutes: float) -> dict:
     """False letters a minute on synthetic idle hands and on the real video of a hand that does not sign."""
-    from asllib.spelling.reading import read_text
-    from asllib.spelling.scoring import read_stream
-    from asllib.spelling.streams import Plan, films
+    from asllib.read.reader import read_text
+    from asllib.train.films import Plan, films
+    from asllib.train.scoring import read_stream
 
     plans = [Plan("", number, TEST_SEED + 1, 10.0, seconds=20.0) for number in range(round(minutes * 3))]
     read = [read_stream(stream) for stream in films(plans)]
@@ -330,9 +330,9 @@ def real_files() -> dict[str, str]:
 
 def videos(phases: int = 10) -> dict:
     """What is read in the two real videos, before any lexicon, as they are and begun up to a moment later."""
-    from asllib.spelling.moments import RATE
-    from asllib.spelling.reading import read_text
-    from asllib.video import iter_frames
+    from asllib.networks.moments import RATE
+    from asllib.read.reader import read_text
+    from asllib.read.video import iter_frames
 
     result: dict = {"phases": {}}
     for name in ("hello", "quiz"):
@@ -350,9 +350,9 @@ def videos(phases: int = 10) -> dict:
 def times() -> dict:
     """Milliseconds that each stage takes for a frame."""
     from asllib.hands.tracker import HandTracker
+    from asllib.read.lexicon import Lexicon
+    from asllib.read.reader import TextReader
     from asllib.signer import render_word
-    from asllib.spelling.lexicon import Lexicon
-    from asllib.spelling.reading import TextReader
 
     made = render_word("HELLO", 1, 30.0, 3.0, SIZE, 9)
     hands, took = [], {"tracker": [], "reader": []}

@@ -26,7 +26,6 @@ from sklearn.svm import SVC, LinearSVC
 from torch import nn
 
 from asllib import load_letters
-from asllib.augment import ImageAugment
 from asllib.config import Training, preset
 from asllib.data import leave_one_out, people, split
 from asllib.data.letterset import LetterSet
@@ -37,13 +36,16 @@ from asllib.hands.landmarks import read_landmarks
 from asllib.hands.look import hand_crop, look_at
 from asllib.hands.tracker import HandTracker, table_hands
 from asllib.letters import STATIC
-from asllib.models.pixel_cnn import PixelCNN, PixelConfig
-from asllib.models.zoo import parameter_count
+from asllib.networks.pixel import PixelCNN, PixelConfig
+from asllib.networks.store import parameter_count
 from asllib.paths import data_dir, results_dir
 from asllib.preprocess import crop_square, resize, to_gray, to_pixels
-from asllib.recognizer import Recognizer, crop_set, load_recognizer
+from asllib.read.recognizer import Recognizer, crop_set, load_recognizer
+from asllib.read.video import iter_frames
 from asllib.results import data_card, save_result
-from asllib.runs import (
+from asllib.signer import render_word
+from asllib.train.augment import ImageAugment
+from asllib.train.examples import (
     Looks,
     for_pixels,
     join,
@@ -57,13 +59,11 @@ from asllib.runs import (
     track,
     train,
 )
-from asllib.signer import render_word
-from asllib.spelling.scoring import TEST_SEED
-from asllib.spelling.streams import SIZE
-from asllib.spelling.training import LEFT_OUT
-from asllib.train_run import KEPT, joint_data, joint_training, pixel_set
-from asllib.training import Examples, batches, fit, predict_logits, set_seed
-from asllib.video import iter_frames
+from asllib.train.films import SIZE
+from asllib.train.loop import Examples, batches, fit, predict_logits, set_seed
+from asllib.train.run import KEPT, joint_data, joint_training, pixel_set
+from asllib.train.scoring import TEST_SEED
+from asllib.train.spelling import LEFT_OUT
 
 JOINT, LANDMARK = "default: joint network", "landmark network, photos only"
 # Without synthetic signers: the shapes of their letters were tuned on photos of davidlee and keptsecret.

@@ -26,9 +26,9 @@ from asllib.hands import Attempt, HandTracker, model_file
 from asllib.hands.tracker import find
 from asllib.letters import STATIC
 from asllib.paths import data_dir, results_dir
+from asllib.read.reader import read_text
+from asllib.read.video import iter_frames
 from asllib.results import save_result
-from asllib.spelling.reading import read_text
-from asllib.video import iter_frames
 
 PHOTOS = 120
 ROOM = (1920, 1080)
@@ -230,8 +230,8 @@ def no_hands(rooms: int = 200) -> dict:
 
 def sides(count: int = 100) -> dict:
     """Share of frames in which the hand of a drawn film is taken for the other one, by skin tone."""
-    from asllib.spelling.scoring import groups, test_plans
-    from asllib.spelling.streams import films
+    from asllib.train.films import films
+    from asllib.train.scoring import groups, test_plans
 
     rows: dict[str, list[np.ndarray]] = {}
     plans = test_plans(count, 2.0)
@@ -251,8 +251,8 @@ SECONDS = ("at rest", "enters and leaves", "of a second person behind")
 
 def two_hands(count: int = 20) -> dict:
     """Letters that a second hand in view costs or adds: drawn words read with it and without, beside each other."""
-    from asllib.spelling.scoring import TEST_SEED, test_plans
-    from asllib.spelling.streams import Plan, shoot
+    from asllib.train.films import Plan, shoot
+    from asllib.train.scoring import TEST_SEED, test_plans
 
     letters, off = 0, dict.fromkeys(SECONDS, 0)
     for number, plan in enumerate(test_plans(count, 2.0)):

@@ -212,7 +212,7 @@ def swapped(tmp_path):
     import dataclasses
 
     from asllib.letters import LETTERS
-    from asllib.models.zoo import load_model, save_model
+    from asllib.networks.store import load_model, save_model
 
     model, _ = load_model("spelling")
     signs = ["L" if sign == "B" else "B" if sign == "L" else sign for sign in model.config.signs]

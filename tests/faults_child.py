@@ -53,7 +53,7 @@ def search(data, folder, trials):
     """Tune a small network; the study and its result go to one folder, and who is silent for 4 s counts as dead."""
     from asllib import results, tuning
     from asllib.config import PRESETS, Preset, Training
-    from asllib.models import PixelConfig
+    from asllib.networks import PixelConfig
 
     training = Training(epochs=2, learning_rate=4e-3, batch=128, one_cycle=True, weight_decay=0.01)
     network = PixelConfig(channels=(4, 4, 8), hidden=16, batch_norm=True)
@@ -68,8 +68,8 @@ def film(path, frames):
     import numpy as np
 
     from asllib.errors import InputError
-    from asllib.spelling import AnnotatedVideo
-    from asllib.spelling.reading import FrameReading
+    from asllib.read import AnnotatedVideo
+    from asllib.read.reader import FrameReading
 
     rng = np.random.default_rng(0)
     try:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from asllib.config import preset
-from asllib.models.zoo import build, parameter_count
-from asllib.runs import for_pixels
+from asllib.networks.store import build, parameter_count
+from asllib.train.examples import for_pixels
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -132,7 +132,7 @@ def test_the_other_training_has_the_same_network_and_learns(benchmarks, letter_s
 
 
 def test_its_images_are_changed_as_much_as_ours(benchmarks, letter_set, blobs):
-    from asllib.augment import augment_images
+    from asllib.train.augment import augment_images
 
     _, baselines = benchmarks
     settings, n = preset("pixel", "best"), 600

@@ -15,8 +15,8 @@ from asllib import cli
 from asllib.data import write_pixel_csv
 from asllib.hands import read_landmarks
 from asllib.letters import STATIC
-from asllib.models import LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig
-from asllib.models.zoo import load_model, save_model
+from asllib.networks import LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig
+from asllib.networks.store import load_model, save_model
 
 pytestmark = pytest.mark.usefixtures("no_data")
 
@@ -141,7 +141,7 @@ def test_predict_says_what_it_reads_in_each_file(asl, photo_folder, landmark_run
 
 
 def test_predict_refuses_a_hand_without_a_letter_and_says_what_is_likeliest(asl, photo_folder, monkeypatch, one_hand):
-    from asllib import recognizer
+    from asllib.read import recognizer
 
     said = []
 

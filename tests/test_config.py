@@ -3,11 +3,11 @@ import dataclasses
 import pytest
 
 from asllib import config, paths
-from asllib.augment import ImageAugment, LandmarkAugment
 from asllib.config import PAPER_RATES, PRESETS, preset, profile
 from asllib.errors import InputError
 from asllib.letters import FIRST_SIX, STATIC
-from asllib.models.zoo import build, network_name
+from asllib.networks.store import build, network_name
+from asllib.train.augment import ImageAugment, LandmarkAugment
 
 
 def test_the_papers_networks_have_two_presets():

@@ -13,7 +13,7 @@ import torch
 from asllib.data import write_pixel_csv
 from asllib.distributed import parallel, share, started_together, world
 from asllib.errors import InputError
-from asllib.models import PixelCNN, PixelConfig
+from asllib.networks import PixelCNN, PixelConfig
 from asllib.paths import project_root
 
 ROOT = project_root()
@@ -24,13 +24,13 @@ LABELS = np.array([n for n in range(25) if n != 9])
 FIT = """
 import dataclasses, sys
 import numpy as np, torch
-from asllib.augment import ImageAugment, LandmarkAugment
+from asllib.train.augment import ImageAugment, LandmarkAugment
 from asllib.config import Training
 from asllib.distributed import processes
-from asllib.models import LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig
-from asllib.models.joint_net import JointConfig, JointNet
-from asllib.runs import joint_prepare, landmark_prepare, pixel_examples, pixel_prepare
-from asllib.training import Examples, fit, set_seed
+from asllib.networks import LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig
+from asllib.networks.default import JointConfig, JointNet
+from asllib.train.examples import joint_prepare, landmark_prepare, pixel_examples, pixel_prepare
+from asllib.train.loop import Examples, fit, set_seed
 
 rng = np.random.default_rng(0)
 labels = np.arange(50) % 6

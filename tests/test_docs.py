@@ -45,8 +45,8 @@ SHOWN = {"text", "toctree", "include", "eval-rst", "javascript"}  # fences that 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):
     """A folder with the files that the pages name, small and drawn, an empty data folder and a cache beside it."""
-    from asllib.runs import _identity, without_pictures
     from asllib.signer import render_word, write_letters, write_video
+    from asllib.train.examples import _identity, without_pictures
 
     root = tmp_path_factory.mktemp("docs")
     hand_model = cache_dir() / "signer"

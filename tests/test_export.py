@@ -15,12 +15,12 @@ from asllib.export import WholeModel, export_onnx, labels, sample_inputs
 from asllib.hands import Hand
 from asllib.hands.features import palm_size
 from asllib.letters import STATIC
-from asllib.models import LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig
-from asllib.models.motion_net import MotionConfig
-from asllib.models.zoo import SHIPPED, build, load_model, save_model
-from asllib.recognizer import load_recognizer
-from asllib.spelling.decoder import HandListener
-from asllib.spelling.moments import RATE
+from asllib.networks import LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig
+from asllib.networks.moments import RATE
+from asllib.networks.spelling import MotionConfig
+from asllib.networks.store import SHIPPED, build, load_model, save_model
+from asllib.read.decoder import HandListener
+from asllib.read.recognizer import load_recognizer
 
 pytestmark = pytest.mark.slow
 

@@ -34,7 +34,7 @@ from asllib.data import load_photos, write_pixel_csv
 from asllib.hands import landmark_columns, read_landmarks, write_landmarks
 from asllib.hands.tracker import ATTEMPTS, LOOKS
 from asllib.letters import STATIC
-from asllib.runs import _identity, without_pictures
+from asllib.train.examples import _identity, without_pictures
 
 sys.path.append(str(Path(__file__).parent))
 import faults_child
@@ -52,7 +52,7 @@ class Commands:
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.log, self.environment = folder / "log.txt", environment
         self.context = multiprocessing.get_context("forkserver")
-        slow = ["asllib.train_run", "asllib.live.recording", "asllib.signer.scene", "kagglehub", "anny", "pooch", "cv2"]
+        slow = ["asllib.train.run", "asllib.live.recording", "asllib.signer.scene", "kagglehub", "anny", "pooch", "cv2"]
         slow += ["asllib.tuning", "optuna.storages", "optuna.importance"]
         self.context.set_forkserver_preload(["faults_child", *slow])
 

@@ -18,8 +18,8 @@ from asllib.data.synthetic import draw_letters
 from asllib.errors import InputError, first_line
 from asllib.hands import ATTEMPTS, extract, extract_landmarks, read_landmarks
 from asllib.parallel import as_done, cluster, processes
+from asllib.read import read_text, read_videos
 from asllib.signer import write_letters, write_video
-from asllib.spelling import read_text, read_videos
 
 pytestmark = pytest.mark.slow
 

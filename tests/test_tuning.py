@@ -15,9 +15,9 @@ from asllib.config import PRESETS, SPACES, Preset, Range, Training, preset
 from asllib.data import SOURCES, write_pixel_csv
 from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_columns, world_columns
 from asllib.letters import STATIC
-from asllib.models import PixelConfig
-from asllib.runs import without_pictures
-from asllib.train_run import load_for
+from asllib.networks import PixelConfig
+from asllib.train.examples import without_pictures
+from asllib.train.run import load_for
 from asllib.tuning import as_code, open_study, result_name, storage_url, tune, tuning_parts, values_of, with_values
 
 pytestmark = pytest.mark.slow

@@ -7,6 +7,6 @@ from __future__ import annotations
 
 import lazy_loader
 
-_MODULES = {"signs": ("TeachingSettings", "add_signs"), "widget": ("LiveReader", "SignRecorder")}
+_MODULES = {"widget": ("LiveReader", "SignRecorder")}
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=_MODULES)

@@ -18,8 +18,8 @@ from asllib.hands.landmarks import SIZE_COLUMNS, landmark_columns, read_landmark
 from asllib.hands.look import Hand
 from asllib.hands.tracker import HandTracker
 from asllib.live.session import Message, Session, points, trouble
-from asllib.live.signs import LANDMARKS
 from asllib.paths import write_bytes, write_text
+from asllib.train.signs import LANDMARKS
 
 COUNTDOWN = 3.0  # seconds to form the sign
 PAUSE = 0.25  # seconds between two kept frames at least

@@ -100,8 +100,8 @@ def serve(
         If there is no such model or film, the port is taken, or others could listen in.
     """
     from asllib.live.session import models
-    from asllib.spelling import load_network
-    from asllib.video import iter_frames
+    from asllib.read import load_network
+    from asllib.read.video import iter_frames
 
     certificate = check_host(host, certfile, keyfile, insecure)
     load_network(model or models()[0])

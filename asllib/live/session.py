@@ -16,10 +16,10 @@ from asllib.errors import InputError
 from asllib.files import open_image, read_json
 from asllib.hands.look import Hand, hand_crop, look_at
 from asllib.letters import FIRST_SIX, LETTERS, STATIC
-from asllib.video import iter_frames
+from asllib.read.video import iter_frames
 
 if TYPE_CHECKING:
-    from asllib.spelling import TextReader
+    from asllib.read import TextReader
 
 Message = dict[str, Any]
 
@@ -239,7 +239,7 @@ def points(hand: Hand | None) -> list[list[float]] | None:
 
 def models() -> list[str]:
     """Networks that can be chosen: shipped ones, then run folders in ``runs/``, of the project and of where we are."""
-    from asllib.models.zoo import SHIPPED
+    from asllib.networks.store import SHIPPED
     from asllib.paths import project_root
 
     found = []
@@ -262,19 +262,19 @@ def _titled(names: Iterable[str]) -> list[list[str]]:
 
 
 class ReadingSession(Session):
-    """The live cell's session: every frame goes through ``asllib.spelling.TextReader``, the path of ``asl read``.
+    """The live cell's session: every frame goes through ``asllib.read.TextReader``, the path of ``asl read``.
 
     Parameters
     ----------
     source
         See ``Session``.
     model
-        One of ``models()``, by default the first, or what else ``asllib.spelling.load_network`` takes.
+        One of ``models()``, by default the first, or what else ``asllib.read.load_network`` takes.
     """
 
     def __init__(self, source: int | str | Path | None = None, model: str | Path | None = None) -> None:
-        from asllib.models.zoo import SHIPPED
-        from asllib.spelling.reading import load_network, usual_settings
+        from asllib.networks.store import SHIPPED
+        from asllib.read.reader import load_network, usual_settings
 
         super().__init__(source)
         model = str(model or models()[0])
@@ -312,7 +312,7 @@ class ReadingSession(Session):
 
     def warm(self) -> None:
         """Show the tracker a black frame, the network a hand, and correct a word: each is slow at its first time."""
-        from asllib.spelling import TextReader
+        from asllib.read import TextReader
 
         black = np.zeros((240, 320, 3), np.uint8)
         self._time += 1e-3
@@ -327,7 +327,7 @@ class ReadingSession(Session):
         self._reader.lexicon.complete("HE")
 
     def _settings(self, message: Message) -> None:
-        from asllib.spelling.reading import load_network, usual_settings
+        from asllib.read.reader import load_network, usual_settings
 
         before = self.model, self.alphabet
         model, alphabet = str(message.get("model", self.model)), str(message.get("alphabet", self.alphabet))
@@ -395,7 +395,7 @@ class ReadingSession(Session):
 
     def _open(self) -> TextReader:
         """A new reader with the chosen network, letters and settings."""
-        from asllib.spelling import TextReader
+        from asllib.read import TextReader
 
         self._used = False  # whether it has read a frame of the signer's
         return TextReader(self._network, self.settings, letters=ALPHABETS[self.alphabet][1])

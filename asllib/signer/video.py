@@ -11,9 +11,9 @@ import numpy as np
 
 from asllib.errors import InputError
 from asllib.paths import replacing
+from asllib.read.video import check_written
 from asllib.signer.alphabet import ANGLES, LETTERS, clip_to_limits
 from asllib.signer.motion import Motion, idle_motion, word_motion
-from asllib.video import check_written
 
 if TYPE_CHECKING:
     from asllib.signer.scene import Signer

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from asllib.data import load_photos, read_image
 from asllib.errors import InputError
 from asllib.live.session import decode
+from asllib.read.video import iter_frames
 from asllib.signer import write_video
-from asllib.video import iter_frames
 
 pytestmark = pytest.mark.slow
 

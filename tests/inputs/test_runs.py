@@ -24,11 +24,11 @@ from asllib.data.letterset import COLUMNS
 from asllib.errors import InputError
 from asllib.hands.landmarks import SIZE_COLUMNS, landmark_columns
 from asllib.live.recording import RecordingSession
-from asllib.live.signs import TeachingSettings, add_signs, load_memory
-from asllib.models.landmark_cnn import LandmarkCNN, LandmarkConfig
-from asllib.models.zoo import SHIPPED, WEIGHTS, load_model, save_model
-from asllib.recognizer import load_recognizer
-from asllib.spelling.lexicon import Lexicon
+from asllib.networks.landmark import LandmarkCNN, LandmarkConfig
+from asllib.networks.store import SHIPPED, WEIGHTS, load_model, save_model
+from asllib.read.lexicon import Lexicon
+from asllib.read.recognizer import load_recognizer
+from asllib.train.signs import TeachingSettings, add_signs, load_memory
 
 # An error in a library's callback ends no reader, but prints a traceback: no one line.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")]
@@ -155,7 +155,7 @@ def test_a_pickle_in_the_place_of_weights_is_refused_and_not_run(run, tmp_path, 
 
 @pytest.mark.parametrize("content", ["trap", b"", b"PK\x03\x04", {"run": 1}])
 def test_a_checkpoint_that_is_none_is_refused_and_not_run(tmp_path, content):
-    from asllib.training import load_state
+    from asllib.train.loop import load_state
 
     path, network = tmp_path / "checkpoint.pt", torch.nn.Linear(2, 2)
     if isinstance(content, bytes):
@@ -228,7 +228,7 @@ def test_every_weight_that_is_shipped_has_its_hash_in_a_card(tmp_path, monkeypat
     assert len(SHIPPED) == len(list(WEIGHTS.glob("*/model.safetensors"))) == 5
     shutil.copytree(WEIGHTS / "landmark", tmp_path / "landmark")
     memory = tmp_path / "landmark" / "memory.safetensors"
-    monkeypatch.setattr("asllib.live.signs.MEMORY", memory)
+    monkeypatch.setattr("asllib.train.signs.MEMORY", memory)
     assert load_memory().shape[1:] == (9, 21)
     content = bytearray(memory.read_bytes())
     content[-1] ^= 1

@@ -12,7 +12,7 @@ from asllib.errors import InputError
 from asllib.hands.landmarks import read_landmarks
 from asllib.hands.look import Hand
 from asllib.live.recording import RecordingSession
-from asllib.live.signs import recorded_looks
+from asllib.train.signs import recorded_looks
 
 FPS = 20
 GREY = np.full((48, 64, 3), 128, np.uint8)

@@ -12,9 +12,9 @@ import pytest
 from asllib.errors import InputError
 from asllib.hands.look import Hand
 from asllib.live.session import ReadingSession, Session, _paced, _titled, decode, encode, models, palm_length, trouble
-from asllib.models import zoo
-from asllib.spelling import SpellerSettings, load_network, read_text
-from asllib.spelling.reading import MOVING_SETTINGS, FrameReading
+from asllib.networks import store as zoo
+from asllib.read import SpellerSettings, load_network, read_text
+from asllib.read.reader import MOVING_SETTINGS, FrameReading
 
 
 @pytest.fixture
@@ -57,8 +57,8 @@ def test_frames_become_text(session, film, jpeg):
 
 @pytest.mark.slow
 def test_it_reads_as_the_video_reader_does(session, film, jpeg):
-    from asllib.recognizer import load_recognizer
-    from asllib.spelling import read_text
+    from asllib.read import read_text
+    from asllib.read.recognizer import load_recognizer
 
     decoded = [(i / 15, decode([jpeg(frame)])) for i, frame in enumerate(film)]
     ask(session, "start", time=0.0)
@@ -71,7 +71,7 @@ def test_warming_up_leaves_no_trace_and_makes_the_first_letter_quick(monkeypatch
     live.warm()
     assert live.text == "HEL" and live._reader.evidence() is None
     called = []
-    monkeypatch.setattr("asllib.spelling.lexicon._frequencies", lambda size: called.append(size))
+    monkeypatch.setattr("asllib.read.lexicon._frequencies", lambda size: called.append(size))
     assert "HELP" in live._words() and not called  # the words are there
     live._used = True
     before = live._reader
@@ -207,7 +207,7 @@ def test_sliders_that_come_with_another_model_are_kept(session):
 @pytest.fixture
 def waving(tmp_path):
     """A run folder whose network calls L "wave"."""
-    from asllib.models.zoo import load_model, save_model
+    from asllib.networks.store import load_model, save_model
 
     model, card = load_model("landmark")
     names = ["wave" if name == "L" else name for name in card["alphabet"]]
@@ -227,8 +227,8 @@ def test_a_sign_that_was_added_is_read_as_a_word(waving, film, jpeg):
 
 
 def test_videos_are_read_with_added_signs_too(waving, film):
-    from asllib.recognizer import load_recognizer
-    from asllib.spelling import read_text
+    from asllib.read import read_text
+    from asllib.read.recognizer import load_recognizer
 
     found = read_text([(i / 15, frame) for i, frame in enumerate(film)], load_recognizer(waving))
     assert "wave" in found.text.split() and [one.letter for one in found.letters].count("wave") == 1

@@ -1,0 +1,183 @@
+"""Networks on disk: a run folder with weights (safetensors) and a card, and those that are shipped."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from asllib.errors import InputError
+from asllib.files import read_bytes, read_json
+from asllib.letters import LETTERS
+from asllib.networks.default import JointConfig, JointNet
+from asllib.networks.landmark import LandmarkCNN, LandmarkConfig
+from asllib.networks.pixel import PixelCNN, PixelConfig
+from asllib.networks.spelling import MotionConfig, MotionNet
+from asllib.paths import write_bytes, write_text
+
+SHIPPED = ("default", "pixel", "landmark", "motion", "spelling")
+WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
+Network = PixelCNN | LandmarkCNN | JointNet | MotionNet
+NETWORKS: dict[str, tuple[type, type]] = {
+    "pixel": (PixelCNN, PixelConfig),
+    "landmark": (LandmarkCNN, LandmarkConfig),
+    "joint": (JointNet, JointConfig),
+    "motion": (MotionNet, MotionConfig),
+}
+
+
+def build(config: PixelConfig | LandmarkConfig | JointConfig | MotionConfig) -> Network:
+    """Make the network of a configuration, with fresh weights."""
+    return next(network(config) for network, kind in NETWORKS.values() if isinstance(config, kind))
+
+
+def network_name(model: nn.Module) -> str:
+    """Which network it is: "pixel", "landmark", "joint" or "motion"."""
+    return next(name for name, (network, _) in NETWORKS.items() if isinstance(model, network))
+
+
+def parameter_count(model: nn.Module) -> int:
+    """How many numbers training sets."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def check_new_run(folder: Path) -> None:
+    """Raise InputError if a finished run stands in the folder, or it could not be named later.
+
+    An unfinished run may be gone on with.
+    """
+    if str(folder) in SHIPPED:
+        raise InputError(f"{folder}: the name of a shipped network; name another folder, such as runs/{folder}")
+    if (folder / "card.json").is_file():
+        raise InputError(f"{folder}: holds a finished run; name another folder")
+
+
+def tidy_run(folder: Path) -> None:
+    """Delete what a finished run does not need: checkpoints, and what killed runs were writing."""
+    for left in folder.iterdir():
+        if re.fullmatch(r"checkpoint(-(\d+|shapes|signs))?\.pt|\.[0-9a-f]{8}-.*", left.name) and left.is_file():
+            left.unlink()
+
+
+def save_model(folder: str | Path, model: Network, alphabet: Sequence[str], about: dict[str, Any]) -> Path:
+    """Write ``model.safetensors`` and ``card.json`` into a run folder.
+
+    Parameters
+    ----------
+    folder
+        Made if it is not there.
+    model
+        The network.
+    alphabet
+        The letters of its outputs, in order; also names of signs.
+    about
+        What else the card says: preset, seed, data with hashes, versions, metrics.
+    """
+    from safetensors.torch import save
+
+    folder = Path(folder)
+    weights = save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})
+    write_bytes(folder / "model.safetensors", weights)
+    card = {
+        "network": network_name(model),
+        "config": dataclasses.asdict(model.config),
+        "alphabet": "".join(alphabet) if set(alphabet) <= set(LETTERS) else list(alphabet),
+        "parameters": parameter_count(model),
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        **about,
+    }
+    write_text(folder / "card.json", json.dumps(card, indent=2) + "\n")
+    return folder
+
+
+def load_model(name: str | Path) -> tuple[Network, dict[str, Any]]:
+    """Load a shipped network (one of ``SHIPPED``) or a run folder; return it with its card.
+
+    Raises
+    ------
+    InputError
+        If there is no such thing, the card is damaged, or the weights are not those whose hash the card gives.
+
+    Notes
+    -----
+    A folder may come from a stranger: nothing in it is run. The card is plain JSON whose values are checked, it names
+    no files, and the weights are safetensors; memory is taken for a network only if the weights have its shape.
+    """
+    from safetensors.torch import load
+
+    folder = WEIGHTS / name if name in SHIPPED else Path(name)
+    card_file, weights_file = folder / "card.json", folder / "model.safetensors"
+    if not (card_file.is_file() and weights_file.is_file()):
+        raise InputError(f"{name}: neither a shipped model ({', '.join(SHIPPED)}) nor a run folder with card.json")
+    try:
+        card = read_json(card_file, "model card")
+        network, shape = NETWORKS[card["network"]]
+        config = shape(**{key: _setting(shape, key, value) for key, value in card["config"].items()})
+        with torch.device("meta"):
+            shapes = {name: tensor.shape for name, tensor in network(config).state_dict().items()}
+        alphabet, expected = card["alphabet"], card["weights_sha256"]
+        # A motion network says "neither" too, and knows signs that are no letters.
+        classes = sum(len(s) == 1 for s in config.signs) if isinstance(config, MotionConfig) else config.classes
+        # A list has names of signs that somebody added, too; a string has letters only.
+        foreign = isinstance(alphabet, str) and not set(alphabet) <= set(LETTERS)
+        if not len(alphabet) == len(set(alphabet)) == classes or foreign or not all(name.strip() for name in alphabet):
+            raise ValueError(f"alphabet {alphabet!r} for {classes} classes")
+        if not 0 <= card.get("refuse_below", 0.0) <= 1:
+            raise ValueError(f"refuse_below {card['refuse_below']!r} is no share")
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise InputError(f"{card_file}: not a model card ({type(error).__name__}: {error}); train again") from error
+    content = read_bytes(weights_file)
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise InputError(f"{weights_file}: sha256 {found} instead of {expected} as in the card; train again")
+    try:
+        tensors = load(content)
+    except Exception as error:  # another format, as a pickle, or damaged
+        raise InputError(f"{weights_file}: not safetensors ({error}); train again") from None
+    if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
+        raise InputError(f"{weights_file}: does not fit the network in the card; train again")
+    if not all(tensor.isfinite().all() for tensor in tensors.values()):
+        raise InputError(f"{weights_file}: some weights are no finite numbers; train again")
+    model = network(config)
+    model.load_state_dict(tensors)
+    return model.eval(), card
+
+
+def fold(model: Network) -> Network:
+    """Make a network quicker, in place: batch normalisation goes into the convolution before it, dropout goes.
+
+    The answers stay the same. For reading only: such a network can neither be trained nor saved.
+    """
+    for block in list(model.modules()):
+        if isinstance(block, nn.Sequential):
+            for i in reversed(range(len(block))):
+                layer, before = block[i], block[i - 1]
+                if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and isinstance(before, nn.Conv1d | nn.Conv2d):
+                    block[i - 1] = fuse_conv_bn_eval(before, layer)
+                    del block[i]
+                elif isinstance(layer, nn.Dropout | nn.Dropout2d):
+                    del block[i]
+    return model
+
+
+def _setting(shape: type, name: str, value: Any) -> Any:
+    """A value of a card's config, or ValueError unless it is of the kind and size that a network's setting can be."""
+    usual: Any = {field.name: field.default for field in dataclasses.fields(shape)}[name]
+    several = isinstance(usual, tuple)
+    values = value if several else [value]
+    kind = type(usual) if not several else type(usual[0]) if usual else str
+    kinds = (float, int) if kind is float else (kind,)
+    good = isinstance(values, list) and len(values) <= 256 and all(type(one) in kinds for one in values)
+    if not good or not all(kind is str or 0 <= one <= 4096 for one in values):
+        raise ValueError(f"{name} is {value!r}")
+    return tuple(values) if several else value

@@ -1,0 +1,19 @@
+"""From hands to text: letters out of streams of frames, words out of letters.
+
+The names below are imported on first use: ``import asllib.read`` loads neither MediaPipe nor PyTorch.
+"""
+
+from __future__ import annotations
+
+import lazy_loader
+
+_MODULES = {
+    "decoder": ("HandListener", "PeakSpeller", "Said"),
+    "lexicon": ("Lexicon", "draw_words"),
+    "reader": ("FrameReading", "ReadWord", "Reading", "TextReader", "load_network", "read_text"),
+    "speller": ("ReadLetter", "Speller", "SpellerSettings"),
+    "subtitles": ("AnnotatedVideo", "annotate", "letters_json", "write_subtitles"),
+    "videos": ("read_videos",),
+}
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=_MODULES)

@@ -1,0 +1,164 @@
+"""What was read in a video, written for people: subtitles, and the video with the hand and the text drawn into it."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from asllib.errors import InputError
+from asllib.paths import replacing, write_text
+from asllib.read.reader import FrameReading, Reading
+from asllib.read.speller import ReadLetter
+from asllib.read.video import MJPEG_FPS, check_written
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    import cv2
+
+_MOST_FPS = 250.0  # more is a file's unit of time (a browser's recording says 1000), no rate of frames
+_STAY_S = 1.0  # a subtitle stays for so long after its last letter, unless the next one comes
+
+
+def write_subtitles(path: str | os.PathLike[str], reading: Reading) -> Path:
+    """Write a reading as subtitles (.srt), one a word.
+
+    Raises
+    ------
+    InputError
+        If the name ends otherwise.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".srt":
+        raise InputError(f"{path}: use a name that ends in .srt")
+    shown, lines = reading.words, []
+    for number, word in enumerate(shown, 1):
+        follows = shown[number].start_s if number < len(shown) else np.inf
+        end = max(word.end_s, min(word.end_s + _STAY_S, follows))
+        lines += [str(number), f"{_clock(word.start_s)} --> {_clock(end)}", word.word, ""]
+    write_text(path, "\n".join(lines))
+    return path
+
+
+def _clock(seconds: float) -> str:
+    thousandths = round(1000 * max(0.0, seconds))
+    minutes, rest = divmod(thousandths, 60_000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1000:02d},{rest % 1000:03d}"
+
+
+class AnnotatedVideo:
+    """Writes a video (.mp4) with hand and text drawn into its frames; complete or not at all.
+
+    Its rate is steady: frames are repeated or left out so that it lasts as long as their times say.
+
+    Parameters
+    ----------
+    path
+        A name that ends in .mp4.
+    fps
+        Frames a second; above 250, 30 are written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], fps: float) -> None:
+        self.path = Path(path)
+        if self.path.suffix.lower() != ".mp4":
+            raise InputError(f"{path}: use a name that ends in .mp4")
+        if not self.path.absolute().parent.is_dir():
+            raise InputError(f"{self.path.parent}: no such folder")
+        self.fps = fps if fps <= _MOST_FPS else MJPEG_FPS
+        self._place = ExitStack()
+        self._writer: cv2.VideoWriter | None = None
+        self._last: np.ndarray | None = None  # as it was written
+        self._frames = 0
+
+    def write(self, frame: np.ndarray, reading: FrameReading, time_s: float) -> None:
+        """Draw what was read into a frame (H, W, 3) uint8 RGB and add it at its time."""
+        import cv2
+
+        due = math.floor(time_s * self.fps + 0.5) + 1  # frames, this one included; round() takes halves to even numbers
+        if due <= self._frames:
+            return
+        drawn = annotate(frame, reading)
+        if self._writer is None:
+            height, width = drawn.shape[:2]
+            self._partial = self._place.enter_context(replacing(self.path))
+            self._writer = cv2.VideoWriter(
+                str(self._partial.absolute()), cv2.VideoWriter.fourcc(*"mp4v"), self.fps, (width, height)
+            )
+            if not self._writer.isOpened():
+                raise InputError(f"cannot write {self.path}: no encoder for {width}x{height}")
+        drawn = np.ascontiguousarray(drawn[..., ::-1])
+        last = drawn if self._last is None else self._last
+        for _ in range(self._frames, due - 1):
+            self._writer.write(last)
+        self._writer.write(drawn)
+        self._last, self._frames = drawn, due
+
+    def close(self) -> None:
+        """Finish the file.
+
+        Raises
+        ------
+        InputError
+            If the disk was full.
+        """
+        with self._place:
+            if self._writer is not None:
+                self._writer.release()
+                self._writer = None
+                check_written(self.path, self._partial, self._frames)
+
+    def __enter__(self) -> AnnotatedVideo:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+            return
+        if self._writer is not None:
+            self._writer.release()
+        with suppress(InputError):  # what went wrong is raised already
+            self._place.__exit__(kind, error, trace)
+
+
+def annotate(frame: np.ndarray, reading: FrameReading) -> np.ndarray:
+    """Return a copy of a frame with the hand, the letter of the moment and the end of the text drawn on it."""
+    import cv2
+
+    from asllib.hands import draw_hand
+
+    drawn = draw_hand(frame, reading.hand)
+    height, width = drawn.shape[:2]
+    size = height / 360
+    bar = round(44 * size)
+    drawn[height - bar :] //= 4
+    room = max(1, int(width / (17 * size)))
+    for text, place in (
+        (reading.text[-room:], (round(8 * size), height - round(13 * size))),
+        (f"{reading.letter} {reading.confidence:.0%}" if reading.letter else "", (round(8 * size), round(30 * size))),
+    ):
+        for color, wide in (((0, 0, 0), 4), ((255, 255, 255), 2)):
+            thick = max(1, round(wide * size))
+            cv2.putText(drawn, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.85 * size, color, thick, cv2.LINE_AA)
+    return drawn
+
+
+def letters_json(letters: Sequence[ReadLetter]) -> list[dict[str, object]]:
+    """Letters as ``--json`` writes them."""
+    return [
+        {
+            "letter": letter.letter,
+            "start_s": round(letter.start_s, 3),
+            "end_s": round(letter.end_s, 3),
+            "confidence": round(letter.confidence, 4),
+        }
+        for letter in letters
+    ]

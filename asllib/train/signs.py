@@ -1,0 +1,241 @@
+"""Teach the recogniser a new signer, or signs of your own, from a few examples."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from asllib.data import load_photos
+from asllib.data.letterset import LetterSet
+from asllib.errors import InputError
+from asllib.files import read_bytes, read_json
+from asllib.hands.features import landmark_features
+from asllib.hands.landmarks import read_landmarks
+from asllib.networks.landmark import LandmarkCNN
+from asllib.networks.store import WEIGHTS, check_new_run, load_model, save_model
+from asllib.results import data_card, versions
+from asllib.train.augment import LandmarkAugment, augment_landmarks
+from asllib.train.examples import Looks, landmark_examples, track, without_pictures
+from asllib.train.loop import Examples
+
+FEWEST = 5  # examples of a sign
+MEMORY = WEIGHTS / "landmark" / "memory.safetensors"
+LANDMARKS = "landmarks.csv"  # what the recorder saw, beside its photos
+
+
+@dataclasses.dataclass(frozen=True)
+class TeachingSettings:
+    """How a few examples are learned and the rest is kept.
+
+    Chosen on synthetic signers and on validation photos; the numbers that are reported come from other data.
+
+    Attributes
+    ----------
+    copies
+        Each example is also shown moved in space so many times.
+    keep
+        Weight of what the network said before about the hands in its memory, against the new examples' 1.
+    tether
+        Weight of the squared distance from the weights as they were.
+    steps
+        Of L-BFGS; the loss is convex, they are enough.
+    seed
+        Of the moved copies.
+    """
+
+    copies: int = 19
+    keep: float = 3.0
+    tether: float = 0.03
+    steps: int = 100
+    seed: int = 0
+
+
+def add_signs(
+    data: LetterSet | str | Path,
+    out: str | Path,
+    *,
+    base: str | Path = "landmark",
+    memory: Tensor | None = None,
+    settings: TeachingSettings | None = None,
+) -> dict[str, Any]:
+    """Teach a landmark network the signs of a folder, and write the network into a run folder.
+
+    Only the last layer learns, on what the layers before make of the new hands; what it said about other people's hands
+    before, it is held to (learning without forgetting, Li and Hoiem 2017, with a memory of such hands). It takes
+    seconds. A sign with a name that is no letter of the network becomes a new output.
+
+    Parameters
+    ----------
+    data
+        Photos of a few signs, at least 5 of each with a hand that is found; a folder as the recorder writes it, with
+        ``landmarks.csv``, needs no tracking.
+    out
+        The run folder to write; ``load_recognizer`` and the live cell take it.
+    base
+        "landmark", or the run folder of a landmark network; signs can be added to one that has some already.
+    memory
+        (M, 9, 21) features of hands of other people, see ``make_memory``; by default those that come with asllib.
+    settings
+        See ``TeachingSettings``.
+
+    Returns
+    -------
+    dict
+        The model card; ``metrics`` are shares of hands: ``before`` and ``after``, of the new examples that are read
+        right (they are what was learned from), and ``kept``, of the memory that is read as before.
+
+    Raises
+    ------
+    InputError
+        If a sign has too few usable examples, the base is no landmark network, or ``out`` holds a run.
+    """
+    out, settings = Path(out), settings or TeachingSettings()
+    check_new_run(out)
+    model, card = load_model(base)
+    if not isinstance(model, LandmarkCNN):
+        raise InputError(f"{base}: a {card['network']} network; signs are added to a landmark network")
+    letters = data if isinstance(data, LetterSet) else load_photos(data)
+    looks = recorded_looks(letters, data) or track(letters, progress=False)
+    _check_counts(letters, looks)
+
+    names = [*card["alphabet"], *sorted(set(letters.letters.tolist()) - set(card["alphabet"]))]
+    examples = landmark_examples(looks, letters.labels(names))
+    memory = load_memory() if memory is None else memory
+    taught = teach(model, examples, len(names), memory, settings)
+    plain = features(examples)
+    about = {
+        "base": {"name": str(base), "weights_sha256": card["weights_sha256"]},
+        "teaching": dataclasses.asdict(settings),
+        "data": data_card(letters),
+        # What the base had learned from; an older base may not say it.
+        "added": [{**card.get("data", {}), "alphabet": card["alphabet"]}, *card.get("added", [])],
+        "signs": dict(Counter(letters.letters.tolist())),
+        "metrics": {
+            "before": _share(_read(model, plain) == examples.labels),
+            "after": _share(_read(taught, plain) == examples.labels),
+            "kept": _share(_read(taught, memory) == _read(model, memory)),
+        },
+        "versions": versions(),
+    }
+    save_model(out, taught, names, about)
+    return json.loads((out / "card.json").read_text())
+
+
+def teach(
+    model: LandmarkCNN, examples: Examples, classes: int, memory: Tensor, settings: TeachingSettings
+) -> LandmarkCNN:
+    """Return a copy of the network whose last layer knows the examples, (M,) with labels below ``classes``."""
+    last = model.head[-1]
+    assert isinstance(last, nn.Linear)
+    known = last.out_features
+    layer = nn.Linear(last.in_features, classes)
+    with torch.no_grad():
+        layer.weight[:known], layer.bias[:known] = last.weight, last.bias
+        layer.weight[known:], layer.bias[known:] = last.weight.mean(0), last.bias.mean() - 2  # an unlikely letter
+        start = [parameter.clone() for parameter in layer.parameters()]
+        new = _embed(model, features(examples, settings.copies, settings.seed))
+        kept = _embed(model, memory)
+        said = F.pad(last(kept).softmax(1), (0, classes - known))
+    labels = examples.labels.repeat(1 + settings.copies)
+    optimiser = torch.optim.LBFGS(layer.parameters(), max_iter=settings.steps, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        learned = F.cross_entropy(layer(new), labels, label_smoothing=0.05)
+        stayed = F.cross_entropy(layer(kept), said)
+        moved = sum((now - was).square().sum() for now, was in zip(layer.parameters(), start, strict=True))
+        loss = learned + settings.keep * stayed + settings.tether * moved
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)
+    taught = LandmarkCNN(dataclasses.replace(model.config, classes=classes))
+    taught.load_state_dict({**model.state_dict(), **{f"head.5.{k}": v for k, v in layer.state_dict().items()}})
+    return taught.eval()
+
+
+def features(examples: Examples, copies: int = 0, seed: int = 0) -> Tensor:
+    """Features (M (1 + copies), 9, 21) of hands: as they are, then moved in space."""
+    landmarks, world, left, aspect = examples.inputs
+    generator = torch.Generator().manual_seed(seed)
+    parts = [landmark_features(landmarks, world, left, aspect)]
+    for _ in range(copies):
+        moved = augment_landmarks(landmarks, world, aspect, LandmarkAugment(), generator)
+        parts.append(landmark_features(*moved, left, aspect))
+    return torch.cat(parts)
+
+
+def make_memory(letters: LetterSet, looks: Looks, per_letter: int = 20, seed: int = 0) -> Tensor:
+    """Draw features (M, 9, 21) of some hands of each letter, from photos that the network was trained on."""
+    names = sorted(set(letters.letters))
+    examples = landmark_examples(looks, letters.labels(names))
+    rng = np.random.default_rng(seed)
+    of = [np.flatnonzero(examples.labels.numpy() == place) for place in range(len(names))]
+    drawn = np.concatenate([rng.permutation(places)[:per_letter] for places in of])
+    return features(examples.subset(np.sort(drawn)))
+
+
+def load_memory() -> Tensor:
+    """Features (M, 9, 21) of the hands that come with asllib: 20 a letter of the shipped network's training photos.
+
+    Raises
+    ------
+    InputError
+        If the file is not the one whose hash the network's card gives.
+    """
+    from safetensors.torch import load
+
+    content, expected = read_bytes(MEMORY), read_json(MEMORY.with_name("card.json")).get("memory_sha256")
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise InputError(f"{MEMORY}: sha256 {found} instead of {expected} as in the card; install asllib again")
+    return load(content)["features"].float()
+
+
+def recorded_looks(letters: LetterSet, folder: object) -> Looks | None:
+    """What the recorder's tracker saw, one look a photo; None for a folder that it did not write."""
+    if not isinstance(folder, str | Path) or not (Path(folder) / LANDMARKS).is_file():
+        return None
+    table = read_landmarks(Path(folder) / LANDMARKS).set_index("file", drop=False)
+    if set(letters.table["file"]) - set(table.index) or table.index.has_duplicates:
+        return None  # photos were added by hand
+    return without_pictures([table.loc[letters.table["file"]].reset_index(drop=True)])
+
+
+def _check_counts(letters: LetterSet, looks: Looks) -> None:
+    counts = Counter(letters.letters[looks.found].tolist())
+    for sign in sorted(set(letters.letters.tolist())):
+        if counts[sign] < FEWEST:
+            raise InputError(
+                f"{letters.name}: {counts[sign]} usable examples of {sign!r}; record at least {FEWEST}, better 10"
+            )
+
+
+def _embed(model: LandmarkCNN, hands: Tensor) -> Tensor:
+    """What the last layer sees, (B, hidden)."""
+    seen = []
+    handle = model.head[-1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    try:
+        for batch in hands.split(4096):
+            model(batch)
+    finally:
+        handle.remove()
+    return torch.cat(seen)
+
+
+@torch.no_grad()
+def _read(model: LandmarkCNN, hands: Tensor) -> Tensor:
+    return model(hands).argmax(1)
+
+
+def _share(right: Tensor) -> float:
+    return float(right.float().mean())

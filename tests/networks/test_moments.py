@@ -1,0 +1,117 @@
+"""Frames of any rate at even moments."""
+
+import numpy as np
+import pytest
+import torch
+
+from asllib.hands.look import Hand
+from asllib.networks.moments import RATE, Resampler, moment_features, resample
+from asllib.networks.spelling import MotionConfig
+from asllib.train.films import stream_of
+
+
+@pytest.fixture
+def moving(hands):
+    """Maker of a hand that goes to the right at one palm a second, seen at some rate."""
+    landmarks, world = hands(1)
+
+    def make(fps: float, seconds: float = 1.5, side: str = "right", lost=lambda time: False):
+        times = np.arange(round(seconds * fps)) / fps
+        step = np.array([0.2, 0, 0], np.float32)
+        seen = [None if lost(t) else Hand(landmarks[0] + step * np.float32(t), world[0], side, 1.0) for t in times]
+        return stream_of(seen, times, 4 / 3)
+
+    return make
+
+
+@pytest.mark.parametrize("fps", [10, 12.5, 15, 24, 30, 60])
+def test_moments_are_even_and_the_same_at_every_frame_rate(moving, fps):
+    even, reference = resample(moving(fps)), resample(moving(100))
+    assert np.diff(even.times) == pytest.approx(1 / RATE)
+    count = min(len(even), len(reference))
+    assert count >= 28 - RATE / fps
+    assert even.landmarks[:count] == pytest.approx(reference.landmarks[:count], abs=1e-4)
+
+
+def test_short_gaps_are_read_across_and_long_ones_are_no_hand(moving):
+    short = resample(moving(30, lost=lambda t: 0.5 < t < 0.7))
+    assert short.found.all()
+    assert np.diff(short.landmarks[:, 0, 0]) == pytest.approx(0.2 / RATE, abs=1e-4)
+    long = resample(moving(30, lost=lambda t: 0.5 < t < 1.0))
+    lost = long.times[~long.found]
+    assert lost.min() == pytest.approx(0.55, abs=0.06) and lost.max() == pytest.approx(0.95, abs=0.06)
+
+
+def test_frames_come_in_pieces_to_the_same_end(moving):
+    stream = moving(24)
+    sampler, moments = Resampler(), []
+    for hand, time in zip(stream.hands(), stream.times, strict=True):
+        moments += list(sampler.push(hand, time))
+    assert np.array([m.landmarks for m in moments]) == pytest.approx(resample(stream).landmarks)
+
+
+def features(stream):
+    even = resample(stream)
+    return moment_features(
+        torch.from_numpy(even.landmarks)[None],
+        torch.from_numpy(even.world)[None],
+        torch.from_numpy(even.left)[None],
+        torch.tensor([stream.aspect]),
+    )
+
+
+def test_features_know_the_movement_in_palm_sizes_and_not_the_place(moving):
+    stream = moving(30)
+    found = features(stream)
+    assert found.shape == (1, MotionConfig(solid=True).features, 30)
+    assert torch.isfinite(found).all() and (found[0, -1] == 1).all()
+    move = found[0, -5, 2:]
+    assert move.std() < 1e-4 and 0.02 < float(move.mean()) < 0.2
+    shifted = stream_of(
+        [Hand(h.landmarks + np.float32([0.1, -0.2, 0]), h.world, h.side, 1.0) for h in stream.hands()],
+        stream.times,
+        4 / 3,
+    )
+    assert features(shifted) == pytest.approx(found, abs=1e-4)
+
+
+def test_a_left_hand_is_the_mirror_image_of_a_right_one(moving):
+    right = moving(30)
+    mirrored = [
+        Hand(
+            h.landmarks * np.float32([-1, 1, 1]) + np.float32([1, 0, 0]), h.world * np.float32([-1, 1, 1]), "left", 1.0
+        )
+        for h in right.hands()
+    ]
+    assert features(stream_of(mirrored, right.times, 4 / 3)) == pytest.approx(features(right), abs=1e-4)
+
+
+def test_a_moment_has_the_side_of_the_hand(moving):
+    hands = moving(30, 3.0, "left").hands()
+    sides = [Hand(hand.landmarks, hand.world, "right" if i >= 45 else "left", 1.0) for i, hand in enumerate(hands)]
+    even = resample(stream_of(sides, np.arange(90) / 30, 4 / 3))
+    assert even.left[even.times < 1.45].all() and not even.left[even.times > 1.5].any()
+    assert 20 < even.left.sum() < 40
+
+
+def test_a_hand_that_appears_has_not_moved_yet(moving):
+    found = features(moving(30, lost=lambda t: t < 0.5))[0]
+    first = int(found[-1].argmax())
+    assert first > 5 and (found[:, :first] == 0).all()
+    assert (found[-5:-1, first] == 0).all() and (found[-5, first + 1 :] > 0.02).all()
+
+
+def test_no_hand_is_zero():
+    empty = stream_of([None] * 20, np.arange(20) / 30, 1.0)
+    assert features(empty).abs().sum() == 0
+
+
+def test_hours_without_a_frame_are_a_few_empty_moments(hands):
+    landmarks, world = hands(1)
+    hand, sampler = Hand(landmarks[0], world[0], "right", 1.0), Resampler()
+    first = list(sampler.push(hand, 0.0))
+    after = list(sampler.push(hand, 8 * 3600.0))
+    times = [moment.time_s for moment in after]
+    assert len(first) == 1 and 50 < len(after) < 200 and times == sorted(times)
+    assert times[-1] == pytest.approx(8 * 3600.0) and np.isfinite(after[-1].landmarks).all()
+    assert sum(np.isfinite(moment.landmarks).all() for moment in after) <= 2

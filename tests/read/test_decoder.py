@@ -1,0 +1,137 @@
+"""The trained decoder's parts on made-up answers of the network."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from asllib.networks.moments import RATE, moment_features, resample
+from asllib.networks.spelling import MotionConfig, MotionNet
+from asllib.read.decoder import HandListener, PeakSpeller, Said, beam_search
+from asllib.read.speller import SpellerSettings
+from asllib.train.films import stream_of
+
+SIGNS = ("A", "B", "space")
+
+
+def spell(numbers: str, sure: float = 0.97, **settings) -> list[str]:
+    """One digit a moment: the number of the sign."""
+    speller, read = PeakSpeller(SIGNS, SpellerSettings(**settings)), []
+    for i, number in enumerate(numbers):
+        probabilities = np.full(4, (1 - sure) / 3)
+        probabilities[int(number)] = sure
+        read += speller.update(Said(i / RATE, probabilities), i / RATE + 0.15)
+    return [letter.letter for letter in read]
+
+
+def test_one_letter_a_peak():
+    assert spell("000111110022222000", hold_s=0.1) == ["A", "B"]
+    assert spell("0111122220", hold_s=0.1) == ["A", "B"]
+    assert spell("0000000") == []
+
+
+def test_doubles_need_neither_in_between_or_a_long_hold():
+    assert spell("0111000001110", hold_s=0.1) == ["A", "A"]
+    assert spell("01110111", hold_s=0.1) == ["A"]  # it only wavered
+    assert spell("1" * 20 + "0" + "1" * 40, hold_s=0.1, double_s=2.0) == ["A", "A"]
+    assert spell("1" * 60, hold_s=0.1, double_s=2.0) == ["A", "A"]
+    assert spell("1" * 30, hold_s=0.1, double_s=2.0) == ["A"]
+    assert spell("3" * 60, hold_s=0.1, double_s=2.0) == ["space"]
+
+
+def test_short_or_unsure_peaks_are_none():
+    assert spell("0001000", hold_s=0.1) == []
+    assert spell("000111000", sure=0.5, hold_s=0.1, confidence=0.6) == []
+
+
+def test_a_letter_comes_while_the_hand_still_holds():
+    speller = PeakSpeller(SIGNS, SpellerSettings(hold_s=0.1))
+    sure = np.array([0.03, 0.9, 0.04, 0.03])
+    came = [i for i in range(20) if speller.update(Said(i / RATE, sure), i / RATE)]
+    assert came == [2]  # two moments long, and the one after is known
+
+
+def test_what_another_letter_follows_at_once_was_passed_through():
+    assert spell("0111212220", hold_s=0.05) == ["A", "B"]
+    assert spell("0112110", hold_s=0.05) == ["A"]
+    assert spell("0001000", hold_s=0.05) == ["A"]  # as short, but nothing follows
+    assert spell("1212120", hold_s=0.05) == ["B"]
+    assert spell("0001", hold_s=0.05) == []  # what comes after it is not known yet
+
+
+def test_a_letter_that_was_held_long_must_be_away_long_to_be_doubled():
+    assert spell("1" * 20 + "0" * 10 + "1" * 5, hold_s=0.1) == ["A"]
+    assert spell("1" * 20 + "0" * 16 + "1" * 5, hold_s=0.1) == ["A", "A"]
+    assert spell("1" * 39 + "0" * 25 + "1" * 5, hold_s=0.1) == ["A", "A"]  # the time of a space is always enough
+
+
+def test_a_letter_is_doubled_only_when_it_was_surely_away():
+    shown, sure, unsure = (np.array(p) for p in ([0.1, 0.9, 0, 0], [0.97, 0.03, 0, 0], [0.6, 0.4, 0, 0]))
+
+    def read(between: list[np.ndarray]) -> int:
+        speller = PeakSpeller(SIGNS, SpellerSettings(hold_s=0.1))
+        moments = [*[shown] * 5, *between, *[shown] * 5]
+        return sum(len(speller.update(Said(i / RATE, p), i / RATE)) for i, p in enumerate(moments))
+
+    assert read([unsure] * 12) == 1
+    assert read([*[unsure] * 6, sure, *[unsure] * 5]) == 2
+
+
+@pytest.mark.parametrize("sees", [{}, {"signs": SIGNS, "shapes": SIGNS, "solid": True}])
+def test_listening_frame_by_frame_says_the_same_as_all_at_once(hands, sees):
+    torch.manual_seed(0)
+    config = MotionConfig(channels=16, **sees)
+    model = MotionNet(config).eval()
+    landmarks, world = hands(1)
+    from asllib.hands.look import Hand
+
+    times = np.arange(90) / 27
+    seen = [
+        None if 40 < i < 55 else Hand(landmarks[0] + np.float32(0.05 * np.sin(i / 4)), world[0], "left", 1.0)
+        for i in range(90)
+    ]
+    stream = stream_of(seen, times, 1.5)
+    listener, said = HandListener(model), []
+    for hand, time in zip(stream.hands(), times, strict=True):
+        said += listener.hear(hand, float(time), 1.5)
+    even = resample(stream)
+    solid = torch.from_numpy(even.world)[None] if config.solid else None
+    features = moment_features(
+        torch.from_numpy(even.landmarks)[None], solid, torch.from_numpy(even.left)[None], torch.tensor([1.5])
+    )
+    with torch.inference_mode():
+        whole = model(features)[0].softmax(0).T.numpy()
+    assert np.array([one.probabilities for one in said]) == pytest.approx(whole, abs=1e-4)
+    assert [one.time_s for one in said] == pytest.approx(even.times - config.delay / RATE)
+
+
+def test_beam_search_finds_the_likeliest_signs():
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        table = torch.from_numpy(rng.normal(0, 1.5, (6, 3))).log_softmax(1)
+        best, score = (), -np.inf
+        for length in range(6):
+            for signs in itertools.product((1, 2), repeat=length):
+                loss = F.ctc_loss(
+                    table[:, None],
+                    torch.tensor([signs], dtype=torch.long).reshape(1, -1),
+                    [6],
+                    [length],
+                    reduction="sum",
+                )
+                if -float(loss) > score:
+                    best, score = signs, -float(loss)
+        assert beam_search(table.numpy(), width=60) == best
+
+
+def test_a_letter_says_since_when_it_was_seen_when_it_was_sure_and_how_sure_it_was():
+    first, second = np.array([0.05, 0.9, 0.03, 0.02]), np.array([0.2, 0.05, 0.7, 0.05])
+    speller, read = PeakSpeller(SIGNS, SpellerSettings(hold_s=0.1)), []
+    for i, said in enumerate([first] * 5 + [second] * 5):
+        read += speller.update(Said(i / RATE, said), i / RATE + 0.15)  # which the network says so much later
+    assert [letter.letter for letter in read] == ["A", "B"]
+    assert [letter.confidence for letter in read] == pytest.approx([0.9, 0.7])
+    assert [letter.start_s for letter in read] == pytest.approx([0, 5 / RATE])
+    assert [letter.end_s for letter in read] == pytest.approx([2 / RATE + 0.15, 7 / RATE + 0.15])

@@ -1,0 +1,152 @@
+"""``asl read`` from the command line."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from asllib.hands.landmarks import landmark_columns, write_landmarks
+from asllib.read.reader import FrameReading
+from asllib.read.subtitles import AnnotatedVideo
+from asllib.read.video import count_frames, frame_rate, iter_frames
+from asllib.signer import write_video
+
+
+@pytest.fixture
+def grey(tmp_path):
+    """A film of a grey wall."""
+    return write_video(tmp_path / "grey.mp4", np.full((9, 48, 64, 3), 128, np.uint8), fps=15)
+
+
+def test_a_film_without_a_hand_is_empty_text_and_says_so(asl, grey, tmp_path):
+    code, out, _ = asl("read", grey)
+    assert code == 0 and "no hand was found" in out
+    code, out, err = asl("read", grey, "--json", "-", "--srt", tmp_path / "f.srt", "--annotated", tmp_path / "f.mp4")
+    assert code == 0 and json.loads(out) == {"text": "", "letters": []} and "no hand was found" in err
+    assert (tmp_path / "f.srt").read_text() == "" and (tmp_path / "f.mp4").stat().st_size > 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["f.mp4", "f.srt", "grey.mp4"]
+
+
+def element(name: str, *parts: bytes) -> bytes:
+    """An EBML element, which Matroska and WebM are made of."""
+    content = b"".join(parts)
+    return bytes.fromhex(name) + (len(content) | 1 << 56).to_bytes(8, "big") + content
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    """A film as a browser records it: no rate, each frame with its time in ms; 7.5 to 60 a second, grey from 0 on."""
+    import cv2
+
+    times = np.cumsum([0, *[33] * 20, *[133] * 6, *[17] * 30, *[33] * 10]).tolist()
+    pictures = [np.full((48, 64, 3), 3 * i, np.uint8) for i in range(len(times))]
+    blocks = [
+        element("a3", b"\x81", time.to_bytes(2, "big"), b"\x80", cv2.imencode(".jpg", picture)[1].tobytes())
+        for time, picture in zip(times, pictures, strict=True)
+    ]
+    sides = element("e0", element("b0", b"\x40"), element("ba", b"\x30"))
+    track = element("ae", element("d7", b"\x01"), element("73c5", b"\x01"), element("83", b"\x01"),
+                    element("86", b"V_MJPEG"), sides)  # fmt: skip
+    segment = element("18538067", element("1549a966", element("2ad7b1", (10**6).to_bytes(3, "big"))),
+                      element("1654ae6b", track), element("1f43b675", element("e7", b"\x00"), *blocks))  # fmt: skip
+    path = tmp_path / "recorded.webm"
+    path.write_bytes(element("1a45dfa3", element("4282", b"webm")) + segment)
+    return path, times
+
+
+def test_an_annotated_film_lasts_as_long_as_its_source(asl, recorded, tmp_path):
+    path, times = recorded
+    assert frame_rate(path) > 60 and [round(1000 * moment) for moment, _ in iter_frames(path)] == times
+    code, _, err = asl("read", path, "--annotated", tmp_path / "read.mp4")
+    assert code == 0, err
+    assert frame_rate(tmp_path / "read.mp4") == 30 and count_frames(tmp_path / "read.mp4") == 1 + round(
+        times[-1] * 0.03
+    )
+    for moment, frame in iter_frames(tmp_path / "read.mp4"):
+        nearest = np.interp(1000 * moment, times, 3.0 * np.arange(len(times)))
+        assert abs(frame[:36].mean() - nearest) < 8, moment
+
+
+def test_frames_at_times_between_two_are_each_written_once(tmp_path, one_hand):
+    reading = FrameReading(one_hand, None, 0.0, np.zeros(26, np.float32), (), "")
+    with AnnotatedVideo(tmp_path / "film.mp4", 32.0) as film:
+        for number in range(40):
+            film.write(np.full((48, 64, 3), 6 * number, np.uint8), reading, (number + 0.5) / 32)
+    brightness = [frame[:10].mean() for _, frame in iter_frames(tmp_path / "film.mp4")]
+    assert len(brightness) == 41 and (np.diff(brightness[2:]) > 1).all()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_names_with_a_colon_are_no_protocols(asl, grey, monkeypatch):
+    monkeypatch.chdir(grey.parent)
+    grey.rename("12:30.mp4")
+    code, _, err = asl("read", "12:30.mp4", "--annotated", "12:31.mp4")
+    assert code == 0 and count_frames("12:31.mp4") == 9, err
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (["--fps", "0"], "fps=0"),
+        (["--srt", "film.txt"], "ends in .srt"),
+        (["--annotated", "film.avi"], "ends in .mp4"),
+        (["--annotated", "none/film.mp4"], "no such folder"),
+        (["--model", "spelling-of-mine"], "neither a shipped model"),
+        (["--model", "motion"], "motion: a network for J, Z alone"),
+    ],
+)
+def test_bad_options_are_one_line(asl, grey, options, said):
+    code, out, err = asl("read", grey, *options)
+    assert (code, out) == (1, "") and said in err and err.startswith("asl: ") and err.count("\n") == 1
+
+
+def test_the_film_that_is_read_is_not_written_over(asl, grey, monkeypatch):
+    before = grey.read_bytes()
+    monkeypatch.chdir(grey.parent)
+    code, out, err = asl("read", grey, "--annotated", grey.name)
+    assert (code, out) == (1, "") and "the film itself" in err and err.count("\n") == 1
+    assert grey.read_bytes() == before
+
+
+def test_what_is_not_there_is_one_line(asl, tmp_path):
+    code, _, err = asl("read", tmp_path / "none.mp4")
+    assert code == 1 and "no such video" in err and err.count("\n") == 1
+
+
+def test_landmarks_of_no_hand(asl, tmp_path):
+    import pandas as pd
+
+    rows = [[f"{i}.jpg", None, None, 0.0, *[np.nan] * 126] for i in range(5)]
+    write_landmarks(pd.DataFrame(rows, columns=landmark_columns()), tmp_path / "hands.csv")
+    code, _, err = asl("read", tmp_path / "hands.csv")
+    assert code == 1 and "--fps" in err and err.count("\n") == 1
+    code, out, _ = asl("read", tmp_path / "hands.csv", "--fps", "15")
+    assert code == 0 and "no hand was found" in out
+    code, out, _ = asl("read", tmp_path / "hands.csv", "--fps", "15", "--model", "default")
+    assert code == 0 and "no hand was found" in out
+    code, _, err = asl("read", tmp_path / "hands.csv", "--fps", "15", "--model", "pixel")
+    assert code == 1 and "have no picture" in err and err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_run_folder_of_a_spelling_network_reads_one_video_and_several(asl, grey, swapped, no_data):
+    for videos in ([grey], [grey, grey]):
+        code, out, err = asl("read", *videos, "--model", swapped)
+        assert code == 0 and out.count("no hand was found") == len(videos), err
+
+
+@pytest.mark.slow
+def test_several_videos_are_refused_with_a_network_of_two_signs(asl, grey, no_data):
+    code, out, err = asl("read", grey, grey, "--model", "motion")
+    assert (code, out) == (1, "") and "J, Z alone" in err.splitlines()[-1]
+
+
+def test_motion_networks_have_one_preset(asl, tmp_path):
+    code, _, err = asl("train", "motion", "--out", tmp_path / "run", "--preset", "paper")
+    assert code == 1 and "one preset" in err and not (tmp_path / "run").exists()
+
+
+def test_a_motion_network_reads_no_photos(asl, tmp_path):
+    code, _, err = asl("predict", tmp_path / "a.jpg", "--model", "spelling")
+    assert code == 1 and "reads videos, not photos" in err

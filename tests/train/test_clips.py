@@ -1,0 +1,251 @@
+"""What the motion network is trained on, and that it can be trained on it."""
+
+import numpy as np
+import pytest
+import torch
+
+from asllib.errors import InputError
+from asllib.hands.extract import _table
+from asllib.hands.look import Hand
+from asllib.networks.spelling import NEITHER, MotionConfig
+from asllib.train import fitting
+from asllib.train.clips import (
+    IGNORE,
+    SIGNS,
+    Stills,
+    augment,
+    batch_clips,
+    film_clip,
+    film_stills,
+    forearm_stroke,
+    gesture,
+    piece_together,
+    still_clip,
+    stills_of,
+    stroke,
+    wander,
+)
+from asllib.train.films import practice_plans, stream_of
+from asllib.train.fitting import fit_motion, motion_loss
+
+
+@pytest.fixture
+def stills(hands):
+    """Two hands of every sign, in palm sizes from the wrist."""
+    _, world = hands(2 * len(SIGNS))
+    points = (world - world[:, :1]) / 0.09
+    return Stills(points.astype(np.float32), points.astype(np.float32), np.array(list(SIGNS) * 2))
+
+
+def runs(targets: np.ndarray) -> list[int]:
+    """Signs in the order of their targets, repeats dropped."""
+    return [int(x) for i, x in enumerate(targets) if x > 0 and (i == 0 or targets[i - 1] != x)]
+
+
+@pytest.mark.parametrize("signs", [SIGNS, ("J", "Z")])
+def test_pieced_words_show_what_they_say(stills, signs):
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        clip = piece_together(stills, rng, signs)
+        assert clip.landmarks.shape == (len(clip.targets), 21, 3) == clip.world.shape
+        assert set(clip.targets[clip.targets > 0]) == set(clip.spelled)
+        assert len(runs(clip.targets)) <= len(clip.spelled)  # a letter that is cut to its double is one run
+        seen = clip.landmarks[np.isfinite(clip.landmarks[:, 0, 0])]
+        assert len(seen) and np.abs(seen).max() < 30
+
+
+def test_some_still_hands_hang_down_and_are_no_letter(stills):
+    clip = still_clip(stills, 1500, np.random.default_rng(2))
+    as_it_was = (clip.landmarks[:, None] == stills.image[None]).all((2, 3)).any(1)
+    assert np.array_equal(clip.shapes == NEITHER, ~as_it_was)
+    assert 0.02 < np.mean(clip.shapes == NEITHER) < 0.08  # half of the signs can, one hand in twelve does
+
+
+def test_the_hand_never_jumps_but_where_it_is_cut_or_gone(stills):
+    rng = np.random.default_rng(1)
+    steps = []
+    for _ in range(40):
+        wrist = piece_together(stills, rng).landmarks[:, 0, :2]
+        steps.append(np.nanmax(np.linalg.norm(np.diff(wrist, axis=0), axis=1)))
+    assert np.mean(np.array(steps) < 1.0) > 0.7
+
+
+def test_seen_from_elsewhere_it_is_still_the_same_word(stills):
+    rng = np.random.default_rng(2)
+    clip = piece_together(stills, rng)
+    other = augment(clip, rng)
+    assert other.spelled == clip.spelled and set(other.targets) <= set(clip.targets)
+    assert len(other.targets) == len(other.landmarks) == len(other.shapes)
+
+
+def test_a_hand_that_wanders_shows_what_it_showed_elsewhere(stills):
+    rng = np.random.default_rng(3)
+    moved, grown = [], []
+    for _ in range(30):
+        clip = piece_together(stills, rng)
+        other = wander(clip, rng)
+        assert (other.targets is clip.targets) and (other.world is clip.world) and other.spelled == clip.spelled
+        found = np.isfinite(clip.landmarks[:, 0, 0])
+        assert np.array_equal(found, np.isfinite(other.landmarks[:, 0, 0]))
+        before, after = clip.landmarks[found], other.landmarks[found]
+        sizes = [np.linalg.norm(x[:, 9] - x[:, 0], axis=-1)[:, None, None] for x in (before, after)]
+        np.testing.assert_allclose((after - after[:, :1]) / sizes[1], (before - before[:, :1]) / sizes[0], atol=1e-4)
+        moved.append(np.abs(after[:, 0] - before[:, 0]).max())
+        grown.append(np.abs(np.log(sizes[1] / sizes[0])).max())
+    assert np.median(moved) > 0.2 and np.median(grown) > 0.1 and max(grown) < 2
+    nobody = film_clip(stream_of([None] * 9, np.arange(9) / 15, 1.0))
+    assert wander(nobody, rng) is nobody
+
+
+def test_strokes_begin_where_the_hand_is():
+    rng = np.random.default_rng(3)
+    for letter in "JZ":
+        turn, path = stroke(letter, 20, rng)
+        assert path[0] == pytest.approx([0, 0]) and np.ptp(path, axis=0).max() < 6
+        assert turn @ turn.transpose(0, 2, 1) == pytest.approx(np.broadcast_to(np.eye(3), (20, 3, 3)), abs=1e-6)
+
+
+def test_films_become_clips_of_right_hands(hands):
+    landmarks, world = hands(1)
+    seen = [Hand(landmarks[0], world[0], "left", 1.0)] * 40
+    positions = np.array([-1] * 10 + [0] * 10 + [-1] * 10 + [1] * 10)
+    clip = film_clip(stream_of(seen, np.arange(40) / 20, 1.5, word="AJ", positions=positions))
+    assert clip.spelled == (1, 10) and (clip.targets[10:20] == 1).all() and (clip.targets[:9] == NEITHER).all()
+    assert clip.targets[30] == NEITHER and clip.targets[39] == 10
+    assert (clip.shapes[30:40] == IGNORE).all()  # J begins as I
+    assert clip.landmarks[0, :, 0] == pytest.approx(-landmarks[0, :, 0] * 1.5, abs=1e-5)
+
+
+def test_batches_end_with_moments_without_a_hand(stills):
+    rng = np.random.default_rng(4)
+    clips = [piece_together(stills, rng) for _ in range(3)]
+    features, targets, spelled, _ = batch_clips(clips, 5)
+    longest = max(len(clip.targets) for clip in clips)
+    assert features.shape == (3, MotionConfig(solid=True).features, longest + 5) and torch.isfinite(features).all()
+    assert (features[:, :, -5:] == 0).all() and [len(one) for one in spelled] == [len(c.spelled) for c in clips]
+    short = min(range(3), key=lambda i: len(clips[i].targets))
+    assert (targets[short, len(clips[short].targets) + 5 :] == IGNORE).all()
+
+
+def test_the_loss_is_least_for_the_truth():
+    targets = torch.tensor([[0, 0, 1, 1, 0, 2, 2, 0, 0, 0]])
+    right = torch.nn.functional.one_hot(targets.roll(2, 1), 3).transpose(1, 2) * 8.0
+    wrong = right.flip(1)
+    spelled = [torch.tensor([1, 2])]
+    assert motion_loss(right, targets, spelled, 2) < 0.5 < motion_loss(wrong, targets, spelled, 2)
+
+
+def test_training_lowers_the_loss_and_repeats(stills):
+    rng = np.random.default_rng(5)
+    clips = [piece_together(stills, rng, ("J", "Z")) for _ in range(6)]
+    config = MotionConfig(channels=16)
+    model, losses = fit_motion(config, clips, stills, steps=30, batch=4, progress=False)
+    _, same = fit_motion(config, clips, stills, steps=30, batch=4, progress=False)
+    assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:3])
+    assert losses == pytest.approx(same, rel=1e-3) and not model.training
+
+
+@pytest.mark.slow
+def test_a_stopped_training_goes_on_to_the_same_network(stills, tmp_path, monkeypatch):
+    rng = np.random.default_rng(6)
+    names = tuple(sorted(set(stills.labels)))
+    clips = [piece_together(stills, rng, names) for _ in range(6)]
+    config = MotionConfig(signs=names, shapes=names, solid=True, channels=16, hidden=16)
+    monkeypatch.setattr(fitting, "_KEEP", 10)
+
+    def fit(folder=None, **others):
+        settings = {"shape_steps": 25, "steps": 30, "batch": 4, "progress": False, "checkpoint": folder, **others}
+        return fit_motion(config, clips, stills, **settings)
+
+    whole, losses = fit()
+    calls = 0
+
+    def stopped(loss, after):
+        def loss_of(*args):
+            nonlocal calls
+            calls += 1
+            if calls > after:
+                raise KeyboardInterrupt
+            return loss(*args)
+
+        return loss_of
+
+    for name, after in (("shape_loss", 15), ("motion_loss", 25)):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            calls = 0
+            patch.setattr(fitting, name, stopped(getattr(fitting, name), after))
+            fit(tmp_path)
+    model, same = fit(tmp_path)
+    assert same == losses and sorted(path.name for path in tmp_path.iterdir()) == [
+        "checkpoint-shapes.pt", "checkpoint-signs.pt",
+    ]  # fmt: skip
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, model.state_dict()[name]), name
+    with pytest.raises(InputError, match="other settings"):
+        fit(tmp_path, seed=1)
+
+
+def test_batches_are_the_same_in_however_many_processes():
+    def draw(rng):
+        return rng.integers(0, 1000, 3)
+
+    few = list(fitting.drawn_ahead(draw, (7, 1), fitting._FEW - 1))
+    many = list(fitting.drawn_ahead(draw, (7, 1), fitting._FEW + 5, 3))
+    assert len(many) == fitting._FEW + 2 and np.array_equal(np.stack(few[3:]), np.stack(many[: len(few) - 3]))
+
+
+def test_practice_films_have_every_letter_and_other_signers():
+    plans = practice_plans(100, 1001)
+    assert set("".join(plan.word for plan in plans)) == set("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    assert len({(plan.seed, plan.signer) for plan in plans}) == 100
+    assert all(2 <= plan.letters_per_second <= 5 for plan in plans)
+    assert any(a == b for plan in plans for a, b in zip(plan.word, plan.word[1:], strict=False))
+
+
+def test_the_moments_inside_a_double_are_found():
+    from asllib.train.fitting import inside_doubles
+
+    targets = torch.tensor([[0, 3, 0, 0, 3, 0, 5, 0], [0, 0, 0, 0, 0, 0, 0, 0], [2, -100, 0, 2, 2, 0, 0, -100]])
+    found = inside_doubles(targets)
+    assert found.int().tolist() == [[0, 0, 1, 1, 0, 0, 0, 0], [0] * 8, [0, 0, 1, 0, 0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("letter", ["J", "Z"])
+@pytest.mark.parametrize("seed", range(8))
+def test_a_turning_forearm_draws_the_letter_over_a_wrist_that_hardly_moves(letter, seed):
+    lean, _, pitch, path = forearm_stroke(letter, 90, np.random.default_rng(seed))
+    assert np.ptp(path, axis=0).max() < 0.12  # metres
+    aside, low = np.deg2rad(-lean), np.cos(np.deg2rad(pitch))
+    tip = path[:, :2] + 0.17 * low[:, None] * np.stack([np.sin(aside), np.cos(aside)], 1)
+    start, middle, end = tip[0], tip[len(tip) // 3], tip[-1]
+    if letter == "J":  # down, and to the viewer's right
+        assert tip[:, 1].min() < start[1] - 0.05 and lean[-1] < -25
+    else:  # to the left, back and down, to the left
+        assert middle[0] < start[0] - 0.03 and tip[2 * len(tip) // 3, 0] > middle[0] + 0.03
+        assert end[0] < tip[2 * len(tip) // 3, 0] - 0.02 and end[1] < start[1]
+
+
+def test_other_signs_begin_where_the_hand_is():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        turn, path = gesture(20, rng, forearm=1.0)
+        assert turn.shape == (20, 3, 3) and path.shape == (20, 2)
+        assert np.allclose(turn[0], np.eye(3)) and np.isfinite(path).all()
+        assert np.allclose(turn @ turn.transpose(0, 2, 1), np.eye(3))
+
+
+def test_still_hands_are_taken_from_tables_and_from_films(hands):
+    landmarks, world = hands(2)
+    seen = [Hand(landmarks[0], world[0], "right", 1.0), None, Hand(landmarks[1], world[1], "left", 1.0)]
+    stills = stills_of([_table(seen, [(10, 10, 3)] * 3, False).assign(label=["A", "B", "C"])])
+    assert stills.labels.tolist() == ["A", "C"]  # of B no hand was found
+    assert stills.image.shape == stills.world.shape == (2, 21, 3)
+    assert np.abs(stills.image[:, 0]).max() < 1e-6  # from the wrist
+
+    seen = [Hand(landmarks[0], world[0], "right", 1.0) if i < 30 else None for i in range(40)]
+    positions = np.repeat([0, -1, 1, -1], 10)
+    clip = film_clip(stream_of(seen, np.arange(40) / 20, 1.0, word="AL", positions=positions))
+    held = film_stills([clip, clip])
+    assert held.labels.tolist() == ["A", "L", "A", "L"]
+    assert held.image[0] == pytest.approx(stills.image[0], abs=1e-4)
+    assert held.subset(held.labels == "L").labels.tolist() == ["L", "L"]

@@ -1,0 +1,148 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from asllib.config import preset
+from asllib.errors import InputError
+from asllib.letters import FIRST_SIX, STATIC
+from asllib.networks.default import JointConfig, JointNet
+from asllib.networks.pixel import PixelConfig
+from asllib.networks.store import load_model
+from asllib.train import run as module
+from asllib.train.loop import NO_LETTER
+
+SMALL = dataclasses.replace(preset("joint", "best"), network=JointConfig(classes=6), alphabet=FIRST_SIX, signers=1)
+
+
+@pytest.mark.slow
+def test_the_joint_network_learns_from_photos_and_from_synthetic_signers(no_data, tmp_path, monkeypatch):
+    from asllib.signer import write_letters
+
+    folder = write_letters(tmp_path / "photos", "ABCDEF", signers=5, views=2, size=160)
+    monkeypatch.setattr(module, "find_preset", lambda network, name: SMALL)
+    card = module.train_run("joint", "best", str(folder), tmp_path / "run", epochs=8)
+    assert card["network"] == "joint" and card["alphabet"] == "ABCDEF"
+    assert 0 < card["refuse_below"] < 1 and "refuse_below" not in card["metrics"]
+    assert card["metrics"]["test_accuracy"] >= 0.5
+    assert isinstance(load_model(tmp_path / "run")[0], JointNet)
+
+    letters = module.load_letters(str(folder))
+    looks, added = module.joint_data(SMALL, letters)
+    assert len(looks) == 60 and added.inputs[4].shape == (len(added), 1152)
+    counts = np.bincount(added.labels.numpy() + 1, minlength=7)  # the first is NO_LETTER
+    assert NO_LETTER == -1 and counts[0] > 18 and (counts[1:] > 4).all()
+
+
+@pytest.mark.slow
+def test_the_pixel_network_learns_from_every_look_and_from_added_sets(no_data, tmp_path, monkeypatch):
+    from asllib.signer import write_letters
+
+    folder = write_letters(tmp_path / "photos", "ABCDEF", signers=5, views=2, size=160)
+    settings = dataclasses.replace(
+        preset("pixel", "people"),
+        network=PixelConfig(classes=6, batch_norm=True, standardise=True),
+        alphabet=FIRST_SIX,
+        signers=1,
+        added=(str(folder),),
+    )
+    monkeypatch.setattr(module, "find_preset", lambda network, name: settings)
+    card = module.train_run("pixel", "people", str(folder), tmp_path / "run", epochs=2)
+    assert card["synthetic_signers"] == 1
+    assert card["metrics"]["test_accuracy"] == card["metrics"][f"{folder}_test_accuracy"]  # the same photos
+
+    letters = module.load_letters(str(folder))
+    crops = module.pixel_set(letters)
+    assert crops.images.shape == (int(module.crop_set(letters, module.track(letters))[1].sum()), 28, 28)
+    assert 60 < len(crops) <= 240 and set(crops.table["original"]) <= set(letters.table["original"])
+
+
+def test_crops_are_in_the_part_of_their_photo_whatever_the_manifest_says(letter_set, monkeypatch):
+    """A source's own split covers some photos alone; networks of all kinds split the same photos by original."""
+    photos = letter_set(
+        list("ABCDEF") * 40,
+        images=np.zeros((240, 40, 40, 3), np.uint8),
+        original=[f"{i // 2}.png" for i in range(240)],
+        split=["train", "valid", "test", ""] * 60,
+    )
+    found = np.random.default_rng(0).random((4, 240)) < 0.8  # of four looks
+    monkeypatch.setattr(module, "track", lambda letters: None)
+    monkeypatch.setattr(module, "crop_set", lambda letters, looks: (np.zeros((4, 240, 28, 28), np.uint8), found))
+    crops, part = module.pixel_parts(photos)
+    assert crops.images.shape == (found.sum(), 28, 28) and set(part) == {"train", "valid", "test"}
+    of_photo = dict(zip(photos.table["file"], module.parts(photos), strict=True))
+    assert [of_photo[file] for file in crops.table["file"]] == part.tolist()
+    official = letter_set(list("ABC") * 2, split=["train"] * 3 + ["test"] * 3)
+    same, part = module.pixel_parts(official)
+    assert same.images is official.images and part.tolist() == ["train"] * 3 + ["test"] * 3
+
+
+@pytest.mark.parametrize(("name", "pixels"), [("best", True), ("people", False)])
+def test_the_preset_people_learns_from_photos_of_people_where_no_data_is_named(monkeypatch, letter_set, name, pixels):
+    asked = []
+
+    def load(data, *, pixels):
+        asked.append((data, pixels))
+        return letter_set(list(STATIC))
+
+    monkeypatch.setattr(module, "load_letters", load)
+    for data in ("auto", "synthetic"):
+        module.load_for("pixel", preset("pixel", name), data)
+    assert asked == [("auto", pixels), ("synthetic", pixels)]
+
+
+def test_what_a_network_was_trained_on_is_known_by_the_hash_in_its_card(letter_set):
+    images = np.random.default_rng(0).integers(0, 256, (40, 30, 30, 3), np.uint8)
+    photos = letter_set(["A", "B"] * 20, images, split="test")  # the set's own split, which networks of photos ignore
+    part = module.parts(photos)
+    assert set(part) == {"train", "valid", "test"}
+
+    def card(network, patience=None, **more):
+        data = {"sha256": photos.sha256()}
+        return {"network": network, "training": {"patience": patience}, "data": data, **more}
+
+    def seen(card, letters=photos):
+        return module.trained_on(card, letters).tolist()
+
+    assert seen(card("landmark")) == (part == "train").tolist()
+    assert seen(card("landmark", patience=4)) == (part != "test").tolist()  # the validation part says when to stop
+    assert seen(card("joint")) == seen(card("pixel")) == (part != "test").tolist()
+    assert seen(card("landmark", teaching={})) == [True] * 40  # more cannot be said
+    assert seen(card("joint", data={"sha256": "0"})) == seen({"network": "joint"}) == [False] * 40
+    assert seen({"network": "joint", "data": 5, "added": None}) == [False] * 40
+
+    # Taught a third sign, by photos of its own: of the same photos and more, those of A and B were learned from.
+    more = letter_set(["A", "B", "J"] * 10, np.random.default_rng(1).integers(0, 256, (30, 30, 30, 3), np.uint8))
+    two = more.only(["A", "B"]).sha256()
+    taught = card("landmark", data={"sha256": "0"}, teaching={}, added=[{"sha256": two, "alphabet": "AB"}])
+    assert seen(taught, more) == [True, True, False] * 10
+
+    small = letter_set(["A", "B"] * 20, split=["train", "test"] * 20)
+    added = card("pixel", added=[{"sha256": "0"}, {"sha256": small.sha256()}])
+    assert seen(added, small) == [True, False] * 20
+
+
+def test_small_pictures_in_files_are_learned_from_as_they_are_read(tmp_path):
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for letter in FIRST_SIX:
+        (tmp_path / letter).mkdir()
+        for number in range(3):
+            Image.fromarray(rng.integers(0, 256, (28, 28), np.uint8)).save(tmp_path / letter / f"{number}.png")
+    letters = module.load_letters(str(tmp_path))
+    small = module.pixel_set(letters)
+    assert small.images.shape == (18, 28, 28) and small.letters.tolist() == letters.letters.tolist()
+    assert (small.images[4] == letters.images[4][..., 0]).all()
+
+
+@pytest.mark.parametrize("network", ["pixel", "landmark"])
+def test_a_set_without_a_hand_is_told(network):
+    from asllib.train.examples import train
+    from asllib.train.loop import Examples
+
+    shape = (0, 28, 28) if network == "pixel" else (0, 21, 3)
+    nothing = Examples((torch.zeros(shape),), torch.zeros(0, dtype=torch.long))
+    with pytest.raises(InputError, match="no hand was found in what is to be trained on"):
+        train(preset(network, "best"), nothing, nothing, progress=False)

@@ -1,0 +1,120 @@
+"""What measures the text: counts by hand, streams whose truth is known, and one film from end to end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from asllib.errors import InputError
+from asllib.networks.moments import RATE
+from asllib.networks.spelling import NEITHER
+from asllib.networks.store import load_model
+from asllib.read.speller import ReadLetter
+from asllib.signer.scene import draw_signer
+from asllib.train.films import Plan, Stream, films
+from asllib.train.scoring import (
+    bootstrap,
+    character_error_rate,
+    delays,
+    errors_by_letter,
+    groups,
+    load_sequences,
+    read_stream,
+    read_strokes,
+    sequence_stream,
+    stroke_clip,
+    test_plans,
+)
+
+test_plans.__test__ = False  # a function of the library
+
+PAIRS = [("HELO", "HELLO"), ("HALLO", "HELLO"), ("HELLOO", "HELLO"), ("", "AB")]
+
+
+def test_errors_are_counted_per_letter_that_was_meant():
+    assert character_error_rate(PAIRS) == (1 + 1 + 1 + 2) / 17
+    assert character_error_rate([]) == 0.0 and character_error_rate([("A", "")]) == 1.0
+    assert errors_by_letter(PAIRS) == {"A": (1, 1), "B": (1, 1), "E": (1, 3), "H": (0, 3), "L": (1, 6), "O": (0, 3)}
+
+
+def test_the_interval_holds_the_rate_and_shrinks_with_more_words():
+    low, high = bootstrap(PAIRS)
+    assert 0 <= low < character_error_rate(PAIRS) < high
+    lower, higher = bootstrap(PAIRS * 25)
+    assert low < lower < character_error_rate(PAIRS) < higher < high
+    assert bootstrap([("AB", "AB")] * 3) == (0.0, 0.0)
+
+
+def test_delays_are_those_of_right_letters_from_the_middle_of_their_hold(hands):
+    landmarks, world = hands(60)
+    positions = np.repeat([-1, 0, -1, 1, -1, 2], 10)
+    stream = Stream(np.arange(60) / 10, landmarks, world, np.zeros(60, bool), 1.5, "ABC", positions)
+    said = [ReadLetter("A", 1.0, 1.8, 0.9), ReadLetter("X", 3.0, 3.5, 0.9), ReadLetter("C", 5.0, 6.0, 0.9)]
+    assert delays(stream, said) == pytest.approx([1.8 - 1.45, 6.0 - 5.45])
+    assert delays(stream, []) == []
+
+
+def test_test_films_are_of_people_who_are_in_no_training():
+    plans = test_plans(5, 2.0)
+    assert [plan.word for plan in plans] == [plan.word for plan in test_plans(8, 2.0)[:5]]
+    assert {plan.seed for plan in plans} == {9001} and [plan.signer for plan in plans] == [0, 1, 2, 3, 4]
+    found = [groups(plan) for plan in test_plans(40, 2.0)]
+    assert {one["hand"] for one in found} == {"left", "right"}
+    assert {one["skin tone"] for one in found} == {"light (1-3)", "medium (4-6)", "dark (7-10)"}
+
+
+@pytest.mark.parametrize(
+    ("age", "tone", "expected"),
+    [(0.44, 3, ("below 18", "light (1-3)")), (0.6, 6, ("adult", "medium (4-6)")), (0.9, 7, ("old", "dark (7-10)"))],
+)
+def test_errors_are_told_apart_by_age_skin_tone_and_hand(monkeypatch, age, tone, expected):
+    person = draw_signer(0, 0)
+    person = replace(person, phenotype=(0.7, age, *person.phenotype[2:]), tone=tone, side="left")
+    monkeypatch.setattr("asllib.signer.scene.draw_signer", lambda seed, number: person)
+    found = groups(Plan("AB", 0, 0))
+    assert (found["age"], found["skin tone"], found["hand"]) == (*expected, "left")
+
+
+def stroke(finger: int) -> np.ndarray:
+    """A sequence (30, 63) of a hand that lies still but for the tip of one finger, from frame 10 to 20."""
+    points = np.tile(np.linspace([0.4, 0.8, 0], [0.5, 0.3, 0], 21), (30, 1, 1))
+    points[:, finger, 0] += np.interp(np.arange(30), [10, 20], [0, 0.3])
+    return points.reshape(30, 63).astype(np.float32)
+
+
+@pytest.mark.parametrize(("sign", "finger"), [("J", 20), ("Z", 8)])
+def test_the_later_part_of_a_stroke_is_the_letter(sign, finger):
+    clip = stroke_clip(sequence_stream(stroke(finger)), sign)
+    number = 1 + "JZ".index(sign)
+    marked = np.flatnonzero(clip.targets == number) / RATE
+    assert clip.spelled == (number,) and set(clip.targets) == {NEITHER, number}
+    assert marked.min() == pytest.approx(1.0, abs=0.1) and marked.max() == pytest.approx(20 / 15, abs=0.1)
+    assert stroke_clip(sequence_stream(stroke(finger)), "A").spelled == ()
+    assert stroke_clip(sequence_stream(stroke(28 - finger)), sign).spelled == ()  # another finger moves
+
+
+def test_sequences_are_read_from_a_file_and_a_still_hand_is_no_stroke(tmp_path):
+    np.savez(tmp_path / "sequences.npz", J=[stroke(20)] * 2, hello=[stroke(8)])
+    found = load_sequences(tmp_path / "sequences.npz")
+    assert {name: len(streams) for name, streams in found.items()} == {"J": 2, "hello": 1}
+    assert found["J"][0].landmarks.shape == (30, 21, 3) and found["J"][0].times[-1] == pytest.approx(29 / 15)
+    model, _ = load_model("motion")
+    assert read_strokes(model, sequence_stream(np.repeat(stroke(20)[:1], 30, axis=0))) == ""
+    with pytest.raises(InputError, match=r"none\.npz: the real sequences are not here"):
+        load_sequences(tmp_path / "none.npz")
+
+
+@pytest.mark.slow
+def test_a_film_is_made_once_and_read(no_data):
+    plans = [Plan("LB", 1, 0, letters_per_second=1.0)]
+    (stream,) = films(plans, progress=False)
+    (again,) = films(plans, progress=False)
+    for name in ("times", "landmarks", "world", "left", "positions", "embeddings"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(stream, name))
+    assert (again.word, again.aspect, again.signer) == (stream.word, stream.aspect, stream.signer)
+    assert len(list(no_data.glob("cache/streams/*/*.npz"))) == 1 and stream.found.mean() > 0.8
+    spelled = read_stream(stream)
+    assert spelled.word == spelled.read == spelled.corrected == "LB"
+    assert len(spelled.delays) == 2 and all(-1 < delay < 1.5 for delay in spelled.delays)
