@@ -22,15 +22,14 @@ from torch import Tensor, nn
 from asllib.errors import InputError
 from asllib.hands.landmarks import FINGERS
 from asllib.hands.look import WIDTH
-from asllib.networks.default import JointNet
-from asllib.networks.moments import RATE, moment_features
+from asllib.hands.stream import RATE
+from asllib.networks.default import DefaultNet
 from asllib.networks.pixel import PixelCNN
-from asllib.networks.spelling import MotionNet
+from asllib.networks.registry import Network
+from asllib.networks.spelling import SpellingNet
 from asllib.networks.store import load_model
 from asllib.paths import write_bytes
 from asllib.preprocess import SIDE
-from asllib.train.examples import joint_prepare, landmark_prepare, pixel_prepare
-from asllib.train.loop import Prepare
 
 if TYPE_CHECKING:
     import onnx
@@ -44,27 +43,14 @@ LICENCE = "MIT"
 class WholeModel(nn.Module):
     """A network with its preparation before it and the softmax behind it: raw inputs -> probabilities."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Network) -> None:
         super().__init__()
         self.model = model.eval()
-        self.prepare = _prepare(model)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Turn the tensors of ``sample_inputs`` into probabilities (N, classes); (N, T, classes) along time."""
-        probabilities = self.model(self.prepare(inputs, None)).softmax(1)
+        probabilities = self.model(self.model.prepare(inputs)).softmax(1)
         return probabilities.transpose(1, 2) if probabilities.ndim == 3 else probabilities
-
-
-def _prepare(model: nn.Module) -> Prepare:
-    if isinstance(model, PixelCNN):
-        return pixel_prepare()
-    if isinstance(model, JointNet):
-        return joint_prepare()
-    if not isinstance(model, MotionNet):
-        return landmark_prepare()
-    if model.config.solid:
-        return lambda inputs, _: moment_features(*inputs)
-    return lambda inputs, _: moment_features(inputs[0], None, *inputs[1:])
 
 
 def random_landmarks(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -116,18 +102,16 @@ def sample_inputs(model: nn.Module, n: int, steps: int = 40, seed: int = 0) -> d
     left = torch.arange(n) % 2 == 1
     inputs = {"landmarks": landmarks, "world": world, "left": left, "aspect": torch.tensor([4 / 3, 1, 9 / 16])}
     inputs["aspect"] = inputs["aspect"][torch.arange(n) % 3]
-    if isinstance(model, JointNet):
+    if isinstance(model, DefaultNet):
         noise = torch.randn(n, WIDTH, generator=generator)
         inputs["embedding"] = (model.mean + model.std * noise).clamp_min(0).detach()
-    if isinstance(model, MotionNet):
+    if isinstance(model, SpellingNet):
         later = random_landmarks(n, generator)
         part = torch.linspace(0, 1, steps)[:, None, None]
         for name, end in zip(("landmarks", "world"), later, strict=True):
             inputs[name] = inputs[name][:, None] * (1 - part) + end[:, None] * part
             inputs[name][:, steps // 2 : steps // 2 + 3] = torch.nan  # a hand that is lost for a moment
         inputs["left"] = left[:, None].expand(n, steps).contiguous()
-        if not model.config.solid:
-            del inputs["world"]
     return inputs
 
 
@@ -195,14 +179,14 @@ def export_onnx(name: str | Path, out: str | Path, *, int8: bool = False) -> dic
 
 def labels(model: nn.Module, card: dict[str, Any]) -> list[str]:
     """Names of the outputs, in order: letters and signs; of a motion network "neither" first."""
-    return ["neither", *model.config.signs] if isinstance(model, MotionNet) else list(card["alphabet"])
+    return ["neither", *model.config.signs] if isinstance(model, SpellingNet) else list(card["alphabet"])
 
 
 def _trace(whole: WholeModel) -> onnx.ModelProto:
     from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
     inputs = sample_inputs(whole.model, 3)
-    moving = isinstance(whole.model, MotionNet)
+    moving = isinstance(whole.model, SpellingNet)
     sizes = tuple({0: "n", 1: "t"} if moving and tensor.ndim > 1 else {0: "n"} for tensor in inputs.values())
     log = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = log.level
@@ -257,7 +241,7 @@ def _add_facts(graph: onnx.ModelProto, model: nn.Module, card: dict[str, Any]) -
         "asllib_version": asllib.__version__,
         "licence": LICENCE,
     }
-    if isinstance(model, MotionNet):
+    if isinstance(model, SpellingNet):
         # One moment more than an answer depends on: the first of a window has none before it to have moved from.
         facts |= {"moments_per_second": f"{RATE:g}", "window": str(model.config.memory + 1)}
         facts["delay"] = str(model.config.delay)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pandas as pd
 import torch
 from torch import Tensor
 
-from asllib.hands.landmarks import PARENTS
+from asllib.hands.landmarks import PARENTS, landmark_arrays
 
 KNUCKLES = slice(5, 18, 4)  # 5, 9, 13, 17
 TIPS = slice(8, 21, 4)
@@ -117,6 +118,12 @@ def landmark_features(landmarks: Tensor, world: Tensor, left: Tensor, aspect: Te
     both = mirror_left(palm_scale(wrist_origin(both)), torch.cat([left, left]))
     image, solid = both[: len(left)], both[len(left) :]
     return torch.cat([image, bone_directions(image), solid], dim=-1).transpose(1, 2)  # (B, 9, 21)
+
+
+def landmark_inputs(table: pd.DataFrame) -> tuple[Tensor, ...]:
+    """Landmark table to tensors: landmarks (N, 21, 3), world (N, 21, 3), left (N,), aspect (N,)."""
+    arrays = landmark_arrays(table)
+    return tuple(torch.tensor(arrays[name]) for name in ("landmarks", "world", "left", "aspect"))
 
 
 Step = Callable[[Tensor, Tensor, Tensor], Tensor]

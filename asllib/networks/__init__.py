@@ -1,6 +1,19 @@
-"""The networks, each one short module, and how they are stored."""
+"""The networks, each one short module, and how they are stored.
 
-from asllib.networks.landmark import LandmarkCNN, LandmarkConfig
-from asllib.networks.pixel import PixelCNN, PixelConfig
+The names below are imported on first use: ``import asllib.networks`` does not load PyTorch.
+"""
 
-__all__ = ["LandmarkCNN", "LandmarkConfig", "PixelCNN", "PixelConfig"]
+from __future__ import annotations
+
+import lazy_loader
+
+_MODULES = {
+    "default": ("DefaultConfig", "DefaultNet"),
+    "landmark": ("LandmarkAugment", "LandmarkCNN", "LandmarkConfig"),
+    "pixel": ("ImageAugment", "PixelCNN", "PixelConfig", "augment_images"),
+    "registry": ("Network", "build", "parameter_count", "preset"),
+    "spelling": ("SpellingConfig", "SpellingNet"),
+    "store": ("load_model", "save_model"),
+}
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=_MODULES)

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from asllib.config import Preset, Training
 from asllib.hands.look import WIDTH
-from asllib.networks.landmark import LandmarkCNN, LandmarkConfig
+from asllib.networks.landmark import LandmarkAugment, LandmarkCNN, LandmarkConfig
+from asllib.networks.registry import Network, register
 
 
 @dataclass(frozen=True)
-class JointConfig:
-    """Shape of the joint network.
+class DefaultConfig:
+    """Shape of the default network.
 
     Attributes
     ----------
@@ -40,7 +42,18 @@ class JointConfig:
     classes: int = 24
 
 
-class JointNet(nn.Module):
+PRESETS = {
+    "best": Preset(
+        DefaultConfig(),
+        Training(epochs=40, learning_rate=3e-3, batch=128, one_cycle=True, weight_decay=0.05, smoothing=0.05),
+        LandmarkAugment(),
+        signers=48,
+    ),
+}
+
+
+@register("default", DefaultConfig, PRESETS)
+class DefaultNet(Network):
     """Reads landmarks with ``LandmarkCNN`` and the embedding with two layers, and multiplies what the two say.
 
     Landmarks hold for any light and background, and say in which direction a hand points; the embedding sees where
@@ -52,13 +65,13 @@ class JointNet(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, config: JointConfig) -> None:
+    def __init__(self, config: DefaultConfig) -> None:
         super().__init__()
         self.config = config
         self.register_buffer("mean", torch.zeros(WIDTH))
         self.register_buffer("std", torch.ones(WIDTH))
         self.landmark = LandmarkCNN(LandmarkConfig(classes=config.classes))
-        self.look = nn.Sequential(
+        self.embedding = nn.Sequential(
             nn.Dropout(0.6 * config.dropout),
             nn.Linear(WIDTH, config.hidden),
             nn.ReLU(),
@@ -66,44 +79,47 @@ class JointNet(nn.Module):
             nn.Linear(config.hidden, config.classes),
         )
 
-    def set_statistics(self, embeddings: Tensor) -> None:
-        """Take mean and standard deviation of each number from training embeddings (N, 1152); NaN rows have none."""
+    def prepare(
+        self,
+        inputs: tuple[Tensor, ...],
+        augment: LandmarkAugment | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Turn what ``LandmarkCNN.prepare`` takes, and embeddings (B, 1152), into one row a hand (B, 9 * 21 + 1152)."""
+        return torch.cat([self.landmark.prepare(inputs, augment, generator).flatten(1), inputs[4].float()], 1)
+
+    def set_statistics(self, inputs: tuple[Tensor, ...]) -> None:
+        """Take mean and standard deviation of each number of the training embeddings; NaN rows have none."""
+        embeddings = inputs[4].float()
         embeddings = embeddings[~embeddings[:, 0].isnan()]
         self.mean.copy_(embeddings.mean(0))
         self.std.copy_(embeddings.std(0).clamp_min(1e-3))
 
-    def draw_noise(self, look: Tensor) -> Tensor:
-        """Draw normal numbers of the embeddings' shape, (B, 1152)."""
-        return torch.randn_like(look)
-
-    def draw_branch(self, said: Tensor) -> Tensor:
-        """Draw for each item (B, classes) a number in 0..1, (B, 1): below a half, landmarks answer for it."""
-        return torch.rand(len(said), 1, device=said.device)
+    def read_embedding(self, embedding: Tensor) -> Tensor:
+        """Log-probabilities (B, classes) of the embedding's branch, of embeddings (B, 1152)."""
+        x = (embedding - self.mean) / self.std
+        if self.training:
+            x = x + self.config.noise * torch.randn_like(x)
+        return self.embedding(x).log_softmax(1)
 
     def branches(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-probabilities (B, classes) of the landmark branch and of the look's, from ``forward``'s inputs."""
+        """Log-probabilities (B, classes) of the landmark branch and of the embedding's, from ``forward``'s inputs."""
         features, embedding = inputs[:, :-WIDTH].unflatten(1, (-1, 21)), inputs[:, -WIDTH:]  # (B, 9, 21), (B, 1152)
-        return self.landmark(features).log_softmax(1), self.look_says(embedding.nan_to_num())
+        return self.landmark(features).log_softmax(1), self.read_embedding(embedding.nan_to_num())
 
-    def look_says(self, embedding: Tensor) -> Tensor:
-        """Log-probabilities (B, classes) of the look's branch, of embeddings (B, 1152)."""
-        look = (embedding - self.mean) / self.std
-        if self.training:
-            look = look + self.config.noise * self.draw_noise(look)
-        return self.look(look).log_softmax(1)
-
-    def together(self, first: Tensor, second: Tensor) -> Tensor:
-        """Log-probabilities (B, classes) of the product, flattened to be no surer than landmarks allow."""
-        both, even = (first + second).softmax(1), 1 / self.config.classes
+    def multiply(self, landmark: Tensor, embedding: Tensor) -> Tensor:
+        """Log-probabilities (B, classes) of the branches' product, flattened to be no surer than landmarks allow."""
+        both, even = (landmark + embedding).softmax(1), 1 / self.config.classes
         best = both.amax(1, keepdim=True)
-        most = torch.minimum(best, first.amax(1, keepdim=True).exp() ** self.config.doubt)
+        most = torch.minimum(best, landmark.amax(1, keepdim=True).exp() ** self.config.doubt)
         kept = (most - even) / (best - even).clamp_min(1e-6)
         return torch.lerp(torch.full_like(both, even), both, kept.clamp(0, 1)).clamp_min(1e-12).log()
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Turn features and embedding in one row, (B, 9 * 21 + 1152), into logits (B, classes)."""
-        first, second = self.branches(inputs)
-        blind = inputs[:, -1:].isnan()
+        landmark, embedding = self.branches(inputs)
+        blind = inputs[:, -1:].isnan()  # (B, 1): no embedding
         if self.training:
-            return torch.where(blind | (self.draw_branch(first) < 0.5), first, second)
-        return torch.where(blind, self.config.sharpen * first, self.together(first, second))
+            by_landmarks = torch.rand_like(landmark[:, :1]) < 0.5
+            return torch.where(blind | by_landmarks, landmark, embedding)
+        return torch.where(blind, self.config.sharpen * landmark, self.multiply(landmark, embedding))

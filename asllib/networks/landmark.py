@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from asllib.config import PAPER_TRAINING, Preset, Training
+from asllib.hands.features import landmark_features, landmark_inputs
 from asllib.hands.landmarks import FINGERS
+from asllib.letters import FIRST_SIX
+from asllib.networks.pixel import check_turn
+from asllib.networks.registry import Network, register
+
+if TYPE_CHECKING:
+    from asllib.train.examples import Looks
 
 # Row f: the wrist, then the four joints of finger f from base to tip.
 GRID = [[0, *joints] for joints in FINGERS.values()]  # 5 x 5 landmark numbers
@@ -38,7 +49,43 @@ class LandmarkConfig:
     classes: int = 24
 
 
-class LandmarkCNN(nn.Module):
+@dataclass(frozen=True)
+class LandmarkAugment:
+    """How far hands are changed, in three dimensions.
+
+    Attributes
+    ----------
+    turn
+        Degrees in the image plane, at most 30.
+    tilt
+        Degrees about the axes in the image plane: another camera.
+    stretch
+        Change of the size along each axis, as people's hands differ.
+    jitter
+        Standard deviation of each point, in palm lengths: the tracker's error.
+    """
+
+    turn: float = 15.0
+    tilt: float = 30.0
+    stretch: float = 0.15
+    jitter: float = 0.03
+
+    def __post_init__(self) -> None:
+        check_turn(self.turn)
+
+
+PRESETS = {
+    "paper": Preset(LandmarkConfig(classes=6), PAPER_TRAINING, alphabet=FIRST_SIX),
+    "best": Preset(
+        LandmarkConfig(),
+        Training(epochs=30, learning_rate=4e-3, batch=128, one_cycle=True, weight_decay=0.05, smoothing=0.05),
+        LandmarkAugment(),
+    ),
+}
+
+
+@register("landmark", LandmarkConfig, PRESETS)
+class LandmarkCNN(Network):
     """Convolutions along each finger, shared by all fingers, then across neighbouring fingers, then two layers.
 
     The 21 landmarks are laid out as a grid of 5 fingers by 5 joints, wrist to tip, the way a hand is built: a kernel
@@ -70,10 +117,93 @@ class LandmarkCNN(nn.Module):
             nn.Linear(config.hidden, config.classes),
         )
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Turn features (B, C, 21) into logits (B, classes)."""
+    def prepare(
+        self,
+        inputs: tuple[Tensor, ...],
+        augment: LandmarkAugment | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Turn landmarks and world (B, 21, 3), left (B,) and aspect (B,) into features (B, 9, 21); more is ignored."""
+        landmarks, world, left, aspect = inputs[:4]
+        if augment is not None and generator is not None:
+            landmarks, world = augment_landmarks(landmarks, world, aspect, augment, generator)
+        return landmark_features(landmarks, world, left, aspect)
+
+    def embed(self, features: Tensor) -> Tensor:
+        """Turn features (B, C, 21) into what the last layer sees (B, hidden)."""
         x = features[:, :, self.grid]  # (B, C, 5, 5): fingers x joints
         x = self.along(x)  # (B, 48, 5, 3)
         x = self.across(x)  # (B, 64, 3, 1)
         # The points themselves go along: a finger's direction in the image is what tells G from Q.
-        return self.head(torch.cat([x.flatten(1), features.flatten(1)], 1))
+        return self.head[:-1](torch.cat([x.flatten(1), features.flatten(1)], 1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Turn features (B, C, 21) into logits (B, classes)."""
+        return self.head[-1](self.embed(features))
+
+
+def augment_landmarks(
+    landmarks: Tensor, world: Tensor, aspect: Tensor, how: LandmarkAugment, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Turn, tilt, stretch and shake a batch of hands, image and world landmarks alike.
+
+    Parameters
+    ----------
+    landmarks
+        (B, 21, 3) image landmarks as the tracker gives them.
+    world
+        (B, 21, 3) world landmarks.
+    aspect
+        (B,) width / height: turns are made where x and y have one unit.
+    how
+        The limits.
+    generator
+        Source of the randomness, on the CPU.
+
+    Returns
+    -------
+    tuple
+        landmarks, world: of the same shapes and units. Both are turned by the same angles, and shaken each by itself.
+    """
+    batch = len(landmarks)
+
+    def draw(limit: float, *shape: int) -> Tensor:
+        return limit * (2 * torch.rand(batch, *shape, generator=generator) - 1)
+
+    rotation = _rotation(draw(math.radians(how.tilt)), draw(math.radians(how.tilt)), draw(math.radians(how.turn)))
+    matrix = (rotation @ torch.diag_embed(1 + draw(how.stretch, 3))).to(landmarks)  # (B, 3, 3)
+    unit = torch.stack([aspect, torch.ones_like(aspect), aspect], -1)[:, None]  # (B, 1, 3)
+
+    def move(points: Tensor) -> Tensor:
+        wrist = points[:, :1]
+        palm = (points[:, 9] - points[:, 0]).norm(dim=-1)[:, None, None]
+        noise = torch.randn(points.shape, generator=generator).to(points) * how.jitter * palm
+        return (points - wrist) @ matrix.transpose(1, 2) + wrist + noise
+
+    return move(landmarks * unit) / unit, move(world)
+
+
+def _rotation(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
+    """Rotation about the axes x, then y, then z, angles (B,) in radians -> (B, 3, 3)."""
+    one, zero = torch.ones_like(x), torch.zeros_like(x)
+
+    def matrix(*entries: Tensor) -> Tensor:
+        return torch.stack(entries, -1).reshape(-1, 3, 3)
+
+    about_x = matrix(one, zero, zero, zero, x.cos(), -x.sin(), zero, x.sin(), x.cos())
+    about_y = matrix(y.cos(), zero, y.sin(), zero, one, zero, -y.sin(), zero, y.cos())
+    about_z = matrix(z.cos(), -z.sin(), zero, z.sin(), z.cos(), zero, zero, zero, one)
+    return about_z @ about_y @ about_x
+
+
+def look_probabilities(model: Network, looks: Looks) -> np.ndarray:
+    """Read every look with ``landmark`` or ``default`` and average, (N, classes); zeros where no hand was found."""
+    total = np.zeros((len(looks), model.config.classes), np.float32)
+    count = np.zeros((len(looks), 1), np.float32)
+    for table, embeddings in zip(looks.tables, looks.embeddings, strict=True):
+        found = (table["score"] > 0).to_numpy()
+        if found.any():
+            inputs = (*landmark_inputs(table[found]), torch.from_numpy(embeddings[found]))
+            total[found] += model.logits(inputs).softmax(1).numpy()
+            count[found] += 1
+    return total / np.maximum(count, 1)

@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from asllib.config import PAPER_TRAINING, Preset, Training
+from asllib.data.letterset import LetterSet, PhotoFiles
+from asllib.hands.tracker import table_hands
+from asllib.letters import FIRST_SIX
+from asllib.networks.registry import Network, register
+from asllib.preprocess import SIDE, to_gray, to_pixels
+
+if TYPE_CHECKING:
+    from asllib.train.examples import Looks
+
+MAX_TURN = 30.0  # degrees; halfway to 90 less the leeway that signers take: G and Q, K and P, H and U are 90 apart
+
+
+def check_turn(turn: float) -> None:
+    """Raise ValueError if a turn in the image plane could make another letter."""
+    if not 0 <= turn <= MAX_TURN:
+        raise ValueError(f"turn={turn}: turn by 0..{MAX_TURN:g} degrees, beyond that G becomes Q and U becomes H")
 
 
 @dataclass(frozen=True)
@@ -38,7 +61,63 @@ class PixelConfig:
     classes: int = 24
 
 
-class PixelCNN(nn.Module):
+@dataclass(frozen=True)
+class ImageAugment:
+    """How far grey images are changed; each value is drawn evenly from -x..x (or 1 - x..1 + x for factors).
+
+    Nothing is mirrored: the mirror image of a right hand is a left hand.
+
+    Attributes
+    ----------
+    turn
+        Degrees, at most 30.
+    shift
+        Fraction of the width and height.
+    zoom, contrast
+        Change of the factor.
+    brightness
+        In units of the range 0..1.
+    """
+
+    turn: float = 10.0
+    shift: float = 0.1
+    zoom: float = 0.1
+    contrast: float = 0.2
+    brightness: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_turn(self.turn)
+
+
+PRESETS = {
+    "paper": Preset(PixelConfig(classes=6), PAPER_TRAINING, alphabet=FIRST_SIX),
+    "best": Preset(
+        PixelConfig(batch_norm=True, dropout=0.1),
+        Training(
+            epochs=5,
+            learning_rate=4e-3,
+            batch=128,
+            one_cycle=True,
+            weight_decay=0.01,
+            smoothing=0.05,
+            min_steps=1050,  # as many as five epochs of Sign Language MNIST, also where the set is smaller
+            bfloat16=True,
+        ),
+        ImageAugment(),
+    ),
+    # Photos of many people: cameras and rooms differ more than in Sign Language MNIST.
+    "people": Preset(
+        PixelConfig(batch_norm=True, dropout=0.1, standardise=True),
+        Training(epochs=8, learning_rate=4e-3, batch=128, one_cycle=True, weight_decay=0.05, smoothing=0.05),
+        ImageAugment(turn=15.0, zoom=0.15, contrast=0.4, brightness=0.15),
+        signers=48,
+        added=("sign-mnist",),
+    ),
+}
+
+
+@register("pixel", PixelConfig, PRESETS)
+class PixelCNN(Network):
     """Three blocks of convolution, activation, dropout and max pooling, then two fully connected layers.
 
     The softmax of the paper is left to the loss, which takes logits (cross entropy on logits is stable). The mean
@@ -76,8 +155,19 @@ class PixelCNN(nn.Module):
         # The same numbers in an order that convolutions read faster.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's overloads lack it
 
-    def set_statistics(self, images: Tensor) -> None:
-        """Take mean image and standard deviation from training images (N, 28, 28) in 0..1."""
+    def prepare(
+        self,
+        inputs: tuple[Tensor, ...],
+        augment: ImageAugment | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Turn bytes (B, 28, 28) into (B, 1, 28, 28) float in 0..1, changed at random by ``augment``."""
+        images = inputs[0].unsqueeze(1).float() / 255
+        return images if augment is None or generator is None else augment_images(images, augment, generator)
+
+    def set_statistics(self, inputs: tuple[Tensor, ...]) -> None:
+        """Take mean image and standard deviation from training images (N, 28, 28) uint8."""
+        images = inputs[0].float() / 255
         self.mean.copy_(images.mean(0, keepdim=True))
         self.std.copy_((images - self.mean).std(correction=0).clamp_min(1e-3))  # equal images have none
 
@@ -90,3 +180,96 @@ class PixelCNN(nn.Module):
             x = (images - self.mean) / self.std  # (B, 1, 28, 28)
         x = self.features(x)  # (B, 32, 14, 14), (B, 64, 7, 7), (B, 128, 3, 3)
         return self.head(x)  # (B, 1152), (B, hidden), (B, classes)
+
+
+def augment_images(images: Tensor, how: ImageAugment, generator: torch.Generator) -> Tensor:
+    """Turn, shift, zoom and relight a batch of grey images, each in its own way.
+
+    Parameters
+    ----------
+    images
+        (B, 1, H, W) float in 0..1.
+    how
+        The limits.
+    generator
+        Source of the randomness, on the CPU.
+
+    Returns
+    -------
+    Tensor
+        (B, 1, H, W), not clipped; beyond the border the outermost pixels are repeated.
+    """
+    batch = len(images)
+
+    def draw(limit: float) -> Tensor:
+        return limit * (2 * torch.rand(batch, generator=generator) - 1)
+
+    angle, zoom = draw(math.radians(how.turn)), 1 + draw(how.zoom)
+    cos, sin = zoom * angle.cos(), zoom * angle.sin()
+    # Grid coordinates run from -1 to 1, so a shift by a fraction of the width is twice that fraction.
+    rows = [torch.stack([cos, -sin, 2 * draw(how.shift)], 1), torch.stack([sin, cos, 2 * draw(how.shift)], 1)]
+    grid = F.affine_grid(torch.stack(rows, 1).to(images), list(images.shape), align_corners=False)
+    moved = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    contrast, brightness = (1 + draw(how.contrast)).to(images), draw(how.brightness).to(images)
+    middle = moved.mean((1, 2, 3), keepdim=True)
+    return (moved - middle) * contrast[:, None, None, None] + middle + brightness[:, None, None, None]
+
+
+def as_small(image: np.ndarray) -> np.ndarray | None:
+    """A 28x28 uint8 image in grey, which files give as RGB, as the pixel network reads it; None if it is a photo."""
+    small = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape in ((SIDE, SIDE), (SIDE, SIDE, 3))
+    return to_gray(image) if small else None
+
+
+def small_set(images: np.ndarray | PhotoFiles) -> np.ndarray | None:
+    """All of a set's images as ``as_small`` has them, (N, 28, 28); None if the set has photos."""
+    if isinstance(images, np.ndarray):
+        return images if images.shape[1:] == (SIDE, SIDE) else None
+    small = []
+    for i in range(len(images)):
+        image = as_small(images[i])
+        if image is None:  # mostly at the first: no need to decode all
+            return None
+        small.append(image)
+    return np.stack(small) if small else None
+
+
+def crop_set(letters: LetterSet, looks: Looks, *, background: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Crop each photo of a set to its hand for the pixel network, as each look at it saw it.
+
+    Parameters
+    ----------
+    letters, looks
+        The set, and what was seen of it.
+    background
+        Keep what lies around the hand, see ``asllib.preprocess.to_pixels``.
+
+    Returns
+    -------
+    images
+        (looks, N, 28, 28) uint8; black where no hand was found.
+    found
+        (looks, N) bool.
+    """
+    hands = [table_hands(table) for table in looks.tables]
+    found = np.array([[hand is not None for hand in look] for look in hands])
+    images = np.zeros((*found.shape, SIDE, SIDE), np.uint8)
+    for i in np.flatnonzero(found.any(0)):
+        photo = letters.images[i]
+        for look in np.flatnonzero(found[:, i]):
+            images[look, i] = to_pixels(photo, hands[look][i], background=background)
+    return images, found
+
+
+def set_probabilities(model: PixelCNN, letters: LetterSet, track: Callable[[LetterSet], Looks]) -> np.ndarray:
+    """Read a set, (N, classes): small images as they are, photos by their crops, zeros where no hand was found.
+
+    ``track`` is called for photos alone.
+    """
+    small = small_set(letters.images)
+    if small is not None:
+        return model.logits((torch.from_numpy(small),)).softmax(1).numpy()
+    images, found = crop_set(letters, track(letters))
+    each = np.zeros((*found.shape, model.config.classes), np.float32)  # (looks, N, classes)
+    each[found] = model.logits((torch.from_numpy(images[found]),)).softmax(1)
+    return each.sum(0) / np.maximum(found.sum(0), 1)[:, None]

@@ -1,172 +1,167 @@
-"""The motion network: the landmark network on each moment, then convolutions along time.
-
-It reads signs that move and signs in a row, from the landmarks of a hand.
-"""
+"""The spelling network: the landmark network on each moment of a film, then convolutions along time."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from asllib.hands.features import KNUCKLES, TIPS
+from asllib.config import Training
+from asllib.hands.features import bone_directions, mirror_left, palm_size, true_aspect, wrist_origin
+from asllib.letters import LETTERS
 from asllib.networks.landmark import LandmarkCNN, LandmarkConfig
+from asllib.networks.registry import Network, register
 
-NEITHER = 0  # the output that says: none of the signs
-# Without an eye for handshapes the network sees which fingers are out and where their tips go, nothing else: that
-# differs least between people, trackers and the synthetic hand.
-DRAWN = 8 + 4 + 1  # how the four tips move, x and y, how far each is from its knuckle, how short the palm looks
-PALM_MEMORY = 20  # moments
+SIGNS: tuple[str, ...] = (*LETTERS, "space", "del")  # all that one hand shows while it spells
+NEITHER = 0  # the output, and the handshape, that says: none of the signs
+POINTS = 9  # numbers a landmark
 MOVEMENT = 5  # numbers a moment beside the hand's shape
 
 
 @dataclass(frozen=True)
-class MotionConfig:
-    """Shape of the motion network.
+class SpellingConfig:
+    """Shape of the spelling network.
 
     Attributes
     ----------
     signs
-        What it tells apart, besides "neither", which is its output 0.
-    shapes
-        Handshapes that its first part tells apart, besides "none of them"; without any there is no such part.
-    solid
-        Whether it sees world landmarks too; sets of landmarks from elsewhere may have none.
+        What it tells apart, as handshapes and in time, besides "neither", which is output 0.
     channels
         Width of every layer along time.
     hidden
-        Width of the fully connected layer of the first part.
+        Width of the fully connected layer of the handshape part.
     dilations
         Steps between the three moments that each convolution along time sees.
     dropout
         Share of a layer's features that is zeroed in training.
     delay
-        Steps that an answer comes after its moment: what the network sees of the time after it.
+        Moments that an answer comes late: what the network sees of the time after it.
     """
 
-    signs: tuple[str, ...] = ("J", "Z")
-    shapes: tuple[str, ...] = ()
-    solid: bool = False
-    channels: int = 80
-    hidden: int = 128
+    signs: tuple[str, ...] = SIGNS
+    channels: int = 112
+    hidden: int = 192
     dilations: tuple[int, ...] = (1, 2, 4, 8)
     dropout: float = 0.1
     delay: int = 3
 
     @property
-    def points(self) -> int:
-        """Numbers a landmark, see ``asllib.networks.moments``."""
-        return 9 if self.solid else 6
-
-    @property
-    def features(self) -> int:
-        """Numbers a moment, see ``asllib.networks.moments``."""
-        return self.points * 21 + MOVEMENT
-
-    @property
     def classes(self) -> int:
-        """Outputs: the signs and "neither"."""
-        return len(self.signs) + 1
-
-    @property
-    def context(self) -> int:
-        """Moments before it that must be looked at again to see one."""
-        return 0 if self.shapes else PALM_MEMORY + 1
+        """Signs that it tells apart; there is one output more, "neither"."""
+        return len(self.signs)
 
     @property
     def memory(self) -> int:
-        """Steps that one answer depends on."""
-        return 1 + 2 * sum(self.dilations) + self.context
+        """Moments that one answer depends on."""
+        return 1 + 2 * sum(self.dilations)
 
 
-class MotionNet(nn.Module):
+@dataclass(frozen=True)
+class SpellingPreset:
+    """The spelling network, its training and its films, every one of another synthetic signer.
+
+    Attributes
+    ----------
+    network
+        Shape of the network.
+    shapes, training
+        How the handshape part is trained, on drawn batches of single moments, and then the rest, on clips.
+    films, more, sharp, slower, strokes, idle
+        Films of random letters; of further signers; of others filmed as large as the live cell sends them; of others as
+        large who also spell more slowly; of words in which every second letter is J or Z; and of idle hands.
+    pieced
+        Share of each batch that is pieced together from still hands.
+    signers
+        Synthetic signers whose still letters, and handshapes that are no letter, are among the still hands.
+    """
+
+    network: SpellingConfig = field(default_factory=SpellingConfig)
+    shapes: Training = field(
+        default_factory=lambda: Training(
+            epochs=46, learning_rate=4e-3, batch=14, one_cycle=True, warm_up=0.2, weight_decay=0.05, clip_norm=5.0
+        )
+    )
+    training: Training = field(
+        default_factory=lambda: Training(
+            epochs=14, learning_rate=4e-3, batch=16, one_cycle=True, warm_up=0.15, weight_decay=0.02, clip_norm=5.0
+        )
+    )
+    films: int = 260
+    more: int = 411
+    sharp: int = 320
+    slower: int = 1200
+    strokes: int = 150
+    idle: int = 440
+    pieced: float = 0.5
+    signers: int = 48
+
+
+@register("spelling", SpellingConfig, {"best": SpellingPreset()})
+class SpellingNet(Network):
     """The handshape of each moment, then convolutions that look back in time, each adding to what it is given.
 
     The first part is the landmark network with one more output, "none of them". It is trained first, on single moments
-    and still photos; what it says goes on beside a few numbers on where the hand points and how it moves. No
+    and still photos; what it reads goes on beside a few numbers on where the hand points and how it moves. No
     convolution looks ahead in time, so that the network can answer while the hand still moves.
     """
 
-    def __init__(self, config: MotionConfig) -> None:
+    def __init__(self, config: SpellingConfig) -> None:
         super().__init__()
         self.config = config
-        width, shapes = config.channels, len(config.shapes) + bool(config.shapes)
-        self.pose = nn.Conv1d(config.points * 21 if config.shapes else DRAWN, 24, 1)
+        width, shapes = config.channels, 1 + len(config.signs)
+        self.pose = nn.Conv1d(POINTS * 21, 24, 1)
         self.enter = nn.Sequential(nn.Conv1d(shapes + 24 + MOVEMENT, width, 1), nn.BatchNorm1d(width), nn.ReLU())
         self.back = nn.ModuleList(
             nn.Sequential(nn.Conv1d(width, width, 3, dilation=d), nn.BatchNorm1d(width), nn.ReLU())
             for d in config.dilations
         )
         self.dropout = nn.Dropout(config.dropout)
-        self.head = nn.Conv1d(width, config.classes, 1)
-        if not config.shapes:
-            return
-        self.hand = LandmarkCNN(LandmarkConfig(features=config.points, hidden=config.hidden, classes=shapes))
-        # A sign that is a handshape is first of all what the eye saw at that moment; time has to say the rest.
-        self.copy = nn.Conv1d(shapes, config.classes, 1, bias=False)
+        self.head = nn.Conv1d(width, shapes, 1)
+        self.hand = LandmarkCNN(LandmarkConfig(features=POINTS, hidden=config.hidden, classes=shapes))
+        # A sign is first of all the handshape of that moment; time has to say the rest.
+        self.copy = nn.Conv1d(shapes, shapes, 1, bias=False)
         with torch.no_grad():
             self.copy.weight.zero_()
-            for place, sign in enumerate(config.signs, 1):
-                if sign in config.shapes:
-                    self.copy.weight[place, 1 + config.shapes.index(sign)] = 6.0
+            self.copy.weight[1:, 1:, 0].fill_diagonal_(6.0)
+
+    def prepare(
+        self, inputs: tuple[Tensor, ...], augment: None = None, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Turn landmarks and world (B, T, 21, 3), left (B, T) and aspect (B,) into features (B, C, T)."""
+        return moment_features(*inputs)
 
     def handshapes(self, features: Tensor) -> Tensor:
-        """Turn features (B, C, T) into logits of the handshapes (B, 1 + shapes, T), "none of them" first."""
+        """Turn features (B, C, T) into logits of the handshapes (B, 1 + signs, T), "none of them" first."""
         batch, _, steps = features.shape
         hands = features[:, :-MOVEMENT].transpose(1, 2).reshape(batch * steps, 21, -1).transpose(1, 2)  # (B * T, 9, 21)
         return self.hand(hands).unflatten(0, (batch, steps)).transpose(1, 2)
 
-    def drawing(self, features: Tensor) -> Tensor:
-        """Turn features (B, C, T) into how the fingertips move and how far the fingers are out (B, DRAWN, T).
-
-        The unit is the largest palm of the last second: a hand that tips to the viewer looks short and is not.
-        """
-        points = features[:, :-MOVEMENT].unflatten(1, (21, -1))[:, :, :2]  # (B, 21, 2, T)
-        knuckles, tips = points[:, KNUCKLES], points[:, TIPS]  # (B, 4, 2, T)
-        found = features[:, -1:]
-        both = found * F.pad(found, (1, 0))[..., :-1]
-        grown = features[:, -3:-2]  # (B, 1, T)
-        size = grown.cumsum(2)
-        # In two dimensions: the export of max_pool1d fixes the number of moments.
-        largest = F.max_pool2d(F.pad(size, (PALM_MEMORY, 0), mode="replicate"), (1, PALM_MEMORY + 1), 1)
-        short = (size - largest).exp() * found  # (B, 1, T), 1 for a hand that is not tipped
-        before = F.pad(tips, (1, 0))[..., :-1] * (-grown).exp()[:, None]
-        moved = (tips - before + features[:, None, -MOVEMENT : -MOVEMENT + 2]) * short[:, None]
-        out = (tips - knuckles).norm(dim=2) * short  # (B, 4, T)
-        return torch.cat([3 * moved.flatten(1, 2) * both, out, short], 1)
-
-    def look(self, features: Tensor, looks: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def see(self, features: Tensor, embedding: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Turn features (B, C, T) into what is seen (B, channels, T), and probabilities of the handshapes.
 
-        With handshapes every moment is seen for itself: one that was looked at need not be looked at again. What
-        embeddings say of them, ``looks``, logarithms (B, shapes, T), decides with the landmarks which one it is, and
-        not whether it is one: that is left to the landmarks, which have seen far more hands that show none.
+        Every moment is seen for itself. ``embedding``, log-probabilities (B, signs, T) by the hand's embedding, decides
+        with the landmarks which sign it is, and not whether it is one: that is left to the landmarks, which have seen
+        far more hands that show none.
         """
-        pose = features[:, :-MOVEMENT] if self.config.shapes else self.drawing(features)
-        seen = [self.pose(pose), features[:, -MOVEMENT:]]
-        shapes = features[:, :0]
-        if self.config.shapes:
-            shapes = self.handshapes(features).softmax(1)
-            if looks is not None:
-                none, some = shapes[:, :1], shapes[:, 1:] * looks.exp()
-                shapes = torch.cat([none, (1 - none) * some / some.sum(1, keepdim=True).clamp_min(1e-9)], 1)
-            shapes = shapes * features[:, -1:]
-            seen.append(shapes)
-        return self.enter(torch.cat(seen, 1)), shapes
+        shapes = self.handshapes(features).softmax(1)
+        if embedding is not None:
+            none, some = shapes[:, :1], shapes[:, 1:] * embedding.exp()
+            shapes = torch.cat([none, (1 - none) * some / some.sum(1, keepdim=True).clamp_min(1e-9)], 1)
+        shapes = shapes * features[:, -1:]
+        pose = self.pose(features[:, :-MOVEMENT])
+        return self.enter(torch.cat([pose, features[:, -MOVEMENT:], shapes], 1)), shapes
 
     def along(self, seen: Tensor, shapes: Tensor) -> Tensor:
-        """Turn what was seen into logits (B, classes, T)."""
+        """Turn what was seen into logits (B, 1 + signs, T)."""
         x = self.dropout(seen)  # (B, channels, T)
         for layer, dilation in zip(self.back, self.config.dilations, strict=True):
             x = x + self.dropout(layer(F.pad(x, (2 * dilation, 0))))
-        if not self.config.shapes:
-            return self.head(x)
         return self.head(x) + self.copy(F.pad(shapes, (self.config.delay, 0))[:, :, : shapes.shape[2]])
 
     def step(self, seen: Tensor, shapes: Tensor, past: list[Tensor]) -> Tensor:
-        """Do the same as ``along``, moment by moment: what was seen (B, channels, 1) to logits (B, classes, 1).
+        """Do the same as ``along``, moment by moment: what was seen (B, channels, 1) to logits (B, 1 + signs, 1).
 
         ``past`` starts as an empty list and keeps, in place, what each layer still needs of the moments before, so that
         nothing is computed twice.
@@ -190,10 +185,54 @@ class MotionNet(nn.Module):
             for part in rest:
                 new = part(new)
             x = x + new
-        if not self.config.shapes:
-            return self.head(x)
         return self.head(x) + self.copy(after_past(-1, shapes)[:, :, :1])
 
     def forward(self, features: Tensor) -> Tensor:
-        """Turn features (B, C, T) into logits (B, classes, T)."""
-        return self.along(*self.look(features))
+        """Turn features (B, C, T) into logits (B, 1 + signs, T)."""
+        return self.along(*self.see(features))
+
+
+def moment_features(landmarks: Tensor, world: Tensor, left: Tensor, aspect: Tensor) -> Tensor:
+    """What the spelling network is told of hands at even moments.
+
+    Parameters
+    ----------
+    landmarks
+        (B, T, 21, 3) image landmarks, NaN where there is no hand.
+    world
+        (B, T, 21, 3) world landmarks.
+    left
+        (B, T) bool.
+    aspect
+        (B,) width / height.
+
+    Returns
+    -------
+    Tensor
+        (B, C, T) float32, C = 9 x 21 + 5: image points in palm sizes from the wrist, unit vectors of the
+        image's bones, world points in palm sizes; then the wrist's movement since the moment before (x, y, in palm
+        sizes), how much the palm grew (logarithm), how much the shape changed (5 times the root mean square movement of
+        the points from the wrist), and whether there is a hand. All 0 without one; left hands are
+        mirrored.
+    """
+    found = torch.isfinite(landmarks[:, :, 0, 0])  # (B, T)
+    points = true_aspect(torch.nan_to_num(landmarks), aspect[:, None])  # (B, T, 21, 3)
+    hands = wrist_origin(torch.stack([points, torch.nan_to_num(world)]))
+    sizes = palm_size(hands)  # (2, B, T): image and world at once
+    image, solid = mirror_left(hands / sizes.clamp_min(1e-6)[..., None, None], left)
+    shape = torch.cat([image, bone_directions(image), solid], -1).flatten(2)  # (B, T, 21 * 9)
+
+    size, wrist = sizes[0, ..., None].clamp_min(1e-3), points[:, :, 0]  # (B, T, 1), (B, T, 3)
+    move = mirror_left(((wrist - _shift(wrist)) / size)[..., None, :], left)[:, :, 0, :2]
+    grow = (size / _shift(size)).log()
+    flat = image[..., :2]
+    # 5 times the root mean square movement of the 21 points
+    change = torch.linalg.vector_norm(flat - _shift(flat), dim=(2, 3))[..., None] * (5 / 21**0.5)  # (B, T, 1)
+    motion = torch.cat([move, grow, change], -1).clamp(-2, 2) * (found & _shift(found))[..., None]
+    features = torch.cat([shape, motion, torch.ones_like(grow)], -1) * found[..., None]
+    return features.transpose(1, 2).clamp(-5, 5).contiguous()  # (B, C, T)
+
+
+def _shift(x: Tensor) -> Tensor:
+    """Each moment's value at the moment before; the first keeps its own."""
+    return torch.cat([x[:, :1], x[:, :-1]], 1)

@@ -17,36 +17,11 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from asllib.errors import InputError
 from asllib.files import read_bytes, read_json
 from asllib.letters import LETTERS
-from asllib.networks.default import JointConfig, JointNet
-from asllib.networks.landmark import LandmarkCNN, LandmarkConfig
-from asllib.networks.pixel import PixelCNN, PixelConfig
-from asllib.networks.spelling import MotionConfig, MotionNet
+from asllib.networks.registry import NAMES, Network, network_class, parameter_count
 from asllib.paths import write_bytes, write_text
 
-SHIPPED = ("default", "pixel", "landmark", "motion", "spelling")
+SHIPPED = NAMES
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
-Network = PixelCNN | LandmarkCNN | JointNet | MotionNet
-NETWORKS: dict[str, tuple[type, type]] = {
-    "pixel": (PixelCNN, PixelConfig),
-    "landmark": (LandmarkCNN, LandmarkConfig),
-    "joint": (JointNet, JointConfig),
-    "motion": (MotionNet, MotionConfig),
-}
-
-
-def build(config: PixelConfig | LandmarkConfig | JointConfig | MotionConfig) -> Network:
-    """Make the network of a configuration, with fresh weights."""
-    return next(network(config) for network, kind in NETWORKS.values() if isinstance(config, kind))
-
-
-def network_name(model: nn.Module) -> str:
-    """Which network it is: "pixel", "landmark", "joint" or "motion"."""
-    return next(name for name, (network, _) in NETWORKS.items() if isinstance(model, network))
-
-
-def parameter_count(model: nn.Module) -> int:
-    """How many numbers training sets."""
-    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def check_new_run(folder: Path) -> None:
@@ -63,7 +38,7 @@ def check_new_run(folder: Path) -> None:
 def tidy_run(folder: Path) -> None:
     """Delete what a finished run does not need: checkpoints, and what killed runs were writing."""
     for left in folder.iterdir():
-        if re.fullmatch(r"checkpoint(-(\d+|shapes|signs))?\.pt|\.[0-9a-f]{8}-.*", left.name) and left.is_file():
+        if re.fullmatch(r"checkpoint(-(\d+|shapes))?\.pt|\.[0-9a-f]{8}-.*", left.name) and left.is_file():
             left.unlink()
 
 
@@ -87,7 +62,7 @@ def save_model(folder: str | Path, model: Network, alphabet: Sequence[str], abou
     weights = save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})
     write_bytes(folder / "model.safetensors", weights)
     card = {
-        "network": network_name(model),
+        "network": model.name,
         "config": dataclasses.asdict(model.config),
         "alphabet": "".join(alphabet) if set(alphabet) <= set(LETTERS) else list(alphabet),
         "parameters": parameter_count(model),
@@ -119,22 +94,23 @@ def load_model(name: str | Path) -> tuple[Network, dict[str, Any]]:
         raise InputError(f"{name}: neither a shipped model ({', '.join(SHIPPED)}) nor a run folder with card.json")
     try:
         card = read_json(card_file, "model card")
-        network, shape = NETWORKS[card["network"]]
-        config = shape(**{key: _setting(shape, key, value) for key, value in card["config"].items()})
+        network = network_class(card["network"])
+        settings = network.Config
+        config = settings(**{key: _setting(settings, key, value) for key, value in card["config"].items()})
         with torch.device("meta"):
             shapes = {name: tensor.shape for name, tensor in network(config).state_dict().items()}
         alphabet, expected = card["alphabet"], card["weights_sha256"]
-        # A motion network says "neither" too, and knows signs that are no letters.
-        classes = sum(len(s) == 1 for s in config.signs) if isinstance(config, MotionConfig) else config.classes
         # A list has names of signs that somebody added, too; a string has letters only.
         foreign = isinstance(alphabet, str) and not set(alphabet) <= set(LETTERS)
-        if not len(alphabet) == len(set(alphabet)) == classes or foreign or not all(name.strip() for name in alphabet):
-            raise ValueError(f"alphabet {alphabet!r} for {classes} classes")
+        if (
+            not len(alphabet) == len(set(alphabet)) == config.classes
+            or foreign
+            or not all(name.strip() for name in alphabet)
+        ):
+            raise ValueError(f"alphabet {alphabet!r} for {config.classes} classes")
         if not 0 <= card.get("refuse_below", 0.0) <= 1:
             raise ValueError(f"refuse_below {card['refuse_below']!r} is no share")
-    except InputError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+    except (InputError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise InputError(f"{card_file}: not a model card ({type(error).__name__}: {error}); train again") from error
     content = read_bytes(weights_file)
     found = hashlib.sha256(content).hexdigest()

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from asllib.hands.look import Hand
+from asllib.hands.stream import RATE, Moment, Resampler
 from asllib.letters import STATIC
-from asllib.networks.default import JointNet
-from asllib.networks.moments import RATE, Moment, Resampler, moment_features
-from asllib.networks.spelling import NEITHER, MotionNet
+from asllib.networks.default import DefaultNet
+from asllib.networks.spelling import NEITHER, SpellingNet
 from asllib.read.speller import ReadLetter, SpellerSettings
 
 # Of the time that a letter was held: so long it must have been away to be doubled. Who spells slowly wavers for longer.
@@ -43,18 +43,16 @@ class HandListener:
     branch of ``default`` reads.
     """
 
-    def __init__(self, model: MotionNet) -> None:
+    def __init__(self, model: SpellingNet) -> None:
         self.model = model
-        shapes = model.config.shapes  # a network for strokes alone has none
+        shapes = model.config.signs  # a network for strokes alone has none
         # What the embedding says of each handshape; it knows no other than letters.
         self._places = [STATIC.index(LOOKS_LIKE.get(s, s)) if LOOKS_LIKE.get(s, s) in STATIC else -1 for s in shapes]
         self.reset()
 
     def reset(self) -> None:
         """Forget the hand."""
-        config = self.model.config
         self._sampler = Resampler()
-        self._features = torch.zeros(1, config.features, 0)  # of the last moments
         self._past: list[torch.Tensor] = []  # what the network keeps of the moments before
         self._last: Moment | None = None
         self._looks: list[tuple[float, np.ndarray]] = []  # what the last two embeddings said, and when
@@ -70,11 +68,10 @@ class HandListener:
         config, known, count = self.model.config, [*([self._last] if self._last else []), *moments], len(moments)
         hands = torch.from_numpy(np.array([[(moment.landmarks, moment.world) for moment in known]], np.float32))
         left = torch.tensor([[moment.left for moment in known]])
-        world = hands[:, :, 1] if config.solid else None  # (1, T, 21, 3)
-        new = moment_features(hands[:, :, 0], world, left, torch.tensor([aspect]))[:, :, -count:]
-        self._features = torch.cat([self._features, new], 2)[:, :, -config.context - count :]
+        points, world = hands[:, :, 0], hands[:, :, 1]  # (1, T, 21, 3)
+        features = self.model.prepare((points, world, left, torch.tensor([aspect])))[:, :, -count:]
         looks = self._nearest_looks([moment.time_s for moment in moments])
-        seen, shapes = (x[:, :, -count:] for x in self.model.look(self._features, looks))
+        seen, shapes = self.model.see(features, looks)
         self._last = moments[-1]
         logits = [self.model.step(seen[:, :, [i]], shapes[:, :, [i]], self._past)[0, :, 0] for i in range(count)]
         said = torch.stack(logits).softmax(1).numpy()
@@ -94,18 +91,18 @@ class HandListener:
 
 
 @cache
-def _default() -> JointNet:
+def _default() -> DefaultNet:
     from asllib.networks.store import fold, load_model
 
     model = fold(load_model("default")[0])
-    assert isinstance(model, JointNet)
+    assert isinstance(model, DefaultNet)
     return model
 
 
 @torch.inference_mode()
 def read_embedding(embedding: np.ndarray) -> np.ndarray:
     """Log-probabilities (24,) of the still letters by what a look saw, (1152,)."""
-    return _default().look_says(torch.from_numpy(embedding)[None])[0].numpy()
+    return _default().read_embedding(torch.from_numpy(embedding)[None])[0].numpy()
 
 
 class PeakSpeller:

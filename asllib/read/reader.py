@@ -22,7 +22,7 @@ from asllib.read.speller import ReadLetter, Speller, SpellerSettings, check_time
 from asllib.read.video import count_frames, iter_frames
 
 if TYPE_CHECKING:
-    from asllib.networks.spelling import MotionNet
+    from asllib.networks.spelling import SpellingNet
 
 
 class ReadsLetters(Protocol):
@@ -152,12 +152,12 @@ class TextReader:
 
     def __init__(
         self,
-        recognizer: ReadsLetters | MotionNet | None = None,
+        recognizer: ReadsLetters | SpellingNet | None = None,
         settings: SpellerSettings | None = None,
         *,
         letters: Iterable[str] | None = None,
     ) -> None:
-        from asllib.networks.spelling import MotionNet
+        from asllib.networks.spelling import SpellingNet
 
         self.recognizer = recognizer = load_network() if recognizer is None else recognizer
         self._words = [_Word()]  # the last is being spelled; empty after a space
@@ -167,7 +167,7 @@ class TextReader:
         known = LETTERS if letters is None else tuple(letters)
         self._letters = (
             Moving(recognizer, self._settings, known)
-            if isinstance(recognizer, MotionNet)
+            if isinstance(recognizer, SpellingNet)
             else Voting(recognizer, self._settings, known)
         )
         self._tracker = HandTracker(video=True)
@@ -406,7 +406,7 @@ class Voting:
 class Moving:
     """Hands to letters by a motion network, which sees them move."""
 
-    def __init__(self, model: MotionNet, settings: SpellerSettings, letters: tuple[str, ...]) -> None:
+    def __init__(self, model: SpellingNet, settings: SpellerSettings, letters: tuple[str, ...]) -> None:
         from asllib.read.decoder import HandListener, PeakSpeller
 
         self.names, signs = LETTERS, model.config.signs
@@ -462,7 +462,7 @@ def load_spelling():
     return fold(model), card
 
 
-def load_network(model: str | os.PathLike[str] = "spelling") -> ReadsLetters | MotionNet:
+def load_network(model: str | os.PathLike[str] = "spelling") -> ReadsLetters | SpellingNet:
     """Load what ``TextReader`` reads with: a shipped network, or the one of a run folder.
 
     Raises
@@ -470,14 +470,14 @@ def load_network(model: str | os.PathLike[str] = "spelling") -> ReadsLetters | M
     InputError
         If there is no such thing, or it is a motion network that does not read all letters.
     """
-    from asllib.networks.spelling import MotionNet
+    from asllib.networks.spelling import SpellingNet
     from asllib.networks.store import fold, load_model
     from asllib.read.recognizer import load_recognizer
 
     if model == "spelling":
         return load_spelling()[0]
     network, _ = load_model(os.fspath(model))
-    if not isinstance(network, MotionNet):
+    if not isinstance(network, SpellingNet):
         return load_recognizer(os.fspath(model))
     if not set(LETTERS) <= set(network.config.signs):
         signs = ", ".join(network.config.signs)
@@ -486,11 +486,11 @@ def load_network(model: str | os.PathLike[str] = "spelling") -> ReadsLetters | M
     return network
 
 
-def usual_settings(recognizer: ReadsLetters | MotionNet) -> SpellerSettings:
+def usual_settings(recognizer: ReadsLetters | SpellingNet) -> SpellerSettings:
     """When a letter counts as shown, unless somebody chooses otherwise."""
-    from asllib.networks.spelling import MotionNet
+    from asllib.networks.spelling import SpellingNet
 
-    return MOVING_SETTINGS if isinstance(recognizer, MotionNet) else SpellerSettings()
+    return MOVING_SETTINGS if isinstance(recognizer, SpellingNet) else SpellerSettings()
 
 
 # The motion network weighs moments itself. Chosen on words of practice signers that are in no test.
@@ -503,7 +503,7 @@ Video = str | os.PathLike[str] | int | Iterable[tuple[float, np.ndarray]]
 
 def read_text(
     video: Video,
-    recognizer: ReadsLetters | MotionNet | None = None,
+    recognizer: ReadsLetters | SpellingNet | None = None,
     settings: SpellerSettings | None = None,
     *,
     fps: float | None = None,

@@ -11,24 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asllib.data.letterset import LetterSet, PhotoFiles
+from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
 from asllib.evaluation import NO_HAND, read_letters
 from asllib.hands.look import WIDTH, Hand
-from asllib.hands.tracker import HandTracker, table_hands
+from asllib.hands.tracker import HandTracker
 from asllib.letters import LETTERS
-from asllib.networks.default import JointNet
-from asllib.networks.store import Network, fold, load_model
-from asllib.preprocess import SIDE, to_gray, to_pixels
-from asllib.train.examples import (
-    Looks,
-    joint_prepare,
-    landmark_prepare,
-    look_probabilities,
-    pixel_prepare,
-    track,
-)
-from asllib.train.loop import predict_logits
+from asllib.networks.landmark import look_probabilities
+from asllib.networks.pixel import PixelCNN, as_small, set_probabilities
+from asllib.networks.registry import Network
+from asllib.networks.store import fold, load_model
+from asllib.preprocess import to_pixels
+from asllib.train.examples import Looks, track
 
 
 @dataclass(frozen=True)
@@ -61,7 +55,7 @@ class Recognizer:
     Attributes
     ----------
     model
-        ``JointNet``, ``LandmarkCNN`` or ``PixelCNN``.
+        ``DefaultNet``, ``LandmarkCNN`` or ``PixelCNN``.
     card
         Its model card.
     """
@@ -77,7 +71,7 @@ class Recognizer:
 
     @property
     def kind(self) -> str:
-        """Which network it is: "joint", "landmark" or "pixel"."""
+        """Which network it is: "default", "landmark" or "pixel"."""
         return self.card["network"]
 
     @property
@@ -112,23 +106,21 @@ class Recognizer:
         image
             (H, W, 3) uint8 RGB; only the pixel network needs it.
         """
-        inputs: tuple[Tensor, ...]
         if self.kind == "pixel":
             if image is None:
                 raise InputError("landmarks have no picture for a pixel network; use spelling, default or landmark")
             pixels = np.stack([to_pixels(image, hand) for hand in hands or (None,)])
-            inputs, prepare = (torch.from_numpy(pixels),), pixel_prepare()
+            inputs: tuple[Tensor, ...] = (torch.from_numpy(pixels),)
         else:
-            left = torch.tensor([hand.side == "left" for hand in hands])
-            aspects = torch.full((len(hands),), aspect)
-            landmarks = torch.from_numpy(np.stack([hand.landmarks for hand in hands]))
-            world = torch.from_numpy(np.stack([hand.world for hand in hands]))
-            inputs, prepare = (landmarks, world, left, aspects), landmark_prepare()
-            if isinstance(self.model, JointNet):
-                none = np.full(WIDTH, np.nan, np.float32)
-                embeddings = np.stack([none if hand.embedding is None else hand.embedding for hand in hands])
-                inputs, prepare = (*inputs, torch.from_numpy(embeddings)), joint_prepare()
-        return predict_logits(self.model, inputs, prepare).softmax(1).numpy().mean(0)
+            none = np.full(WIDTH, np.nan, np.float32)
+            inputs = (
+                torch.from_numpy(np.stack([hand.landmarks for hand in hands])),
+                torch.from_numpy(np.stack([hand.world for hand in hands])),
+                torch.tensor([hand.side == "left" for hand in hands]),
+                torch.full((len(hands),), aspect),
+                torch.from_numpy(np.stack([none if hand.embedding is None else hand.embedding for hand in hands])),
+            )
+        return self.model.logits(inputs).softmax(1).numpy().mean(0)
 
     def _predict_one(self, image: np.ndarray) -> Prediction:
         small = as_small(image) if self.kind == "pixel" else None
@@ -149,62 +141,13 @@ class Recognizer:
 
     def read_set(self, letters: LetterSet, looks: Looks | None = None, *, progress: bool = True) -> np.ndarray:
         """Read a whole set, by its looks or tracked on all cores: (N, classes) probabilities, 0 without a hand."""
-        small = small_set(letters.images) if self.kind == "pixel" else None
-        if small is not None:
-            return predict_logits(self.model, (torch.from_numpy(small),), pixel_prepare()).softmax(1).numpy()
-        looks = looks or track(letters, progress=progress)
-        if self.kind != "pixel":
-            return look_probabilities(self.model, looks)
-        images, found = crop_set(letters, looks)
-        said = np.zeros((*found.shape, self.model.config.classes), np.float32)
-        said[found] = predict_logits(self.model, (torch.from_numpy(images[found]),), pixel_prepare()).softmax(1)
-        return said.sum(0) / np.maximum(found.sum(0), 1)[:, None]
 
+        def seen(letters: LetterSet) -> Looks:
+            return looks or track(letters, progress=progress)
 
-def as_small(image: np.ndarray) -> np.ndarray | None:
-    """A 28x28 uint8 image in grey, which files give as RGB, as the pixel network reads it; None if it is a photo."""
-    small = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape in ((SIDE, SIDE), (SIDE, SIDE, 3))
-    return to_gray(image) if small else None
-
-
-def small_set(images: np.ndarray | PhotoFiles) -> np.ndarray | None:
-    """All of a set's images as ``as_small`` has them, (N, 28, 28); None if the set has photos."""
-    if isinstance(images, np.ndarray):
-        return images if images.shape[1:] == (SIDE, SIDE) else None
-    small = []
-    for i in range(len(images)):
-        image = as_small(images[i])
-        if image is None:  # mostly at the first: no need to decode all
-            return None
-        small.append(image)
-    return np.stack(small) if small else None
-
-
-def crop_set(letters: LetterSet, looks: Looks, *, background: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Crop each photo of a set to its hand for the pixel network, as each look at it saw it.
-
-    Parameters
-    ----------
-    letters, looks
-        The set, and its ``asllib.train.examples.track``.
-    background
-        Keep what lies around the hand, see ``asllib.preprocess.to_pixels``.
-
-    Returns
-    -------
-    images
-        (looks, N, 28, 28) uint8; black where no hand was found.
-    found
-        (looks, N) bool.
-    """
-    hands = [table_hands(table) for table in looks.tables]
-    found = np.array([[hand is not None for hand in look] for look in hands])
-    images = np.zeros((*found.shape, SIDE, SIDE), np.uint8)
-    for i in np.flatnonzero(found.any(0)):
-        photo = letters.images[i]
-        for look in np.flatnonzero(found[:, i]):
-            images[look, i] = to_pixels(photo, hands[look][i], background=background)
-    return images, found
+        if isinstance(self.model, PixelCNN):
+            return set_probabilities(self.model, letters, seen)
+        return look_probabilities(self.model, seen(letters))
 
 
 def signs(alphabet: Sequence[str]) -> tuple[str, ...]:
@@ -223,12 +166,12 @@ def spread(probabilities: np.ndarray, alphabet: Sequence[str]) -> np.ndarray:
 def load_recognizer(name: str | Path = "default") -> Recognizer:
     """Load a shipped recogniser, "default", "landmark" or "pixel", or the one of a run folder."""
     model, card = load_model(name)
-    if card["network"] == "motion":
+    if card["network"] == "spelling":
         raise InputError(
-            f"{name}: a motion network reads videos, not photos; choose default, landmark or pixel, or use 'asl read' "
-            "and asllib.read.load_network"
+            f"{name}: a spelling network reads videos, not photos; choose default, landmark or pixel, or use "
+            "'asl read' and asllib.read.load_network"
         )
     return Recognizer(fold(model), card)
 
 
-__all__ = ["NO_HAND", "Prediction", "Recognizer", "crop_set", "load_recognizer", "read_letters", "spread"]
+__all__ = ["NO_HAND", "Prediction", "Recognizer", "load_recognizer", "read_letters", "spread"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import lazy_loader
 
 _MODULES = {
-    "films": ("Plan", "Stream", "films", "follow", "practice_plans", "stream_of"),
+    "films": ("Plan", "films", "follow", "practice_plans"),
     "signs": ("TeachingSettings", "add_signs"),
 }
 

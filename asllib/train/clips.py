@@ -1,24 +1,22 @@
-"""What the motion network is trained on: films of the synthetic signer, and words pieced together from still hands."""
+"""What the spelling network is trained on: drawn films, and words pieced together from still hands."""
 
 from __future__ import annotations
 
 import functools
 import itertools
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from asllib.hands.features import mirror_left, palm_scale, true_aspect, wrist_origin
-from asllib.letters import LETTERS
-from asllib.networks.moments import RATE, moment_features, resample
-from asllib.networks.spelling import NEITHER
+from asllib.hands.features import landmark_inputs, mirror_left, palm_scale, true_aspect, wrist_origin
+from asllib.hands.stream import RATE, Stream, resample
+from asllib.letters import MOVING
+from asllib.networks.spelling import NEITHER, SIGNS, moment_features
 from asllib.signer.motion import draw_stroke_habit, minimum_jerk, stroke_path
-from asllib.train.films import Stream
 
-SIGNS: tuple[str, ...] = (*LETTERS, "space", "del")  # all that is shown by one hand while spelling
 IGNORE = -100  # a moment that the loss leaves out
 DOUBLED = 0.25  # of the letters that are pieced together are the one before again
 UPSIDE_DOWN = 0.08  # of them hang down, a hand at rest: those that are no letter then
@@ -38,7 +36,7 @@ class Clip:
     Attributes
     ----------
     landmarks, world
-        (T, 21, 3) float32, a right hand seen in one unit for x, y and z; NaN without a hand. ``world`` may be None.
+        (T, 21, 3) float32, a right hand seen in one unit for x, y and z; NaN without a hand.
     targets
         (T,) int64: the number of the sign that is shown, ``NEITHER``, or ``IGNORE``.
     shapes
@@ -48,14 +46,10 @@ class Clip:
     """
 
     landmarks: np.ndarray
-    world: np.ndarray | None
+    world: np.ndarray
     targets: np.ndarray
     shapes: np.ndarray
     spelled: tuple[int, ...]
-
-    def flat(self) -> Clip:
-        """The same without world landmarks."""
-        return replace(self, world=None)
 
 
 @dataclass(frozen=True)
@@ -83,8 +77,6 @@ class Stills:
 
 def stills_of(tables: Sequence) -> Stills:
     """Take every found hand of landmark tables, see ``asllib.hands.read_landmarks``."""
-    from asllib.train.examples import landmark_inputs
-
     images, worlds, labels = [], [], []
     for table in tables:
         table = table[(table["score"] > 0).to_numpy()]
@@ -95,8 +87,8 @@ def stills_of(tables: Sequence) -> Stills:
     return Stills(np.concatenate(images), np.concatenate(worlds), np.concatenate(labels))
 
 
-def film_clip(stream: Stream, signs: Sequence[str] = SIGNS, names: Sequence[str] = SIGNS) -> Clip:
-    """Turn a film into a clip; letters that are no signs of the network's are NEITHER, ``names`` its handshapes."""
+def film_clip(stream: Stream) -> Clip:
+    """Turn a film with its truth into a clip."""
     even = resample(stream)
     flip = np.where(even.left, -1.0, 1.0)[:, None]
     landmarks = even.landmarks * np.array([stream.aspect, 1, stream.aspect], np.float32)
@@ -108,15 +100,14 @@ def film_clip(stream: Stream, signs: Sequence[str] = SIGNS, names: Sequence[str]
     for position in range(len(even.word)):
         rows = np.flatnonzero(even.positions == position)
         letter = even.word[position]
-        if letter in names and len(rows):
-            # J begins as I, and both are drawn with a hand that turns away.
-            shapes[rows] = IGNORE if letter == "J" else 1 + names.index(letter)
-            # On the way the hand is neither the one letter nor the other, at its ends it is nearly one of them.
-            shapes[[max(rows[0] - 1, 0), min(rows[-1] + 1, len(even) - 1)]] = IGNORE
-        if letter not in signs or not len(rows):
+        if not len(rows):
             continue
-        number = 1 + signs.index(letter)
-        targets[rows[round(_TOLD * len(rows)) :] if letter in "JZ" else rows] = number
+        number = 1 + SIGNS.index(letter)
+        # J begins as I, and both are drawn with a hand that turns away.
+        shapes[rows] = IGNORE if letter == "J" else number
+        # On the way the hand is neither the one letter nor the other, at its ends it is nearly one of them.
+        shapes[[max(rows[0] - 1, 0), min(rows[-1] + 1, len(even) - 1)]] = IGNORE
+        targets[rows[round(_TOLD * len(rows)) :] if letter in MOVING else rows] = number
         spelled.append(number)
     return Clip(landmarks.astype(np.float32), world.astype(np.float32), targets, shapes, tuple(spelled))
 
@@ -145,12 +136,12 @@ def _turned(image: np.ndarray, world: np.ndarray, rng: np.random.Generator) -> t
     return image @ way.T, world @ way.T
 
 
-def still_clip(stills: Stills, count: int, rng: np.random.Generator, names: Sequence[str] = SIGNS) -> Clip:
-    """Still hands, one a moment, as many of each handshape: for the network's first part, which knows no time."""
+def still_clip(stills: Stills, count: int, rng: np.random.Generator) -> Clip:
+    """Still hands, one a moment, as many of each handshape: for the handshape part, which knows no time."""
     kinds = list(stills.rows_of)
     labels = [kinds[kind] for kind in rng.integers(0, len(kinds), count)]
     rows = np.array([some[rng.integers(len(some))] for some in (stills.rows_of[label] for label in labels)])
-    shapes = np.array([1 + names.index(label) if label in names else NEITHER for label in labels])
+    shapes = np.array([1 + SIGNS.index(label) if label in SIGNS else NEITHER for label in labels])
     image, world = stills.image[rows].astype(np.float32), stills.world[rows].astype(np.float32)
     for i, label in enumerate(labels):
         if label in _HANGS and rng.random() < UPSIDE_DOWN:
@@ -161,7 +152,105 @@ def still_clip(stills: Stills, count: int, rng: np.random.Generator, names: Sequ
     return Clip(image, world, np.full(count, NEITHER), shapes, ())
 
 
-def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str] = SIGNS, letters: int = 7) -> Clip:
+@dataclass
+class _Pieces:
+    """The moments of a word that is being pieced together, and where the hand is: at a place, seen at a scale."""
+
+    rng: np.random.Generator
+    cut: bool  # from letter to letter, as in films put together from pieces
+    at: np.ndarray
+    scale: float = 1.0
+    image: list[np.ndarray] = field(default_factory=list)
+    world: list[np.ndarray] = field(default_factory=list)
+    place: list[np.ndarray] = field(default_factory=list)
+    size: list[np.ndarray] = field(default_factory=list)
+    targets: list[np.ndarray] = field(default_factory=list)
+
+    def moments(self, seconds: float, least: int = 1) -> int:
+        """About so many seconds, in moments."""
+        return max(least, round(seconds * RATE * float(np.clip(self.rng.normal(1, 0.15), 0.5, 1.6))))
+
+    def add(self, points, solid, at, scale, label, count: int) -> None:
+        """Add moments; what is the same in all of them may be given once."""
+        self.image.append(np.broadcast_to(points, (count, 21, 3)))
+        self.world.append(np.broadcast_to(solid, (count, 21, 3)))
+        self.place.append(np.broadcast_to(at, (count, 2)))
+        self.size.append(np.broadcast_to(scale, (count,)))
+        self.targets.append(np.broadcast_to(label, (count,)))
+
+    def go(self, points: np.ndarray, solid: np.ndarray, goal: np.ndarray, scale: float, seconds: float, dip=0.0):
+        """Go to the next hand smoothly, in an arc of ``dip`` palms; arrive at once if the film is cut."""
+        count = 0 if self.cut else self.moments(seconds)
+        if count and self.image:
+            way = minimum_jerk(np.arange(1, count + 1) / (count + 1))
+            w = way[:, None, None]
+            path = self.at + (goal - self.at) * way[:, None] + dip * np.sin(np.pi * way)[:, None] * [0, 1]
+            image, world = self.image[-1][-1] * (1 - w) + points * w, self.world[-1][-1] * (1 - w) + solid * w
+            self.add(image, world, path, self.scale + (scale - self.scale) * way, NEITHER, count)
+        self.at, self.scale = goal, scale
+
+    def approach(self, points: np.ndarray, solid: np.ndarray, seconds: float) -> None:
+        """Go to another letter, with little drift, or with much if the film is cut."""
+        goal = self.at + self.rng.normal(0, 0.6 if self.cut else 0.1, 2)
+        self.go(points, solid, goal, self.scale * np.exp(self.rng.normal(0, 0.25 if self.cut else 0.03)), seconds)
+
+    def double(self, points: np.ndarray, solid: np.ndarray, seconds: float) -> None:
+        """Show the same letter again: the hand slides aside or dips."""
+        slides = self.rng.random() < 0.6
+        aside = self.rng.choice([-1, 1], p=[0.8, 0.2]) * self.rng.uniform(0.35, 0.8), self.rng.normal(0, 0.05)
+        goal = self.at + np.array(aside) if slides else self.at
+        self.go(points, solid, goal, self.scale, seconds, 0 if slides else self.rng.uniform(0.25, 0.5))
+
+    def gesture(self, points: np.ndarray, solid: np.ndarray) -> None:
+        """Make another sign: the hand moves as in no letter of its shape."""
+        turn, path = gesture(self.moments(self.rng.uniform(0.4, 1.6), 6), self.rng)
+        self.add(*_moved(points, solid, turn), self.at + path, self.scale, NEITHER, len(path))
+        self.at = self.at + path[-1]
+
+    def draw(self, name: str, number: int, image: np.ndarray, world: np.ndarray, path: np.ndarray) -> None:
+        """Draw J or Z with hands (T, 21, 3) along a path (T, 2); some wait before they draw Z."""
+        count, seen = len(path), NEITHER
+        if name == "Z" and self.rng.random() < 0.5:
+            wait = self.moments(self.rng.uniform(0.2, 1.4), 2)
+            label = np.where(np.arange(wait) < _STILL_STROKE_S * RATE, NEITHER, number)
+            self.add(image[0], world[0], self.at, self.scale, label, wait)
+            seen = label[-1]  # once read, it is not read again
+        label = np.where(np.arange(count) < _TOLD * count, seen, number)
+        self.add(image, world, self.at + path, self.scale, label, count)
+        self.at = self.at + path[-1]
+
+    def hold(self, name: str, number: int, points: np.ndarray, solid: np.ndarray, seconds: float) -> None:
+        """Hold a letter; hands that are held drift, wobble and come nearer, the more the longer."""
+        if name in MOVING:
+            seconds = max(seconds, 0.8)
+        elif self.rng.random() < 0.12:
+            seconds += self.rng.exponential(1.0)  # a learner thinks
+        count = self.moments(seconds, 2)
+        label = np.full(count, number)
+        if name in MOVING:
+            label[: round(_STILL_STROKE_S * RATE)] = NEITHER
+        drift = np.cumsum(self.rng.normal(0, 0.02, (count, 2)), 0) * self.rng.uniform(0, 1.5)
+        growth = self.scale * np.exp(np.linspace(0, self.rng.normal(0, 0.15) * count / RATE, count))
+        self.add(points, solid, self.at + drift, growth, label, count)
+        self.at, self.scale = self.at + drift[-1], float(np.clip(growth[-1], 0.4, 2.5))
+
+    def leave(self, points: np.ndarray, solid: np.ndarray) -> None:
+        """Leave the picture for a while, and come back as before."""
+        nowhere = np.full((21, 3), np.nan)
+        self.add(nowhere, nowhere, self.at, self.scale, NEITHER, self.moments(self.rng.uniform(0.4, 1.0)))
+        self.add(points, solid, self.at, self.scale, NEITHER, 1)
+
+    def clip(self, spelled: Sequence[int]) -> Clip:
+        """All moments as a clip."""
+        points = np.concatenate(self.image) * np.concatenate(self.size)[:, None, None]
+        points[..., :2] += np.concatenate(self.place)[:, None]
+        numbers = np.concatenate(self.targets).astype(np.int64)
+        unknown = np.full(len(numbers), IGNORE)  # the handshape part learns from the stills themselves
+        world = np.concatenate(self.world).astype(np.float32)
+        return Clip(points.astype(np.float32), world, numbers, unknown, tuple(spelled))
+
+
+def piece_together(stills: Stills, rng: np.random.Generator, letters: int = 7) -> Clip:
     """Spell random signs with still hands of any people: holds, smooth ways between them, doubles, strokes, pauses.
 
     No hand stands quite still, some drift or come nearer while they hold, some letters are cut from one to the next
@@ -169,133 +258,61 @@ def piece_together(stills: Stills, rng: np.random.Generator, signs: Sequence[str
     """
     names = list(stills.rows_of)
     strange = [name for name in names if name not in SIGNS]
-    spells = "I" in signs  # a network for strokes alone does not count a hand that only stands as if
-    # A network that spells was tried with it too, and read practice words no better.
-    forearm = 0.0 if spells else 0.5
     share = np.exp(rng.uniform(np.log(0.2), np.log(1.4)))  # seconds a letter
     hold_part = rng.uniform(0.35, 0.75)
-    cut = rng.random() < 0.15
-    rows_of = {"J": stills.rows_of.get("I", np.arange(len(stills))), **stills.rows_of}  # J begins as I
-    image, world, place, size, targets, spelled = [], [], [], [], [], []
-    at, scale = rng.normal(0, 0.5, 2), 1.0
-
-    def steps(seconds: float, least: int = 1) -> int:
-        return max(least, round(seconds * RATE * float(np.clip(rng.normal(1, 0.15), 0.5, 1.6))))
-
-    def add(points, solid, at_, scale_, label, count):
-        image.append(np.broadcast_to(points, (count, 21, 3)))
-        world.append(np.broadcast_to(solid, (count, 21, 3)))
-        place.append(np.broadcast_to(at_, (count, 2)))
-        size.append(np.broadcast_to(scale_, (count,)))
-        targets.append(np.broadcast_to(label, (count,)))
-
-    def go(points, solid, goal, scale_, seconds, dip=0.0):
-        count = 0 if cut else steps(seconds)
-        if not count or not image:
-            return
-        way = minimum_jerk(np.arange(1, count + 1) / (count + 1))
-        w = way[:, None, None]
-        path = at + (goal - at) * way[:, None] + dip * np.sin(np.pi * way)[:, None] * [0, 1]
-        add(
-            image[-1][-1] * (1 - w) + points * w,
-            world[-1][-1] * (1 - w) + solid * w,
-            path,
-            scale + (scale_ - scale) * way,
-            NEITHER,
-            count,
-        )
-
+    pieces = _Pieces(rng, rng.random() < 0.15, rng.normal(0, 0.5, 2))
+    spelled: list[int] = []
     before, row = None, 0
     for _ in range(letters):
-        if before is not None and rng.random() < DOUBLED and before not in ("J", "Z"):
-            name = before  # doubled: the same hand slides, dips, or is cut
+        if before is not None and rng.random() < DOUBLED and before not in MOVING:
+            name = before
         else:
-            few = len(signs) <= 4 and rng.random() < 0.35  # a network for few signs would hardly ever see them
-            name = signs[int(rng.integers(len(signs)))] if few else names[rng.integers(len(names))]
-            if strange and spells and rng.random() < STRANGE:
+            name = names[rng.integers(len(names))]
+            if strange and rng.random() < STRANGE:
                 name = strange[rng.integers(len(strange))]
-            row = rows_of[name][rng.integers(len(rows_of[name]))]
+            row = rng.choice(stills.rows_of[name])
         points, solid = stills.image[row], stills.world[row]
-        draws = name in ("J", "Z") and rng.random() < (0.5 if spells else 0.85) and not cut
+        draws = name in MOVING and rng.random() < 0.5 and not pieces.cut
         if draws:
-            if name == "J" and "I" in rows_of:
-                row = rows_of["I"][rng.integers(len(rows_of["I"]))]
-            count = steps(rng.uniform(0.5, 1.1), 6)
-            turn, path = stroke(name, count, rng, forearm=forearm)
-            # World landmarks know better how deep a finger lies, image landmarks where it is seen.
-            seen_as = stills.world if rng.random() < 0.5 else stills.image
-            drawn, drawn_solid = _moved(seen_as[row], stills.world[row], turn)
-            points, solid = drawn[0], drawn_solid[0]
+            image, world, path = _draw_with(stills, name, row, pieces)
+            points, solid = image[0], world[0]
         doubled = name == before
         hangs = name in _HANGS and not doubled and rng.random() < UPSIDE_DOWN
         if hangs:
             points, solid = _hang(points, solid, rng)
         elif name not in SIGNS and not doubled and rng.random() < ANY_WAY_UP:
             points, solid = _turned(points, solid, rng)
-        if doubled and not cut:
-            slide = rng.random() < 0.6
-            aside = np.array([rng.choice([-1, 1], p=[0.8, 0.2]) * rng.uniform(0.35, 0.8), rng.normal(0, 0.05)])
-            goal = at + aside if slide else at
-            go(points, solid, goal, scale, share * (1 - hold_part), 0 if slide else rng.uniform(0.25, 0.5))
-            at = goal
+        if doubled and not pieces.cut:
+            pieces.double(points, solid, share * (1 - hold_part))
         else:
-            goal = at + rng.normal(0, 0.1 if not cut else 0.6, 2)
-            nearer = scale * np.exp(rng.normal(0, 0.03 if not cut else 0.25))
-            go(points, solid, goal, nearer, share * (1 - hold_part) * (1 if before else 2))
-            at, scale = goal, nearer
-        if name not in ("I", "J", "Z") and rng.random() < GESTURES * (1 if spells else 2) and not cut:
-            # Another sign: the hand moves as in no letter of its shape.
-            turn, path = gesture(steps(rng.uniform(0.4, 1.6), 6), rng, forearm=forearm)
-            add(*_moved(points, solid, turn), at + path, scale, NEITHER, len(path))
-            at, before = at + path[-1], name
+            pieces.approach(points, solid, share * (1 - hold_part) * (1 if before else 2))
+        if name not in ("I", *MOVING) and rng.random() < GESTURES and not pieces.cut:
+            pieces.gesture(points, solid)
+            before = name
             continue
-        number = 1 + signs.index(name) if name in signs and not hangs else NEITHER
+        number = 1 + SIGNS.index(name) if name in SIGNS and not hangs else NEITHER
         if draws:
-            seen = NEITHER
-            if (name == "Z" or not spells) and rng.random() < 0.5:  # somebody waits before drawing
-                wait = steps(rng.uniform(0.2, 1.4), 2)
-                label = np.where(np.arange(wait) < _STILL_STROKE_S * RATE, NEITHER, number if spells else NEITHER)
-                add(points, solid, at, scale, label, wait)
-                seen = label[-1]  # once read, it is not read again
-            label = np.where(np.arange(count) < _TOLD * count, seen, number)
-            if not spells and rng.random() < 0.5:  # the film ends before the stroke does
-                count = max(math.ceil(_TOLD * count) + 1, round(count * rng.uniform(_TOLD + 0.05, 1)))
-            add(drawn[:count], drawn_solid[:count], at + path[:count], scale, label[:count], count)
-            at = at + path[count - 1]
+            pieces.draw(name, number, image, world, path)
         else:
-            seconds = share * hold_part
-            if name in ("J", "Z"):
-                seconds = max(seconds, 0.8)
-            elif rng.random() < 0.12:
-                seconds += rng.exponential(1.0)  # a learner thinks
-            count = steps(seconds, 2)
-            label = np.full(count, number)
-            if name in ("J", "Z"):
-                label[: round(_STILL_STROKE_S * RATE) if spells else count] = NEITHER
-                number = number if spells else NEITHER
-            # Hands that are held drift, wobble and come nearer, the more the longer.
-            drift = np.cumsum(rng.normal(0, 0.02, (count, 2)), 0) * rng.uniform(0, 1.5)
-            growth = scale * np.exp(np.linspace(0, rng.normal(0, 0.15) * count / RATE, count))
-            add(points, solid, at + drift, growth, label, count)
-            at, scale = at + drift[-1], float(np.clip(growth[-1], 0.4, 2.5))
+            pieces.hold(name, number, points, solid, share * hold_part)
         if number != NEITHER:
             spelled.append(number)
         before = None if hangs else name
-        if rng.random() < 0.08:  # the hand leaves the picture
-            gone = steps(rng.uniform(0.4, 1.0))
-            add(np.full((21, 3), np.nan), np.full((21, 3), np.nan), at, scale, NEITHER, gone)
+        if rng.random() < 0.08:
+            pieces.leave(points, solid)
             before = None
-            image.append(points[None])
-            world.append(solid[None])
-            place.append(at[None])
-            size.append(np.array([scale]))
-            targets.append(np.array([NEITHER]))
-    points, solid = np.concatenate(image), np.concatenate(world)
-    points = points * np.concatenate(size)[:, None, None]
-    points[..., :2] += np.concatenate(place)[:, None]
-    numbers = np.concatenate(targets).astype(np.int64)
-    unknown = np.full(len(numbers), IGNORE)  # the first part of the network learns from the stills themselves
-    return Clip(points.astype(np.float32), solid.astype(np.float32), numbers, unknown, tuple(spelled))
+    return pieces.clip(spelled)
+
+
+def _draw_with(stills: Stills, name: str, row: int, pieces: _Pieces) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Hands (T, 21, 3), image and world, that draw J or Z, and the wrist's path (T, 2); J is drawn by an I."""
+    rng = pieces.rng
+    if name == "J" and "I" in stills.rows_of:
+        row = rng.choice(stills.rows_of["I"])
+    turn, path = stroke(name, pieces.moments(rng.uniform(0.5, 1.1), 6), rng)
+    # World landmarks know better how deep a finger lies, image landmarks where it is seen.
+    seen_as = stills.world if rng.random() < 0.5 else stills.image
+    return *_moved(seen_as[row], stills.world[row], turn), path
 
 
 def _moved(points: np.ndarray, solid: np.ndarray, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -303,17 +320,10 @@ def _moved(points: np.ndarray, solid: np.ndarray, turn: np.ndarray) -> tuple[np.
     return np.einsum("tij,nj->tni", turn, points), np.einsum("tij,nj->tni", turn, solid)
 
 
-def stroke(letter: str, count: int, rng: np.random.Generator, *, forearm: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Turns (count, 3, 3) about the wrist and offsets (count, 2) in palm sizes of J or Z, drawn by anybody.
-
-    ``forearm`` is how likely it is drawn as ``forearm_stroke`` says.
-    """
+def stroke(letter: str, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Turns (count, 3, 3) about the wrist and offsets (count, 2) in palm sizes of J or Z, drawn by anybody."""
     fine = 8 * count
-    turns = rng.random() < forearm
-    if turns:
-        lean, spin, pitch, path = forearm_stroke(letter, fine, rng)
-    else:
-        lean, spin, pitch, path = stroke_path(letter, fine, draw_stroke_habit(rng))
+    lean, spin, pitch, path = stroke_path(letter, fine, draw_stroke_habit(rng))
     # Anybody's haste: some begin slowly, some end slowly, cameras skip frames, and corners are rounded.
     steps = np.exp(rng.normal(0, rng.uniform(0, 1.0), count - 1))
     when = np.append(0, np.cumsum(steps) / steps.sum()) ** np.exp(rng.normal(-0.4, 0.5))
@@ -327,103 +337,39 @@ def stroke(letter: str, count: int, rng: np.random.Generator, *, forearm: float 
     # The signer's axes are x right, y up, z to the viewer: half a turn about x away from the image's.
     turn = _rotation(2, -at(lean)) @ _rotation(0, at(pitch)) @ _rotation(1, -at(spin))
     flat = np.stack([at(path[:, 0]), -at(path[:, 1])], 1) / _PALM
-    flat = (flat - flat[0]) @ _rotation(2, rng.normal(0, 8))[:2, :2].T
-    if turns and rng.random() < 0.6:
-        # The tracker loses a fast hand: what lies between is a straight line, and what it finds again jumps about.
-        first = int(rng.integers(count - 2))
-        last = min(count - 1, first + int(rng.integers(2, max(3, count // 2))))
-        for values in (turn, flat):
-            way = np.linspace(0, 1, last - first + 1).reshape(-1, *[1] * (values.ndim - 1))
-            values[first : last + 1] = values[first] * (1 - way) + values[last] * way
-        flat[last:] += rng.normal(0, rng.uniform(0, 0.15), (count - last, 2))
-    return turn, flat
+    return turn, (flat - flat[0]) @ _rotation(2, rng.normal(0, 8))[:2, :2].T
 
 
-def gesture(count: int, rng: np.random.Generator, *, forearm: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Turns and offsets as ``stroke`` gives them, of a hand that makes another sign.
-
-    J or Z mirrored, on its side, or to and fro; with ``forearm``, as likely a hand that waves, circles, taps or twists.
-    """
-    if rng.random() < forearm:
-        angle = 2 * np.pi * (rng.uniform(0.6, 2.5) * np.arange(count)[:, None] / RATE + rng.random(5))
-        wave = np.sin(angle) - np.sin(angle[0])  # (count, 5)
-        lean, pitch, spin, *path = (wave * rng.normal(0, 1, 5) * (rng.random(5) < 0.6) * [20, 20, 30, 0.5, 0.5]).T
-        return _rotation(2, lean) @ _rotation(0, pitch) @ _rotation(1, spin), np.stack(path, 1)
-    turn, path = stroke("JZ"[rng.integers(2)], count, rng, forearm=forearm)
+def gesture(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Turns and offsets as ``stroke`` gives them, of another sign: J or Z mirrored, on its side, or to and fro."""
+    turn, path = stroke(MOVING[rng.integers(2)], count, rng)
     turn = turn @ turn[0].T  # it begins as the hand is
     order = np.arange(count) if rng.random() < 0.5 else count // 2 - np.abs(np.arange(count) - count // 2)
     path = path[order] * rng.choice([-1, 1], 2) if rng.random() < 0.7 else path[order][:, ::-1]
     return turn[order], path
 
 
-def forearm_stroke(letter: str, count: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-    """J or Z drawn by the turning forearm, over a wrist that hardly moves; returns what ``stroke_path`` does.
-
-    In J the hand tips over until the little finger points at the viewer or below, and comes up on the other side. In Z
-    it points to the signer's other side first, swings to and fro, and tips as it does.
-    """
-    # Angles and the wrist's place at a few moments; aside is to the viewer's right.
-    if letter == "J":
-        moments = np.array([0, rng.uniform(0.35, 0.65), 1])
-        aside = np.array([0, rng.uniform(-15, 50), rng.uniform(30, 85)])
-        pitch = np.array([0, rng.uniform(60, 110), rng.uniform(5, 85)])
-        spin = np.array([0, rng.uniform(0, 90), rng.uniform(40, 175)])
-        wrist = rng.normal(0, 0.015, (3, 2))
-    else:
-        moments = np.array([0, 1 / 3, 2 / 3, 1])
-        begin, across = rng.uniform(5, 55), rng.uniform(30, 75)
-        aside = begin + np.array([0, -across, rng.normal(0, 8), -rng.uniform(0.5, 1.1) * across])
-        pitch = np.cumsum([rng.uniform(0, 20), rng.normal(0, 6), rng.uniform(15, 55), rng.normal(0, 6)])
-        spin = np.zeros(4)
-        wrist = np.array([(0, 0), (-1, 0), (0, -1), (-1, -1)]) * rng.uniform(0, 0.06, 2) + rng.normal(0, 0.01, (4, 2))
-    numbers, even = np.arange(len(moments)), rng.uniform(0, 1)
-    place = np.interp(np.linspace(0, 1, count), moments, numbers)
-    place = np.floor(place) + even * (place % 1) + (1 - even) * minimum_jerk(place % 1)
-    width = max(1, count // (4 if letter == "J" else 12))
-
-    def through(values: np.ndarray) -> np.ndarray:
-        line = np.pad(np.interp(place, numbers, values), (width // 2, width - 1 - width // 2), mode="edge")
-        return np.convolve(line, np.ones(width) / width, mode="valid")
-
-    path = np.stack([through(wrist[:, 0]), through(wrist[:, 1]), np.zeros(count)], 1)
-    return -through(aside), through(spin), through(pitch), path
-
-
-def augment(clip: Clip, rng: np.random.Generator, *, loose: bool = False) -> Clip:
-    """See the clip from elsewhere, by another tracker, faster or slower, with some frames lost.
-
-    With ``loose``, fingers are bent more or less, and depth is seen too small, as trackers do: for a network that does
-    not read handshapes.
-    """
+def augment(clip: Clip, rng: np.random.Generator) -> Clip:
+    """See the clip from elsewhere, by another tracker, faster or slower, with some frames lost."""
     landmarks, world, targets, shapes = clip.landmarks, clip.world, clip.targets, clip.shapes
     count = len(targets)
-    # Time: linear in between moments.
-    if rng.random() < 0.7 and count > 4:
+    if rng.random() < 0.7 and count > 4:  # faster or slower, linear in between moments
         factor = float(np.exp(rng.uniform(np.log(0.5), np.log(1.5))))
         places = np.arange(0, count - 1, factor)
         low, part = places.astype(int), (places % 1)[:, None, None].astype(np.float32)
         landmarks = landmarks[low] * (1 - part) + landmarks[low + 1] * part
-        world = None if world is None else world[low] * (1 - part) + world[low + 1] * part
+        world = world[low] * (1 - part) + world[low + 1] * part
         nearest, count = np.round(places).astype(int), len(places)
         targets, shapes = targets[nearest], shapes[nearest]
     turn = _rotation(2, rng.uniform(-18, 18)) @ _rotation(0, rng.uniform(-20, 20)) @ _rotation(1, rng.uniform(-20, 20))
     matrix = (turn @ np.diag(1 + rng.uniform(-0.08, 0.08, 3))).astype(np.float32).T
-    palm = _median(np.linalg.norm(landmarks[:, 9] - landmarks[:, 0], axis=-1))
-    landmarks = landmarks @ matrix + _jitter(count, rng) * palm
-    if loose:
-        landmarks[..., 2] *= rng.uniform(0.1, 1.0)
-        for knuckle in range(5, 21, 4):
-            finger = landmarks[:, knuckle + 1 : knuckle + 4] - landmarks[:, knuckle : knuckle + 1]  # (T, 3, 3)
-            bent = _median(np.linalg.norm(finger[:, 2], axis=-1)) < 0.6 * palm
-            factor = rng.uniform(0.8, 2.6) if bent else np.exp(rng.normal(0, 0.12))
-            landmarks[:, knuckle + 1 : knuckle + 4] += (factor - 1) * finger
-    if world is not None:
-        world = world @ matrix
-        world = world + _jitter(count, rng) * _median(np.linalg.norm(world[:, 9] - world[:, 0], axis=-1))
-    lost = rng.random(count) < rng.choice([0.0, 0.0, 0.02])
-    landmarks[lost] = np.nan
-    world = None if world is None else world.astype(np.float32)
-    return Clip(landmarks.astype(np.float32), world, targets, shapes, clip.spelled)
+
+    def move(points: np.ndarray) -> np.ndarray:
+        return points @ matrix + _jitter(count, rng) * _median(np.linalg.norm(points[:, 9] - points[:, 0], axis=-1))
+
+    landmarks, world = move(landmarks), move(world)
+    landmarks[rng.random(count) < rng.choice([0.0, 0.0, 0.02])] = np.nan
+    return Clip(landmarks.astype(np.float32), world.astype(np.float32), targets, shapes, clip.spelled)
 
 
 def wander(clip: Clip, rng: np.random.Generator) -> Clip:
@@ -465,36 +411,27 @@ def _jitter(count: int, rng: np.random.Generator) -> np.ndarray:
     )
 
 
-def batch_clips(
-    clips: Sequence[Clip], tail: int
-) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor], torch.Tensor]:
+def batch_clips(clips: Sequence[Clip], tail: int) -> tuple[Tensor, Tensor, list[Tensor], Tensor]:
     """Features (B, C, T), targets (B, T) padded by moments without a hand, what is spelled, handshapes (B, T).
 
     ``tail`` moments more than the longest clip has are added, in which late answers have room.
     """
     longest = max(len(clip.targets) for clip in clips) + tail
-    solid = clips[0].world is not None
-    landmarks = np.full((len(clips), longest, 21, 3), np.nan, np.float32)
-    world = np.full((len(clips), longest, 21, 3), np.nan, np.float32) if solid else None
-    targets = np.full((len(clips), longest), IGNORE, np.int64)
-    shapes = np.full((len(clips), longest), IGNORE, np.int64)
+    points = np.full((2, len(clips), longest, 21, 3), np.nan, np.float32)  # image and world
+    targets, shapes = np.full((2, len(clips), longest), IGNORE, np.int64)
     for i, clip in enumerate(clips):
         count = len(clip.targets)
-        landmarks[i, :count], targets[i, :count], shapes[i, :count] = clip.landmarks, clip.targets, clip.shapes
+        points[0, i, :count], points[1, i, :count] = clip.landmarks, clip.world
+        targets[i, :count], shapes[i, :count] = clip.targets, clip.shapes
         targets[i, count : count + tail] = NEITHER
-        if world is not None:
-            world[i, :count] = clip.world
-    features = moment_features(
-        torch.from_numpy(landmarks),
-        None if world is None else torch.from_numpy(world),
-        torch.zeros(landmarks.shape[:2], dtype=torch.bool),
-        torch.ones(len(clips)),
-    )
+    right = torch.zeros(points.shape[1:3], dtype=torch.bool)
+    image, world = torch.from_numpy(points)
+    features = moment_features(image, world, right, torch.ones(len(clips)))
     spelled = [torch.tensor(clip.spelled, dtype=torch.long) for clip in clips]
     return features, torch.from_numpy(targets), spelled, torch.from_numpy(shapes)
 
 
-def film_stills(clips: Sequence[Clip], names: Sequence[str] = SIGNS) -> Stills:
+def film_stills(clips: Sequence[Clip]) -> Stills:
     """The middle moment of every handshape that is held in films."""
     image, world, labels = [], [], []
     for clip in clips:
@@ -503,10 +440,9 @@ def film_stills(clips: Sequence[Clip], names: Sequence[str] = SIGNS) -> Stills:
         for start, end in itertools.pairwise(edges):
             if found[start]:
                 middle = (start + end) // 2
-                assert clip.world is not None  # a film has both
                 image.append(clip.landmarks[middle])
                 world.append(clip.world[middle])
-                labels.append(names[clip.shapes[middle] - 1])
+                labels.append(SIGNS[clip.shapes[middle] - 1])
     right = [torch.from_numpy(np.array(points, np.float32)) for points in (image, world)]
     first, second = (palm_scale(wrist_origin(points)).numpy() for points in right)
     return Stills(first, second, np.array(labels))

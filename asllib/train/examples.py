@@ -12,39 +12,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
 from asllib.config import Preset, Training
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
 from asllib.hands.extract import extract_landmarks, extract_looks
-from asllib.hands.features import landmark_features
-from asllib.hands.landmarks import landmark_arrays, read_landmarks, write_landmarks
+from asllib.hands.features import landmark_inputs
+from asllib.hands.landmarks import read_landmarks, write_landmarks
 from asllib.hands.look import WIDTH, tracker_version
 from asllib.hands.tracker import ATTEMPTS, LOOKS, Attempt
 from asllib.letters import STATIC
-from asllib.networks.default import JointConfig, JointNet
-from asllib.networks.pixel import PixelCNN
-from asllib.networks.store import Network, build
+from asllib.networks.registry import Network, build
 from asllib.paths import cache_dir, replacing
 from asllib.preprocess import SIDE
-from asllib.train.augment import ImageAugment, LandmarkAugment, augment_images, augment_landmarks
-from asllib.train.loop import NO_LETTER, Examples, History, Prepare, fit, predict_logits, set_seed
+from asllib.train.loop import NO_LETTER, Examples, History, example_batches, fit, set_seed
 
 
 def pixel_examples(images: np.ndarray, labels: np.ndarray) -> Examples:
     """Hold 28x28 images in memory as bytes, (N, 28, 28) uint8."""
     return Examples((torch.as_tensor(np.ascontiguousarray(images)),), torch.as_tensor(labels))
-
-
-def pixel_prepare(augment: ImageAugment | None = None) -> Prepare:
-    """Bytes to what ``PixelCNN`` takes: (B, 28, 28) uint8 -> (B, 1, 28, 28) float in 0..1, augmented in training."""
-
-    def prepare(inputs: tuple[Tensor, ...], generator: torch.Generator | None) -> Tensor:
-        images = inputs[0].unsqueeze(1).float() / 255
-        return images if augment is None or generator is None else augment_images(images, augment, generator)
-
-    return prepare
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,28 +144,12 @@ def _identity(letters: LetterSet, ways: Sequence[object]) -> str:
     return digest.hexdigest()[:32]
 
 
-def landmark_inputs(table: pd.DataFrame) -> tuple[Tensor, ...]:
-    """Landmark table to tensors: landmarks (N, 21, 3), world (N, 21, 3), left (N,), aspect (N,)."""
-    arrays = landmark_arrays(table)
-    return tuple(torch.tensor(arrays[name]) for name in ("landmarks", "world", "left", "aspect"))
-
-
-def landmark_examples(looks: Looks, labels: np.ndarray) -> Examples:
-    """Hold every hand that was seen, each look at a photo as an example of its own."""
-    return _every_look(looks, labels)
-
-
-def joint_examples(looks: Looks, labels: np.ndarray) -> Examples:
-    """As ``landmark_examples``, with the embedding (1152,) of each look."""
-    return _every_look(looks, labels, embedded=True)
-
-
-def _every_look(looks: Looks, labels: np.ndarray, *, embedded: bool = False) -> Examples:
+def hand_examples(looks: Looks, labels: np.ndarray) -> Examples:
+    """Hold every hand that was seen, each look at a photo as an example of its own, with its embedding (1152,)."""
     parts = []
     for table, embeddings in zip(looks.tables, looks.embeddings, strict=True):
         found = torch.tensor((table["score"] > 0).to_numpy())
-        inputs = landmark_inputs(table)
-        inputs = (*inputs, torch.from_numpy(embeddings)) if embedded else inputs
+        inputs = (*landmark_inputs(table), torch.from_numpy(embeddings))
         parts.append(Examples(inputs, torch.tensor(labels)).subset(found))
     return join(parts)
 
@@ -188,18 +158,6 @@ def join(parts: Sequence[Examples]) -> Examples:
     """Put sets of examples of one kind together."""
     inputs = zip(*(part.inputs for part in parts), strict=True)
     return Examples(tuple(torch.cat(tensors) for tensors in inputs), torch.cat([part.labels for part in parts]))
-
-
-def landmark_prepare(augment: LandmarkAugment | None = None) -> Prepare:
-    """Landmarks to what ``LandmarkCNN`` takes, (B, 9, 21) features; hands are moved in 3-D in training."""
-
-    def prepare(inputs: tuple[Tensor, ...], generator: torch.Generator | None) -> Tensor:
-        landmarks, world, left, aspect = inputs
-        if augment is not None and generator is not None:
-            landmarks, world = augment_landmarks(landmarks, world, aspect, augment, generator)
-        return landmark_features(landmarks, world, left, aspect)
-
-    return prepare
 
 
 TURNED = 0.4  # of the hands are also learned from as seen in a photo that lies on its side, or on its head
@@ -211,7 +169,7 @@ def turned(examples: Examples, seed: int = 0) -> Examples:
     Parameters
     ----------
     examples
-        Of the joint network, see ``joint_examples``. The crop of a hand turns with it, so that its embedding is the
+        From ``hand_examples``. The crop of a hand turns with it, so that its embedding is the
         same: the turned ones have none, and landmarks alone learn from them.
     """
     rng = np.random.default_rng(seed)
@@ -227,32 +185,6 @@ def turned(examples: Examples, seed: int = 0) -> Examples:
         aspect[more] = 1 / shape
     none = torch.full_like(embeddings, torch.nan)
     return Examples((landmarks, world, left, aspect, none), torch.full((len(rows),), NO_LETTER))
-
-
-def joint_prepare(augment: LandmarkAugment | None = None) -> Prepare:
-    """Landmarks and embeddings to what ``JointNet`` takes, (B, 9 * 21 + 1152); hands are moved in 3-D in training."""
-    landmarks = landmark_prepare(augment)
-
-    def prepare(inputs: tuple[Tensor, ...], generator: torch.Generator | None) -> Tensor:
-        return torch.cat([landmarks(inputs[:4], generator).flatten(1), inputs[4].float()], 1)
-
-    return prepare
-
-
-def look_probabilities(model: Network, looks: Looks) -> np.ndarray:
-    """Run a landmark or joint network on every look and average, (N, classes); zeros where no hand was found."""
-    joint = isinstance(model.config, JointConfig)
-    total = np.zeros((len(looks), model.config.classes), np.float32)
-    count = np.zeros((len(looks), 1), np.float32)
-    for table, embeddings in zip(looks.tables, looks.embeddings, strict=True):
-        found = (table["score"] > 0).to_numpy()
-        if found.any():
-            inputs = landmark_inputs(table[found])
-            inputs = (*inputs, torch.from_numpy(embeddings[found])) if joint else inputs
-            prepare = joint_prepare() if joint else landmark_prepare()
-            total[found] += predict_logits(model, inputs, prepare).softmax(1).numpy()
-            count[found] += 1
-    return total / np.maximum(count, 1)
 
 
 def train(
@@ -271,9 +203,9 @@ def train(
     Parameters
     ----------
     preset
-        See ``asllib.config.preset``.
+        See ``asllib.networks.preset``.
     examples, valid
-        From ``pixel_examples``, ``landmark_examples`` or ``joint_examples``, with labels in the preset's alphabet.
+        From ``pixel_examples`` or ``hand_examples``, with labels in the preset's alphabet.
     seed
         Of weights, order and augmentation.
     epochs
@@ -285,21 +217,11 @@ def train(
         raise InputError("no hand was found in what is to be trained on; look at some of the photos")
     set_seed(seed)
     model = build(preset.network)
-    if isinstance(model, PixelCNN):
-        assert not isinstance(preset.augment, LandmarkAugment)
-        model.set_statistics(examples.inputs[0].float() / 255)
-        prepare = pixel_prepare(preset.augment)
-    elif isinstance(model, JointNet):
-        assert not isinstance(preset.augment, ImageAugment)
-        model.set_statistics(examples.inputs[4].float())
-        prepare = joint_prepare(preset.augment)
-    else:
-        assert not isinstance(preset.augment, ImageAugment)
-        prepare = landmark_prepare(preset.augment)
+    model.set_statistics(examples.inputs)
     settings = dataclasses.replace(preset.training, epochs=epochs or epochs_for(preset.training, len(examples)))
     history = fit(
-        model, examples, valid, prepare, settings,
-        seed=seed, checkpoint=checkpoint, run=repr(preset), progress=progress, on_epoch=on_epoch,
+        model, example_batches(model, examples, settings, preset.augment), settings,
+        valid=valid, seed=seed, checkpoint=checkpoint, run=repr(preset), progress=progress, on_epoch=on_epoch,
     )  # fmt: skip
     return model, history
 

@@ -1,4 +1,4 @@
-"""Streams of a hand: what the tracker sees of the synthetic signer, frame by frame, with the truth."""
+"""Films of the synthetic signer, and the stream that the tracker sees of each, with the truth."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from asllib.data.synthetic import signer_version
-from asllib.hands.look import WIDTH, Hand, tracker_version
+from asllib.hands.look import tracker_version
+from asllib.hands.stream import Stream, stream_of
 from asllib.hands.tracker import HandTracker
 from asllib.letters import LETTERS
 from asllib.paths import cache_dir, replacing
@@ -48,79 +49,6 @@ class Plan:
     letters_per_second: float = 3.0
     seconds: float = 10.0
     size: tuple[int, int] = SIZE
-
-
-@dataclass(frozen=True)
-class Stream:
-    """A hand in F frames.
-
-    Attributes
-    ----------
-    times
-        (F,) seconds.
-    landmarks, world
-        (F, 21, 3) float32 as in ``Hand``; NaN where no hand was found.
-    left
-        (F,) bool: the tracker calls it a left hand.
-    aspect
-        Width / height of the frames.
-    word
-        What is spelled.
-    positions
-        (F,) which letter of the word is held or drawn, -1 on the way and at rest.
-    signer
-        Who.
-    embeddings
-        (F, 1152) float16 as in ``Hand``; None where there were no pictures.
-    """
-
-    times: np.ndarray
-    landmarks: np.ndarray
-    world: np.ndarray
-    left: np.ndarray
-    aspect: float
-    word: str = ""
-    positions: np.ndarray | None = None
-    signer: str = ""
-    embeddings: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.times)
-
-    @property
-    def found(self) -> np.ndarray:
-        """(F,) bool: there is a hand in the frame."""
-        return np.isfinite(self.landmarks[:, 0, 0])
-
-    def hands(self) -> list[Hand | None]:
-        """One hand a frame, or None."""
-        seen = [None] * len(self) if self.embeddings is None else self.embeddings.astype(np.float32)
-        return [
-            Hand(self.landmarks[i], self.world[i], "left" if self.left[i] else "right", 1.0, 1.0, seen[i])
-            if found
-            else None
-            for i, found in enumerate(self.found)
-        ]
-
-
-def stream_of(hands: Sequence[Hand | None], times: Sequence[float] | np.ndarray, aspect: float, **truth) -> Stream:
-    """Gather the hands of a video's frames into a stream."""
-    empty = np.full((21, 3), np.nan, np.float32)
-    if all(hand is None or hand.embedding is not None for hand in hands):
-        truth["embeddings"] = np.zeros((len(hands), WIDTH), np.float16)
-        for i, hand in enumerate(hands):
-            if hand is not None:
-                truth["embeddings"][i] = hand.embedding
-    return Stream(
-        times=np.asarray(times, np.float64),
-        landmarks=np.array([empty if hand is None else hand.landmarks for hand in hands], np.float32).reshape(
-            -1, 21, 3
-        ),
-        world=np.array([empty if hand is None else hand.world for hand in hands], np.float32).reshape(-1, 21, 3),
-        left=np.array([hand is not None and hand.side == "left" for hand in hands], bool),
-        aspect=float(aspect),
-        **truth,
-    )
 
 
 def shoot(plan: Plan) -> SignedWord:

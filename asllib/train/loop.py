@@ -1,4 +1,4 @@
-"""Training as one plain function: tensors in, a history out, the best weights left in the network."""
+"""Training as one plain function: batches in, a history out, the best weights left in the network."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asllib.config import Training
-from asllib.distributed import parallel, rank, share, total, world
 from asllib.errors import InputError
-from asllib.networks.store import Network
+from asllib.networks.registry import Network
 from asllib.paths import write_bytes
 
 NO_LETTER = -1  # label of a hand that shows no letter
-
-# What turns a batch of stored tensors into the network's input; it augments if it is given a generator.
-Prepare = Callable[[tuple[Tensor, ...], torch.Generator | None], Tensor]
 
 
 @dataclass(frozen=True)
@@ -96,49 +92,62 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def batches(n: int, size: int, generator: torch.Generator | None) -> Iterator[Tensor]:
-    """Yield positions in batches, shuffled if there is a generator; a last batch of one joins the one before.
+@dataclass(frozen=True)
+class Batches:
+    """What a network is trained on, an epoch at a time.
+
+    Attributes
+    ----------
+    steps
+        Batches an epoch.
+    draw
+        Epoch (from 0) and a generator -> that epoch's batches, each a tuple of tensors and lists of tensors.
+    score
+        A batch on the network's device and the generator -> the batch's mean loss, a scalar; how many answers were
+        right; and of how many.
+    key
+        Says what data it is: a checkpoint of other data is refused.
+    """
+
+    steps: int
+    draw: Callable[[int, torch.Generator], Iterable[tuple[Any, ...]]]
+    score: Callable[[tuple[Any, ...], torch.Generator], tuple[Tensor, Tensor, Tensor]]
+    key: str
+
+
+def split_batches(n: int, size: int, generator: torch.Generator) -> list[Tensor]:
+    """Positions of n items in shuffled batches; a last batch of one joins the one before.
 
     Batch normalisation cannot train on a single item.
     """
-    order = torch.arange(n) if generator is None else torch.randperm(n, generator=generator)
-    parts = list(order.split(size))
+    parts = list(torch.randperm(n, generator=generator).split(size))
     if len(parts) > 1 and len(parts[-1]) == 1:
         parts[-2:] = [torch.cat(parts[-2:])]
-    return iter(parts)
+    return parts
 
 
-def train_one_epoch(
-    model: nn.Module,
-    examples: Examples,
-    prepare: Prepare,
-    optimiser: torch.optim.Optimizer,
-    settings: Training,
-    generator: torch.Generator,
-    schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
-) -> tuple[float, float]:
-    """Pass over the training data once; return mean loss and accuracy of the batches as trained on.
+def example_batches(model: Network, examples: Examples, settings: Training, augment: Any = None) -> Batches:
+    """All examples an epoch, in a new order each time, changed at random by ``augment``."""
+    examples = examples.to(device())
 
-    Of several processes each passes over its share of every batch, with a network from ``parallel``.
-    """
-    model.train()
-    sums = torch.zeros(2, device=examples.labels.device)  # of losses, of right answers
-    for places in batches(len(examples), settings.batch, generator):
-        batch = examples.subset(places.to(examples.labels.device))
-        inputs = prepare(batch.inputs, generator)
+    def draw(epoch: int, generator: torch.Generator) -> Iterable[tuple[Any, ...]]:
+        for places in split_batches(len(examples), settings.batch, generator):
+            batch = examples.subset(places.to(examples.labels.device))
+            yield batch.inputs, batch.labels
+
+    def score(batch: tuple[Any, ...], generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        inputs, labels = batch
+        prepared = model.prepare(inputs, augment, generator)
         with sixteen_bits(settings.bfloat16):
-            logits = model(inputs)  # (this process's share of B, classes)
-        logits = logits.float() if settings.bfloat16 else logits
-        labels = batch.labels[share(len(batch))]
-        loss = letter_loss(logits, labels, settings.smoothing, len(batch))
-        optimiser.zero_grad(set_to_none=True)
-        (loss * world()).backward()
-        optimiser.step()
-        if schedule is not None:
-            schedule.step()
-        sums += torch.stack([loss.detach() * len(batch), (logits.argmax(1) == labels).sum()])
-    loss_sum, right = total(sums).tolist()
-    return loss_sum / len(examples), right / max(1, int((examples.labels != NO_LETTER).sum()))
+            logits = model(prepared)  # (B, classes)
+        loss = letter_loss(logits.float(), labels, settings.smoothing)
+        return loss, (logits.argmax(1) == labels).sum(), (labels != NO_LETTER).sum()
+
+    digest = hashlib.sha256()
+    for tensor in (examples.labels, *examples.inputs):
+        digest.update(np.ascontiguousarray(tensor.cpu().numpy()).data)
+    steps = len(split_batches(len(examples), settings.batch, torch.Generator()))
+    return Batches(steps, draw, score, digest.hexdigest())
 
 
 def sixteen_bits(wanted: bool = True) -> torch.autocast:
@@ -151,10 +160,8 @@ def sixteen_bits(wanted: bool = True) -> torch.autocast:
     return torch.autocast(where, torch.bfloat16, enabled=wanted and bool(able))
 
 
-def letter_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0, n: int | None = None) -> Tensor:
-    """Cross entropy (a scalar), in which a hand of ``NO_LETTER`` should look like every letter a little.
-
-    It is the mean, or the sum divided by n where the items are a share of n.
+def letter_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Mean cross entropy, in which a hand of ``NO_LETTER`` should look like every letter a little.
 
     A network that never saw anything else takes any hand for some letter with confidence; held to equal shares on
     hands that show none, it learns to doubt (Hendrycks, Mazeika and Dietterich, "Deep anomaly detection with outlier
@@ -165,70 +172,43 @@ def letter_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0, n: int |
         logits, labels, ignore_index=NO_LETTER, label_smoothing=smoothing, reduction="none"
     )  # (B,), 0 where there is no letter
     spread = -logits.log_softmax(1).mean(1)  # (B,)
-    return torch.where(none, 0.5 * spread, known).sum() / (n or len(labels))
+    return torch.where(none, 0.5 * spread, known).mean()
 
 
-@torch.inference_mode()
-def predict_logits(model: Network, inputs: tuple[Tensor, ...], prepare: Prepare, batch: int = 1024) -> Tensor:
-    """Run a network over stored tensors without augmentation, (N, ...) -> (N, classes) logits."""
-    if model.training:  # asking is quicker than telling every layer
-        model.eval()
-    starts = range(0, len(inputs[0]), batch)
-    parts = [model(prepare(tuple(x[start : start + batch] for x in inputs), None)) for start in starts]
-    return torch.cat(parts) if parts else torch.empty(0, model.config.classes)
-
-
-def evaluate_loss(model: Network, examples: Examples, prepare: Prepare) -> tuple[float, float]:
+def evaluate_loss(model: Network, examples: Examples) -> tuple[float, float]:
     """Return cross entropy and accuracy on examples."""
-    logits = predict_logits(model, examples.inputs, prepare)
+    logits = model.logits(examples.inputs)
     right = (logits.argmax(1) == examples.labels).float().mean()
     return float(F.cross_entropy(logits, examples.labels)), float(right)
 
 
 def fit(
     model: Network,
-    train: Examples,
-    valid: Examples | None,
-    prepare: Prepare,
+    batches: Batches,
     settings: Training,
     *,
+    valid: Examples | None = None,
     seed: int = 0,
     checkpoint: Path | None = None,
     run: str = "",
     progress: bool = True,
     on_epoch: Callable[[History], None] | None = None,
 ) -> History:
-    """Train a network in place, in one process or in several that ``torchrun`` started.
+    """Train the parameters of a network that ask for gradients, in place, on a GPU if there is one.
 
     With early stopping the weights of the best validation epoch are kept, else those of the last.
 
     Parameters
     ----------
-    model
-        The network; it is moved to the GPU if there is one, and left on the CPU.
-    train, valid
-        The data. Without ``valid`` all epochs are run.
-    prepare
-        Turns stored tensors into the network's input, see ``Prepare``.
-    settings
-        See ``Training``.
     seed
         Of the order of the items, the augmentation and dropout. The weights are the caller's, who seeds them.
     checkpoint
         A file that is written after each epoch. If it is there, training goes on from it, to the same result as
-        without the stop. It is deleted by nobody. The first of several processes writes it, and all read it.
+        without the stop. The caller deletes it.
     run
-        What the training depends on besides the other arguments, as the augmentation in ``prepare``: a checkpoint of
-        another run is refused.
-    progress
-        Show a bar with loss, accuracy and the time left.
+        What the training depends on besides: a checkpoint of another run is refused.
     on_epoch
         Called after each epoch with the history so far.
-
-    Returns
-    -------
-    History
-        One entry an epoch.
 
     Raises
     ------
@@ -241,46 +221,32 @@ def fit(
         raise InputError("early stopping needs validation data; give some, or set patience=None")
     where = device()
     model.to(where)
-    train, valid = train.to(where), None if valid is None else valid.to(where)
+    valid = None if valid is None else valid.to(where)
     set_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    optimiser, schedule = _optimiser(model, settings, len(train))
+    optimiser, schedule = _optimiser(model, settings, batches.steps)
     history, best, waited = History(), None, 0
-    run = _run_key(settings, seed, train, f"{model} {run}")
+    run = json.dumps({**dataclasses.asdict(settings), "seed": seed, "data": batches.key, "run": f"{model} {run}"})
     if checkpoint is not None and checkpoint.is_file():
         kept = load_state(checkpoint, run, model, optimiser, schedule)
         generator.set_state(kept["generator"])
         history, best, waited = History(**kept["history"]), kept["best"], kept["waited"]
 
-    silent = not progress or rank() > 0
-    with (
-        parallel(model) as shared,
-        tqdm(total=settings.epochs, initial=len(history), unit="epoch", disable=silent, leave=False) as bar,
-    ):
+    with tqdm(total=settings.epochs, initial=len(history), unit="epoch", disable=not progress, leave=False) as bar:
         while len(history) < settings.epochs and not history.stopped:
-            loss, right = train_one_epoch(shared, train, prepare, optimiser, settings, generator, schedule)
+            loss, right = train_one_epoch(model, batches, len(history), optimiser, schedule, settings, generator)
             history.train_loss.append(loss)
             history.train_accuracy.append(right)
             shown = {"loss": f"{loss:.3f}", "accuracy": f"{right:.1%}"}
             if valid is not None:
-                # All evaluate everything; their mean is one number, so that all stop together.
-                found = torch.tensor(evaluate_loss(model, valid, prepare), device=where)
-                loss, right = (total(found) / world()).tolist()
+                loss, right = evaluate_loss(model, valid)
                 history.valid_loss.append(loss)
                 history.valid_accuracy.append(right)
                 shown["valid"] = f"{loss:.3f} {right:.1%}"
-            if settings.patience is None:
-                history.best_epoch = len(history) - 1
-            else:
-                if best is None or loss < min(history.valid_loss[:-1], default=np.inf):
-                    history.best_epoch = len(history) - 1
-                    best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-                waited = 0 if improved(history, settings) else waited + 1
-                if waited >= settings.patience:
-                    history.stopped = "early"
+            best, waited = _judge(model, history, best, waited, settings)
             bar.update()
             bar.set_postfix(shown)
-            if checkpoint is not None and rank() == 0:
+            if checkpoint is not None:
                 save_state(
                     checkpoint, run, model, optimiser, schedule,
                     generator=generator.get_state(), history=dataclasses.asdict(history), best=best, waited=waited,
@@ -292,6 +258,60 @@ def fit(
         model.load_state_dict(best)
     model.cpu().eval()
     return history
+
+
+def train_one_epoch(
+    model: nn.Module,
+    batches: Batches,
+    epoch: int,
+    optimiser: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler | None,
+    settings: Training,
+    generator: torch.Generator,
+) -> tuple[float, float]:
+    """Pass over an epoch's batches; return their mean loss and accuracy, as trained on."""
+    model.train()
+    for part in model.children():
+        asking = [parameter.requires_grad for parameter in part.parameters()]
+        if asking and not any(asking):
+            part.eval()  # what is fixed stays as it is, its batch statistics too
+    where, parameters = device(), [p for p in model.parameters() if p.requires_grad]
+    sums = torch.zeros(3, device=where)  # of losses, of right answers, of answers
+    for batch in batches.draw(epoch, generator):
+        loss, right, count = batches.score(_to(batch, where), generator)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        if settings.clip_norm is not None:
+            nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
+        optimiser.step()
+        if schedule is not None:
+            schedule.step()
+        sums += torch.stack([loss.detach(), right.to(loss), count.to(loss)])
+    loss_sum, right_sum, answers = sums.tolist()
+    return loss_sum / batches.steps, right_sum / max(1.0, answers)
+
+
+def _judge(
+    model: nn.Module, history: History, best: dict[str, Tensor] | None, waited: int, settings: Training
+) -> tuple[dict[str, Tensor] | None, int]:
+    """After an epoch: keep the best weights, count epochs without progress, and stop after too many of them."""
+    if settings.patience is None:
+        history.best_epoch = len(history) - 1
+        return None, 0
+    if best is None or history.valid_loss[-1] < min(history.valid_loss[:-1], default=np.inf):
+        history.best_epoch = len(history) - 1
+        best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    waited = 0 if improved(history, settings) else waited + 1
+    if waited >= settings.patience:
+        history.stopped = "early"
+    return best, waited
+
+
+def _to(batch: Any, where: torch.device) -> Any:
+    """Move the tensors of nested tuples to a device; lists stay."""
+    if isinstance(batch, tuple):
+        return tuple(_to(item, where) for item in batch)
+    return batch.to(where) if isinstance(batch, Tensor) else batch
 
 
 def improved(history: History, settings: Training) -> bool:
@@ -308,16 +328,14 @@ def improved(history: History, settings: Training) -> bool:
     raise InputError(f"stop_rule={settings.stop_rule!r}; choose 'validation' or 'gap'")
 
 
-def _optimiser(model: nn.Module, settings: Training, n: int):
+def _optimiser(model: nn.Module, settings: Training, steps: int):
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not settings.one_cycle:
-        return torch.optim.Adam(model.parameters(), settings.learning_rate, fused=True), None
-    optimiser = torch.optim.AdamW(
-        model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-    )
-    steps = settings.epochs * sum(1 for _ in batches(n, settings.batch, None))
-    steps = max(5, steps)  # at 4, PyTorch divides by 0
+        return torch.optim.Adam(parameters, settings.learning_rate, fused=True), None
+    optimiser = torch.optim.AdamW(parameters, settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
+    total = max(5, settings.epochs * steps)  # at 4, PyTorch divides by 0
     return optimiser, torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.learning_rate, total_steps=steps, pct_start=0.25
+        optimiser, settings.learning_rate, total_steps=total, pct_start=settings.warm_up
     )
 
 
@@ -380,10 +398,3 @@ def load_state(path: Path, run: str, model: nn.Module, optimiser: Any, schedule:
 
 def _shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:
     return {name: tensor.shape for name, tensor in state.items()}
-
-
-def _run_key(settings: Training, seed: int, train: Examples, rest: str) -> str:
-    digest = hashlib.sha256(rest.encode())
-    for tensor in (train.labels, *train.inputs):
-        digest.update(np.ascontiguousarray(tensor.cpu().numpy()).data)
-    return json.dumps({**dataclasses.asdict(settings), "seed": seed, "data": digest.hexdigest()}, sort_keys=True)

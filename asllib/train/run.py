@@ -1,4 +1,4 @@
-"""Train a preset on a named set into a run folder: what ``asl train`` does, and how the shipped weights are made."""
+"""Train a preset into a run folder: what ``asl train`` does, and how the shipped weights are made."""
 
 from __future__ import annotations
 
@@ -8,95 +8,94 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from asllib.config import Preset
-from asllib.config import preset as find_preset
 from asllib.data import leave_people_out, load_letters, split
 from asllib.data.letterset import LetterSet
 from asllib.data.other_hands import random_hands
 from asllib.data.synthetic import added_letters
-from asllib.distributed import first_alone, rank
 from asllib.errors import InputError
 from asllib.evaluation import read_letters
+from asllib.networks.landmark import look_probabilities
+from asllib.networks.pixel import PixelCNN, crop_set, set_probabilities, small_set
+from asllib.networks.registry import Network, preset
 from asllib.networks.store import check_new_run, load_model, save_model, tidy_run
 from asllib.paths import write_text
-from asllib.read.recognizer import Recognizer, crop_set, small_set
 from asllib.results import data_card, versions
-from asllib.train.examples import (
-    Looks,
-    for_pixels,
-    join,
-    joint_examples,
-    landmark_examples,
-    look_probabilities,
-    track,
-    train,
-    turned,
-)
+from asllib.train.examples import Looks, for_pixels, hand_examples, join, track, train, turned
 from asllib.train.loop import NO_LETTER, Examples, History
+from asllib.train.spelling import train_spelling
 
 KEPT = 0.95  # of the letters of people that a network has never seen should be read, not refused
 
 
 def train_run(
-    network: str, preset: str, data: str, out: Path, *, seed: int = 0, epochs: int | None = None
-) -> dict[str, Any] | None:
+    network: str, preset_name: str, data: str, out: Path, *, seed: int = 0, epochs: int | None = None
+) -> dict[str, Any]:
     """Train a preset and write a run folder: ``model.safetensors``, ``card.json``, ``history.csv``.
 
     A set with an official test (Sign Language MNIST) is trained on its training part and tested on that test; any other
-    is split 60/30/10 by original and trained on the 60; joint and pixel networks, for which the 30 decide nothing, on
+    is split 60/30/10 by original and trained on the 60; ``default`` and ``pixel``, for which the 30 decide nothing, on
     the 90. Where the preset stops early (patience), the 30, or as large a part of the training data, decide when. Else
     the landmark network's 30 are watched only: their loss is in the history, and the last epoch's weights are kept.
-    A checkpoint in the folder lets the same call go on after a stop.
+    ``spelling`` learns from films of its own. A checkpoint in the folder lets the same call go on after a stop.
 
     Returns
     -------
     dict
-        The model card; None in all but the first of several processes, which writes the folder alone.
+        The model card.
 
     Raises
     ------
     InputError
         If the folder holds a finished run, or the set does not have every letter.
     """
-    settings = find_preset(network, preset)
+    settings = preset(network, preset_name)
+    if network == "spelling" and data != "auto":
+        raise InputError(f"spelling: {data}: it has its own data; leave out --data")
     if (out / "card.json").is_file():
         tidy_run(out)  # killed when all was done but this
     check_new_run(out)
-    with first_alone():
-        letters = load_for(network, settings, data)
-    out.mkdir(parents=True, exist_ok=True)
-    run = {"pixel": _train_pixel, "landmark": _train_landmark, "joint": _train_joint}[network]
-    checkpoint = out / "checkpoint.pt"
-    model, history, metrics = run(settings, letters, seed, epochs, checkpoint)
-    if rank() > 0:
-        return None
-    write_text(out / "history.csv", history_table(history).to_csv(index_label="epoch"))
-    about = {
-        "preset": preset,
+    about: dict[str, Any] = {
+        "preset": preset_name,
         "training": dataclasses.asdict(settings.training),
         "seed": seed,
-        "data": data_card(letters),
-        "metrics": metrics,
         "versions": versions(),
     }
+    if network == "spelling":
+        out.mkdir(parents=True, exist_ok=True)
+        model, history, more = train_spelling(settings, seed, epochs, out)
+        return write_run(out, model, settings.network.signs, history, about | more)
+    letters = load_for(network, settings, data)
+    out.mkdir(parents=True, exist_ok=True)
+    run = {"pixel": _train_pixel, "landmark": _train_landmark, "default": _train_default}[network]
+    model, record, more = run(settings, letters, seed, epochs, out / "checkpoint.pt")
+    about |= {"data": data_card(letters), **more}
     if settings.added:
         about["added"] = [data_card(load_letters(name)) for name in settings.added]
     if settings.signers:
         about["synthetic_signers"] = settings.signers
-    if "refuse_below" in metrics:
-        about["refuse_below"] = metrics.pop("refuse_below")
-    save_model(out, model, settings.alphabet, about)
+    return write_run(out, model, settings.alphabet, history_table(record), about)
+
+
+def write_run(
+    out: Path, model: Network, alphabet: tuple[str, ...], history: pd.DataFrame, about: dict[str, Any]
+) -> dict[str, Any]:
+    """Write a finished run's folder, delete its checkpoints, and return the card."""
+    write_text(out / "history.csv", history.to_csv(index_label="epoch"))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    save_model(out, model, alphabet, {**about, "device": device})
     tidy_run(out)
     return load_model(out)[1]
 
 
-def load_for(network: str, preset: Preset, data: str) -> LetterSet:
+def load_for(network: str, settings: Preset, data: str) -> LetterSet:
     """Load the letters of a preset from a set; InputError if one of them is missing."""
     # Where a preset adds Sign Language MNIST itself, its own data are photos of people.
-    pixels = network == "pixel" and data in ("auto", "synthetic") and not preset.added
-    letters = load_letters(data, pixels=pixels).only(preset.alphabet)
-    absent = sorted(set(preset.alphabet) - set(letters.letters))
+    pixels = network == "pixel" and data in ("auto", "synthetic") and not settings.added
+    letters = load_letters(data, pixels=pixels).only(settings.alphabet)
+    absent = sorted(set(settings.alphabet) - set(letters.letters))
     if absent:
         raise InputError(f"{letters.name}: no image of {', '.join(absent)}; the preset needs every letter")
     return letters
@@ -158,19 +157,16 @@ def _train_pixel(settings, letters, seed, epochs, checkpoint):
         more, part = pixel_parts(more)
         learned.append(for_pixels(more, settings.alphabet).subset(part == "train"))
     if settings.signers:
-        with first_alone():
-            drawn = added_letters(settings.signers)
-        learned.append(for_pixels(pixel_set(drawn), settings.alphabet))
+        learned.append(for_pixels(pixel_set(added_letters(settings.signers)), settings.alphabet))
     valid = examples.subset(deciding) if settings.training.patience is not None else None
     model, history = train(settings, join(learned), valid, seed=seed, epochs=epochs, checkpoint=checkpoint)
-    reader = Recognizer(model, {"network": "pixel", "alphabet": settings.alphabet})
+    assert isinstance(model, PixelCNN)
     metrics = {}
     for name, data in whole.items():
         tested = parts(data) == "test"
-        test = data.subset(tested)
-        looks = None if small_set(test.images) is not None else track(data).subset(tested)  # tracked already
-        metrics[name] = float((read_letters(reader.read_set(test, looks), settings.alphabet) == test.letters).mean())
-    return model, history, metrics
+        read = set_probabilities(model, data, track)[tested]
+        metrics[name] = float((read_letters(read, settings.alphabet) == data.letters[tested]).mean())
+    return model, history, {"metrics": metrics}
 
 
 def pixel_parts(letters: LetterSet) -> tuple[LetterSet, np.ndarray]:
@@ -184,59 +180,48 @@ def pixel_set(letters: LetterSet, looks: Looks | None = None) -> LetterSet:
     small = small_set(letters.images)
     if small is not None:
         return dataclasses.replace(letters, images=small)
-    with first_alone():
-        looks = looks or track(letters)
-    images, found = crop_set(letters, looks)
+    images, found = crop_set(letters, looks or track(letters))
     places = np.nonzero(found)[1]
     return dataclasses.replace(letters.subset(places), images=images[found])
 
 
 def _train_landmark(settings, letters, seed, epochs, checkpoint):
-    with first_alone():
-        looks = track(letters)
-    part = parts(letters)
+    looks, part = track(letters), parts(letters)
     labels = letters.labels(settings.alphabet)
-
-    def of(name: str):
-        return landmark_examples(looks.subset(part == name), labels[part == name])
-
-    model, history = train(settings, of("train"), of("valid"), seed=seed, epochs=epochs, checkpoint=checkpoint)
+    learned, watched = (hand_examples(looks.subset(part == name), labels[part == name]) for name in ("train", "valid"))
+    model, history = train(settings, learned, watched, seed=seed, epochs=epochs, checkpoint=checkpoint)
     metrics = {}
     for name in ("valid", "test"):
         read = read_letters(look_probabilities(model, looks.subset(part == name)), settings.alphabet)
         metrics[f"{name}_accuracy"] = float((read == letters.letters[part == name]).mean())
-    return model, history, metrics
+    return model, history, {"metrics": metrics}
 
 
-def joint_data(settings: Preset, letters: LetterSet) -> tuple[Looks, Examples | None]:
+def default_data(settings: Preset, letters: LetterSet) -> tuple[Looks, Examples | None]:
     """Looks at a set, and the examples of synthetic signers that a preset adds, letters and others."""
     if not settings.signers:
         return track(letters), None
     drawn, others = added_letters(settings.signers).only(settings.alphabet), random_hands(settings.signers)
     added = [
-        joint_examples(track(drawn), drawn.labels(settings.alphabet)),
-        joint_examples(track(others), np.full(len(others), NO_LETTER)),
+        hand_examples(track(drawn), drawn.labels(settings.alphabet)),
+        hand_examples(track(others), np.full(len(others), NO_LETTER)),
     ]
     return track(letters), join(added)
 
 
-def joint_training(photos: Examples, added: Examples | None) -> Examples:
-    """All that the joint network learns from: photos, what a preset adds, and some of these hands turned."""
+def default_examples(photos: Examples, added: Examples | None) -> Examples:
+    """All that ``default`` learns from: photos, what a preset adds, and some of these hands turned."""
     known = photos if added is None else join([photos, added])
     return join([known, turned(known)])
 
 
-def _train_joint(settings, letters, seed, epochs, checkpoint):
-    with first_alone():
-        looks, added = joint_data(settings, letters)
+def _train_default(settings, letters, seed, epochs, checkpoint):
+    looks, added = default_data(settings, letters)
     labels, part = letters.labels(settings.alphabet), parts(letters)
 
     def fit(where, checkpoint):
-        examples = joint_training(joint_examples(looks.subset(where), labels[where]), added)
+        examples = default_examples(hand_examples(looks.subset(where), labels[where]), added)
         return train(settings, examples, seed=seed, epochs=epochs, checkpoint=checkpoint)
-
-    def read(model, where):
-        return look_probabilities(model, looks.subset(where))
 
     # How sure it is of people it has never seen, as read by a network trained on the others.
     tenth = part == "test"
@@ -244,13 +229,13 @@ def _train_joint(settings, letters, seed, epochs, checkpoint):
     sure = []
     for number, where in enumerate(folds):
         model, history = fit(~where, checkpoint.with_name(f"checkpoint-{number}.pt"))
-        sure.append(read(model, where).max(1)[looks.found[where]])
+        sure.append(look_probabilities(model, looks.subset(where)).max(1)[looks.found[where]])
     known = np.concatenate(sure)
     if len(folds) > 1:
         model, history = fit(~tenth, checkpoint)
-    right = read_letters(read(model, tenth), settings.alphabet) == letters.letters[tenth]
-    metrics = {
-        "test_accuracy": float(right.mean()),
+    read = read_letters(look_probabilities(model, looks.subset(tenth)), settings.alphabet)
+    about = {
+        "metrics": {"test_accuracy": float((read == letters.letters[tenth]).mean())},
         "refuse_below": float(np.quantile(known, 1 - KEPT)) if len(known) else 0.0,
     }
-    return model, history, metrics
+    return model, history, about

@@ -11,16 +11,16 @@ import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 from asllib.errors import InputError
+from asllib.hands.stream import RATE, Stream
 from asllib.letters import MOVING
-from asllib.networks.moments import RATE
-from asllib.networks.spelling import NEITHER, MotionNet
+from asllib.networks.spelling import NEITHER, SpellingNet
 from asllib.paths import data_dir
 from asllib.read.decoder import HandListener, PeakSpeller
 from asllib.read.lexicon import Lexicon, draw_words
 from asllib.read.reader import ReadsLetters, TextReader
 from asllib.read.speller import ReadLetter, SpellerSettings
 from asllib.train.clips import Clip, film_clip
-from asllib.train.films import SIZE, Plan, Stream
+from asllib.train.films import SIZE, Plan
 from asllib.train.fitting import fit_motion
 from asllib.train.spelling import TRAINING, make_eager, photo_stills
 
@@ -170,7 +170,7 @@ def sequence_stream(sequence: np.ndarray, fps: float = SEQUENCE_FPS) -> Stream:
     return Stream(np.arange(count) / fps, landmarks, np.zeros_like(landmarks), np.zeros(count, bool), SEQUENCE_ASPECT)
 
 
-def read_strokes(model: MotionNet, stream: Stream, settings: SpellerSettings | None = None) -> str:
+def read_strokes(model: SpellingNet, stream: Stream, settings: SpellerSettings | None = None) -> str:
     """Read the moving letters of a stream with a motion network, in order; empty for none."""
     listener, speller = HandListener(model), PeakSpeller(model.config.signs, settings or STROKES)
     read = ""

@@ -18,13 +18,11 @@ from asllib.data import load_photos
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
 from asllib.files import read_bytes, read_json
-from asllib.hands.features import landmark_features
 from asllib.hands.landmarks import read_landmarks
-from asllib.networks.landmark import LandmarkCNN
+from asllib.networks.landmark import LandmarkAugment, LandmarkCNN
 from asllib.networks.store import WEIGHTS, check_new_run, load_model, save_model
 from asllib.results import data_card, versions
-from asllib.train.augment import LandmarkAugment, augment_landmarks
-from asllib.train.examples import Looks, landmark_examples, track, without_pictures
+from asllib.train.examples import Looks, hand_examples, track, without_pictures
 from asllib.train.loop import Examples
 
 FEWEST = 5  # examples of a sign
@@ -108,10 +106,10 @@ def add_signs(
     _check_counts(letters, looks)
 
     names = [*card["alphabet"], *sorted(set(letters.letters.tolist()) - set(card["alphabet"]))]
-    examples = landmark_examples(looks, letters.labels(names))
+    examples = hand_examples(looks, letters.labels(names))
     memory = load_memory() if memory is None else memory
     taught = teach(model, examples, len(names), memory, settings)
-    plain = features(examples)
+    plain = features(model, examples)
     about = {
         "base": {"name": str(base), "weights_sha256": card["weights_sha256"]},
         "teaching": dataclasses.asdict(settings),
@@ -142,16 +140,16 @@ def teach(
         layer.weight[:known], layer.bias[:known] = last.weight, last.bias
         layer.weight[known:], layer.bias[known:] = last.weight.mean(0), last.bias.mean() - 2  # an unlikely letter
         start = [parameter.clone() for parameter in layer.parameters()]
-        new = _embed(model, features(examples, settings.copies, settings.seed))
-        kept = _embed(model, memory)
-        said = F.pad(last(kept).softmax(1), (0, classes - known))
+        new = model.embed(features(model, examples, settings.copies, settings.seed))
+        kept = model.embed(memory)
+        before = F.pad(last(kept).softmax(1), (0, classes - known))
     labels = examples.labels.repeat(1 + settings.copies)
     optimiser = torch.optim.LBFGS(layer.parameters(), max_iter=settings.steps, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimiser.zero_grad()
         learned = F.cross_entropy(layer(new), labels, label_smoothing=0.05)
-        stayed = F.cross_entropy(layer(kept), said)
+        stayed = F.cross_entropy(layer(kept), before)
         moved = sum((now - was).square().sum() for now, was in zip(layer.parameters(), start, strict=True))
         loss = learned + settings.keep * stayed + settings.tether * moved
         loss.backward()
@@ -159,29 +157,27 @@ def teach(
 
     optimiser.step(closure)
     taught = LandmarkCNN(dataclasses.replace(model.config, classes=classes))
-    taught.load_state_dict({**model.state_dict(), **{f"head.5.{k}": v for k, v in layer.state_dict().items()}})
+    taught.head[-1] = nn.Linear(last.in_features, known)
+    taught.load_state_dict(model.state_dict())
+    taught.head[-1] = layer
     return taught.eval()
 
 
-def features(examples: Examples, copies: int = 0, seed: int = 0) -> Tensor:
+def features(model: LandmarkCNN, examples: Examples, copies: int = 0, seed: int = 0) -> Tensor:
     """Features (M (1 + copies), 9, 21) of hands: as they are, then moved in space."""
-    landmarks, world, left, aspect = examples.inputs
     generator = torch.Generator().manual_seed(seed)
-    parts = [landmark_features(landmarks, world, left, aspect)]
-    for _ in range(copies):
-        moved = augment_landmarks(landmarks, world, aspect, LandmarkAugment(), generator)
-        parts.append(landmark_features(*moved, left, aspect))
-    return torch.cat(parts)
+    moved = [model.prepare(examples.inputs, LandmarkAugment(), generator) for _ in range(copies)]
+    return torch.cat([model.prepare(examples.inputs), *moved])
 
 
-def make_memory(letters: LetterSet, looks: Looks, per_letter: int = 20, seed: int = 0) -> Tensor:
+def make_memory(model: LandmarkCNN, letters: LetterSet, looks: Looks, per_letter: int = 20, seed: int = 0) -> Tensor:
     """Draw features (M, 9, 21) of some hands of each letter, from photos that the network was trained on."""
     names = sorted(set(letters.letters))
-    examples = landmark_examples(looks, letters.labels(names))
+    examples = hand_examples(looks, letters.labels(names))
     rng = np.random.default_rng(seed)
     of = [np.flatnonzero(examples.labels.numpy() == place) for place in range(len(names))]
     drawn = np.concatenate([rng.permutation(places)[:per_letter] for places in of])
-    return features(examples.subset(np.sort(drawn)))
+    return features(model, examples.subset(np.sort(drawn)))
 
 
 def load_memory() -> Tensor:
@@ -218,18 +214,6 @@ def _check_counts(letters: LetterSet, looks: Looks) -> None:
             raise InputError(
                 f"{letters.name}: {counts[sign]} usable examples of {sign!r}; record at least {FEWEST}, better 10"
             )
-
-
-def _embed(model: LandmarkCNN, hands: Tensor) -> Tensor:
-    """What the last layer sees, (B, hidden)."""
-    seen = []
-    handle = model.head[-1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    try:
-        for batch in hands.split(4096):
-            model(batch)
-    finally:
-        handle.remove()
-    return torch.cat(seen)
 
 
 @torch.no_grad()

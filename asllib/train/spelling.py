@@ -1,193 +1,107 @@
-"""Train the two motion networks that are shipped: what ``asl train motion`` and ``asl train spelling`` do."""
+"""Train the spelling network: its handshape part on single moments, then what it makes of them in time on clips."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import functools
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
-from asllib.config import profile
+from asllib.config import Training, profile
 from asllib.data import find_photos, load_letters
 from asllib.data.other_hands import random_hands
 from asllib.data.synthetic import added_letters, signer_version
-from asllib.errors import InputError
-from asllib.letters import LETTERS, MOVING
-from asllib.networks.spelling import NEITHER, MotionConfig, MotionNet
-from asllib.networks.store import Network, check_new_run, load_model, save_model, tidy_run
-from asllib.paths import write_text
-from asllib.results import data_card, versions
-from asllib.train.clips import SIGNS, Clip, Stills, film_clip, film_stills, stills_of
+from asllib.letters import MOVING
+from asllib.networks.registry import Network
+from asllib.networks.spelling import NEITHER, SpellingNet, SpellingPreset
+from asllib.results import data_card
+from asllib.train.clips import (
+    IGNORE,
+    Clip,
+    Stills,
+    augment,
+    batch_clips,
+    film_clip,
+    film_stills,
+    piece_together,
+    still_clip,
+    stills_of,
+    wander,
+)
 from asllib.train.examples import track
 from asllib.train.films import SIZE, SMALL, Plan, films, practice_plans
-from asllib.train.fitting import fit_motion
-from asllib.train.loop import device
+from asllib.train.loop import Batches, History, fit, set_seed
 
 # Of the synthetic signer: seeds that no test uses.
 PRACTICE_SEED, IDLE_SEED = 1001, 3001
+LEFT_OUT = "t32rahman"  # the signer of the two videos that are only ever read, never trained on
+CTC_WEIGHT = 0.1
+DOUBLE_WEIGHT = 4.0
+WANDERING = 0.7  # of the clips
+STEPS = 500  # an epoch
 _SMALL_IDLE = 200  # of the films of idle hands are small, the rest as large as the live cell sends them
 _FURTHER = 700  # another number of plans is other plans: some of the first are filmed
-# The signer of the two videos that are only ever read, never trained on.
-LEFT_OUT = "t32rahman"
+_SHAPE_MOMENTS = 512  # a batch of the handshape part
+_FEW = 200  # steps for which no processes are started
 
 
-@dataclass(frozen=True)
-class MotionTraining:
-    """How a motion network is trained.
-
-    Attributes
-    ----------
-    network
-        Its shape.
-    films, more, sharp, slower, strokes, idle
-        Films of random letters, of further signers who spell random letters, of still others filmed as large as the
-        live cell sends them, of others as large who also spell more slowly, of words in which every second letter is J
-        or Z, and of idle hands, every one of another signer.
-    shape_steps, steps
-        Of the eye for handshapes, and of what is made of them in time.
-    pieced
-        Part of each batch that is pieced together from still hands.
-    photos
-        Whether real photos are among the still hands.
-    signers
-        Synthetic signers whose still letters, and handshapes that are no letter, are among the still hands.
-    eager
-        The trained network's odds for signs against "neither" are multiplied by it. In training most moments are
-        "neither", and a stroke is a moment or two long.
-    """
-
-    network: MotionConfig
-    films: int = 260
-    more: int = 0
-    sharp: int = 0
-    slower: int = 0
-    strokes: int = 150
-    idle: int = 24
-    shape_steps: int = 2500
-    steps: int = 1400
-    pieced: float = 0.5
-    photos: bool = False
-    signers: int = 0
-    eager: float = 1.0
-
-
-TRAINING: dict[str, MotionTraining] = {
-    "motion": MotionTraining(MotionConfig(dropout=0.15), shape_steps=0, steps=2500, pieced=0.75, eager=4.0),
-    "spelling": MotionTraining(
-        MotionConfig(signs=SIGNS, shapes=SIGNS, solid=True, hidden=192, channels=112),
-        more=411,
-        sharp=320,
-        slower=1200,
-        idle=440,
-        shape_steps=23_000,
-        steps=7000,
-        photos=True,
-        signers=48,
-    ),
-}
-
-
-def train_motion(network: str, out: Path, *, seed: int = 0, steps: int | None = None) -> dict[str, Any]:
-    """Train a motion network and write a run folder: ``model.safetensors``, ``card.json``, ``history.csv``.
-
-    "motion" tells J and Z from everything else and sees the synthetic signer alone. "spelling" reads all letters as
-    they are spelled, and the signs for space and delete; it sees real photos too where they are. Checkpoints in the
-    folder let the same call go on after a stop.
+def train_spelling(
+    preset: SpellingPreset, seed: int, epochs: int | None, folder: Path
+) -> tuple[Network, pd.DataFrame, dict[str, Any]]:
+    """Film what a preset asks for, train on it and on real photos where they are, and keep checkpoints in a folder.
 
     Returns
     -------
-    dict
-        The model card.
-
-    Raises
-    ------
-    InputError
-        If there is no such network, or the folder holds a finished run.
+    tuple
+        The network, its history (one row an epoch of each part) and what its card says of data and metrics.
     """
-    if network not in TRAINING:
-        raise InputError(f"no motion network {network!r}; there are: {', '.join(TRAINING)}")
-    if (out / "card.json").is_file():
-        tidy_run(out)  # killed when all was done but this
-    check_new_run(out)
-    out.mkdir(parents=True, exist_ok=True)  # before the work: it may be a place that cannot be written to
-    settings = TRAINING[network]
-    if steps is not None:
-        settings = dataclasses.replace(settings, steps=steps, shape_steps=min(settings.shape_steps, steps))
-    if profile().name == "ci":
-        settings = dataclasses.replace(
-            settings, films=8, more=0, sharp=0, slower=0, strokes=4, idle=2, signers=min(1, settings.signers)
+    small = profile().name == "ci"
+    if small:
+        preset = dataclasses.replace(preset, films=8, more=0, sharp=0, slower=0, strokes=4, idle=2, signers=1)
+    if epochs is not None:
+        shorter = dataclasses.replace(preset.shapes, epochs=min(epochs, preset.shapes.epochs))
+        preset = dataclasses.replace(
+            preset, shapes=shorter, training=dataclasses.replace(preset.training, epochs=epochs)
         )
-    signs = settings.network.signs
-    clips = practice_clips(settings, signs)
-    held = film_stills(clips)
-    about: dict[str, Any] = {"signer_version": signer_version()}
-    parts = [held]
-    if settings.photos and find_photos() is not None:
-        photos, about["photos"] = photo_stills()
-        parts.insert(0, photos)
-    if settings.signers:
-        parts += [stills_of(track(drawn(settings.signers)).tables) for drawn in (added_letters, random_hands)]
-    model, losses = fit_motion(
-        settings.network, clips, join(*parts), shape_steps=settings.shape_steps, steps=settings.steps,
-        pieced=settings.pieced, seed=seed, checkpoint=out,
-    )  # fmt: skip
-    make_eager(model, settings.eager)
-    letters = [sign for sign in signs if sign in LETTERS]
-    return save_run(out, model, letters, network, settings, seed, about, losses)
+    clips = practice_clips(preset)
+    stills = [film_stills(clips)]
+    data: dict[str, Any] = {"signer_version": signer_version()}
+    if find_photos() is not None:
+        photos, data["photos"] = photo_stills()
+        stills.insert(0, photos)
+    if preset.signers:
+        stills += [stills_of(track(drawn(preset.signers)).tables) for drawn in (added_letters, random_hands)]
+    model, histories = fit_spelling(preset, clips, join(*stills), seed=seed, steps=5 if small else STEPS, folder=folder)
+    tables = [
+        pd.DataFrame({"part": part, "train_loss": one.train_loss, "train_accuracy": one.train_accuracy})
+        for part, one in histories.items()
+    ]
+    history = pd.concat(tables, ignore_index=True)
+    history.index += 1
+    films_card = {k: v for k, v in dataclasses.asdict(preset).items() if k not in ("network", "shapes", "training")}
+    return model, history, {"data": data | films_card, "metrics": {"loss": histories["time"].train_loss[-1]}}
 
 
-def save_run(
-    out: Path,
-    model: Network,
-    alphabet: Sequence[str],
-    preset: str,
-    settings: Any,
-    seed: int,
-    about: dict[str, Any],
-    losses: Sequence[float],
-) -> dict[str, Any]:
-    """Write the run folder of a network whose settings are a dataclass with the field ``network``; return its card."""
-    write_text(out / "history.csv", "step,loss\n" + "".join(f"{i},{loss:.4f}\n" for i, loss in enumerate(losses, 1)))
-    save_model(
-        out,
-        model,
-        alphabet,
-        {
-            "preset": preset,
-            "training": {k: v for k, v in dataclasses.asdict(settings).items() if k != "network"},
-            "seed": seed,
-            "data": about,
-            "metrics": {"loss": float(np.mean(losses[-50:]))},
-            "device": device().type,
-            "versions": versions(),
-        },
-    )
-    tidy_run(out)
-    return load_model(out)[1]
-
-
-def make_eager(model: MotionNet, factor: float) -> None:
-    """Multiply the network's odds for its signs against "neither"."""
-    assert model.head.bias is not None
-    with torch.no_grad():
-        model.head.bias[NEITHER] -= math.log(factor)
-
-
-def practice_clips(settings: MotionTraining, signs: Sequence[str] = SIGNS) -> list[Clip]:
+def practice_clips(preset: SpellingPreset) -> list[Clip]:
     """Films of random letters and of idle hands as clips; filmed once, then read from the cache folder."""
-    plans = practice_plans(settings.films, PRACTICE_SEED)
-    plans += practice_plans(settings.strokes, PRACTICE_SEED, length=5, often=MOVING)
-    sizes = [SMALL if number < _SMALL_IDLE else SIZE for number in range(settings.idle)]
+    plans = practice_plans(preset.films, PRACTICE_SEED)
+    plans += practice_plans(preset.strokes, PRACTICE_SEED, length=5, often=MOVING)
+    sizes = [SMALL if number < _SMALL_IDLE else SIZE for number in range(preset.idle)]
     idle = [Plan("", number, IDLE_SEED, fps=10.0, seconds=10.0, size=size) for number, size in enumerate(sizes)]
-    further = practice_plans(_FURTHER, PRACTICE_SEED + 1)[: settings.more]
-    sharp = practice_plans(settings.sharp, PRACTICE_SEED + 2, size=SIZE)
-    slower = practice_plans(settings.slower, PRACTICE_SEED + 3, speeds=(1.5, 5.0), size=SIZE)
-    return [film_clip(stream, signs) for stream in films([*plans, *idle, *further, *sharp, *slower])]
+    further = practice_plans(_FURTHER, PRACTICE_SEED + 1)[: preset.more]
+    sharp = practice_plans(preset.sharp, PRACTICE_SEED + 2, size=SIZE)
+    slower = practice_plans(preset.slower, PRACTICE_SEED + 3, speeds=(1.5, 5.0), size=SIZE)
+    return [film_clip(stream) for stream in films([*plans, *idle, *further, *sharp, *slower])]
 
 
 def photo_stills() -> tuple[Stills, dict[str, Any]]:
@@ -204,3 +118,164 @@ def photo_stills() -> tuple[Stills, dict[str, Any]]:
 def join(*parts: Stills) -> Stills:
     """Stills of several sets as one."""
     return Stills(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("image", "world", "labels")))
+
+
+def fit_spelling(
+    preset: SpellingPreset,
+    clips: Sequence[Clip],
+    stills: Stills,
+    *,
+    seed: int = 0,
+    steps: int = STEPS,
+    folder: Path | None = None,
+    progress: bool = True,
+) -> tuple[SpellingNet, dict[str, History]]:
+    """Train the handshape part, then, with that fixed, the rest; batches are drawn by all cores.
+
+    Parameters
+    ----------
+    preset
+        See ``SpellingPreset``.
+    clips, stills
+        Films, see ``film_clip``, and still hands, of which words are pieced together as training goes on.
+    seed
+        Of everything.
+    steps
+        Batches an epoch.
+    folder
+        Each part keeps its ``checkpoint*.pt`` here, and goes on from it to the same result as without a stop.
+
+    Returns
+    -------
+    tuple
+        The network, on the CPU, and the histories of its parts "handshapes" and "time".
+    """
+    set_seed(seed)
+    model = SpellingNet(preset.network)
+    seen = hashlib.sha256(stills.image.tobytes())
+    for clip in clips:
+        seen.update(clip.targets.tobytes() + clip.landmarks.tobytes())
+
+    def part(name: str, training: Training, draw: Callable, score: Callable, number: int) -> History:
+        drawn = functools.partial(draw, clips, stills, preset, training.batch)
+
+        def epoch(number_of: int, generator: torch.Generator) -> Iterable[Any]:
+            return drawn_ahead(drawn, (seed, number), number_of * steps, (number_of + 1) * steps)
+
+        batches = Batches(steps, epoch, lambda batch, _: score(model, *batch), seen.hexdigest())
+        path = None if folder is None else folder / name
+        return fit(model, batches, training, seed=seed, checkpoint=path, run=repr(preset), progress=progress)
+
+    model.requires_grad_(False).hand.requires_grad_(True)
+    histories = {"handshapes": part("checkpoint-shapes.pt", preset.shapes, draw_moments, score_moments, 0)}
+    model.requires_grad_(True).hand.requires_grad_(False)
+    histories["time"] = part("checkpoint.pt", preset.training, draw_clips, score_clips, 1)
+    model.requires_grad_(True)
+    return model, histories
+
+
+class _Drawn(Dataset):
+    """Batches by number: each is drawn from the seed and its number alone, in whatever process that is done."""
+
+    def __init__(self, draw: Callable[[np.random.Generator], Any], seed: tuple[int, ...]) -> None:
+        self.draw, self.seed = draw, seed
+
+    def __getitem__(self, step: int) -> Any:
+        return self.draw(np.random.default_rng([*self.seed, step]))
+
+
+def drawn_ahead(
+    draw: Callable[[np.random.Generator], Any], seed: tuple[int, ...], start: int, end: int
+) -> Iterable[Any]:
+    """Draw batches ``start`` to ``end - 1`` in order, in processes beside this one: it takes longer than a step."""
+    helpers = 0 if end - start < _FEW else max(1, (os.cpu_count() or 1) - 1)
+    return DataLoader(
+        _Drawn(draw, seed), batch_size=None, sampler=range(start, end), num_workers=helpers,
+        generator=torch.Generator(),  # else it draws from the random numbers of dropout
+    )  # fmt: skip
+
+
+def draw_moments(
+    clips: Sequence[Clip], stills: Stills, preset: SpellingPreset, batch: int, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Features (N, C, 1) and handshapes (N,) of single moments: of films, and as many of still hands."""
+    films = round(3 / 7 * batch)
+    some = [augment(clips[i], rng) for i in rng.integers(0, len(clips), films)]
+    some += [augment(still_clip(stills, 40, rng), rng) for _ in range(batch - films)]
+    features, _, _, shapes = batch_clips(some, 0)
+    chosen = torch.nonzero((features[:, -1] > 0) & (shapes != IGNORE)).numpy()
+    clip, moment = rng.permutation(chosen)[:_SHAPE_MOMENTS].T
+    return features[clip, :, moment][:, :, None], shapes[clip, moment]
+
+
+def score_moments(model: SpellingNet, features: Tensor, shapes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Cross entropy of the handshapes of single moments, right answers and answers, see ``draw_moments``."""
+    weight = torch.ones(1 + model.config.classes, device=shapes.device)
+    weight[NEITHER] = 0.15  # most moments of a film are on the way: a shape that is nearly made is better named
+    logits = model.handshapes(features)[:, :, 0]
+    loss = F.cross_entropy(logits, shapes, weight, label_smoothing=0.05)
+    return loss, (logits.argmax(1) == shapes).sum(), torch.tensor(len(shapes))
+
+
+def draw_clips(
+    clips: Sequence[Clip], stills: Stills, preset: SpellingPreset, batch: int, rng: np.random.Generator
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Features, targets and spelled signs of a batch, see ``batch_clips``: films, and words pieced together."""
+    made = round(batch * preset.pieced)
+    some = [piece_together(stills, rng) for _ in range(made)]
+    some += [clips[i] for i in rng.integers(0, len(clips), batch - made)]
+    some = [augment(clip, rng) for clip in some]
+    some = [wander(clip, rng) if rng.random() < WANDERING else clip for clip in some]
+    return batch_clips(some, preset.network.delay + 2)[:3]
+
+
+def score_clips(
+    model: SpellingNet, features: Tensor, targets: Tensor, spelled: Sequence[Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Loss of a batch of clips, right answers and answers, see ``draw_clips``."""
+    logits, delay = model(features), model.config.delay
+    known = targets[:, : logits.shape[2] - delay] != IGNORE
+    right = (logits[:, :, delay:].argmax(1) == targets[:, : known.shape[1]]) & known
+    return spelling_loss(logits, targets, spelled, delay), right.sum(), known.sum()
+
+
+def spelling_loss(logits: Tensor, targets: Tensor, spelled: Sequence[Tensor], delay: int) -> Tensor:
+    """Cross entropy of each moment, ``delay`` moments later, and CTC of the whole clip.
+
+    Parameters
+    ----------
+    logits
+        (B, 1 + signs, T).
+    targets
+        (B, T).
+    spelled
+        B tensors of signs in order, none of them NEITHER, which is CTC's blank.
+    delay
+        Moments that an answer comes late.
+    """
+    late = logits[:, :, delay:]
+    targets = targets[:, : late.shape[2]]
+    weight = torch.where(targets == NEITHER, 0.5, 1.0)  # most moments are on the way
+    weight = weight * torch.where(inside_doubles(targets), DOUBLE_WEIGHT, 1.0) * (targets != IGNORE)
+    loss = F.cross_entropy(late, targets, reduction="none", ignore_index=IGNORE, label_smoothing=0.02)
+    loss = (loss * weight).sum() / weight.sum()
+    ctc = F.ctc_loss(
+        logits.permute(2, 0, 1).log_softmax(2),
+        torch.cat(list(spelled)).to(logits.device),
+        torch.full((len(logits),), logits.shape[2]),
+        torch.tensor([len(signs) for signs in spelled]),
+        blank=NEITHER,
+        zero_infinity=True,
+    )
+    return loss + CTC_WEIGHT * ctc
+
+
+def inside_doubles(targets: Tensor) -> Tensor:
+    """(B, T) bool: the moments between a letter and the same letter again: few, and all that tells of a double."""
+    count = targets.shape[1]
+    place = torch.arange(count, device=targets.device).expand_as(targets)
+    shown = targets > NEITHER
+    last = torch.where(shown, place, 0).cummax(1).values
+    following = count - 1 - torch.where(shown, count - 1 - place, 0).flip(1).cummax(1).values.flip(1)
+    before, after = targets.gather(1, last), targets.gather(1, following)
+    return (targets == NEITHER) & (before == after) & (before > NEITHER)

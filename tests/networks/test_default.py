@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from asllib.hands.look import WIDTH
-from asllib.networks.default import JointConfig, JointNet
-from asllib.networks.store import parameter_count
+from asllib.networks import parameter_count
+from asllib.networks.default import DefaultConfig, DefaultNet
 
-PLAIN = JointConfig(dropout=0.0, noise=0.0)
+PLAIN = DefaultConfig(dropout=0.0, noise=0.0)
 
 
 @pytest.fixture
@@ -14,13 +14,13 @@ def inputs():
 
 
 def test_it_is_small():
-    model = JointNet(JointConfig())
+    model = DefaultNet(DefaultConfig())
     look = (WIDTH + 1) * 256 + 257 * 24
     assert parameter_count(model) == parameter_count(model.landmark) + look == 386_880
 
 
 def test_each_branch_says_probabilities(inputs):
-    model = JointNet(JointConfig()).eval()
+    model = DefaultNet(DefaultConfig()).eval()
     for said in model.branches(inputs):
         assert said.shape == (16, 24)
         torch.testing.assert_close(said.exp().sum(1), torch.ones(16))
@@ -34,7 +34,7 @@ def branches_say(model, first, second, monkeypatch):
 
 
 def test_both_together_are_no_surer_than_landmarks_allow(monkeypatch):
-    model = JointNet(JointConfig(classes=3, doubt=0.5)).eval()
+    model = DefaultNet(DefaultConfig(classes=3, doubt=0.5)).eval()
     first = [[0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [0.36, 0.34, 0.3]]
     second = [[0.4, 0.4, 0.2], [0.98, 0.01, 0.01], [0.0001, 0.9998, 0.0001]]
     said = branches_say(model, first, second, monkeypatch)
@@ -45,7 +45,7 @@ def test_both_together_are_no_surer_than_landmarks_allow(monkeypatch):
 
 
 def test_each_branch_reads_its_own_part(inputs):
-    model = JointNet(JointConfig()).eval()
+    model = DefaultNet(DefaultConfig()).eval()
     other = inputs.clone()
     other[:, -WIDTH:] += 1
     (first, second), (same, moved) = model.branches(inputs), model.branches(other)
@@ -54,7 +54,7 @@ def test_each_branch_reads_its_own_part(inputs):
 
 
 def test_in_training_each_item_has_one_branch(inputs):
-    model = JointNet(PLAIN).train()
+    model = DefaultNet(PLAIN).train()
     model.landmark.eval()  # its dropout and batch statistics would blur the comparison
     torch.manual_seed(0)
     said = model(inputs)
@@ -73,7 +73,7 @@ def blind(inputs, which):
 
 @torch.inference_mode()
 def test_without_an_embedding_landmarks_answer_alone(inputs):
-    model = JointNet(JointConfig(sharpen=2.0)).eval()
+    model = DefaultNet(DefaultConfig(sharpen=2.0)).eval()
     said, plain = model(blind(inputs, slice(0, 16, 2))).softmax(1), model(inputs).softmax(1)
     alone = model.branches(inputs)[0].exp() ** 2  # sharpened
     torch.testing.assert_close(said[::2], (alone / alone.sum(1, keepdim=True))[::2])
@@ -82,7 +82,7 @@ def test_without_an_embedding_landmarks_answer_alone(inputs):
 
 
 def test_without_an_embedding_landmarks_learn_alone(inputs):
-    model = JointNet(PLAIN).train()
+    model = DefaultNet(PLAIN).train()
     model.landmark.eval()  # its dropout and batch statistics would blur the comparison
     said = model(blind(inputs, slice(None)))
     torch.testing.assert_close(said, model.branches(inputs)[0])
@@ -92,24 +92,24 @@ def test_without_an_embedding_landmarks_learn_alone(inputs):
         assert parameter.grad.abs().sum() > 0, name
 
 
-def test_the_look_is_read_by_itself_too(inputs):
-    model = JointNet(JointConfig()).eval()
-    torch.testing.assert_close(model.look_says(inputs[:, -WIDTH:]), model.branches(inputs)[1])
+def test_the_embedding_is_read_by_itself_too(inputs):
+    model = DefaultNet(DefaultConfig()).eval()
+    torch.testing.assert_close(model.read_embedding(inputs[:, -WIDTH:]), model.branches(inputs)[1])
 
 
 def test_embeddings_are_standardised(inputs):
-    model = JointNet(PLAIN).eval()
+    model = DefaultNet(PLAIN).eval()
     embeddings = 5 + 3 * torch.randn(200, WIDTH, generator=torch.Generator().manual_seed(1))
     embeddings[:, 7] = 2.0  # a number that never changes
     missing = torch.full((50, WIDTH), torch.nan)
-    model.set_statistics(torch.cat([missing, embeddings, missing]))
+    model.set_statistics((None, None, None, None, torch.cat([missing, embeddings, missing])))
     scaled = (embeddings - model.mean) / model.std
     assert scaled.mean(0).abs().max() < 1e-3 and torch.isfinite(scaled).all()
     assert scaled.std(0)[:7].sub(1).abs().max() < 1e-3
 
 
 def test_every_parameter_gets_a_gradient(inputs):
-    model = JointNet(JointConfig()).train()
+    model = DefaultNet(DefaultConfig()).train()
     model(inputs).logsumexp(1).sum().backward()
     torch.nn.functional.cross_entropy(model(inputs), torch.arange(16)).backward()
     for name, parameter in model.named_parameters():
@@ -117,7 +117,7 @@ def test_every_parameter_gets_a_gradient(inputs):
 
 
 def test_a_hand_without_an_embedding_is_read_and_learned_from_by_its_landmarks(inputs):
-    model = JointNet(PLAIN)
+    model = DefaultNet(PLAIN)
     blind = inputs.clone()
     blind[::2, -WIDTH:] = torch.nan
     model.train()
@@ -134,7 +134,7 @@ def test_a_hand_without_an_embedding_is_read_and_learned_from_by_its_landmarks(i
 
 
 def test_statistics_are_of_the_hands_that_have_an_embedding(inputs):
-    model = JointNet(JointConfig())
+    model = DefaultNet(DefaultConfig())
     embeddings = inputs[:, -WIDTH:].clone()
-    model.set_statistics(torch.cat([embeddings, torch.full((5, WIDTH), torch.nan)]))
+    model.set_statistics((None, None, None, None, torch.cat([embeddings, torch.full((5, WIDTH), torch.nan)])))
     torch.testing.assert_close(model.mean, embeddings.mean(0))

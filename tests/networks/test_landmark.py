@@ -3,8 +3,8 @@ import torch
 import torch.nn.functional as F
 
 from asllib.hands.features import landmark_features
+from asllib.networks import parameter_count
 from asllib.networks.landmark import GRID, LandmarkCNN, LandmarkConfig
-from asllib.networks.store import parameter_count
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from asllib.networks import parameter_count
 from asllib.networks.pixel import PixelCNN, PixelConfig
-from asllib.networks.store import parameter_count
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_every_parameter_gets_a_gradient(images, batch_norm):
 def test_a_small_set_is_overfitted_to_zero_loss(images):
     torch.manual_seed(0)
     model = PixelCNN(PixelConfig(dropout=0.0))
-    model.set_statistics(images[:, 0])
+    model.set_statistics((255 * images[:, 0],))
     optimiser = torch.optim.Adam(model.parameters(), 2e-3)
     for _ in range(60):
         loss = F.cross_entropy(model(images), torch.arange(24))
@@ -66,7 +66,7 @@ def test_a_small_set_is_overfitted_to_zero_loss(images):
 
 def test_statistics_of_the_training_images_are_part_of_the_network(images):
     model = PixelCNN(PixelConfig()).eval()
-    model.set_statistics(images[:, 0])
+    model.set_statistics((255 * images[:, 0],))
     seen = []
     model.features.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     model(images)
@@ -77,7 +77,7 @@ def test_statistics_of_the_training_images_are_part_of_the_network(images):
 
 def test_equal_images_and_flat_ones_give_no_nan():
     model = PixelCNN(PixelConfig())
-    model.set_statistics(torch.full((1, 28, 28), 0.5))
+    model.set_statistics((torch.full((1, 28, 28), 127.5),))
     for value in (0.0, 0.5, 1.0):
         assert torch.isfinite(model(torch.full((2, 1, 28, 28), value))).all()
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from asllib.networks.moments import RATE
 
 from asllib.hands import Hand, hand_crop, look_at, mirror_hand
 from asllib.letters import STATIC
-from asllib.networks.moments import RATE
 from asllib.networks.store import load_model
 from asllib.read import TextReader
 from asllib.read.decoder import HandListener, read_embedding

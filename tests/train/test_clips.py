@@ -1,23 +1,18 @@
-"""What the motion network is trained on, and that it can be trained on it."""
-
 import numpy as np
 import pytest
 import torch
 
-from asllib.errors import InputError
 from asllib.hands.extract import _table
 from asllib.hands.look import Hand
-from asllib.networks.spelling import NEITHER, MotionConfig
-from asllib.train import fitting
+from asllib.hands.stream import stream_of
+from asllib.networks.spelling import NEITHER, SIGNS
 from asllib.train.clips import (
     IGNORE,
-    SIGNS,
     Stills,
     augment,
     batch_clips,
     film_clip,
     film_stills,
-    forearm_stroke,
     gesture,
     piece_together,
     still_clip,
@@ -25,8 +20,7 @@ from asllib.train.clips import (
     stroke,
     wander,
 )
-from asllib.train.films import practice_plans, stream_of
-from asllib.train.fitting import fit_motion, motion_loss
+from asllib.train.films import practice_plans
 
 
 @pytest.fixture
@@ -42,11 +36,10 @@ def runs(targets: np.ndarray) -> list[int]:
     return [int(x) for i, x in enumerate(targets) if x > 0 and (i == 0 or targets[i - 1] != x)]
 
 
-@pytest.mark.parametrize("signs", [SIGNS, ("J", "Z")])
-def test_pieced_words_show_what_they_say(stills, signs):
+def test_pieced_words_show_what_they_say(stills):
     rng = np.random.default_rng(0)
     for _ in range(60):
-        clip = piece_together(stills, rng, signs)
+        clip = piece_together(stills, rng)
         assert clip.landmarks.shape == (len(clip.targets), 21, 3) == clip.world.shape
         assert set(clip.targets[clip.targets > 0]) == set(clip.spelled)
         assert len(runs(clip.targets)) <= len(clip.spelled)  # a letter that is cut to its double is one run
@@ -121,77 +114,10 @@ def test_batches_end_with_moments_without_a_hand(stills):
     clips = [piece_together(stills, rng) for _ in range(3)]
     features, targets, spelled, _ = batch_clips(clips, 5)
     longest = max(len(clip.targets) for clip in clips)
-    assert features.shape == (3, MotionConfig(solid=True).features, longest + 5) and torch.isfinite(features).all()
+    assert features.shape == (3, 9 * 21 + 5, longest + 5) and torch.isfinite(features).all()
     assert (features[:, :, -5:] == 0).all() and [len(one) for one in spelled] == [len(c.spelled) for c in clips]
     short = min(range(3), key=lambda i: len(clips[i].targets))
     assert (targets[short, len(clips[short].targets) + 5 :] == IGNORE).all()
-
-
-def test_the_loss_is_least_for_the_truth():
-    targets = torch.tensor([[0, 0, 1, 1, 0, 2, 2, 0, 0, 0]])
-    right = torch.nn.functional.one_hot(targets.roll(2, 1), 3).transpose(1, 2) * 8.0
-    wrong = right.flip(1)
-    spelled = [torch.tensor([1, 2])]
-    assert motion_loss(right, targets, spelled, 2) < 0.5 < motion_loss(wrong, targets, spelled, 2)
-
-
-def test_training_lowers_the_loss_and_repeats(stills):
-    rng = np.random.default_rng(5)
-    clips = [piece_together(stills, rng, ("J", "Z")) for _ in range(6)]
-    config = MotionConfig(channels=16)
-    model, losses = fit_motion(config, clips, stills, steps=30, batch=4, progress=False)
-    _, same = fit_motion(config, clips, stills, steps=30, batch=4, progress=False)
-    assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:3])
-    assert losses == pytest.approx(same, rel=1e-3) and not model.training
-
-
-@pytest.mark.slow
-def test_a_stopped_training_goes_on_to_the_same_network(stills, tmp_path, monkeypatch):
-    rng = np.random.default_rng(6)
-    names = tuple(sorted(set(stills.labels)))
-    clips = [piece_together(stills, rng, names) for _ in range(6)]
-    config = MotionConfig(signs=names, shapes=names, solid=True, channels=16, hidden=16)
-    monkeypatch.setattr(fitting, "_KEEP", 10)
-
-    def fit(folder=None, **others):
-        settings = {"shape_steps": 25, "steps": 30, "batch": 4, "progress": False, "checkpoint": folder, **others}
-        return fit_motion(config, clips, stills, **settings)
-
-    whole, losses = fit()
-    calls = 0
-
-    def stopped(loss, after):
-        def loss_of(*args):
-            nonlocal calls
-            calls += 1
-            if calls > after:
-                raise KeyboardInterrupt
-            return loss(*args)
-
-        return loss_of
-
-    for name, after in (("shape_loss", 15), ("motion_loss", 25)):
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            calls = 0
-            patch.setattr(fitting, name, stopped(getattr(fitting, name), after))
-            fit(tmp_path)
-    model, same = fit(tmp_path)
-    assert same == losses and sorted(path.name for path in tmp_path.iterdir()) == [
-        "checkpoint-shapes.pt", "checkpoint-signs.pt",
-    ]  # fmt: skip
-    for name, tensor in whole.state_dict().items():
-        assert torch.equal(tensor, model.state_dict()[name]), name
-    with pytest.raises(InputError, match="other settings"):
-        fit(tmp_path, seed=1)
-
-
-def test_batches_are_the_same_in_however_many_processes():
-    def draw(rng):
-        return rng.integers(0, 1000, 3)
-
-    few = list(fitting.drawn_ahead(draw, (7, 1), fitting._FEW - 1))
-    many = list(fitting.drawn_ahead(draw, (7, 1), fitting._FEW + 5, 3))
-    assert len(many) == fitting._FEW + 2 and np.array_equal(np.stack(few[3:]), np.stack(many[: len(few) - 3]))
 
 
 def test_practice_films_have_every_letter_and_other_signers():
@@ -202,33 +128,10 @@ def test_practice_films_have_every_letter_and_other_signers():
     assert any(a == b for plan in plans for a, b in zip(plan.word, plan.word[1:], strict=False))
 
 
-def test_the_moments_inside_a_double_are_found():
-    from asllib.train.fitting import inside_doubles
-
-    targets = torch.tensor([[0, 3, 0, 0, 3, 0, 5, 0], [0, 0, 0, 0, 0, 0, 0, 0], [2, -100, 0, 2, 2, 0, 0, -100]])
-    found = inside_doubles(targets)
-    assert found.int().tolist() == [[0, 0, 1, 1, 0, 0, 0, 0], [0] * 8, [0, 0, 1, 0, 0, 0, 0, 0]]
-
-
-@pytest.mark.parametrize("letter", ["J", "Z"])
-@pytest.mark.parametrize("seed", range(8))
-def test_a_turning_forearm_draws_the_letter_over_a_wrist_that_hardly_moves(letter, seed):
-    lean, _, pitch, path = forearm_stroke(letter, 90, np.random.default_rng(seed))
-    assert np.ptp(path, axis=0).max() < 0.12  # metres
-    aside, low = np.deg2rad(-lean), np.cos(np.deg2rad(pitch))
-    tip = path[:, :2] + 0.17 * low[:, None] * np.stack([np.sin(aside), np.cos(aside)], 1)
-    start, middle, end = tip[0], tip[len(tip) // 3], tip[-1]
-    if letter == "J":  # down, and to the viewer's right
-        assert tip[:, 1].min() < start[1] - 0.05 and lean[-1] < -25
-    else:  # to the left, back and down, to the left
-        assert middle[0] < start[0] - 0.03 and tip[2 * len(tip) // 3, 0] > middle[0] + 0.03
-        assert end[0] < tip[2 * len(tip) // 3, 0] - 0.02 and end[1] < start[1]
-
-
 def test_other_signs_begin_where_the_hand_is():
     rng = np.random.default_rng(0)
     for _ in range(20):
-        turn, path = gesture(20, rng, forearm=1.0)
+        turn, path = gesture(20, rng)
         assert turn.shape == (20, 3, 3) and path.shape == (20, 2)
         assert np.allclose(turn[0], np.eye(3)) and np.isfinite(path).all()
         assert np.allclose(turn @ turn.transpose(0, 2, 1), np.eye(3))

@@ -4,31 +4,34 @@ import pytest
 import torch
 
 from asllib.config import Preset, Training
+from asllib.hands.features import landmark_inputs
 from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_arrays, landmark_columns, world_columns
 from asllib.hands.look import WIDTH
 from asllib.hands.tracker import ATTEMPTS, LOOKS
 from asllib.letters import FIRST_SIX, STATIC
-from asllib.networks import LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig
-from asllib.networks.default import JointConfig, JointNet
+from asllib.networks import (
+    DefaultConfig,
+    DefaultNet,
+    ImageAugment,
+    LandmarkAugment,
+    LandmarkCNN,
+    LandmarkConfig,
+    PixelCNN,
+    PixelConfig,
+)
+from asllib.networks.landmark import look_probabilities
 from asllib.train import examples as runs
-from asllib.train.augment import ImageAugment, LandmarkAugment
 from asllib.train.examples import (
     Looks,
     for_pixels,
-    joint_examples,
-    joint_prepare,
-    landmark_examples,
-    landmark_inputs,
-    landmark_prepare,
-    look_probabilities,
+    hand_examples,
     pixel_examples,
-    pixel_prepare,
     track,
     train,
     turned,
     without_pictures,
 )
-from asllib.train.loop import NO_LETTER, Examples, evaluate_loss, predict_logits
+from asllib.train.loop import NO_LETTER, Examples, evaluate_loss
 
 SHORT = Training(epochs=30, learning_rate=4e-3, batch=16, one_cycle=True)
 
@@ -57,32 +60,33 @@ def looks(hands):
 def test_bytes_become_0_to_1_and_only_training_is_augmented(blobs):
     inputs = pixel_examples(blobs(4)[:, ::-1], np.arange(4)).inputs
     assert inputs[0].dtype == torch.uint8 and inputs[0].shape == (4, 28, 28)
-    plain = pixel_prepare()(inputs, torch.Generator())
+    model = PixelCNN(PixelConfig())
+    plain = model.prepare(inputs)
     assert plain.shape == (4, 1, 28, 28) and plain.dtype == torch.float32
     torch.testing.assert_close(plain[:, 0] * 255, inputs[0].float())
-    prepare = pixel_prepare(ImageAugment())
-    torch.testing.assert_close(prepare(inputs, None), plain)
-    assert (prepare(inputs, torch.Generator().manual_seed(0)) - plain).abs().mean() > 0.01
+    changed = model.prepare(inputs, ImageAugment(), torch.Generator().manual_seed(0))
+    assert (changed - plain).abs().mean() > 0.01
 
 
-def test_the_joint_network_is_given_features_and_embedding_in_one_row(looks):
-    examples = joint_examples(looks, np.arange(12))
+def test_the_default_network_is_given_features_and_embedding_in_one_row(looks):
+    examples = hand_examples(looks, np.arange(12))
     assert examples.labels.tolist() == [*range(10), *range(4, 8)]
-    rows = joint_prepare()(examples.inputs, None)
+    model = DefaultNet(DefaultConfig())
+    rows = model.prepare(examples.inputs)
     assert rows.shape == (14, 9 * 21 + WIDTH) and rows.dtype == torch.float32
-    features = landmark_prepare()(examples.inputs[:4], None)
+    features = model.landmark.prepare(examples.inputs)
     torch.testing.assert_close(rows[:, : 9 * 21], features.flatten(1))
     torch.testing.assert_close(rows[3, 9 * 21 :], torch.from_numpy(looks.embeddings[0, 3]).float())
     torch.testing.assert_close(rows[11, 9 * 21 :], torch.from_numpy(looks.embeddings[1, 5]).float())
-    moved = joint_prepare(LandmarkAugment())(examples.inputs, torch.Generator().manual_seed(0))
-    assert (moved - rows)[:, : 9 * 21].abs().mean() > 0.01 and torch.equal(moved[:, 9 * 21 :], rows[:, 9 * 21 :])
+    moved = model.prepare(examples.inputs, LandmarkAugment(), torch.Generator().manual_seed(0))
+    assert (moved - rows)[:, : 9 * 21].abs().mean() > 0.01 and (moved[:, 9 * 21 :] == rows[:, 9 * 21 :]).all()
 
 
-def test_the_joint_network_trains_and_averages_over_looks(looks, rng):
+def test_the_default_network_trains_and_averages_over_looks(looks, rng):
     labels = np.arange(12) % 4
     looks = Looks(looks.tables, looks.embeddings * np.float16(0.1) + rng.normal(size=(4, WIDTH))[labels])
-    preset = Preset(JointConfig(dropout=0.0, noise=0.0, classes=4), SHORT, None, tuple("ABCD"))
-    model, history = train(preset, joint_examples(looks, labels), progress=False)
+    preset = Preset(DefaultConfig(dropout=0.0, noise=0.0, classes=4), SHORT, None, tuple("ABCD"))
+    model, history = train(preset, hand_examples(looks, labels), progress=False)
     assert history.train_accuracy[-1] > 0.9
     said = look_probabilities(model, looks)
     assert (said[10:] == 0).all() and said[:10].sum(1) == pytest.approx(1, abs=1e-5)
@@ -95,15 +99,15 @@ def test_the_joint_network_trains_and_averages_over_looks(looks, rng):
     np.testing.assert_allclose(said[:4], one[:4], atol=1e-6)
 
 
-def test_without_pictures_the_joint_network_goes_by_landmarks(looks):
-    model = JointNet(JointConfig(classes=4)).eval()
+def test_without_pictures_the_default_network_goes_by_landmarks(looks):
+    model = DefaultNet(DefaultConfig(classes=4)).eval()
     blind = without_pictures(looks.tables)
     assert blind.embeddings.shape == (2, 12, WIDTH) and np.isnan(blind.embeddings).all() and len(blind) == 12
     said, seeing = look_probabilities(model, blind), look_probabilities(model, looks)
     assert said[:10].sum(1) == pytest.approx(1, abs=1e-5) and (said[10:] == 0).all()
     assert np.abs(said - seeing).max() > 0.01
     inputs = [landmark_inputs(table[4:8]) for table in looks.tables]
-    alone = [predict_logits(model.landmark, one, landmark_prepare()).log_softmax(1) for one in inputs]
+    alone = [model.landmark.logits(one).log_softmax(1) for one in inputs]
     wanted = sum((model.config.sharpen * one).softmax(1) for one in alone) / 2
     np.testing.assert_allclose(said[4:8], wanted, atol=1e-6)
 
@@ -112,11 +116,11 @@ def test_landmarks_become_features_and_only_training_is_augmented(looks):
     inputs = landmark_inputs(looks.tables[0][:8])
     assert [tuple(tensor.shape) for tensor in inputs] == [(8, 21, 3), (8, 21, 3), (8,), (8,)]
     assert inputs[2].all() and (inputs[3] == 320 / 240).all()
-    plain = landmark_prepare()(inputs, torch.Generator())
+    model = LandmarkCNN(LandmarkConfig())
+    plain = model.prepare(inputs)
     assert plain.shape == (8, 9, 21) and torch.isfinite(plain).all()
-    prepare = landmark_prepare(LandmarkAugment())
-    torch.testing.assert_close(prepare(inputs, None), plain)
-    assert (prepare(inputs, torch.Generator().manual_seed(0)) - plain).abs().mean() > 0.01
+    changed = model.prepare(inputs, LandmarkAugment(), torch.Generator().manual_seed(0))
+    assert (changed - plain).abs().mean() > 0.01
 
 
 def test_a_subset_of_looks_has_their_embeddings(looks):
@@ -129,7 +133,7 @@ def test_a_subset_of_looks_has_their_embeddings(looks):
 
 
 def test_every_look_is_an_example_of_its_own(looks):
-    examples = landmark_examples(looks, np.arange(12))
+    examples = hand_examples(looks, np.arange(12))
     assert examples.labels.tolist() == [*range(10), *range(4, 8)]
     assert all(len(tensor) == 14 and torch.isfinite(tensor.float()).all() for tensor in examples.inputs)
     second = landmark_arrays(looks.tables[1])["landmarks"]
@@ -143,7 +147,7 @@ def test_the_mean_over_the_looks_and_zeros_without_a_hand(looks):
     assert found.shape == (12, 6)
     np.testing.assert_allclose(found[:10].sum(1), 1, atol=1e-5)
     assert (found[10:] == 0).all()
-    each = [predict_logits(model, landmark_inputs(table[4:8]), landmark_prepare()).softmax(1) for table in looks.tables]
+    each = [model.logits(landmark_inputs(table[4:8])).softmax(1) for table in looks.tables]
     np.testing.assert_allclose(found[4:8], (each[0] + each[1]) / 2, atol=1e-6)
     nothing = looks.subset(np.arange(12) >= 10)
     assert (look_probabilities(model, nothing) == 0).all()
@@ -155,13 +159,13 @@ def test_train_makes_and_trains_the_network_of_a_preset(blobs, looks):
     model, history = train(pixel, examples, progress=False)
     assert isinstance(model, PixelCNN) and len(history) == 30
     torch.testing.assert_close(model.mean[0], examples.inputs[0].float().mean(0) / 255)
-    assert evaluate_loss(model, examples, pixel_prepare()) == (pytest.approx(0, abs=0.05), 1.0)
+    assert evaluate_loss(model, examples) == (pytest.approx(0, abs=0.05), 1.0)
 
     landmark = Preset(LandmarkConfig(dropout=0, classes=6), SHORT, None, FIRST_SIX)
-    examples = landmark_examples(looks, np.arange(12) % 6)
+    examples = hand_examples(looks, np.arange(12) % 6)
     model, history = train(landmark, examples, progress=False)
     assert isinstance(model, LandmarkCNN)
-    assert evaluate_loss(model, examples, landmark_prepare()) == (pytest.approx(0, abs=0.05), 1.0)
+    assert evaluate_loss(model, examples) == (pytest.approx(0, abs=0.05), 1.0)
 
 
 def test_the_seed_sets_the_weights_too_and_epochs_can_be_fewer(blobs):

@@ -7,20 +7,19 @@ from torch import nn
 
 from asllib.config import Training
 from asllib.errors import InputError
-from asllib.networks import LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig
-from asllib.train.augment import ImageAugment, LandmarkAugment
-from asllib.train.examples import landmark_prepare, pixel_examples, pixel_prepare
+from asllib.networks import ImageAugment, LandmarkAugment, LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig
+from asllib.train import loop
+from asllib.train.examples import pixel_examples
 from asllib.train.loop import (
     NO_LETTER,
     Examples,
     History,
-    batches,
     evaluate_loss,
-    fit,
+    example_batches,
     improved,
     letter_loss,
-    predict_logits,
     set_seed,
+    split_batches,
     train_one_epoch,
 )
 
@@ -42,12 +41,16 @@ def landmarks(hands):
 
 @pytest.fixture(params=["pixel", "landmark"])
 def task(request, pixels, landmarks):
-    """Maker of a fresh network, its examples and how they are prepared, with all that is random switched on."""
+    """Maker of a fresh network, its examples and their augmentation, with all that is random switched on."""
     if request.param == "pixel":
         config = PixelConfig(channels=(8, 8, 16), hidden=32, batch_norm=True, classes=6)
-        return lambda: PixelCNN(config), pixels, pixel_prepare(ImageAugment())
+        return lambda: PixelCNN(config), pixels, ImageAugment()
     config = LandmarkConfig(channels=(8, 8, 16), hidden=32, classes=6)
-    return lambda: LandmarkCNN(config), landmarks, landmark_prepare(LandmarkAugment())
+    return lambda: LandmarkCNN(config), landmarks, LandmarkAugment()
+
+
+def fit(model, examples, valid, settings, augment=None, **more) -> History:
+    return loop.fit(model, example_batches(model, examples, settings, augment), settings, valid=valid, **more)
 
 
 def fresh(make, seed: int = 0) -> nn.Module:
@@ -75,10 +78,10 @@ def weights_apart(first: nn.Module, second: nn.Module) -> float:
 @pytest.mark.parametrize("settings", [ONE_CYCLE, EARLY, dataclasses.replace(EARLY, stop_rule="gap", epochs=8)])
 @pytest.mark.parametrize("stops", [(1,), (2, 4)])
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(task, settings, stops, tmp_path):
-    make, examples, prepare = task
+    make, examples, augment = task
     train, valid = examples.subset(np.arange(32)), examples.subset(np.arange(32, 48))
     whole = fresh(make)
-    history = fit(whole, train, valid, prepare, settings, seed=5, progress=False)
+    history = fit(whole, train, valid, settings, augment, seed=5, progress=False)
     assert len(history) > max(stops) or history.stopped == "early"
     checkpoint = tmp_path / "made" / "checkpoint.pt"
     for number, stop in enumerate(stops):
@@ -86,9 +89,9 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(task, settings, stop
             part = fresh(make, 100 * number)  # only the first may matter
             keep = {"checkpoint": checkpoint, "on_epoch": stop_after(stop)}
             with pytest.raises(Stop):
-                fit(part, train, valid, prepare, settings, seed=5, progress=False, **keep)
+                fit(part, train, valid, settings, augment, seed=5, progress=False, **keep)
     resumed = fresh(make, 99)
-    again = fit(resumed, train, valid, prepare, settings, seed=5, progress=False, checkpoint=checkpoint)
+    again = fit(resumed, train, valid, settings, augment, seed=5, progress=False, checkpoint=checkpoint)
     assert weights_apart(whole, resumed) < 1e-6
     assert len(again) == len(history)
     assert (again.stopped, again.best_epoch) == (history.stopped, history.best_epoch)
@@ -98,25 +101,25 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(task, settings, stop
 
 
 def test_a_finished_run_is_not_trained_again(task, tmp_path):
-    make, examples, prepare = task
+    make, examples, augment = task
     checkpoint = tmp_path / "checkpoint.pt"
     first, second = fresh(make), fresh(make, 1)
     for settings in (ONE_CYCLE, dataclasses.replace(EARLY, min_delta=10)):
         checkpoint.unlink(missing_ok=True)
-        fit(first, examples, examples, prepare, settings, progress=False, checkpoint=checkpoint)
+        fit(first, examples, examples, settings, augment, progress=False, checkpoint=checkpoint)
         calls = []
-        fit(second, examples, examples, prepare, settings, progress=False, checkpoint=checkpoint, on_epoch=calls.append)
+        fit(second, examples, examples, settings, augment, progress=False, checkpoint=checkpoint, on_epoch=calls.append)
         assert calls == [] and weights_apart(first, second) < 1e-6
 
 
 def test_a_checkpoint_of_another_run_is_refused(task, pixels, landmarks, tmp_path):
-    make, examples, prepare = task
+    make, examples, augment = task
     checkpoint = tmp_path / "checkpoint.pt"
     settings = dataclasses.replace(ONE_CYCLE, epochs=2)
 
-    def go(make=make, train=examples, prepare=prepare, settings=settings, seed=0, run=""):
+    def go(make=make, train=examples, augment=augment, settings=settings, seed=0, run=""):
         where = {"checkpoint": checkpoint, "run": run}
-        return fit(fresh(make), train, None, prepare, settings, seed=seed, progress=False, **where)
+        return fit(fresh(make), train, None, settings, augment, seed=seed, progress=False, **where)
 
     go()
     before = checkpoint.read_bytes()
@@ -128,8 +131,8 @@ def test_a_checkpoint_of_another_run_is_refused(task, pixels, landmarks, tmp_pat
         {"train": examples.subset(np.arange(24))},
         {"train": Examples(tuple(tensor.flip(0) for tensor in examples.inputs), examples.labels)},  # photos taken anew
         {"run": "another augmentation"},
-        {"make": lambda: PixelCNN(small), "train": pixels, "prepare": pixel_prepare()},
-        {"make": lambda: LandmarkCNN(LandmarkConfig(classes=6)), "train": landmarks, "prepare": landmark_prepare()},
+        {"make": lambda: PixelCNN(small), "train": pixels, "augment": None},
+        {"make": lambda: LandmarkCNN(LandmarkConfig(classes=6)), "train": landmarks, "augment": None},
     ]
     for change in changes:
         with pytest.raises(InputError, match="belongs to a run of another network, other settings") as error:
@@ -144,7 +147,7 @@ def test_a_file_that_is_no_checkpoint_is_refused_and_runs_no_code(pixels, tmp_pa
     make = lambda: PixelCNN(PixelConfig(classes=6))  # noqa: E731
     settings = Training(epochs=1, learning_rate=1e-3, batch=16)
     if content == "cut off":
-        fit(fresh(make), pixels, None, pixel_prepare(), settings, progress=False, checkpoint=checkpoint)
+        fit(fresh(make), pixels, None, settings, progress=False, checkpoint=checkpoint)
         checkpoint.write_bytes(checkpoint.read_bytes()[:-1000])
     elif content == "pickle":
         torch.save({"run": Trap(str(trap))}, checkpoint)
@@ -153,7 +156,7 @@ def test_a_file_that_is_no_checkpoint_is_refused_and_runs_no_code(pixels, tmp_pa
     else:
         checkpoint.write_bytes({"empty": b"", "text": b"no checkpoint"}[content])
     with pytest.raises(InputError, match="not a checkpoint") as error:
-        fit(fresh(make), pixels, None, pixel_prepare(), settings, progress=False, checkpoint=checkpoint)
+        fit(fresh(make), pixels, None, settings, progress=False, checkpoint=checkpoint)
     assert "\n" not in str(error.value) and not trap.exists()
 
 
@@ -211,13 +214,13 @@ def test_an_unknown_rule_is_refused():
 def test_it_stops_after_so_many_epochs_without_progress(pixels, patience):
     settings = Training(epochs=20, learning_rate=1e-3, batch=16, patience=patience, min_delta=100)
     model = fresh(lambda: PixelCNN(PixelConfig(classes=6)))
-    history = fit(model, pixels, pixels, pixel_prepare(), settings, progress=False)
+    history = fit(model, pixels, pixels, settings, progress=False)
     assert (len(history), history.stopped) == (1 + patience, "early")
 
 
 def test_early_stopping_without_validation_data_is_refused(pixels):
     with pytest.raises(InputError, match="needs validation data"):
-        fit(PixelCNN(PixelConfig(classes=6)), pixels, None, pixel_prepare(), EARLY, progress=False)
+        fit(PixelCNN(PixelConfig(classes=6)), pixels, None, EARLY, progress=False)
 
 
 def test_the_best_weights_are_kept(pixels):
@@ -225,10 +228,10 @@ def test_the_best_weights_are_kept(pixels):
     wrong = Examples(pixels.inputs, (pixels.labels + 1) % 6)
     settings = Training(epochs=12, learning_rate=3e-3, batch=16, patience=5, min_delta=1e-4)
     model = fresh(lambda: PixelCNN(PixelConfig(dropout=0.0, classes=6)))
-    history = fit(model, pixels, wrong, pixel_prepare(), settings, progress=False)
+    history = fit(model, pixels, wrong, settings, progress=False)
     assert history.stopped == "early"
     assert history.best_epoch == int(np.argmin(history.valid_loss)) < len(history) - 1
-    assert evaluate_loss(model, wrong, pixel_prepare())[0] == pytest.approx(min(history.valid_loss), abs=1e-5)
+    assert evaluate_loss(model, wrong)[0] == pytest.approx(min(history.valid_loss), abs=1e-5)
     assert history.valid_loss[-1] > min(history.valid_loss) + 0.01
 
 
@@ -236,31 +239,31 @@ def test_without_early_stopping_the_last_weights_are_kept(pixels):
     wrong = Examples(pixels.inputs, (pixels.labels + 1) % 6)
     settings = Training(epochs=5, learning_rate=3e-3, batch=16)
     model = fresh(lambda: PixelCNN(PixelConfig(dropout=0.0, classes=6)))
-    history = fit(model, pixels, wrong, pixel_prepare(), settings, progress=False)
+    history = fit(model, pixels, wrong, settings, progress=False)
     assert (len(history), history.best_epoch, history.stopped) == (5, 4, "epochs")
-    assert evaluate_loss(model, wrong, pixel_prepare())[0] == pytest.approx(history.valid_loss[-1], abs=1e-5)
+    assert evaluate_loss(model, wrong)[0] == pytest.approx(history.valid_loss[-1], abs=1e-5)
 
 
 def test_fit_overfits_a_small_set_to_zero_loss(pixels, landmarks):
     settings = Training(epochs=30, learning_rate=4e-3, batch=16, one_cycle=True)
-    for model, examples, prepare in (
-        (fresh(lambda: PixelCNN(PixelConfig(dropout=0.0, classes=6))), pixels, pixel_prepare()),
-        (fresh(lambda: LandmarkCNN(LandmarkConfig(dropout=0.0, classes=6))), landmarks, landmark_prepare()),
+    for model, examples in (
+        (fresh(lambda: PixelCNN(PixelConfig(dropout=0.0, classes=6))), pixels),
+        (fresh(lambda: LandmarkCNN(LandmarkConfig(dropout=0.0, classes=6))), landmarks),
     ):
-        history = fit(model, examples, None, prepare, settings, progress=False)
+        history = fit(model, examples, None, settings, progress=False)
         assert history.train_loss[0] > 1 and history.train_loss[-1] < 0.05
         assert history.train_accuracy[-1] == 1 and history.valid_loss == []
-        assert evaluate_loss(model, examples, prepare) == (pytest.approx(0, abs=0.05), 1.0)
+        assert evaluate_loss(model, examples) == (pytest.approx(0, abs=0.05), 1.0)
         assert not model.training and next(model.parameters()).device.type == "cpu"
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(task):
-    make, examples, prepare = task
+    make, examples, augment = task
     models = []
     for seed in (0, 0, 1):
         models.append(fresh(make))
         torch.rand(seed + 3)  # what was drawn before does not matter
-        fit(models[-1], examples, None, prepare, dataclasses.replace(ONE_CYCLE, epochs=2), seed=seed, progress=False)
+        fit(models[-1], examples, None, dataclasses.replace(ONE_CYCLE, epochs=2), augment, seed=seed, progress=False)
     assert weights_apart(models[0], models[1]) < 1e-6 < 1e-3 < weights_apart(models[0], models[2])
 
 
@@ -268,7 +271,7 @@ def test_one_cycle_ends_at_a_rate_of_zero_and_plain_adam_keeps_its_rate(pixels):
     from asllib.train.loop import _optimiser
 
     model = PixelCNN(PixelConfig(classes=6))
-    optimiser, schedule = _optimiser(model, ONE_CYCLE, len(pixels))
+    optimiser, schedule = _optimiser(model, ONE_CYCLE, 3)
     rates = []
     for _ in range(6 * 3):
         rates.append(optimiser.param_groups[0]["lr"])
@@ -276,7 +279,7 @@ def test_one_cycle_ends_at_a_rate_of_zero_and_plain_adam_keeps_its_rate(pixels):
         schedule.step()
     assert max(rates) == pytest.approx(4e-3, rel=0.05) and 3 <= int(np.argmax(rates)) <= 6
     assert rates[-1] < 1e-6
-    optimiser, schedule = _optimiser(model, EARLY, len(pixels))
+    optimiser, schedule = _optimiser(model, EARLY, 3)
     assert schedule is None and optimiser.param_groups[0]["lr"] == 3e-3
 
 
@@ -284,9 +287,9 @@ def test_the_paper_rate_of_1e_8_moves_nothing(pixels):
     """Why the paper's runs stalled: the loss after 10 epochs is still that of guessing."""
     for rate, learns in ((1e-3, True), (1e-8, False)):
         model = fresh(lambda: PixelCNN(PixelConfig(dropout=0.0, classes=6)))
-        before = evaluate_loss(model, pixels, pixel_prepare())[0]
-        fit(model, pixels, None, pixel_prepare(), Training(10, rate, 16), progress=False)
-        after = evaluate_loss(model, pixels, pixel_prepare())[0]
+        before = evaluate_loss(model, pixels)[0]
+        fit(model, pixels, None, Training(10, rate, 16), progress=False)
+        after = evaluate_loss(model, pixels)[0]
         assert before == pytest.approx(np.log(6), abs=0.1)
         assert (after < before - 0.1) is learns and (abs(after - before) < 1e-3) is not learns
 
@@ -294,7 +297,7 @@ def test_the_paper_rate_of_1e_8_moves_nothing(pixels):
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4, 5])
 def test_the_shortest_runs_work(pixels, epochs):
     settings = dataclasses.replace(ONE_CYCLE, epochs=epochs, batch=48)
-    history = fit(PixelCNN(PixelConfig(classes=6)), pixels, None, pixel_prepare(), settings, progress=False)
+    history = fit(PixelCNN(PixelConfig(classes=6)), pixels, None, settings, progress=False)
     assert len(history) == epochs and np.isfinite(history.train_loss).all()
 
 
@@ -302,9 +305,10 @@ def test_one_epoch_reports_mean_loss_and_accuracy(pixels):
     """A rate of 0 leaves the network as it is, so the means must be those of the whole set."""
     model = fresh(lambda: PixelCNN(PixelConfig(dropout=0.0, classes=6)))
     optimiser = torch.optim.SGD(model.parameters(), 0.0)
-    settings = Training(epochs=1, learning_rate=0, batch=7)
-    found = train_one_epoch(model, pixels, pixel_prepare(), optimiser, settings, torch.Generator().manual_seed(0))
-    assert found == pytest.approx(evaluate_loss(model, pixels, pixel_prepare()), abs=1e-5)
+    settings = Training(epochs=1, learning_rate=0, batch=8)
+    batches = example_batches(model, pixels, settings)
+    found = train_one_epoch(model, batches, 0, optimiser, None, settings, torch.Generator().manual_seed(0))
+    assert found == pytest.approx(evaluate_loss(model, pixels), abs=1e-5)
 
 
 @pytest.mark.parametrize("able", [True, False])
@@ -314,35 +318,31 @@ def test_sixteen_bits_are_for_products_alone_and_only_where_the_processor_has_th
     seen = []
     model = fresh(lambda: PixelCNN(PixelConfig(channels=(8, 8, 16), hidden=32, batch_norm=True, classes=6)))
     model.features[0].register_forward_hook(lambda layer, given, made: seen.append((given[0].dtype, made.dtype)))
-    history = fit(model, pixels, None, pixel_prepare(ImageAugment()), settings, progress=False)
+    history = fit(model, pixels, None, settings, ImageAugment(), progress=False)
     assert set(seen) == {(torch.float32, torch.bfloat16 if able else torch.float32)}
     assert {tensor.dtype for tensor in model.parameters()} == {torch.float32}
-    whole = fit(
-        fresh(lambda: PixelCNN(model.config)), pixels, None, pixel_prepare(ImageAugment()), ONE_CYCLE, progress=False
-    )
+    whole = fit(fresh(lambda: PixelCNN(model.config)), pixels, None, ONE_CYCLE, ImageAugment(), progress=False)
     assert history.train_loss == pytest.approx(whole.train_loss, rel=0.05 if able else 0)
     seen.clear()
-    predict_logits(model, pixels.inputs, pixel_prepare())
+    model.logits(pixels.inputs)
     assert set(seen) == {(torch.float32, torch.float32)}
 
 
 @pytest.mark.parametrize(("n", "size", "sizes"), [(10, 4, [4, 4, 2]), (9, 4, [4, 5]), (1, 4, [1]), (8, 4, [4, 4])])
 def test_batches_hold_each_item_once_and_never_one_alone(n, size, sizes):
-    for generator in (None, torch.Generator().manual_seed(0)):
-        parts = list(batches(n, size, generator))
-        assert [len(part) for part in parts] == sizes
-        assert sorted(torch.cat(parts).tolist()) == list(range(n))
-    assert torch.cat(list(batches(n, size, None))).tolist() == list(range(n))
+    parts = split_batches(n, size, torch.Generator().manual_seed(0))
+    assert [len(part) for part in parts] == sizes
+    assert sorted(torch.cat(parts).tolist()) == list(range(n))
 
 
 def test_predictions_do_not_depend_on_the_batch_and_take_nothing(task):
-    make, examples, prepare = task
+    make, examples, _ = task
     model = fresh(make)
-    whole = predict_logits(model, examples.inputs, prepare)
+    whole = model.logits(examples.inputs)
     assert whole.shape == (48, 6) and torch.isfinite(whole).all() and not whole.requires_grad
-    torch.testing.assert_close(predict_logits(model, examples.inputs, prepare, batch=5), whole, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(model.logits(examples.inputs, batch=5), whole, atol=1e-5, rtol=1e-4)
     nothing = tuple(tensor[:0] for tensor in examples.inputs)
-    assert predict_logits(model, nothing, prepare).shape == (0, 6)
+    assert model.logits(nothing).shape == (0, 6)
 
 
 def test_examples_are_taken_by_mask_and_by_position(pixels):
@@ -358,13 +358,13 @@ def test_on_epoch_sees_each_epoch(pixels):
     seen = []
     model = PixelCNN(PixelConfig(classes=6))
     settings = Training(epochs=3, learning_rate=1e-3, batch=16)
-    fit(model, pixels, pixels, pixel_prepare(), settings, progress=False, on_epoch=lambda h: seen.append(len(h)))
+    fit(model, pixels, pixels, settings, progress=False, on_epoch=lambda h: seen.append(len(h)))
     assert seen == [1, 2, 3]
 
 
 def test_progress_shows_loss_and_accuracy(pixels, capsys):
     model = PixelCNN(PixelConfig(classes=6))
-    fit(model, pixels, pixels, pixel_prepare(), Training(epochs=2, learning_rate=1e-3, batch=16))
+    fit(model, pixels, pixels, Training(epochs=2, learning_rate=1e-3, batch=16))
     shown = capsys.readouterr().err
     assert "loss=" in shown and "accuracy=" in shown and "valid=" in shown
 
@@ -397,7 +397,7 @@ def test_hands_without_a_letter_count_in_no_accuracy(pixels):
     half = pixels.labels.clone()
     half[24:] = NO_LETTER
     model = fresh(lambda: PixelCNN(PixelConfig(dropout=0.0, classes=6)))
-    history = fit(model, Examples(pixels.inputs, half), None, pixel_prepare(), Training(60, 3e-3, 48), progress=False)
+    history = fit(model, Examples(pixels.inputs, half), None, Training(60, 3e-3, 48), progress=False)
     assert history.train_accuracy[-1] == 1.0  # of the 24 that show one
-    sure = predict_logits(model, pixels.inputs, pixel_prepare()).softmax(1).amax(1)
+    sure = model.logits(pixels.inputs).softmax(1).amax(1)
     assert sure[:24].mean() > sure[24:].mean() + 0.3

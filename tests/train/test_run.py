@@ -4,32 +4,30 @@ import numpy as np
 import pytest
 import torch
 
-from asllib.config import preset
 from asllib.errors import InputError
 from asllib.letters import FIRST_SIX, STATIC
-from asllib.networks.default import JointConfig, JointNet
-from asllib.networks.pixel import PixelConfig
+from asllib.networks import DefaultConfig, DefaultNet, PixelConfig, preset
 from asllib.networks.store import load_model
 from asllib.train import run as module
 from asllib.train.loop import NO_LETTER
 
-SMALL = dataclasses.replace(preset("joint", "best"), network=JointConfig(classes=6), alphabet=FIRST_SIX, signers=1)
+SMALL = dataclasses.replace(preset("default", "best"), network=DefaultConfig(classes=6), alphabet=FIRST_SIX, signers=1)
 
 
 @pytest.mark.slow
-def test_the_joint_network_learns_from_photos_and_from_synthetic_signers(no_data, tmp_path, monkeypatch):
+def test_the_default_network_learns_from_photos_and_from_synthetic_signers(no_data, tmp_path, monkeypatch):
     from asllib.signer import write_letters
 
     folder = write_letters(tmp_path / "photos", "ABCDEF", signers=5, views=2, size=160)
-    monkeypatch.setattr(module, "find_preset", lambda network, name: SMALL)
-    card = module.train_run("joint", "best", str(folder), tmp_path / "run", epochs=8)
-    assert card["network"] == "joint" and card["alphabet"] == "ABCDEF"
+    monkeypatch.setattr(module, "preset", lambda network, name: SMALL)
+    card = module.train_run("default", "best", str(folder), tmp_path / "run", epochs=8)
+    assert card["network"] == "default" and card["alphabet"] == "ABCDEF"
     assert 0 < card["refuse_below"] < 1 and "refuse_below" not in card["metrics"]
     assert card["metrics"]["test_accuracy"] >= 0.5
-    assert isinstance(load_model(tmp_path / "run")[0], JointNet)
+    assert isinstance(load_model(tmp_path / "run")[0], DefaultNet)
 
     letters = module.load_letters(str(folder))
-    looks, added = module.joint_data(SMALL, letters)
+    looks, added = module.default_data(SMALL, letters)
     assert len(looks) == 60 and added.inputs[4].shape == (len(added), 1152)
     counts = np.bincount(added.labels.numpy() + 1, minlength=7)  # the first is NO_LETTER
     assert NO_LETTER == -1 and counts[0] > 18 and (counts[1:] > 4).all()
@@ -47,7 +45,7 @@ def test_the_pixel_network_learns_from_every_look_and_from_added_sets(no_data, t
         signers=1,
         added=(str(folder),),
     )
-    monkeypatch.setattr(module, "find_preset", lambda network, name: settings)
+    monkeypatch.setattr(module, "preset", lambda network, name: settings)
     card = module.train_run("pixel", "people", str(folder), tmp_path / "run", epochs=2)
     assert card["synthetic_signers"] == 1
     assert card["metrics"]["test_accuracy"] == card["metrics"][f"{folder}_test_accuracy"]  # the same photos
@@ -107,10 +105,10 @@ def test_what_a_network_was_trained_on_is_known_by_the_hash_in_its_card(letter_s
 
     assert seen(card("landmark")) == (part == "train").tolist()
     assert seen(card("landmark", patience=4)) == (part != "test").tolist()  # the validation part says when to stop
-    assert seen(card("joint")) == seen(card("pixel")) == (part != "test").tolist()
+    assert seen(card("default")) == seen(card("pixel")) == (part != "test").tolist()
     assert seen(card("landmark", teaching={})) == [True] * 40  # more cannot be said
-    assert seen(card("joint", data={"sha256": "0"})) == seen({"network": "joint"}) == [False] * 40
-    assert seen({"network": "joint", "data": 5, "added": None}) == [False] * 40
+    assert seen(card("default", data={"sha256": "0"})) == seen({"network": "default"}) == [False] * 40
+    assert seen({"network": "default", "data": 5, "added": None}) == [False] * 40
 
     # Taught a third sign, by photos of its own: of the same photos and more, those of A and B were learned from.
     more = letter_set(["A", "B", "J"] * 10, np.random.default_rng(1).integers(0, 256, (30, 30, 30, 3), np.uint8))

@@ -13,10 +13,11 @@ import asllib
 from asllib.data import load_photos
 from asllib.errors import InputError
 from asllib.letters import STATIC
+from asllib.networks.landmark import LandmarkCNN, LandmarkConfig, look_probabilities
 from asllib.networks.store import load_model
 from asllib.signer import render_letters, write_letters
 from asllib.train import TeachingSettings, add_signs
-from asllib.train.examples import landmark_examples, look_probabilities
+from asllib.train.examples import hand_examples
 from asllib.train.signs import features, load_memory, make_memory, recorded_looks
 
 
@@ -130,9 +131,10 @@ def test_recorded_hands_are_those_of_the_photos_in_whatever_order(folder):
 
 def test_a_memory_is_drawn_from_a_set(halves):
     (letters, looks), _ = halves
-    memory = make_memory(letters, looks, per_letter=4)
+    model = LandmarkCNN(LandmarkConfig())
+    memory = make_memory(model, letters, looks, per_letter=4)
     assert memory.shape == (12, 9, 21)
-    everything = features(landmark_examples(looks, letters.labels(["B", "L", "hook"])))
+    everything = features(model, hand_examples(looks, letters.labels(["B", "L", "hook"])))
     assert all((everything == hand).flatten(1).all(1).any() for hand in memory)
 
 

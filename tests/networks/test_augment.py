@@ -4,13 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from asllib.train.augment import (
-    MAX_TURN,
-    ImageAugment,
-    LandmarkAugment,
-    augment_images,
-    augment_landmarks,
-)
+from asllib.networks.landmark import LandmarkAugment, augment_landmarks
+from asllib.networks.pixel import MAX_TURN, ImageAugment, augment_images
 
 STILL_IMAGES = ImageAugment(turn=0, shift=0, zoom=0, contrast=0, brightness=0)
 STILL_HANDS = LandmarkAugment(turn=0, tilt=0, stretch=0, jitter=0)

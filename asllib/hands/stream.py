@@ -1,22 +1,91 @@
-"""A hand at even moments: frames of any rate brought to one, and what the motion network is told of each moment."""
+"""A hand in time: its stream of frames, and the even moments that frames of any rate are brought to."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from asllib.hands.features import bone_directions, mirror_left, palm_size, true_aspect, wrist_origin
-from asllib.hands.look import Hand
-from asllib.train.films import Stream
+from asllib.hands.look import WIDTH, Hand
 
 RATE = 20.0  # moments a second
 _EMPTY_S = 5.0  # of time without a hand are moments at most
 GAP_S = 0.3  # a hand that is lost for no longer is taken to have moved straight on
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A hand in F frames.
+
+    Attributes
+    ----------
+    times
+        (F,) seconds.
+    landmarks, world
+        (F, 21, 3) float32 as in ``Hand``; NaN where no hand was found.
+    left
+        (F,) bool: the tracker calls it a left hand.
+    aspect
+        Width / height of the frames.
+    word
+        What is spelled.
+    positions
+        (F,) which letter of the word is held or drawn, -1 on the way and at rest.
+    signer
+        Who.
+    embeddings
+        (F, 1152) float16 as in ``Hand``; None where there were no pictures.
+    """
+
+    times: np.ndarray
+    landmarks: np.ndarray
+    world: np.ndarray
+    left: np.ndarray
+    aspect: float
+    word: str = ""
+    positions: np.ndarray | None = None
+    signer: str = ""
+    embeddings: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @property
+    def found(self) -> np.ndarray:
+        """(F,) bool: there is a hand in the frame."""
+        return np.isfinite(self.landmarks[:, 0, 0])
+
+    def hands(self) -> list[Hand | None]:
+        """One hand a frame, or None."""
+        seen = [None] * len(self) if self.embeddings is None else self.embeddings.astype(np.float32)
+        return [
+            Hand(self.landmarks[i], self.world[i], "left" if self.left[i] else "right", 1.0, 1.0, seen[i])
+            if found
+            else None
+            for i, found in enumerate(self.found)
+        ]
+
+
+def stream_of(hands: Sequence[Hand | None], times: Sequence[float] | np.ndarray, aspect: float, **truth) -> Stream:
+    """Gather the hands of a video's frames into a stream."""
+    empty = np.full((21, 3), np.nan, np.float32)
+    if all(hand is None or hand.embedding is not None for hand in hands):
+        truth["embeddings"] = np.zeros((len(hands), WIDTH), np.float16)
+        for i, hand in enumerate(hands):
+            if hand is not None:
+                truth["embeddings"][i] = hand.embedding
+    return Stream(
+        times=np.asarray(times, np.float64),
+        landmarks=np.array([empty if hand is None else hand.landmarks for hand in hands], np.float32).reshape(
+            -1, 21, 3
+        ),
+        world=np.array([empty if hand is None else hand.world for hand in hands], np.float32).reshape(-1, 21, 3),
+        left=np.array([hand is not None and hand.side == "left" for hand in hands], bool),
+        aspect=float(aspect),
+        **truth,
+    )
 
 
 @dataclass(frozen=True)
@@ -106,49 +175,3 @@ def resample(stream: Stream, rate: float = RATE) -> Stream:
         positions,
         stream.signer,
     )
-
-
-def moment_features(landmarks: Tensor, world: Tensor | None, left: Tensor, aspect: Tensor) -> Tensor:
-    """What the motion network is told of hands at even moments.
-
-    Parameters
-    ----------
-    landmarks
-        (B, T, 21, 3) image landmarks, NaN where there is no hand.
-    world
-        (B, T, 21, 3) world landmarks, or None to leave them out.
-    left
-        (B, T) bool.
-    aspect
-        (B,) width / height.
-
-    Returns
-    -------
-    Tensor
-        (B, C, T) float32, C = 6 x 21 + 5 or 9 x 21 + 5: image points in palm sizes from the wrist, unit vectors of the
-        image's bones, world points in palm sizes; then the wrist's movement since the moment before (x, y, in palm
-        sizes), how much the palm grew (logarithm), how much the shape changed (5 times the root mean square movement of
-        the points from the wrist), and whether there is a hand. All 0 without one; left hands are
-        mirrored.
-    """
-    found = torch.isfinite(landmarks[:, :, 0, 0])  # (B, T)
-    points = true_aspect(torch.nan_to_num(landmarks), aspect[:, None])  # (B, T, 21, 3)
-    hands = wrist_origin(points[None] if world is None else torch.stack([points, torch.nan_to_num(world)]))
-    sizes = palm_size(hands)  # (1 or 2, B, T): image and world at once
-    image, *solid = mirror_left(hands / sizes.clamp_min(1e-6)[..., None, None], left)
-    shape = torch.cat([image, bone_directions(image), *solid], -1).flatten(2)  # (B, T, 21 * (6 or 9))
-
-    size, wrist = sizes[0, ..., None].clamp_min(1e-3), points[:, :, 0]  # (B, T, 1), (B, T, 3)
-    move = mirror_left(((wrist - _shift(wrist)) / size)[..., None, :], left)[:, :, 0, :2]
-    grow = (size / _shift(size)).log()
-    flat = image[..., :2]
-    # 5 times the root mean square movement of the 21 points
-    change = torch.linalg.vector_norm(flat - _shift(flat), dim=(2, 3))[..., None] * (5 / 21**0.5)  # (B, T, 1)
-    motion = torch.cat([move, grow, change], -1).clamp(-2, 2) * (found & _shift(found))[..., None]
-    features = torch.cat([shape, motion, torch.ones_like(grow)], -1) * found[..., None]
-    return features.transpose(1, 2).clamp(-5, 5).contiguous()  # (B, C, T)
-
-
-def _shift(x: Tensor) -> Tensor:
-    """Each moment's value at the moment before; the first keeps its own."""
-    return torch.cat([x[:, :1], x[:, :-1]], 1)

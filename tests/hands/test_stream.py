@@ -2,12 +2,9 @@
 
 import numpy as np
 import pytest
-import torch
 
 from asllib.hands.look import Hand
-from asllib.networks.moments import RATE, Resampler, moment_features, resample
-from asllib.networks.spelling import MotionConfig
-from asllib.train.films import stream_of
+from asllib.hands.stream import RATE, Resampler, resample, stream_of
 
 
 @pytest.fixture
@@ -50,60 +47,12 @@ def test_frames_come_in_pieces_to_the_same_end(moving):
     assert np.array([m.landmarks for m in moments]) == pytest.approx(resample(stream).landmarks)
 
 
-def features(stream):
-    even = resample(stream)
-    return moment_features(
-        torch.from_numpy(even.landmarks)[None],
-        torch.from_numpy(even.world)[None],
-        torch.from_numpy(even.left)[None],
-        torch.tensor([stream.aspect]),
-    )
-
-
-def test_features_know_the_movement_in_palm_sizes_and_not_the_place(moving):
-    stream = moving(30)
-    found = features(stream)
-    assert found.shape == (1, MotionConfig(solid=True).features, 30)
-    assert torch.isfinite(found).all() and (found[0, -1] == 1).all()
-    move = found[0, -5, 2:]
-    assert move.std() < 1e-4 and 0.02 < float(move.mean()) < 0.2
-    shifted = stream_of(
-        [Hand(h.landmarks + np.float32([0.1, -0.2, 0]), h.world, h.side, 1.0) for h in stream.hands()],
-        stream.times,
-        4 / 3,
-    )
-    assert features(shifted) == pytest.approx(found, abs=1e-4)
-
-
-def test_a_left_hand_is_the_mirror_image_of_a_right_one(moving):
-    right = moving(30)
-    mirrored = [
-        Hand(
-            h.landmarks * np.float32([-1, 1, 1]) + np.float32([1, 0, 0]), h.world * np.float32([-1, 1, 1]), "left", 1.0
-        )
-        for h in right.hands()
-    ]
-    assert features(stream_of(mirrored, right.times, 4 / 3)) == pytest.approx(features(right), abs=1e-4)
-
-
 def test_a_moment_has_the_side_of_the_hand(moving):
     hands = moving(30, 3.0, "left").hands()
     sides = [Hand(hand.landmarks, hand.world, "right" if i >= 45 else "left", 1.0) for i, hand in enumerate(hands)]
     even = resample(stream_of(sides, np.arange(90) / 30, 4 / 3))
     assert even.left[even.times < 1.45].all() and not even.left[even.times > 1.5].any()
     assert 20 < even.left.sum() < 40
-
-
-def test_a_hand_that_appears_has_not_moved_yet(moving):
-    found = features(moving(30, lost=lambda t: t < 0.5))[0]
-    first = int(found[-1].argmax())
-    assert first > 5 and (found[:, :first] == 0).all()
-    assert (found[-5:-1, first] == 0).all() and (found[-5, first + 1 :] > 0.02).all()
-
-
-def test_no_hand_is_zero():
-    empty = stream_of([None] * 20, np.arange(20) / 30, 1.0)
-    assert features(empty).abs().sum() == 0
 
 
 def test_hours_without_a_frame_are_a_few_empty_moments(hands):

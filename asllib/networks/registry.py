@@ -1,0 +1,82 @@
+"""The networks by name. Each is one module of this folder: its settings, layers, preparation and presets."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from asllib.errors import InputError
+
+NAMES = ("default", "pixel", "landmark", "spelling")  # modules of this folder; each ships with weights
+_CLASSES: dict[str, type[Network]] = {}
+
+
+class Network(nn.Module):
+    """What every network has beside its layers."""
+
+    name: ClassVar[str]
+    Config: ClassVar[type]
+    presets: ClassVar[Mapping[str, Any]]
+    config: Any
+
+    def prepare(
+        self, inputs: tuple[Tensor, ...], augment: Any = None, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Turn a batch of stored tensors into what ``forward`` takes; with ``augment`` it is changed at random."""
+        raise NotImplementedError
+
+    def set_statistics(self, inputs: tuple[Tensor, ...]) -> None:
+        """Take what the network normalises by from stored training tensors; by default it is nothing."""
+
+    @torch.inference_mode()
+    def logits(self, inputs: tuple[Tensor, ...], batch: int = 1024) -> Tensor:
+        """Read stored tensors (N, ...) without augmentation; return logits (N, classes)."""
+        if self.training:  # asking is quicker than telling every layer
+            self.eval()
+        starts = range(0, len(inputs[0]), batch)
+        parts = [self(self.prepare(tuple(x[start : start + batch] for x in inputs))) for start in starts]
+        return torch.cat(parts) if parts else torch.empty(0, self.config.classes)
+
+
+_Kind = TypeVar("_Kind", bound=type[Network])
+
+
+def register(name: str, config: type, presets: Mapping[str, Any]) -> Callable[[_Kind], _Kind]:
+    """Give a network class its name, the dataclass of its settings and its presets."""
+
+    def add(network: _Kind) -> _Kind:
+        network.name, network.Config, network.presets = name, config, presets
+        _CLASSES[name] = network
+        return network
+
+    return add
+
+
+def network_class(name: str) -> type[Network]:
+    """Find the class of a network; InputError if there is none of that name."""
+    if name not in NAMES:
+        raise InputError(f"no network {name!r}; there are: {', '.join(NAMES)}")
+    importlib.import_module(f"asllib.networks.{name}")
+    return _CLASSES[name]
+
+
+def build(config: Any) -> Network:
+    """Make the network of a configuration, with fresh weights."""
+    return next(network for network in map(network_class, NAMES) if network.Config is type(config))(config)
+
+
+def preset(network: str, name: str) -> Any:
+    """Look up a preset, such as ``preset("pixel", "paper")``; InputError if the network has none of that name."""
+    presets = network_class(network).presets
+    if name not in presets:
+        raise InputError(f"no preset {name!r} for the {network!r} network; there are: {', '.join(presets)}")
+    return presets[name]
+
+
+def parameter_count(model: nn.Module) -> int:
+    """How many numbers training sets."""
+    return sum(parameter.numel() for parameter in model.parameters())
