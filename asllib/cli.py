@@ -220,42 +220,24 @@ def extract(
 
 @app.command()
 def train(
-    network: Annotated[str, typer.Argument(help="joint, landmark, pixel, motion (J, Z) or spelling (all in a row)")],
+    network: Annotated[str, typer.Argument(help="default, landmark, pixel or spelling.")],
     out: Annotated[Path, typer.Option(help="The run folder to write.")],
     preset: Annotated[str, typer.Option(help="best or paper; of pixel also people.")] = "best",
     data: Annotated[str, typer.Option(help="A data set's name, or a folder.")] = "auto",
     seed: Seed = 0,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="Number of epochs, of motion networks of steps; by default the preset's.")
-    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Number of epochs; by default the preset's.")] = None,
     json_file: Json = None,
 ) -> None:
-    """Train a network on a set; the same command goes on with a run that was stopped.
-
-    Several processes train one network, each on its share of every batch: torchrun --nproc-per-node 2 -m asllib.cli
-    train landmark --out DIR.
-    """
-    from asllib.distributed import processes, started_together
-
-    if network in ("motion", "spelling"):
-        if preset != "best" or data != "auto":
-            raise InputError(f"{network}: has one preset and its own data; leave out --preset and --data")
-        if started_together():
-            raise InputError(f"{network}: is trained by one process; leave out torchrun")
-        from asllib.train.spelling import train_motion
-
-        made = train_motion(network, out, seed=seed, steps=epochs)
-        text = f"{out}: {network} network, {made['parameters']:,} parameters; loss {made['metrics']['loss']:.3f}"
-        _emit({"run": str(out), **made}, json_file, text)
-        return
+    """Train a network on a set; the same command goes on with a run that was stopped."""
     from asllib.train.run import train_run
 
-    with processes():
-        card = train_run(network, preset, data, out, seed=seed, epochs=epochs)
-    if card is not None:
-        metrics = ", ".join(f"{name} {value:.2%}" for name, value in card["metrics"].items())
-        text = f"{out}: {card['network']} network, {card['parameters']:,} parameters; {metrics}"
-        _emit({"run": str(out), **card}, json_file, text)
+    card = train_run(network, preset, data, out, seed=seed, epochs=epochs)
+    metrics = ", ".join(
+        f"{name} {value:.2%}" if "accuracy" in name else f"{name} {value:.3f}"
+        for name, value in card["metrics"].items()
+    )
+    text = f"{out}: {card['network']} network, {card['parameters']:,} parameters; {metrics}"
+    _emit({"run": str(out), **card}, json_file, text)
 
 
 @app.command()
@@ -266,7 +248,7 @@ def tune(
     ] = 50,
     data: Annotated[str, typer.Option(help="A data set's name, or a folder; its test part is not looked at.")] = "auto",
     storage: Annotated[
-        str | None, typer.Option(help="Shared by all processes: a folder, or an SQL database's URL; else the cache.")
+        str | None, typer.Option(help="A folder for the study, which several processes may share; else the cache.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of a trial; by default the preset's.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Trial k has this seed + k.")] = 0,
@@ -470,7 +452,7 @@ def _read_many(
 
 @app.command()
 def export(
-    model: Annotated[str, typer.Argument(help="default, landmark, pixel, motion, spelling, or a run folder.")],
+    model: Annotated[str, typer.Argument(help="default, landmark, pixel, spelling, or a run folder.")],
     format: Annotated[str, typer.Option(help="onnx")] = "onnx",
     out: Annotated[Path | None, typer.Option(help="The file to write; by default MODEL.onnx.")] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Store the weights in 8 bits: a quarter of the size.")] = False,

@@ -1,37 +1,69 @@
-"""Search for better settings around the presets: what ``asl tune`` does, with Optuna."""
+"""Search for better settings around the preset "best": what ``asl tune`` does, with Optuna."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
 import math
-import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asllib.config import SPACES, Preset, Range
-from asllib.config import preset as find_preset
+from asllib.config import Preset
 from asllib.data import SOURCES, groups, split_groups
 from asllib.data.audit import near_duplicate_groups, thumbnails
 from asllib.data.letterset import LetterSet
-from asllib.errors import InputError, first_line
+from asllib.errors import InputError
+from asllib.networks.pixel import small_set
+from asllib.networks.registry import preset as find_preset
 from asllib.paths import cache_dir
-from asllib.read.recognizer import small_set
 from asllib.results import data_card, save_result
-from asllib.train.examples import epochs_for, for_pixels, landmark_examples, track, train
+from asllib.train.examples import epochs_for, for_pixels, hand_examples, track, train
 from asllib.train.loop import Examples, History
 from asllib.train.run import load_for, parts, pixel_set
 
 if TYPE_CHECKING:
     import optuna
 
-HEARTBEAT = 30  # seconds between the signs of life of a trial; after four times as long it counts as dead
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """Where a number is searched: from low to high, evenly, or with ``log`` evenly in its logarithm."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+_TRAINING: dict[str, Range | tuple[int, ...]] = {
+    "training.learning_rate": Range(5e-4, 2e-2, log=True),
+    "training.weight_decay": Range(1e-3, 0.3, log=True),
+    "training.batch": (64, 128, 256),
+}
+# The setting's place in the preset -> range, or values to choose from. Smoothing is left out: it raises the loss that
+# is searched for, whatever it does to what is read.
+SPACES: dict[str, dict[str, Range | tuple[int, ...]]] = {
+    "pixel": {
+        **_TRAINING,
+        "network.dropout": Range(0, 0.5),
+        "augment.turn": Range(0, 20),
+        "augment.shift": Range(0, 0.2),
+        "augment.zoom": Range(0, 0.2),
+    },
+    "landmark": {
+        **_TRAINING,
+        "network.dropout": Range(0, 0.6),
+        "network.hidden": (64, 128, 256),
+        "augment.turn": Range(0, 30),
+        "augment.tilt": Range(0, 45),
+        "augment.stretch": Range(0, 0.3),
+        "augment.jitter": Range(0, 0.06),
+    },
+}
 
 
 def tune(
@@ -45,11 +77,9 @@ def tune(
 ) -> dict[str, Any]:
     """Search around the preset "best" for the lowest validation loss.
 
-    The summary is written among the results, as ``tune_NETWORK.json``, or ``tune_NETWORK-NAME.json`` for a folder NAME.
-
-    The preset itself is the first trial. Trials that fall behind the median of the others are pruned. Processes and
-    machines that are started with the same arguments and one storage share the work; each ends when all trials have
-    ended. A study that was stopped goes on with the next call.
+    The preset itself is the first trial; trials that fall behind the median of the others are pruned. The summary is
+    written among the results, as ``tune_NETWORK.json``, or ``tune_NETWORK-NAME.json`` for a folder NAME. The same call
+    goes on with a study that was stopped; several at once share the work.
 
     Parameters
     ----------
@@ -60,12 +90,11 @@ def tune(
     data
         A data set's name, or a folder. Its test part is dropped before anything else is done, see ``tuning_parts``.
     storage
-        A folder for ``studies.db`` (SQLite), or an SQL database's URL; by default the cache folder. Several machines
-        need a database server: SQLite locks no file on a network's disk.
+        A folder for ``studies.log``, by default the cache folder.
     epochs
         Of each trial, in the place of the preset's.
     seed
-        Trial k draws its settings, weights, order and augmentation with ``seed + k``.
+        Trial k has weights, order and augmentation by ``seed + k``.
 
     Returns
     -------
@@ -75,9 +104,13 @@ def tune(
     Raises
     ------
     InputError
-        If there is no search space for the network, the storage cannot be opened, or the data does not do.
+        If there is no search space for the network, or the data does not do.
     """
     import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+    from optuna.study import MaxTrialsCallback
+    from optuna.trial import TrialState
 
     if network not in SPACES:
         raise InputError(f"no search space for the {network!r} network; choose {' or '.join(SPACES)}")
@@ -87,18 +120,30 @@ def tune(
     card = data_card(letters)
     about = {"preset": repr(preset), "space": repr(space), "data": card["sha256"], "epochs": epochs, "seed": seed}
     name = f"{network}-{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]}"
-    url = storage_url(storage)
-    with _database_errors(url), warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # what finds the trials that died
-        study = open_study(name, url, seed, epochs)
-
-        def evaluate(trial: optuna.Trial) -> float:
-            return _evaluate(trial, preset, space, fitting, deciding, epochs, seed)
-
-        _search(study, evaluate, trials, values_of(preset, space))
-        summary = {"network": network, "epochs": epochs, **summarise(study)}
+    folder = cache_dir() if storage is None else Path(storage).expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(
+        study_name=name,
+        storage=JournalStorage(JournalFileBackend(str(folder / "studies.log"))),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=epochs // 3),
+        load_if_exists=True,
+    )
+    ended = (TrialState.COMPLETE, TrialState.PRUNED)
+    known = len(study.get_trials(states=ended))
+    study.sampler = optuna.samplers.TPESampler(seed=seed + known)  # one that goes on does not draw the same again
+    if not any("preset" in trial.user_attrs for trial in study.get_trials(states=(*ended, TrialState.WAITING))):
+        study.enqueue_trial(values_of(preset, space), user_attrs={"preset": True})
+    if known < trials:
+        study.optimize(
+            lambda trial: _evaluate(trial, preset, space, fitting, deciding, epochs, seed),
+            n_trials=trials - known,
+            callbacks=[MaxTrialsCallback(trials, states=ended)],  # others may share the study
+            show_progress_bar=True,
+        )
+    summary = {"network": network, "epochs": epochs, **summarise(study)}
     save_result(result_name(network, data), summary, letters, seed)
-    return {**summary, "best": as_code(network, with_values(preset, summary["best_parameters"]))}
+    return {**summary, "best": as_code(with_values(preset, summary["best_parameters"]))}
 
 
 def result_name(network: str, data: str) -> str:
@@ -129,7 +174,7 @@ def tuning_parts(network: str, letters: LetterSet) -> tuple[LetterSet, Examples,
     if network == "landmark":
         assert looks is not None
         labels = letters.labels()
-        fit, decide = (landmark_examples(looks.subset(part == p), labels[part == p]) for p in ("train", "valid"))
+        fit, decide = (hand_examples(looks.subset(part == p), labels[part == p]) for p in ("train", "valid"))
     else:
         pixels = pixel_set(dataclasses.replace(letters, table=letters.table.assign(split=part)), looks)
         fit, decide = (for_pixels(pixels.subset((pixels.table["split"] == p).to_numpy())) for p in ("train", "valid"))
@@ -140,9 +185,8 @@ def with_values(preset: Preset, values: Mapping[str, Any]) -> Preset:
     """Put values into a preset; a name is the part of the preset and the setting: "training.batch"."""
     for name, value in values.items():
         part, setting = name.split(".")
-        preset = dataclasses.replace(
-            preset, **{part: dataclasses.replace(getattr(preset, part), **{setting: value})}
-        )  # fmt: skip
+        changed = dataclasses.replace(getattr(preset, part), **{setting: value})
+        preset = dataclasses.replace(preset, **{part: changed})  # type: ignore[arg-type]  # any part of it
     return preset
 
 
@@ -151,8 +195,8 @@ def values_of(preset: Preset, names: Mapping[str, Any]) -> dict[str, Any]:
     return {name: getattr(getattr(preset, name.split(".")[0]), name.split(".")[1]) for name in names}
 
 
-def as_code(network: str, preset: Preset) -> str:
-    """A preset as it would be written in ``asllib/config.py``, numbers to 3 digits, defaults left out."""
+def as_code(preset: Preset) -> str:
+    """A preset as it would be written in its network's module, numbers to 3 digits, defaults left out."""
 
     def code(value: Any) -> str:
         if not dataclasses.is_dataclass(value):
@@ -161,59 +205,7 @@ def as_code(network: str, preset: Preset) -> str:
         return f"{type(value).__name__}({', '.join(f'{f.name}={code(getattr(value, f.name))}' for f in given)})"
 
     lines = [f"    {code(getattr(preset, name))}," for name in ("network", "training", "augment")]
-    return "\n".join([f'("{network}", "best"): Preset(', *lines, "),"])
-
-
-def storage_url(storage: str | None) -> str:
-    """URL of a database: itself, or the file ``studies.db`` in a folder, by default the cache folder."""
-    import sqlalchemy
-
-    if storage is not None and "://" in storage:
-        return storage
-    folder = cache_dir() if storage is None else Path(storage).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
-    url = sqlalchemy.URL.create("sqlite", database=str(folder / "studies.db"))  # which quotes "?" and "%"
-    return url.render_as_string()
-
-
-def open_study(name: str, url: str, seed: int, epochs: int) -> optuna.Study:
-    """Make a study in a database, or open it if it is there."""
-    import optuna
-
-    class Sampler(optuna.samplers.TPESampler):
-        """Draws by the trial's number, so that processes that share a study do not draw the same."""
-
-        def before_trial(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-            super().__init__(seed=(seed + trial.number) % 2**32)
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    return optuna.create_study(
-        study_name=name,
-        storage=_open_database(url),
-        sampler=Sampler(seed=seed),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=epochs // 3),
-        load_if_exists=True,
-    )
-
-
-def _open_database(url: str) -> optuna.storages.RDBStorage:
-    import optuna
-    import sqlalchemy
-
-    waits = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}  # for others to end their writing
-    tries = 5
-    while True:
-        try:
-            return optuna.storages.RDBStorage(
-                url, engine_kwargs=waits, heartbeat_interval=HEARTBEAT, grace_period=4 * HEARTBEAT
-            )
-        except ImportError as error:
-            raise InputError(f"--storage: {error.__cause__}; install the driver that the URL names") from None
-        except sqlalchemy.exc.SQLAlchemyError:
-            tries -= 1
-            if not tries:
-                raise
-            time.sleep(0.3)  # another process that started now may be making the same tables
+    return "\n".join(['"best": Preset(', *lines, "),"])
 
 
 def summarise(study: optuna.Study) -> dict[str, Any]:
@@ -267,50 +259,6 @@ def _row(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
     }
 
 
-class _OneTooMany(Exception):
-    """Ends a trial that does not count."""
-
-
-def _search(study: optuna.Study, evaluate: Callable, trials: int, first: dict[str, Any]) -> None:
-    """Run trials until so many have ended, here or in other processes; the values given are the first trial's."""
-    import optuna
-    from optuna.trial import TrialState
-    from tqdm.auto import tqdm
-
-    ended, alive = (TrialState.COMPLETE, TrialState.PRUNED), (TrialState.RUNNING, TrialState.WAITING)
-
-    def counted(trial: optuna.Trial) -> float:
-        """Evaluate a trial, unless others began the last ones in the same moment."""
-        known = study.get_trials(deepcopy=False, states=ended + alive)
-        if sum(other.number < trial.number for other in known) >= trials:
-            raise _OneTooMany
-        return evaluate(trial)
-
-    seen: set[int] = set()
-    storage: Any = study._storage
-    with tqdm(total=trials, unit="trial") as bar:
-        while True:
-            optuna.storages.fail_stale_trials(study)
-            known = study.get_trials(deepcopy=False, states=ended + alive)
-            for trial in known:
-                if trial.state == TrialState.RUNNING and trial.number not in seen:
-                    # Optuna waits for ever for one that was killed before its first sign of life: this is one.
-                    storage.record_heartbeat(trial._trial_id)
-                    seen.add(trial.number)
-            bar.n = sum(trial.state in ended for trial in known)
-            done = [trial.value for trial in known if trial.value is not None and trial.state == TrialState.COMPLETE]
-            bar.set_postfix({"best loss": f"{min(done):.4f}"} if done else {})
-            if bar.n >= trials:
-                return
-            if sum(trial.state != TrialState.WAITING for trial in known) >= trials:
-                bar.set_description("waiting for the trials of other processes")  # one that died is run again here
-                time.sleep(1)
-                continue
-            if not any("preset" in trial.user_attrs for trial in known):
-                study.enqueue_trial(first, user_attrs={"preset": True})
-            study.optimize(counted, n_trials=1, catch=(_OneTooMany,))
-
-
 def _evaluate(
     trial: optuna.Trial,
     preset: Preset,
@@ -337,24 +285,7 @@ def _evaluate(
             raise optuna.TrialPruned
 
     settings = with_values(preset, values)
-    _, history = train(settings, fitting, deciding, seed=seed + trial.number, epochs=epochs, on_epoch=on_epoch)
+    _, history = train(
+        settings, fitting, deciding, seed=seed + trial.number, epochs=epochs, progress=False, on_epoch=on_epoch
+    )
     return history.valid_loss[-1]
-
-
-@contextlib.contextmanager
-def _database_errors(url: str) -> Iterator[None]:
-    """Say in one line what is wrong with a database, without the password that its URL may hold."""
-    import optuna
-    import sqlalchemy
-
-    try:
-        shown = sqlalchemy.engine.make_url(url).render_as_string(hide_password=True)
-    except sqlalchemy.exc.ArgumentError:
-        raise InputError(
-            "--storage: not the URL of a database; write it as DIALECT://USER:PASSWORD@HOST/NAME"
-        ) from None
-    try:
-        yield
-    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError) as error:
-        reason = first_line(error.__cause__ or error)
-        raise InputError(f"{shown}: {reason}; give a folder or the URL of a database with --storage") from error

@@ -100,10 +100,10 @@ def eye(count: int = 200) -> dict:
     from dataclasses import replace
 
     import torch
+    from asllib.networks.moments import resample
     from rapidfuzz.distance import Levenshtein
 
     from asllib.letters import STATIC
-    from asllib.networks.moments import resample
     from asllib.networks.store import load_model
     from asllib.read.decoder import read_embedding
     from asllib.train.clips import batch_clips, film_clip
@@ -147,10 +147,10 @@ def eye(count: int = 200) -> dict:
 def strangers() -> dict:
     """Letters of drawn signers who are in no training, named by landmarks, by embeddings, and by both."""
     import torch
+    from asllib.networks.moments import moment_features
 
     from asllib import load_letters
     from asllib.letters import STATIC
-    from asllib.networks.moments import moment_features
     from asllib.networks.store import load_model
     from asllib.read.decoder import WEIGHT, read_embedding
     from asllib.train.examples import landmark_inputs, track
@@ -331,6 +331,7 @@ def real_files() -> dict[str, str]:
 def videos(phases: int = 10) -> dict:
     """What is read in the two real videos, before any lexicon, as they are and begun up to a moment later."""
     from asllib.networks.moments import RATE
+
     from asllib.read.reader import read_text
     from asllib.read.video import iter_frames
 

@@ -15,7 +15,7 @@ import numpy as np
 from asllib.errors import InputError
 from asllib.files import open_image, read_json
 from asllib.hands.look import Hand, hand_crop, look_at
-from asllib.letters import FIRST_SIX, LETTERS, STATIC
+from asllib.letters import FIRST_SIX, STATIC
 from asllib.read.video import iter_frames
 
 if TYPE_CHECKING:
@@ -247,8 +247,8 @@ def models() -> list[str]:
     for card in sorted(card for folder in runs for card in folder.glob("*/card.json")):
         try:
             told = read_json(card)
-            spells = told.get("network") == "motion" and told.get("alphabet") == "".join(LETTERS)
-            if spells or told.get("network") in ("joint", "landmark", "pixel"):
+            spells = told.get("network") == "spelling"
+            if spells or told.get("network") in ("default", "landmark", "pixel"):
                 found.append(str(card.parent))
         except InputError:
             continue

@@ -404,7 +404,7 @@ class Voting:
 
 
 class Moving:
-    """Hands to letters by a motion network, which sees them move."""
+    """Hands to letters by the spelling network, which sees them move."""
 
     def __init__(self, model: SpellingNet, settings: SpellerSettings, letters: tuple[str, ...]) -> None:
         from asllib.read.decoder import HandListener, PeakSpeller
@@ -468,7 +468,7 @@ def load_network(model: str | os.PathLike[str] = "spelling") -> ReadsLetters | S
     Raises
     ------
     InputError
-        If there is no such thing, or it is a motion network that does not read all letters.
+        If there is no such thing.
     """
     from asllib.networks.spelling import SpellingNet
     from asllib.networks.store import fold, load_model
@@ -479,9 +479,6 @@ def load_network(model: str | os.PathLike[str] = "spelling") -> ReadsLetters | S
     network, _ = load_model(os.fspath(model))
     if not isinstance(network, SpellingNet):
         return load_recognizer(os.fspath(model))
-    if not set(LETTERS) <= set(network.config.signs):
-        signs = ", ".join(network.config.signs)
-        raise InputError(f"{model}: a network for {signs} alone; choose spelling, or a run of 'asl train spelling'")
     fold(network)
     return network
 
@@ -493,7 +490,7 @@ def usual_settings(recognizer: ReadsLetters | SpellingNet) -> SpellerSettings:
     return MOVING_SETTINGS if isinstance(recognizer, SpellingNet) else SpellerSettings()
 
 
-# The motion network weighs moments itself. Chosen on words of practice signers that are in no test.
+# The spelling network weighs moments itself. Chosen on words of practice signers that are in no test.
 MOVING_SETTINGS = SpellerSettings(confidence=0.5, hold_s=0.05, again_s=0.15)
 LOWERED = 0.3  # of the hand's height that the wrist sinks when a hand is lowered
 _WORD_MOMENTS = 1200  # of a word are kept, a minute's
