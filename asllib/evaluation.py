@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
+from rapidfuzz.distance import Levenshtein
 
 from asllib.data.splits import people
 from asllib.errors import InputError
@@ -136,6 +137,12 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15)
     place = np.clip((np.asarray(confidence) * bins).astype(int), 0, bins - 1)
     gaps = np.bincount(place, weights=np.asarray(confidence) - np.asarray(right), minlength=bins)
     return float(np.abs(gaps).sum() / max(1, len(place)))
+
+
+def character_error_rate(pairs: Iterable[tuple[str, str]]) -> float:
+    """Wrong, missing and added letters of pairs (read, meant), per letter that was meant."""
+    pairs = list(pairs)
+    return sum(Levenshtein.distance(read, meant) for read, meant in pairs) / max(1, sum(len(m) for _, m in pairs))
 
 
 def confusion(truth: np.ndarray, read: np.ndarray, alphabet: Sequence[str]) -> np.ndarray:

@@ -17,20 +17,21 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+from asllib.networks.moments import RATE, resample
+from scoring import test_plans
 from torch import Tensor
 
 from asllib import load_letters, load_recognizer
 from asllib.data.letterset import LetterSet
-from asllib.evaluation import read_letters, report
+from asllib.evaluation import character_error_rate, read_letters, report
 from asllib.export import export_onnx
-from asllib.networks.moments import RATE, resample
 from asllib.read.decoder import PeakSpeller, Said
 from asllib.read.reader import MOVING_SETTINGS, load_spelling
+from asllib.read.stream import TAIL_S, read_stream
 from asllib.results import data_card, save_result
 from asllib.train.examples import landmark_inputs, track
 from asllib.train.films import Stream, films
 from asllib.train.run import parts
-from asllib.train.scoring import TAIL_S, character_error_rate, read_stream, test_plans
 
 Asked = list[tuple[np.ndarray, dict[str, np.ndarray]]]  # for each look: which items it has, and their inputs
 

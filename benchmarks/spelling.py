@@ -16,13 +16,13 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from scoring import TEST_SEED
 
 from asllib.errors import InputError
 from asllib.letters import MOVING
 from asllib.paths import data_dir, results_dir, write_text
 from asllib.results import versions
 from asllib.train.films import SIZE, SMALL
-from asllib.train.scoring import TEST_SEED
 
 PRACTICE_SEED = 5105  # signers on whose words something is chosen; they are in no training and no test
 
@@ -32,10 +32,11 @@ def practice(count: int = 40, seed: int = 5005) -> dict:
     from dataclasses import replace
     from unittest.mock import patch
 
+    from asllib.evaluation import character_error_rate
     from asllib.read import decoder
     from asllib.read.reader import MOVING_SETTINGS
+    from asllib.read.stream import read_stream
     from asllib.train.films import films, practice_plans
-    from asllib.train.scoring import character_error_rate, read_stream
 
     streams = list(films(practice_plans(count, seed, speeds=(1.8, 4.2))))
     rates = {}
@@ -64,9 +65,12 @@ def weights(count: int = 200) -> dict:
     from dataclasses import replace
     from unittest.mock import patch
 
+    from scoring import test_plans
+
+    from asllib.evaluation import character_error_rate
     from asllib.read import decoder
+    from asllib.read.stream import read_stream
     from asllib.train.films import Plan, films
-    from asllib.train.scoring import character_error_rate, read_stream, test_plans
 
     def by_weight(rate: Callable[[], float]) -> dict[str, float]:
         line = {}
@@ -102,13 +106,14 @@ def eye(count: int = 200) -> dict:
     import torch
     from asllib.networks.moments import resample
     from rapidfuzz.distance import Levenshtein
+    from scoring import test_plans
 
     from asllib.letters import STATIC
     from asllib.networks.store import load_model
     from asllib.read.decoder import read_embedding
+    from asllib.read.stream import read_stream
     from asllib.train.clips import batch_clips, film_clip
     from asllib.train.films import films
-    from asllib.train.scoring import read_stream, test_plans
 
     model, _ = load_model("spelling")
     held, by_look, errors = Counter(), Counter(), Counter()
@@ -185,17 +190,13 @@ def without(lexicon, word: str):
 
 def words(count: int, speeds: list[float], fps: float, size: tuple[int, int]) -> dict:
     """Character error rates by speed, letter and group of signers, and the delay."""
+    from scoring import bootstrap, errors_by_letter, groups, test_plans
+
+    from asllib.evaluation import character_error_rate
     from asllib.read.lexicon import Lexicon
+    from asllib.read.stream import read_stream
     from asllib.train import films as streams
     from asllib.train.films import films
-    from asllib.train.scoring import (
-        bootstrap,
-        character_error_rate,
-        errors_by_letter,
-        groups,
-        read_stream,
-        test_plans,
-    )
 
     lexicon, found, every, tracked = Lexicon(), {}, [], []
     for speed in speeds:
@@ -263,13 +264,17 @@ def words(count: int, speeds: list[float], fps: float, size: tuple[int, int]) ->
 
 
 def strokes() -> dict:
-    """Real J and Z read by the shipped motion network, and J or Z read in other real signs."""
-    from asllib.networks.store import load_model
-    from asllib.train.scoring import load_sequences, read_strokes
+    """Real J and Z read by ``spelling``, which has never seen them, and J or Z read in other real signs."""
+    from scoring import load_sequences, read_strokes
 
-    model, _ = load_model("motion")
+    from asllib.networks.store import load_model
+
+    model, _ = load_model("spelling")
     read = {
-        sign: [sign in one if sign in MOVING else bool(one) for one in (read_strokes(model, s) for s in streams)]
+        sign: [
+            sign in one if sign in MOVING else bool(set(one) & set(MOVING))
+            for one in (read_strokes(model, s) for s in streams)
+        ]
         for sign, streams in load_sequences().items()
     }
 
@@ -283,26 +288,15 @@ def strokes() -> dict:
     # Every second sequence was looked at to see what drawn strokes lack; the others were not.
     parts = {"looked at": rates(slice(0, None, 2)), "not looked at": rates(slice(1, None, 2))}
     result = {**rates(slice(None)), **parts, "by_sign": {sign: float(np.mean(found)) for sign, found in read.items()}}
-    print(f"real J and Z, trained on synthetic only: {json.dumps(result)}")
+    print(f"real J and Z, never learned from: {json.dumps(result)}")
     return result
-
-
-def real_strokes() -> dict:
-    """The same with the first 60 of each sign's 100 real sequences in training, read on the other 40."""
-    from asllib.train.scoring import read_with_real_strokes
-
-    rates = read_with_real_strokes()
-    right = float(np.mean([rate for sign, rate in rates.items() if sign in MOVING]))
-    false = float(np.mean([rate for sign, rate in rates.items() if sign not in MOVING]))
-    print(f"real J and Z, 60 of 100 in training: {right:.1%} of the rest read, false {false:.1%}")
-    return {"read": right, "false": false, "by_sign": rates}
 
 
 def idle(minutes: float) -> dict:
     """False letters a minute on synthetic idle hands and on the real video of a hand that does not sign."""
     from asllib.read.reader import read_text
+    from asllib.read.stream import read_stream
     from asllib.train.films import Plan, films
-    from asllib.train.scoring import read_stream
 
     plans = [Plan("", number, TEST_SEED + 1, 10.0, seconds=20.0) for number in range(round(minutes * 3))]
     read = [read_stream(stream) for stream in films(plans)]
@@ -396,7 +390,6 @@ def main() -> None:
         "words": lambda: words(options.words, options.speeds, options.fps, SIZE),
         "words_small": lambda: words(options.words, options.speeds, options.fps, SMALL),
         "strokes": strokes,
-        "real_strokes": real_strokes,
         "idle": lambda: idle(options.idle_minutes),
         "videos": videos,
         "times": times,

@@ -20,6 +20,8 @@ from functools import cached_property, partial
 import numpy as np
 import pandas as pd
 import torch
+from asllib.train.augment import ImageAugment
+from scoring import TEST_SEED
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC, LinearSVC
@@ -44,7 +46,6 @@ from asllib.read.recognizer import Recognizer, crop_set, load_recognizer
 from asllib.read.video import iter_frames
 from asllib.results import data_card, save_result
 from asllib.signer import render_word
-from asllib.train.augment import ImageAugment
 from asllib.train.examples import (
     Looks,
     for_pixels,
@@ -62,7 +63,6 @@ from asllib.train.examples import (
 from asllib.train.films import SIZE
 from asllib.train.loop import Examples, batches, fit, predict_logits, set_seed
 from asllib.train.run import KEPT, joint_data, joint_training, pixel_set
-from asllib.train.scoring import TEST_SEED
 from asllib.train.spelling import LEFT_OUT
 
 JOINT, LANDMARK = "default: joint network", "landmark network, photos only"

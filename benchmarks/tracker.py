@@ -230,8 +230,9 @@ def no_hands(rooms: int = 200) -> dict:
 
 def sides(count: int = 100) -> dict:
     """Share of frames in which the hand of a drawn film is taken for the other one, by skin tone."""
+    from scoring import groups, test_plans
+
     from asllib.train.films import films
-    from asllib.train.scoring import groups, test_plans
 
     rows: dict[str, list[np.ndarray]] = {}
     plans = test_plans(count, 2.0)
@@ -246,13 +247,14 @@ def sides(count: int = 100) -> dict:
     return result
 
 
-SECONDS = ("at rest", "enters and leaves", "of a second person behind")
+SECONDS = ("at rest", "enters and leaves", "of a second person behind", "lowered and gesturing")
 
 
 def two_hands(count: int = 20) -> dict:
     """Letters that a second hand in view costs or adds: drawn words read with it and without, beside each other."""
+    from scoring import TEST_SEED, test_plans
+
     from asllib.train.films import Plan, shoot
-    from asllib.train.scoring import TEST_SEED, test_plans
 
     letters, off = 0, dict.fromkeys(SECONDS, 0)
     for number, plan in enumerate(test_plans(count, 2.0)):
@@ -284,12 +286,16 @@ def beside(word: np.ndarray, other: np.ndarray, how: str | None) -> Iterator[np.
         frame = np.concatenate([word[i], np.broadcast_to(wall, (height, 2 * width // 3, 3))], 1)
         if how is not None:
             x, y = frame.shape[1] - wide, 0
-            if how == "at rest":
-                y = height // 4  # lower than the hand that spells; it gestures now and then
+            if how in ("at rest", "lowered and gesturing"):
+                y = height // 4  # lower than the hand that spells
             elif how == "enters and leaves":
                 away = abs(2 * i / count - 1)  # in view in the middle half
                 x += int(wide * np.clip(3 * (away - 0.5), 0, 1))
-            shown = second[i % len(second)][: height - y, : frame.shape[1] - x]
+            if how == "at rest":  # nobody keeps quite still: it sways by two pixels in three seconds
+                shown = np.roll(second[0], round(2 * np.sin(2 * np.pi * i / 45)), 1)
+            else:
+                shown = second[i % len(second)]
+            shown = shown[: height - y, : frame.shape[1] - x]
             frame[y : y + shown.shape[0], x : x + shown.shape[1]] = shown
         yield np.ascontiguousarray(frame)
 

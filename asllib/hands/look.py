@@ -35,6 +35,7 @@ MODEL_SHA256 = "fbc2a30080c3c557093b5ddfc334698132eb341044ccee322ccf8bcf3607cde1
 
 WIDTH = 1152  # numbers of an embedding
 SIDE = 224  # pixels of the crop that the network takes
+DARK, LIT = 90, 120  # mean brightness below which a picture is lit, and the one that it gets, of 255
 PRESENCE = 0.5  # from which on a crop shows a hand, as in MediaPipe
 _POOLED = "model_1/model/global_average_pooling2d/Mean"
 _PALM = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)  # landmarks that place the crop
@@ -148,12 +149,23 @@ def cut(image: np.ndarray, crop: Crop) -> np.ndarray:
     return picture[:, ::-1] if crop.mirrored else picture
 
 
+def light_up(picture: np.ndarray) -> np.ndarray:
+    """Brighten a dark picture, (H, W, 3) uint8, by a gamma that brings its mean to ``LIT``; others stay as they are."""
+    import cv2
+
+    mean = max(2.0, float(picture[::8, ::8].mean()))
+    if mean >= DARK:
+        return picture
+    gamma = np.log(LIT / 255) / np.log(mean / 255)
+    return cv2.LUT(picture, (255 * (np.arange(256) / 255) ** gamma + 0.5).astype(np.uint8))
+
+
 def look_at(image: np.ndarray, crop: Crop) -> Hand:
     """Look at a crop of an image, (H, W, 3) uint8 RGB: one pass of MediaPipe's landmark network.
 
-    Whether there is a hand in it, its ``presence`` says; the side is what this crop alone says.
+    A dark crop is lit first, see ``light_up``. Whether there is a hand in it, its ``presence`` says; the side is what this crop alone says.
     """
-    picture = cut(image, crop)
+    picture = light_up(cut(image, crop))
     with _lock:
         network, shown, said = _network()
         np.multiply(picture, np.float32(1 / 255), out=network.tensor(shown)()[0])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from asllib.errors import InputError
-from asllib.hands.look import PRESENCE, Hand, hand_crop, look_at, model_file
+from asllib.hands.look import PRESENCE, Hand, hand_crop, light_up, look_at, model_file
 from asllib.quiet import LOG_LINE, without_lines
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Attempt:
 
 # Tried in turn until one finds a hand, in an order chosen on validation photos that were also pasted into rooms, made
 # grey, dark, over-exposed, noisy and blue. Room around the hand finds tight crops, a small or blurred image hides
-# grain, the tint gives a hand colour, and squares bring a far hand nearer.
+# grain, the tint gives a hand colour, and squares bring a far hand nearer. A dark image is lit for each of them.
 ATTEMPTS: tuple[Attempt, ...] = (
     Attempt(),
     Attempt(pad=0.25, size=128),
@@ -69,6 +69,10 @@ ATTEMPTS: tuple[Attempt, ...] = (
     Attempt(pad=1.0, size=256, confidence=0.1),
     Attempt(pad=0.6, size=128, confidence=0.1),
     Attempt(tint=True, confidence=0.1),
+    Attempt(pad=0.25, size=128, tint=True, confidence=0.1),
+    Attempt(pad=0.25, size=64, confidence=0.1),
+    Attempt(pad=0.6, size=256, confidence=0.1),
+    Attempt(pad=0.6, size=256, tint=True, confidence=0.1),
     *(Attempt(part=(x, y, 0.6), confidence=0.1) for y in (1.0, 0.0) for x in (0.0, 1 / 3, 2 / 3, 1.0)),
 )
 
@@ -79,7 +83,8 @@ HALF_LIFE_S = 1.0  # seconds after which half of the evidence of a hand's side i
 STILL = 0.5  # palm sizes a second: landmarks that move less belong to a hand that does not spell
 STILL_S = 0.6  # seconds after which a still hand may be left for another one
 AGAIN_S = 0.3  # seconds between two searches for another hand
-BETTER = 0.5  # by which another hand's prominence must be higher
+BETTER = 0.5  # by which another hand must be more prominent to be followed in the place of this one
+LOST_S = 1.5  # seconds in which a hand that was lost is waited for where it was
 
 
 class HandTracker:
@@ -106,6 +111,7 @@ class HandTracker:
         self.attempts = tuple(attempts)
         self._turn = 0  # of the attempts after the first
         self._track: _Track | None = None
+        self._lost: _Track | None = None  # the track before, while its hand is waited for
         self._side = Side()
 
     @property
@@ -163,22 +169,21 @@ class HandTracker:
 
     def _next(self, image: np.ndarray, ms: float) -> Hand | None:
         """Follow the hand into the next frame of a video, or find one."""
-        hand = None
         if self._track is not None:
             hand = self._follow(image, ms)
-        if hand is None:
-            self._track = None
-            hand = self._find(image, ms)
-        return hand
+            if hand is not None:
+                return hand
+            self._lost, self._track = self._track, None
+        return self._find(image, ms)
 
     def _follow(self, image: np.ndarray, ms: float) -> Hand | None:
         track = self._track
         assert track is not None
         if track.looks_around(image, ms):
-            other = self._more_prominent(image, track.hand)
-            if other is not None:
-                self._side = Side()
-                return self._begin(image, other, ms)
+            for other in find(image, Attempt()):
+                if track.distance(other, image) > 1 and track.gain(other, image) > BETTER:
+                    self._side = Side()
+                    return self._begin(image, other, ms)
         seen = look_at(image, hand_crop(track.hand.landmarks, *_size(image), left=self._side.right < 0))
         if seen.presence < PRESENCE:
             return None
@@ -190,7 +195,7 @@ class HandTracker:
         first, *more = useful(self.attempts, image)
         for attempt in (first, *([more[self._turn % len(more)]] if more else [])):
             for found in find(image, attempt):
-                hand = self._begin(image, found, ms)
+                hand = self._begin(image, found, ms) if self._awaited(found, image, ms) else None
                 if hand is not None:  # the next search begins with what found it
                     return hand
         self._turn += 1
@@ -206,41 +211,54 @@ class HandTracker:
         self._track = _Track(hand, ms)
         return hand
 
-    def _more_prominent(self, image: np.ndarray, followed: Hand) -> Hand | None:
-        """Another hand in the frame that is held up more, or nearer, than the one that is followed."""
-        height, width = image.shape[:2]
-        size = np.array([width, height])
-        centre, reach = followed.landmarks[:, :2].mean(0) * size, np.ptp(followed.landmarks[:, :2] * size, axis=0).max()
-        for other in find(image, Attempt()):
-            apart = np.linalg.norm(other.landmarks[:, :2].mean(0) * size - centre)
-            if apart > 0.5 * reach:
-                higher = prominence(other, width / height) - prominence(followed, width / height)
-                return other if higher > BETTER else None
-        return None
+    def _awaited(self, found: Hand, image: np.ndarray, ms: float) -> bool:
+        """Whether a found hand may be the one that was followed: any, if none was lost shortly before."""
+        lost = self._lost
+        if lost is None or ms - lost.ms > 1000 * LOST_S:
+            return True
+        return lost.distance(found, image) < 2 or lost.gain(found, image) > BETTER
 
 
 class _Track:
-    """A hand that is followed: where it is, and whether it, or something else in the picture, moves."""
+    """A hand that is followed: where it is, and whether it, or something else in the picture, moves.
+
+    Of several hands the one that spells is followed: it is held up to the camera (see ``prominence``) and it moves. It
+    is left for a more prominent one only once it has kept still and something else moves; a hand that was lost is
+    waited for where it was.
+    """
 
     def __init__(self, hand: Hand, ms: float) -> None:
         self.hand = hand
-        self._ms = self._moved_ms = self._around_ms = ms
+        self.ms = self._moved_ms = self._around_ms = ms
         self._small: np.ndarray | None = None  # the last frame, to see what moves
 
     def go_on(self, hand: Hand, ms: float, aspect: float) -> None:
         """Take the hand of the next frame."""
         before, now = (one.landmarks[:, :2] * (aspect, 1.0) for one in (self.hand, hand))
         palm = max(1e-6, float(np.linalg.norm(now[[5, 9, 13, 17]] - now[0], axis=1).mean()))
-        if float(np.abs(now - before).mean()) / palm > STILL * max(1e-3, (ms - self._ms) / 1000):
+        if float(np.abs(now - before).mean()) / palm > STILL * max(1e-3, (ms - self.ms) / 1000):
             self._moved_ms = ms
-        self.hand, self._ms = hand, ms
+        self.hand, self.ms = hand, ms
+
+    def still(self, ms: float) -> bool:
+        """Whether the hand has not moved for a while."""
+        return ms - self._moved_ms > 1000 * STILL_S
+
+    def distance(self, other: Hand, image: np.ndarray) -> float:
+        """How far another hand is away, in lengths of this one."""
+        own, its = (hand.landmarks[:, :2] * _size(image) for hand in (self.hand, other))
+        return float(np.linalg.norm(its.mean(0) - own.mean(0)) / max(1.0, np.ptp(own, axis=0).max()))
+
+    def gain(self, other: Hand, image: np.ndarray) -> float:
+        """By how much another hand is more prominent."""
+        aspect = image.shape[1] / image.shape[0]
+        return prominence(other, aspect) - prominence(self.hand, aspect)
 
     def looks_around(self, image: np.ndarray, ms: float) -> bool:
         """Whether it is time to look for another hand: this one is still, and something else moves."""
         import cv2
 
-        still = ms - self._moved_ms > 1000 * STILL_S
-        if not still or ms - self._around_ms < 1000 * AGAIN_S:
+        if not self.still(ms) or ms - self._around_ms < 1000 * AGAIN_S:
             self._small = None
             return False
         small = cv2.resize(image, (32, 24), interpolation=cv2.INTER_AREA).astype(np.int16)
@@ -291,7 +309,7 @@ def find(image: np.ndarray, attempt: Attempt) -> list[Hand]:
     # A landmarker logs its last line when it finds its first hand.
     quiet = nullcontext() if attempt.confidence in _found_one else without_lines(LOG_LINE)
     with quiet, _lock:
-        frame = mediapipe.Image(mediapipe.ImageFormat.SRGB, np.ascontiguousarray(shown))
+        frame = mediapipe.Image(mediapipe.ImageFormat.SRGB, np.ascontiguousarray(light_up(shown)))
         result = _landmarker(attempt.confidence).detect(frame)
     hands = []
     for points, world, side in zip(result.hand_landmarks, result.hand_world_landmarks, result.handedness, strict=True):

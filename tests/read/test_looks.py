@@ -11,10 +11,10 @@ from asllib.letters import STATIC
 from asllib.networks.store import load_model
 from asllib.read import TextReader
 from asllib.read.decoder import HandListener, read_embedding
+from asllib.read.stream import read_stream
 from asllib.signer import render_letters
 from asllib.train import films as streams
 from asllib.train.films import Plan, films, follow, shoot, stream_of
-from asllib.train.scoring import read_stream
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,113 @@
+"""How well text comes out: character errors, delays and false letters on films whose truth is known."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from rapidfuzz.distance import Levenshtein
+
+from asllib.errors import InputError
+from asllib.hands.stream import Stream
+from asllib.networks.spelling import SpellingNet
+from asllib.paths import data_dir
+from asllib.read.decoder import HandListener, PeakSpeller
+from asllib.read.lexicon import draw_words
+from asllib.read.speller import SpellerSettings
+from asllib.train.films import SIZE, Plan
+
+TEST_SEED = 9001  # signers that are in no training and no choice
+
+
+def test_plans(
+    count: int, letters_per_second: float, fps: float = 15.0, size: tuple[int, int] = SIZE, words_seed: int = 2026
+) -> list[Plan]:
+    """Films of words drawn by their frequency, every one by another signer."""
+    words = draw_words(max(count, 200), words_seed)[:count]  # fewer are the first of the same
+    return [Plan(word, number, TEST_SEED, fps, letters_per_second, size=size) for number, word in enumerate(words)]
+
+
+def errors_by_letter(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[int, int]]:
+    """For each letter, how often it was misread or missed, and how often it was meant."""
+    wrong: dict[str, int] = {}
+    meant_: dict[str, int] = {}
+    for read, meant in pairs:
+        for letter in meant:
+            meant_[letter] = meant_.get(letter, 0) + 1
+        for operation in Levenshtein.editops(read, meant):
+            if operation.tag != "delete":  # a letter too many belongs to none
+                letter = meant[operation.dest_pos]
+                wrong[letter] = wrong.get(letter, 0) + 1
+    return {letter: (wrong.get(letter, 0), count) for letter, count in sorted(meant_.items())}
+
+
+def bootstrap(pairs: Sequence[tuple[str, str]], draws: int = 500, seed: int = 0) -> tuple[float, float]:
+    """95 % interval of the character error rate, by drawing words anew."""
+    rng = np.random.default_rng(seed)
+    wrong = np.array([Levenshtein.distance(*pair) for pair in pairs])
+    length = np.array([len(meant) for _, meant in pairs])
+    rows = rng.integers(0, len(pairs), (draws, len(pairs)))
+    rates = wrong[rows].sum(1) / length[rows].sum(1)
+    low, high = np.percentile(rates, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def groups(plan: Plan) -> dict[str, str]:
+    """Skin tone, hand and age of the signer of a plan, in groups that are reported apart."""
+    from asllib.signer.scene import draw_signer
+
+    person = draw_signer(plan.seed, plan.signer)
+    age = person.phenotype[1]
+    tone = "light (1-3)" if person.tone <= 3 else "medium (4-6)" if person.tone <= 6 else "dark (7-10)"
+    return {
+        "skin tone": tone,
+        "hand": person.side,
+        "age": "below 18" if age < 0.45 else "adult" if age < 0.8 else "old",
+    }
+
+
+SEQUENCE_FPS = 15.0  # the real sequences say no rate; at this one a stroke takes about a second
+SEQUENCE_ASPECT = 4 / 3
+
+
+def load_sequences(path: str | os.PathLike[str] | None = None) -> dict[str, list[Stream]]:
+    """Load the real sequences of signs in motion (``motion/sequences.npz``), by sign.
+
+    They hold image landmarks alone, 30 frames each, without times or the frames' shape: 15 frames a second and 4 to 3
+    are taken.
+
+    Raises
+    ------
+    InputError
+        If they are not there.
+    """
+    path = data_dir() / "motion" / "sequences.npz" if path is None else Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: the real sequences are not here; see data/README.md")
+    with np.load(path) as stored:
+        return {name: [sequence_stream(sequence) for sequence in stored[name]] for name in stored}
+
+
+def sequence_stream(sequence: np.ndarray, fps: float = SEQUENCE_FPS) -> Stream:
+    """Turn one sequence (F, 63) of image landmarks into a stream."""
+    landmarks = np.asarray(sequence, np.float32).reshape(-1, 21, 3)
+    count = len(landmarks)
+    return Stream(np.arange(count) / fps, landmarks, np.zeros_like(landmarks), np.zeros(count, bool), SEQUENCE_ASPECT)
+
+
+def read_strokes(model: SpellingNet, stream: Stream, settings: SpellerSettings | None = None) -> str:
+    """Read the moving letters of a stream with the spelling network, in order; empty for none."""
+    listener, speller = HandListener(model), PeakSpeller(model.config.signs, settings or STROKES)
+    read = ""
+    end = float(stream.times[-1])
+    frames = [*zip(stream.hands(), stream.times, strict=True), *((None, end + 0.05 * k) for k in range(1, 11))]
+    for hand, time in frames:
+        for said in listener.hear(hand, float(time), stream.aspect):
+            read += "".join(letter.letter for letter in speller.update(said, float(time)))
+    return read
+
+
+# A stroke is told at once, and never doubled by holding on.
+STROKES = SpellerSettings(confidence=0.5, hold_s=0.05, double_s=60.0)
