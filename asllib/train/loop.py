@@ -39,10 +39,13 @@ class Examples:
         Tensors (N, ...), as they are stored: bytes of images, or landmarks.
     labels
         (N,) int64, ``NO_LETTER`` for a hand that shows none.
+    weights
+        (N,) float, how often each is drawn, or None: each once an epoch.
     """
 
     inputs: tuple[Tensor, ...]
     labels: Tensor
+    weights: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -50,11 +53,15 @@ class Examples:
     def subset(self, which: np.ndarray | Tensor) -> Examples:
         """Take the items of a mask or of positions."""
         which = torch.as_tensor(which)
-        return Examples(tuple(tensor[which] for tensor in self.inputs), self.labels[which])
+        return self._each(lambda tensor: tensor[which])
 
     def to(self, device: torch.device) -> Examples:
         """Move all to a device."""
-        return Examples(tuple(tensor.to(device) for tensor in self.inputs), self.labels.to(device))
+        return self._each(lambda tensor: tensor.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Examples:
+        weights = None if self.weights is None else change(self.weights)
+        return Examples(tuple(map(change, self.inputs)), change(self.labels), weights)
 
 
 @dataclass
@@ -96,12 +103,17 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def batches(n: int, size: int, generator: torch.Generator | None) -> Iterator[Tensor]:
+def batches(n: int, size: int, generator: torch.Generator | None, weights: Tensor | None = None) -> Iterator[Tensor]:
     """Yield positions in batches, shuffled if there is a generator; a last batch of one joins the one before.
 
-    Batch normalisation cannot train on a single item.
+    Batch normalisation cannot train on a single item. With weights, n positions are drawn by them, some more than once.
     """
-    order = torch.arange(n) if generator is None else torch.randperm(n, generator=generator)
+    if generator is None:
+        order = torch.arange(n)
+    elif weights is None:
+        order = torch.randperm(n, generator=generator)
+    else:
+        order = torch.multinomial(weights, n, replacement=True, generator=generator)
     parts = list(order.split(size))
     if len(parts) > 1 and len(parts[-1]) == 1:
         parts[-2:] = [torch.cat(parts[-2:])]
@@ -123,7 +135,8 @@ def train_one_epoch(
     """
     model.train()
     sums = torch.zeros(2, device=examples.labels.device)  # of losses, of right answers
-    for places in batches(len(examples), settings.batch, generator):
+    weights = None if examples.weights is None else examples.weights.cpu()
+    for places in batches(len(examples), settings.batch, generator, weights):
         batch = examples.subset(places.to(examples.labels.device))
         inputs = prepare(batch.inputs, generator)
         with sixteen_bits(settings.bfloat16):
@@ -384,6 +397,6 @@ def _shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:
 
 def _run_key(settings: Training, seed: int, train: Examples, rest: str) -> str:
     digest = hashlib.sha256(rest.encode())
-    for tensor in (train.labels, *train.inputs):
+    for tensor in (train.labels, *train.inputs, *([] if train.weights is None else [train.weights])):
         digest.update(np.ascontiguousarray(tensor.cpu().numpy()).data)
     return json.dumps({**dataclasses.asdict(settings), "seed": seed, "data": digest.hexdigest()}, sort_keys=True)

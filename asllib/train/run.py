@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from asllib.config import preset as find_preset
 from asllib.data import leave_people_out, load_letters, split
 from asllib.data.letterset import LetterSet
 from asllib.data.other_hands import random_hands
+from asllib.data.people import find_people, signer_weights, signers_apart
 from asllib.data.synthetic import added_letters
 from asllib.distributed import first_alone, rank
 from asllib.errors import InputError
@@ -43,9 +46,10 @@ def train_run(
 ) -> dict[str, Any] | None:
     """Train a preset and write a run folder: ``model.safetensors``, ``card.json``, ``history.csv``.
 
-    A set with an official test (Sign Language MNIST) is trained on its training part and tested on that test; any other
-    is split 60/30/10 by original and trained on the 60; joint and pixel networks, for which the 30 decide nothing, on
-    the 90. Where the preset stops early (patience), the 30, or as large a part of the training data, decide when. Else
+    A set with an official test (Sign Language MNIST) is trained on its training part and tested on that test, and one
+    whose own split keeps signers apart (``people``) on its training part alone, which others' valid signers judge; any
+    other is split 60/30/10 by original and trained on the 60; joint and pixel networks, for which the 30 decide
+    nothing, on the 90. Where the preset stops early (patience), the 30, or as large a part of the training data, decide when. Else
     the landmark network's 30 are watched only: their loss is in the history, and the last epoch's weights are kept.
     A checkpoint in the folder lets the same call go on after a stop.
 
@@ -81,7 +85,7 @@ def train_run(
         "versions": versions(),
     }
     if settings.added:
-        about["added"] = [data_card(load_letters(name)) for name in settings.added]
+        about["added"] = [data_card(more) for more in added_sets(settings)]
     if settings.signers:
         about["synthetic_signers"] = settings.signers
     if "refuse_below" in metrics:
@@ -110,12 +114,40 @@ def history_table(history: History) -> pd.DataFrame:
     return table
 
 
+def added_sets(settings: Preset) -> list[LetterSet]:
+    """The sets that a preset adds; photos that are not on this machine are left out, which is said in one line."""
+    found = []
+    for name in settings.added:
+        if name == "people" and find_people() is None:
+            print("No people in the data folder: trained without them (data/README.md says more).", file=sys.stderr)
+        else:
+            found.append(load_letters(name).only(settings.alphabet))
+    return found
+
+
 def parts(letters: LetterSet, seed: int = 0) -> np.ndarray:
-    """Training, validation and test part of each image: the official test if there is one, else by original."""
+    """Training, validation and test part of each image: the set's own, or by original.
+
+    A set's own split counts if it is an official test of small images, or keeps signers apart.
+    """
     own = letters.table["split"].to_numpy(str)
-    if letters.images[0].ndim == 2 and (own == "test").any():
+    if (letters.images[0].ndim == 2 and (own == "test").any()) or signers_apart(letters.table):
         return own
     return split(letters, "original", seed)
+
+
+def learnable(letters: LetterSet, part: np.ndarray) -> np.ndarray:
+    """Mask of the images that are learned from where nothing is decided by the validation part, which then joins.
+
+    Not that of a set whose own split keeps signers apart: its valid signers are never learned from.
+    """
+    return part == "train" if signers_apart(letters.table) else part != "test"
+
+
+def strangers(sets: Sequence[LetterSet]) -> list[LetterSet]:
+    """The valid signers of those sets that keep signers apart: people whom a network has never seen."""
+    apart = [one.subset(parts(one) == "valid") for one in sets if signers_apart(one.table)]
+    return [one for one in apart if len(one)]
 
 
 def trained_on(card: dict[str, Any], letters: LetterSet) -> np.ndarray:
@@ -137,7 +169,7 @@ def trained_on(card: dict[str, Any], letters: LetterSet) -> np.ndarray:
     part = parts(letters)
     if card["network"] == "landmark" and card["training"]["patience"] is None:
         return part == "train"  # the validation part was watched, no more
-    return part != "test"
+    return learnable(letters, part)
 
 
 def _train_pixel(settings, letters, seed, epochs, checkpoint):
