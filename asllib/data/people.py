@@ -57,7 +57,7 @@ def load_people(folder: Path | None = None) -> LetterSet:
 
 
 def wrong_labels() -> pd.DataFrame:
-    """Photos of ``people`` that are left out: ``file, label, seen, reason``; ``seen`` is the letter shown, "" for none."""
+    """Photos of ``people`` that are left out: ``file, label, seen, reason``; what is seen is a letter, or "" for none."""
     return read_csv(WRONG)
 
 
@@ -118,7 +118,7 @@ class Sequences:
         return len(self.letters)
 
     def table(self, every: int = 1) -> pd.DataFrame:
-        """A row of a landmark table for each frame, or for every so many: no world points (NaN), signer and split last."""
+        """A landmark table, a row for each frame or every so many: world points are NaN, signer and split come last."""
         clips, frames = np.mgrid[: len(self), 0 : self.landmarks.shape[1] : every].reshape(2, -1)
         points = self.landmarks[clips, frames].reshape(len(clips), -1)
         side = np.where(self.left[clips], "left", "right")
@@ -150,10 +150,11 @@ def load_sequences(split: str, folder: Path | None = None) -> list[Sequences]:
     if split not in set(manifest["split"]):
         raise InputError(f"split {split!r}; {root} has {', '.join(sorted(set(manifest['split'])))}")
     found: dict[bytes, Sequences] = {}
-    for row in manifest[manifest["split"] == split].itertuples():
-        inside(root, str(row.file), f"{root / 'manifest.csv'}: row {row.Index + 1}")
-        sequences = _read(root / str(row.file), str(row.signer), split, str(row.licence), str(row.repository))
-        found.setdefault(sequences.landmarks.tobytes(), sequences)
+    for number, row in enumerate(manifest.to_dict("records"), 1):
+        if row["split"] == split:
+            path = inside(root, row["file"], f"{root / 'manifest.csv'}: row {number}")
+            sequences = _read(path, row["signer"], split, row["licence"], row["repository"])
+            found.setdefault(sequences.landmarks.tobytes(), sequences)
     return list(found.values())
 
 

@@ -16,7 +16,7 @@ from asllib.paths import data_dir
 SOURCES = {
     "sign-mnist": "34,627 grey 28x28 images of the 24 still letters, CC0 (Kaggle datamunge/sign-language-mnist)",
     "photos": "colour photos of the letters with a manifest.csv, in the data folder",
-    "people": "colour photos of the letters by 37 signers, each alone in a set of their own; its split keeps them apart",
+    "people": "colour photos of the letters by 37 more signers; its split keeps them apart",
     "synthetic": "the synthetic signer: drawn on this machine, nothing to download",
 }
 

@@ -16,7 +16,7 @@ from asllib.config import preset as find_preset
 from asllib.data import leave_people_out, load_letters, split
 from asllib.data.letterset import LetterSet
 from asllib.data.other_hands import random_hands
-from asllib.data.people import find_people, signer_weights, signers_apart
+from asllib.data.people import find_people, signers_apart
 from asllib.data.synthetic import added_letters
 from asllib.distributed import first_alone, rank
 from asllib.errors import InputError
@@ -49,8 +49,9 @@ def train_run(
     A set with an official test (Sign Language MNIST) is trained on its training part and tested on that test, and one
     whose own split keeps signers apart (``people``) on its training part alone, which others' valid signers judge; any
     other is split 60/30/10 by original and trained on the 60; joint and pixel networks, for which the 30 decide
-    nothing, on the 90. Where the preset stops early (patience), the 30, or as large a part of the training data, decide when. Else
-    the landmark network's 30 are watched only: their loss is in the history, and the last epoch's weights are kept.
+    nothing, on the 90. Where the preset stops early (patience), the 30, or as large a part of the training data,
+    decide when. Else the landmark network's 30 are watched only: their loss is in the history, and the last epoch's
+    weights are kept.
     A checkpoint in the folder lets the same call go on after a stop.
 
     Returns
