@@ -57,7 +57,7 @@ def load_people(folder: Path | None = None) -> LetterSet:
 
 
 def wrong_labels() -> pd.DataFrame:
-    """Photos of ``people`` that are left out: ``file, label, seen, reason``; what is seen is a letter, or "" for none."""
+    """Photos of ``people`` that are left out: ``file, label, seen, reason``; seen is a letter, or "" for none."""
     return read_csv(WRONG)
 
 
