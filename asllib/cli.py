@@ -115,9 +115,10 @@ def _workplace(address: str | None, workers: int | None = None) -> Iterator[Exec
 @data_app.command("list")
 def data_list(json_file: Json = None) -> None:
     """Show the data sets, and which of them are on this machine."""
-    from asllib.data import SOURCES, find_photos, find_sign_mnist
+    from asllib.data import SOURCES, find_people, find_photos, find_sign_mnist
 
-    where = {"sign-mnist": find_sign_mnist(), "photos": find_photos(), "synthetic": "everywhere"}
+    where = {"sign-mnist": find_sign_mnist(), "photos": find_photos(), "people": find_people()}
+    where["synthetic"] = "everywhere"
     rows = [{"name": n, "what": what, "where": str(where[n] or "not here")} for n, what in SOURCES.items()]
     _emit(rows, json_file, "\n".join(f"{r['name']:<11} {r['what']}\n{'':<11} {r['where']}" for r in rows))
 

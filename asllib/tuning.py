@@ -24,7 +24,7 @@ from asllib.paths import cache_dir
 from asllib.results import data_card, save_result
 from asllib.train.examples import epochs_for, for_pixels, hand_examples, track, train
 from asllib.train.loop import Examples, History
-from asllib.train.run import load_for, parts, pixel_set
+from asllib.train.run import parts, pixel_set, training_sets
 
 if TYPE_CHECKING:
     import optuna
@@ -115,7 +115,7 @@ def tune(
     if network not in SPACES:
         raise InputError(f"no search space for the {network!r} network; choose {' or '.join(SPACES)}")
     preset, space = find_preset(network, "best"), SPACES[network]
-    letters, fitting, deciding = tuning_parts(network, load_for(network, preset, data))
+    letters, fitting, deciding = tuning_parts(network, training_sets(network, preset, data)[0])
     epochs = epochs or epochs_for(preset.training, len(fitting))
     card = data_card(letters)
     about = {"preset": repr(preset), "space": repr(space), "data": card["sha256"], "epochs": epochs, "seed": seed}

@@ -64,10 +64,10 @@ def landmark_run(tmp_path):
 def test_data_list_names_the_sets_and_where_they_are(asl, tmp_path):
     code, out, err = asl("data", "list")
     assert (code, err) == (0, "")
-    assert [line.split()[0] for line in out.splitlines()[::2]] == ["sign-mnist", "photos", "synthetic"]
+    assert [line.split()[0] for line in out.splitlines()[::2]] == ["sign-mnist", "photos", "people", "synthetic"]
     code, out, _ = asl("data", "list", "--json", "-")
     rows = json.loads(out)
-    assert code == 0 and [row["where"] for row in rows] == ["not here", "not here", "everywhere"]
+    assert code == 0 and [row["where"] for row in rows] == [*["not here"] * 3, "everywhere"]
     code, out, _ = asl("data", "list", "--json", tmp_path / "list.json")
     assert code == 0 and json.loads((tmp_path / "list.json").read_text()) == rows
     assert "synthetic" in out

@@ -11,7 +11,7 @@ from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_columns
 from asllib.letters import STATIC
 from asllib.networks import PixelCNN, PixelConfig, preset
 from asllib.train.examples import without_pictures
-from asllib.train.run import load_for
+from asllib.train.run import training_sets
 from asllib.tuning import SPACES, Range, as_code, result_name, tune, tuning_parts, values_of, with_values
 
 pytestmark = pytest.mark.slow
@@ -114,7 +114,7 @@ def test_near_duplicates_stay_together(project, tmp_path, blobs):
     copies[1::2] = (copies[1::2] * 0.9).astype(np.uint8)
     write_pixel_csv(folder / "sign_mnist_train.csv", copies, np.repeat(np.tile(LABELS, 3), 4))
     write_pixel_csv(folder / "sign_mnist_test.csv", blobs(48, seed=1), np.tile(LABELS, 2))
-    letters, fitting, deciding = tuning_parts("pixel", load_for("pixel", SMALL, str(folder)))
+    letters, fitting, deciding = tuning_parts("pixel", training_sets("pixel", SMALL, str(folder))[0])
     assert len(letters) == 288 == len(fitting) + len(deciding) and 50 < len(deciding) < 130
 
     def photos(examples):

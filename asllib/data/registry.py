@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from asllib.data.letterset import LetterSet
+from asllib.data.people import load_people
 from asllib.data.photos import load_photos
 from asllib.data.sign_mnist import fetch_sign_mnist, find_sign_mnist, load_sign_mnist
 from asllib.data.synthetic import load_synthetic
@@ -15,6 +16,7 @@ from asllib.paths import data_dir
 SOURCES = {
     "sign-mnist": "34,627 grey 28x28 images of the 24 still letters, CC0 (Kaggle datamunge/sign-language-mnist)",
     "photos": "colour photos of the letters with a manifest.csv, in the data folder",
+    "people": "colour photos of the letters by 37 more signers; its split keeps them apart",
     "synthetic": "the synthetic signer: drawn on this machine, nothing to download",
 }
 
@@ -25,8 +27,8 @@ def load_letters(name: str = "auto", *, pixels: bool = False) -> LetterSet:
     Parameters
     ----------
     name
-        "sign-mnist" (downloaded if it is nowhere), "photos", "synthetic", a folder, or "auto": the real data that is
-        here, else the synthetic signer, which says so in one line.
+        "sign-mnist" (downloaded if it is nowhere), "photos", "people", "synthetic", a folder, or "auto": the real data
+        that is here, else the synthetic signer, which says so in one line.
     pixels
         For "auto" and "synthetic": 28x28 grey images, Sign Language MNIST or its like, in the place of photos.
 
@@ -39,6 +41,8 @@ def load_letters(name: str = "auto", *, pixels: bool = False) -> LetterSet:
         return load_sign_mnist(find_sign_mnist() or fetch_sign_mnist())
     if name == "photos":
         return load_photos(find_photos() or _no_photos(), "photos of the letters")
+    if name == "people":
+        return load_people()
     if name == "synthetic":
         return load_synthetic(pixels)
     if name != "auto":

@@ -149,23 +149,24 @@ def cut(image: np.ndarray, crop: Crop) -> np.ndarray:
     return picture[:, ::-1] if crop.mirrored else picture
 
 
-def light_up(picture: np.ndarray) -> np.ndarray:
-    """Brighten a dark picture, (H, W, 3) uint8, by a gamma that brings its mean to ``LIT``; others stay as they are."""
+def light_up(picture: np.ndarray, mean: float) -> np.ndarray:
+    """Brighten a dark picture, (H, W, 3) uint8 of a mean brightness, by a gamma that brings the mean to ``LIT``."""
     import cv2
 
-    mean = max(2.0, float(picture[::8, ::8].mean()))
     if mean >= DARK:
         return picture
-    gamma = np.log(LIT / 255) / np.log(mean / 255)
-    return cv2.LUT(picture, (255 * (np.arange(256) / 255) ** gamma + 0.5).astype(np.uint8))
+    gamma = np.log(LIT / 255) / np.log(max(2.0, mean) / 255)
+    return cv2.LUT(np.ascontiguousarray(picture), (255 * (np.arange(256) / 255) ** gamma + 0.5).astype(np.uint8))
 
 
 def look_at(image: np.ndarray, crop: Crop) -> Hand:
     """Look at a crop of an image, (H, W, 3) uint8 RGB: one pass of MediaPipe's landmark network.
 
-    A dark crop is lit first, see ``light_up``. Whether there is a hand in it, its ``presence`` says; the side is what this crop alone says.
+    A hand that is dark in the middle of the crop is lit first. Whether there is a hand in it, its ``presence`` says;
+    the side is what this crop alone says.
     """
-    picture = light_up(cut(image, crop))
+    picture = cut(image, crop)
+    picture = light_up(picture, float(picture[SIDE // 4 : -SIDE // 4 : 4, SIDE // 4 : -SIDE // 4 : 4].mean()))
     with _lock:
         network, shown, said = _network()
         np.multiply(picture, np.float32(1 / 255), out=network.tensor(shown)()[0])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from asllib.errors import InputError
-from asllib.hands.look import PRESENCE, Hand, hand_crop, light_up, look_at, model_file
+from asllib.hands.look import DARK, PRESENCE, Hand, hand_crop, light_up, look_at, model_file
 from asllib.quiet import LOG_LINE, without_lines
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ class Attempt:
         Standard deviation in pixels of a blur after that.
     tint
         Colours are multiplied by ``TINT``.
+    lit
+        A dark image is brightened; others are not shown again.
     confidence
         What the palm detector and MediaPipe's own look must reach, 0..1. With less, parts of a hand pass for one too.
     """
@@ -53,17 +55,20 @@ class Attempt:
     size: int | None = None
     blur: float = 0.0
     tint: bool = False
+    lit: bool = False
     confidence: float = 0.5
 
 
 # Tried in turn until one finds a hand, in an order chosen on validation photos that were also pasted into rooms, made
 # grey, dark, over-exposed, noisy and blue. Room around the hand finds tight crops, a small or blurred image hides
-# grain, the tint gives a hand colour, and squares bring a far hand nearer. A dark image is lit for each of them.
+# grain, the tint gives a hand colour, and squares bring a far hand nearer. A dark image is lit.
 ATTEMPTS: tuple[Attempt, ...] = (
     Attempt(),
     Attempt(pad=0.25, size=128),
     Attempt(pad=0.25, size=256, tint=True),
     *(Attempt(part=(x, 0.5, 1.0)) for x in (0.5, 0.0, 1.0)),
+    Attempt(lit=True),
+    Attempt(pad=0.25, size=128, lit=True),
     Attempt(pad=0.25, size=128, blur=0.7, confidence=0.1),
     Attempt(pad=0.25, size=256, tint=True, confidence=0.1),
     Attempt(pad=1.0, size=256, confidence=0.1),
@@ -73,6 +78,8 @@ ATTEMPTS: tuple[Attempt, ...] = (
     Attempt(pad=0.25, size=64, confidence=0.1),
     Attempt(pad=0.6, size=256, confidence=0.1),
     Attempt(pad=0.6, size=256, tint=True, confidence=0.1),
+    *(Attempt(pad=0.25, size=size, lit=True, confidence=0.1) for size in (256, 128, 64)),
+    Attempt(pad=0.6, size=256, tint=True, lit=True, confidence=0.1),
     *(Attempt(part=(x, y, 0.6), confidence=0.1) for y in (1.0, 0.0) for x in (0.0, 1 / 3, 2 / 3, 1.0)),
 )
 
@@ -82,6 +89,7 @@ LOOKS: tuple[tuple[float, float], ...] = ((0.0, 1.0), (-10.0, 1.1))
 HALF_LIFE_S = 1.0  # seconds after which half of the evidence of a hand's side is left
 STILL = 0.5  # palm sizes a second: landmarks that move less belong to a hand that does not spell
 STILL_S = 0.6  # seconds after which a still hand may be left for another one
+MOVED_S = 0.5  # seconds of movement that make a hand one that spells
 AGAIN_S = 0.3  # seconds between two searches for another hand
 BETTER = 0.5  # by which another hand must be more prominent to be followed in the place of this one
 LOST_S = 1.5  # seconds in which a hand that was lost is waited for where it was
@@ -179,9 +187,11 @@ class HandTracker:
     def _follow(self, image: np.ndarray, ms: float) -> Hand | None:
         track = self._track
         assert track is not None
-        if track.looks_around(image, ms):
-            for other in find(image, Attempt()):
-                if track.distance(other, image) > 1 and track.gain(other, image) > BETTER:
+        moving = track.looks_around(image, ms)
+        if moving is not None:
+            better = BETTER if track.has_moved else -BETTER
+            for other in find(image, square_around(moving, image)):
+                if track.distance(other, image) > 1 and track.gain(other, image) > better:
                     self._side = Side()
                     return self._begin(image, other, ms)
         seen = look_at(image, hand_crop(track.hand.landmarks, *_size(image), left=self._side.right < 0))
@@ -223,14 +233,20 @@ class _Track:
     """A hand that is followed: where it is, and whether it, or something else in the picture, moves.
 
     Of several hands the one that spells is followed: it is held up to the camera (see ``prominence``) and it moves. It
-    is left for a more prominent one only once it has kept still and something else moves; a hand that was lost is
-    waited for where it was.
+    is left only once it has kept still and something else moves: for a hand that is clearly more prominent, or, if it
+    has not moved since it was found, for one that is not much less so. A hand that was lost is waited for where it was.
     """
 
     def __init__(self, hand: Hand, ms: float) -> None:
         self.hand = hand
         self.ms = self._moved_ms = self._around_ms = ms
+        self._moving_ms = 0.0  # for how long it has moved, in all
         self._small: np.ndarray | None = None  # the last frame, to see what moves
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether the hand has moved since it was found: a hand at rest has not."""
+        return self._moving_ms > 1000 * MOVED_S
 
     def go_on(self, hand: Hand, ms: float, aspect: float) -> None:
         """Take the hand of the next frame."""
@@ -238,6 +254,7 @@ class _Track:
         palm = max(1e-6, float(np.linalg.norm(now[[5, 9, 13, 17]] - now[0], axis=1).mean()))
         if float(np.abs(now - before).mean()) / palm > STILL * max(1e-3, (ms - self.ms) / 1000):
             self._moved_ms = ms
+            self._moving_ms += ms - self.ms
         self.hand, self.ms = hand, ms
 
     def still(self, ms: float) -> bool:
@@ -254,26 +271,26 @@ class _Track:
         aspect = image.shape[1] / image.shape[0]
         return prominence(other, aspect) - prominence(self.hand, aspect)
 
-    def looks_around(self, image: np.ndarray, ms: float) -> bool:
-        """Whether it is time to look for another hand: this one is still, and something else moves."""
+    def looks_around(self, image: np.ndarray, ms: float) -> tuple[float, float] | None:
+        """Where to look for another hand, 0..1 from the left and the top: something moves there, and this one is still."""
         import cv2
 
         if not self.still(ms) or ms - self._around_ms < 1000 * AGAIN_S:
             self._small = None
-            return False
+            return None
         small = cv2.resize(image, (32, 24), interpolation=cv2.INTER_AREA).astype(np.int16)
         before, self._small = self._small, small
         if before is None:
-            return False
+            return None
         moved = np.abs(small - before).max(2)
         points = self.hand.landmarks[:, :2] * (32, 24)
         (x0, y0), (x1, y1) = points.min(0), points.max(0)
         rows, columns = np.mgrid[0:24, 0:32]
         moved[(columns > x0 - 3) & (columns < x1 + 3) & (rows > y0 - 3) & (rows < y1 + 3)] = 0
         if (moved > 12).sum() < 4:
-            return False
+            return None
         self._around_ms, self._small = ms, None
-        return True
+        return float(columns[moved > 12].mean() / 31), float(rows[moved > 12].mean() / 23)
 
 
 class Side:
@@ -291,11 +308,28 @@ class Side:
 
 
 def useful(attempts: Sequence[Attempt], image: np.ndarray) -> list[Attempt]:
-    """Leave out squares that show the palm detector no more than the whole image does."""
+    """Leave out squares that show the palm detector no more than the whole image does, and light for bright ones."""
     shorter, longer = sorted(image.shape[:2])
+    dark = brightness(image) < DARK
     return [
-        attempt for attempt in attempts if attempt.part is None or PALM_SIDE <= attempt.part[2] * shorter < 0.8 * longer
+        attempt
+        for attempt in attempts
+        if (attempt.part is None or PALM_SIDE <= attempt.part[2] * shorter < 0.8 * longer) and (dark or not attempt.lit)
     ]
+
+
+def square_around(place: tuple[float, float], image: np.ndarray) -> Attempt:
+    """The attempt that shows a square around a place, 0..1 from the left and the top."""
+    part = 0.8
+    side = part * min(image.shape[:2])
+    starts = [(at * whole - side / 2) / (whole - side) for at, whole in zip(place, _size(image), strict=True)]
+    x, y = np.clip(starts, 0, 1).tolist()
+    return Attempt(part=(x, y, part), confidence=0.1)
+
+
+def brightness(image: np.ndarray) -> float:
+    """Mean of some of the pixels of an image, 0..255."""
+    return float(image[::8, ::8].mean())
 
 
 def find(image: np.ndarray, attempt: Attempt) -> list[Hand]:
@@ -309,7 +343,7 @@ def find(image: np.ndarray, attempt: Attempt) -> list[Hand]:
     # A landmarker logs its last line when it finds its first hand.
     quiet = nullcontext() if attempt.confidence in _found_one else without_lines(LOG_LINE)
     with quiet, _lock:
-        frame = mediapipe.Image(mediapipe.ImageFormat.SRGB, np.ascontiguousarray(light_up(shown)))
+        frame = mediapipe.Image(mediapipe.ImageFormat.SRGB, np.ascontiguousarray(shown))
         result = _landmarker(attempt.confidence).detect(frame)
     hands = []
     for points, world, side in zip(result.hand_landmarks, result.hand_world_landmarks, result.handedness, strict=True):
@@ -392,6 +426,8 @@ def prepare(image: np.ndarray, attempt: Attempt) -> tuple[np.ndarray, tuple[np.n
         image = cv2.GaussianBlur(image, (0, 0), attempt.blur)
     if attempt.tint:
         image = (image * np.array(TINT, np.float32)).astype(np.uint8)
+    if attempt.lit:
+        image = light_up(image, brightness(image))
     padded = np.array([shown_width + 2 * border, shown_height + 2 * border, shown_width + 2 * border])
     size_of_all = np.array([width, height, width])
     return image, (padded / size_of_all, np.array([x - border, y - border, 0]) / size_of_all)

@@ -144,20 +144,28 @@ def _identity(letters: LetterSet, ways: Sequence[object]) -> str:
     return digest.hexdigest()[:32]
 
 
-def hand_examples(looks: Looks, labels: np.ndarray) -> Examples:
-    """Hold every hand that was seen, each look at a photo as an example of its own, with its embedding (1152,)."""
+def hand_examples(looks: Looks, labels: np.ndarray, weights: np.ndarray | None = None) -> Examples:
+    """Hold every hand that was seen, each look at a photo as an example of its own, with its embedding (1152,).
+
+    Each look has its photo's weight (N,).
+    """
     parts = []
+    shares = None if weights is None else torch.tensor(weights)
     for table, embeddings in zip(looks.tables, looks.embeddings, strict=True):
         found = torch.tensor((table["score"] > 0).to_numpy())
         inputs = (*landmark_inputs(table), torch.from_numpy(embeddings))
-        parts.append(Examples(inputs, torch.tensor(labels)).subset(found))
+        parts.append(Examples(inputs, torch.tensor(labels), shares).subset(found))
     return join(parts)
 
 
 def join(parts: Sequence[Examples]) -> Examples:
-    """Put sets of examples of one kind together."""
+    """Put sets of examples of one kind together; where one has weights, items of the others weigh 1."""
     inputs = zip(*(part.inputs for part in parts), strict=True)
-    return Examples(tuple(torch.cat(tensors) for tensors in inputs), torch.cat([part.labels for part in parts]))
+    weights = None
+    if any(part.weights is not None for part in parts):
+        ones = [torch.ones(len(part), dtype=torch.float64) for part in parts]
+        weights = torch.cat([one if p.weights is None else p.weights for p, one in zip(parts, ones, strict=True)])
+    return Examples(tuple(map(torch.cat, inputs)), torch.cat([part.labels for part in parts]), weights)
 
 
 TURNED = 0.4  # of the hands are also learned from as seen in a photo that lies on its side, or on its head
@@ -174,7 +182,8 @@ def turned(examples: Examples, seed: int = 0) -> Examples:
     """
     rng = np.random.default_rng(seed)
     rows = torch.from_numpy(rng.permutation(len(examples))[: round(TURNED * len(examples))])
-    landmarks, world, left, aspect, embeddings = examples.subset(rows).inputs
+    chosen = examples.subset(rows)
+    landmarks, world, left, aspect, embeddings = chosen.inputs
     quarters = torch.from_numpy(rng.integers(1, 4, len(rows)))
     for quarter in (1, 2, 3):  # each once more clockwise
         more = quarters >= quarter
@@ -184,7 +193,7 @@ def turned(examples: Examples, seed: int = 0) -> Examples:
         world[more] = torch.stack([-world[more][..., 1], world[more][..., 0], world[more][..., 2]], -1)
         aspect[more] = 1 / shape
     none = torch.full_like(embeddings, torch.nan)
-    return Examples((landmarks, world, left, aspect, none), torch.full((len(rows),), NO_LETTER))
+    return Examples((landmarks, world, left, aspect, none), torch.full((len(rows),), NO_LETTER), chosen.weights)
 
 
 def train(

@@ -35,10 +35,13 @@ class Examples:
         Tensors (N, ...), as they are stored: bytes of images, or landmarks.
     labels
         (N,) int64, ``NO_LETTER`` for a hand that shows none.
+    weights
+        (N,) float, how often each is drawn, or None: each once an epoch.
     """
 
     inputs: tuple[Tensor, ...]
     labels: Tensor
+    weights: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -46,11 +49,15 @@ class Examples:
     def subset(self, which: np.ndarray | Tensor) -> Examples:
         """Take the items of a mask or of positions."""
         which = torch.as_tensor(which)
-        return Examples(tuple(tensor[which] for tensor in self.inputs), self.labels[which])
+        return self._each(lambda tensor: tensor[which])
 
     def to(self, device: torch.device) -> Examples:
         """Move all to a device."""
-        return Examples(tuple(tensor.to(device) for tensor in self.inputs), self.labels.to(device))
+        return self._each(lambda tensor: tensor.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Examples:
+        weights = None if self.weights is None else change(self.weights)
+        return Examples(tuple(map(change, self.inputs)), change(self.labels), weights)
 
 
 @dataclass
@@ -115,12 +122,16 @@ class Batches:
     key: str
 
 
-def split_batches(n: int, size: int, generator: torch.Generator) -> list[Tensor]:
+def split_batches(n: int, size: int, generator: torch.Generator, weights: Tensor | None = None) -> list[Tensor]:
     """Positions of n items in shuffled batches; a last batch of one joins the one before.
 
-    Batch normalisation cannot train on a single item.
+    Batch normalisation cannot train on a single item. With weights, n positions are drawn by them, some more than once.
     """
-    parts = list(torch.randperm(n, generator=generator).split(size))
+    if weights is None:
+        order = torch.randperm(n, generator=generator)
+    else:
+        order = torch.multinomial(weights, n, replacement=True, generator=generator)
+    parts = list(order.split(size))
     if len(parts) > 1 and len(parts[-1]) == 1:
         parts[-2:] = [torch.cat(parts[-2:])]
     return parts
@@ -129,9 +140,10 @@ def split_batches(n: int, size: int, generator: torch.Generator) -> list[Tensor]
 def example_batches(model: Network, examples: Examples, settings: Training, augment: Any = None) -> Batches:
     """All examples an epoch, in a new order each time, changed at random by ``augment``."""
     examples = examples.to(device())
+    weights = None if examples.weights is None else examples.weights.cpu()
 
     def draw(epoch: int, generator: torch.Generator) -> Iterable[tuple[Any, ...]]:
-        for places in split_batches(len(examples), settings.batch, generator):
+        for places in split_batches(len(examples), settings.batch, generator, weights):
             batch = examples.subset(places.to(examples.labels.device))
             yield batch.inputs, batch.labels
 
@@ -144,7 +156,7 @@ def example_batches(model: Network, examples: Examples, settings: Training, augm
         return loss, (logits.argmax(1) == labels).sum(), (labels != NO_LETTER).sum()
 
     digest = hashlib.sha256()
-    for tensor in (examples.labels, *examples.inputs):
+    for tensor in (examples.labels, *examples.inputs, *([] if weights is None else [weights])):
         digest.update(np.ascontiguousarray(tensor.cpu().numpy()).data)
     steps = len(split_batches(len(examples), settings.batch, torch.Generator()))
     return Batches(steps, draw, score, digest.hexdigest())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ import pandas as pd
 import torch
 
 from asllib.config import Preset
-from asllib.data import leave_people_out, load_letters, split
+from asllib.data import find_people, find_photos, leave_people_out, load_letters, signer_weights, split
 from asllib.data.letterset import LetterSet
 from asllib.data.other_hands import random_hands
+from asllib.data.people import signers_apart
 from asllib.data.synthetic import added_letters
 from asllib.errors import InputError
 from asllib.evaluation import read_letters
+from asllib.networks.default import DefaultConfig
 from asllib.networks.landmark import look_probabilities
 from asllib.networks.pixel import PixelCNN, crop_set, set_probabilities, small_set
 from asllib.networks.registry import Network, preset
@@ -27,7 +30,7 @@ from asllib.train.examples import Looks, for_pixels, hand_examples, join, track,
 from asllib.train.loop import NO_LETTER, Examples, History
 from asllib.train.spelling import train_spelling
 
-KEPT = 0.95  # of the letters of people that a network has never seen should be read, not refused
+KEPT = 0.97  # of the letters of people that a network has never seen should be read, not refused
 
 
 def train_run(
@@ -35,11 +38,12 @@ def train_run(
 ) -> dict[str, Any]:
     """Train a preset and write a run folder: ``model.safetensors``, ``card.json``, ``history.csv``.
 
-    A set with an official test (Sign Language MNIST) is trained on its training part and tested on that test; any other
-    is split 60/30/10 by original and trained on the 60; ``default`` and ``pixel``, for which the 30 decide nothing, on
-    the 90. Where the preset stops early (patience), the 30, or as large a part of the training data, decide when. Else
-    the landmark network's 30 are watched only: their loss is in the history, and the last epoch's weights are kept.
-    ``spelling`` learns from films of its own. A checkpoint in the folder lets the same call go on after a stop.
+    A set with an official test (Sign Language MNIST) is trained on its training part and tested on that test; of
+    ``people``, whose own split keeps signers apart, the training part is learned from, and the valid signers say how
+    well strangers are read. Any other set is split 60/30/10 by original: where the preset stops early (patience) the
+    30, or as large a part of the training data, decide when, else they are learned from too. With "auto", ``landmark``
+    and ``default`` learn from photos and people together. ``spelling`` learns from films of its own. A checkpoint in
+    the folder lets the same call go on after a stop.
 
     Returns
     -------
@@ -67,13 +71,13 @@ def train_run(
         out.mkdir(parents=True, exist_ok=True)
         model, history, more = train_spelling(settings, seed, epochs, out)
         return write_run(out, model, settings.network.signs, history, about | more)
-    letters = load_for(network, settings, data)
+    sets = training_sets(network, settings, data)
     out.mkdir(parents=True, exist_ok=True)
-    run = {"pixel": _train_pixel, "landmark": _train_landmark, "default": _train_default}[network]
-    model, record, more = run(settings, letters, seed, epochs, out / "checkpoint.pt")
-    about |= {"data": data_card(letters), **more}
-    if settings.added:
-        about["added"] = [data_card(load_letters(name)) for name in settings.added]
+    run = _train_pixel if network == "pixel" else _train_hands
+    model, record, more = run(settings, sets, seed, epochs, out / "checkpoint.pt")
+    about |= {"data": data_card(sets[0]), **more}
+    if len(sets) > 1:
+        about["added"] = [data_card(one) for one in sets[1:]]
     if settings.signers:
         about["synthetic_signers"] = settings.signers
     return write_run(out, model, settings.alphabet, history_table(record), about)
@@ -90,15 +94,24 @@ def write_run(
     return load_model(out)[1]
 
 
-def load_for(network: str, settings: Preset, data: str) -> LetterSet:
-    """Load the letters of a preset from a set; InputError if one of them is missing."""
+def training_sets(network: str, settings: Preset, data: str) -> list[LetterSet]:
+    """Load what a preset is trained on: the named set, and those that are added to it.
+
+    Raises
+    ------
+    InputError
+        If a letter of the preset is missing in the named set.
+    """
     # Where a preset adds Sign Language MNIST itself, its own data are photos of people.
     pixels = network == "pixel" and data in ("auto", "synthetic") and not settings.added
     letters = load_letters(data, pixels=pixels).only(settings.alphabet)
     absent = sorted(set(settings.alphabet) - set(letters.letters))
     if absent:
         raise InputError(f"{letters.name}: no image of {', '.join(absent)}; the preset needs every letter")
-    return letters
+    added = list(settings.added)
+    if data == "auto" and not pixels and find_photos() is not None and find_people() is not None:
+        added.append("people")
+    return [letters, *(load_letters(name).only(settings.alphabet) for name in added)]
 
 
 def history_table(history: History) -> pd.DataFrame:
@@ -110,11 +123,22 @@ def history_table(history: History) -> pd.DataFrame:
 
 
 def parts(letters: LetterSet, seed: int = 0) -> np.ndarray:
-    """Training, validation and test part of each image: the official test if there is one, else by original."""
+    """Training, validation and test part of each image: the set's own, or by original.
+
+    A set's own split counts if it is an official test of small images, or keeps signers apart.
+    """
     own = letters.table["split"].to_numpy(str)
-    if letters.images[0].ndim == 2 and (own == "test").any():
+    if (letters.images[0].ndim == 2 and (own == "test").any()) or signers_apart(letters.table):
         return own
     return split(letters, "original", seed)
+
+
+def learnable(letters: LetterSet, part: np.ndarray) -> np.ndarray:
+    """Mask of the images that are learned from where nothing is decided by the validation part, which then joins.
+
+    Not that of a set whose own split keeps signers apart: its valid signers are never learned from.
+    """
+    return part == "train" if signers_apart(letters.table) else part != "test"
 
 
 def trained_on(card: dict[str, Any], letters: LetterSet) -> np.ndarray:
@@ -133,40 +157,45 @@ def trained_on(card: dict[str, Any], letters: LetterSet) -> np.ndarray:
         return seen
     if letters.sha256() not in [one.get("sha256") for one in named]:
         return np.zeros(len(letters), bool)
-    part = parts(letters)
-    if card["network"] == "landmark" and card["training"]["patience"] is None:
-        return part == "train"  # the validation part was watched, no more
-    return part != "test"
+    return learnable(letters, parts(letters))
 
 
-def _train_pixel(settings, letters, seed, epochs, checkpoint):
-    whole = {"test_accuracy": letters}
-    letters, part = pixel_parts(letters)
+def _train_pixel(settings, sets, seed, epochs, checkpoint):
+    letters, part = pixel_parts(sets[0])
     examples = for_pixels(letters, settings.alphabet)
-    fitting, deciding = part == "train", part == "valid"
-    if settings.training.patience is None:
-        fitting |= deciding  # nothing is decided, so these can be learned from
-    elif not deciding.any():
-        inner = split(letters.subset(fitting), None, 0)
-        deciding[np.flatnonzero(fitting)[inner == "valid"]] = True
-        fitting &= ~deciding
+    fitting, deciding = learnable(letters, part), np.zeros(len(part), bool)
+    if settings.training.patience is not None:
+        fitting, deciding = part == "train", part == "valid"
+        if not deciding.any():
+            inner = split(letters.subset(fitting), None, 0)
+            deciding[np.flatnonzero(fitting)[inner == "valid"]] = True
+            fitting &= ~deciding
     learned = [examples.subset(fitting)]
-    for name in settings.added:
-        more = load_letters(name).only(settings.alphabet)
-        whole[f"{name}_test_accuracy"] = more
-        more, part = pixel_parts(more)
+    for added in sets[1:]:
+        more, part = pixel_parts(added)
         learned.append(for_pixels(more, settings.alphabet).subset(part == "train"))
     if settings.signers:
         learned.append(for_pixels(pixel_set(added_letters(settings.signers)), settings.alphabet))
     valid = examples.subset(deciding) if settings.training.patience is not None else None
     model, history = train(settings, join(learned), valid, seed=seed, epochs=epochs, checkpoint=checkpoint)
     assert isinstance(model, PixelCNN)
-    metrics = {}
-    for name, data in whole.items():
-        tested = parts(data) == "test"
-        read = set_probabilities(model, data, track)[tested]
-        metrics[name] = float((read_letters(read, settings.alphabet) == data.letters[tested]).mean())
-    return model, history, {"metrics": metrics}
+    read = [set_probabilities(model, data, track) for data in sets]
+    return model, history, {"metrics": accuracies(sets, read, settings.alphabet)}
+
+
+def accuracies(sets: Sequence[LetterSet], read: Sequence[np.ndarray], alphabet: tuple[str, ...]) -> dict[str, float]:
+    """Share of each set's test part that is read right; of one that keeps signers apart the mean over valid signers."""
+    found = {}
+    for number, (letters, probabilities) in enumerate(zip(sets, read, strict=True)):
+        right = read_letters(probabilities, alphabet) == letters.letters
+        part = parts(letters)
+        if signers_apart(letters.table):
+            by_signer = letters.table.assign(right=right)[part == "valid"].groupby("signer")["right"].mean()
+            found[f"{letters.name}_valid_signers"] = float(by_signer.mean())
+        else:
+            name = f"{Path(letters.name).name}_test_accuracy" if number else "test_accuracy"
+            found[name] = float(right[part == "test"].mean())
+    return found
 
 
 def pixel_parts(letters: LetterSet) -> tuple[LetterSet, np.ndarray]:
@@ -185,57 +214,56 @@ def pixel_set(letters: LetterSet, looks: Looks | None = None) -> LetterSet:
     return dataclasses.replace(letters.subset(places), images=images[found])
 
 
-def _train_landmark(settings, letters, seed, epochs, checkpoint):
-    looks, part = track(letters), parts(letters)
-    labels = letters.labels(settings.alphabet)
-    learned, watched = (hand_examples(looks.subset(part == name), labels[part == name]) for name in ("train", "valid"))
-    model, history = train(settings, learned, watched, seed=seed, epochs=epochs, checkpoint=checkpoint)
-    metrics = {}
-    for name in ("valid", "test"):
-        read = read_letters(look_probabilities(model, looks.subset(part == name)), settings.alphabet)
-        metrics[f"{name}_accuracy"] = float((read == letters.letters[part == name]).mean())
-    return model, history, {"metrics": metrics}
+def _train_hands(settings, sets, seed, epochs, checkpoint):
+    """Train ``landmark`` or ``default``: every hand is an example, and of several sets every signer counts alike."""
+    early, doubts = settings.training.patience is not None, isinstance(settings.network, DefaultConfig)
+    seen, part = [track(letters) for letters in sets], [parts(letters) for letters in sets]
+    drawn = drawn_examples(settings, doubts)
 
+    def fit(left_out: np.ndarray, checkpoint: Path):
+        """Train on all but some photos of the first set."""
+        learned, tables = [], []
+        for number, (letters, looks, own) in enumerate(zip(sets, seen, part, strict=True)):
+            fitting = own == "train" if early else learnable(letters, own)
+            fitting = fitting & ~left_out if number == 0 else fitting
+            learned.append((looks.subset(fitting), letters.labels(settings.alphabet)[fitting]))
+            tables.append(letters.table[fitting])
+        weights = signer_weights(pd.concat(tables)) if len(sets) > 1 else np.ones(sum(map(len, tables)))
+        places = np.split(weights, np.cumsum([len(table) for table in tables])[:-1])
+        weighed = [hand_examples(*one, some) for one, some in zip(learned, places, strict=True)]
+        examples = join([*weighed, *drawn])
+        examples = join([examples, turned(examples)]) if doubts else examples
+        return train(settings, examples, valid, seed=seed, epochs=epochs, checkpoint=checkpoint)
 
-def default_data(settings: Preset, letters: LetterSet) -> tuple[Looks, Examples | None]:
-    """Looks at a set, and the examples of synthetic signers that a preset adds, letters and others."""
-    if not settings.signers:
-        return track(letters), None
-    drawn, others = added_letters(settings.signers).only(settings.alphabet), random_hands(settings.signers)
-    added = [
-        hand_examples(track(drawn), drawn.labels(settings.alphabet)),
-        hand_examples(track(others), np.full(len(others), NO_LETTER)),
-    ]
-    return track(letters), join(added)
-
-
-def default_examples(photos: Examples, added: Examples | None) -> Examples:
-    """All that ``default`` learns from: photos, what a preset adds, and some of these hands turned."""
-    known = photos if added is None else join([photos, added])
-    return join([known, turned(known)])
-
-
-def _train_default(settings, letters, seed, epochs, checkpoint):
-    looks, added = default_data(settings, letters)
-    labels, part = letters.labels(settings.alphabet), parts(letters)
-
-    def fit(where, checkpoint):
-        examples = default_examples(hand_examples(looks.subset(where), labels[where]), added)
-        return train(settings, examples, seed=seed, epochs=epochs, checkpoint=checkpoint)
-
-    # How sure it is of people it has never seen, as read by a network trained on the others.
-    tenth = part == "test"
-    folds = [where for _, where in leave_people_out(letters)] or [tenth]
-    sure = []
-    for number, where in enumerate(folds):
-        model, history = fit(~where, checkpoint.with_name(f"checkpoint-{number}.pt"))
-        sure.append(look_probabilities(model, looks.subset(where)).max(1)[looks.found[where]])
-    known = np.concatenate(sure)
-    if len(folds) > 1:
-        model, history = fit(~tenth, checkpoint)
-    read = read_letters(look_probabilities(model, looks.subset(tenth)), settings.alphabet)
-    about = {
-        "metrics": {"test_accuracy": float((read == letters.letters[tenth]).mean())},
-        "refuse_below": float(np.quantile(known, 1 - KEPT)) if len(known) else 0.0,
-    }
+    first, tenth = sets[0], part[0] == "test"
+    deciding = part[0] == "valid"
+    valid = hand_examples(seen[0].subset(deciding), first.labels(settings.alphabet)[deciding]) if early else None
+    model, history = fit(tenth, checkpoint)
+    read = [look_probabilities(model, looks) for looks in seen]
+    about: dict[str, Any] = {"metrics": accuracies(sets, read, settings.alphabet)}
+    if doubts:
+        sure = [
+            probabilities.max(1)[looks.found & (own == "valid")]
+            for letters, probabilities, looks, own in zip(sets, read, seen, part, strict=True)
+            if signers_apart(letters.table)
+        ]
+        if not sure:  # nobody was kept apart: a network trained on the others says how sure it is of each
+            folds = [where for _, where in leave_people_out(first)] or [tenth]
+            for number, where in enumerate(folds):
+                other = fit(where, checkpoint.with_name(f"checkpoint-{number}.pt"))[0]
+                sure.append(look_probabilities(other, seen[0].subset(where)).max(1)[seen[0].found[where]])
+        known = np.concatenate(sure)
+        about["refuse_below"] = float(np.quantile(known, 1 - KEPT)) if len(known) else 0.0
     return model, history, about
+
+
+def drawn_examples(settings: Preset, doubts: bool) -> list[Examples]:
+    """The letters of the synthetic signers that a preset adds, and hands that show none for a network that doubts."""
+    if not settings.signers:
+        return []
+    letters = added_letters(settings.signers).only(settings.alphabet)
+    examples = [hand_examples(track(letters), letters.labels(settings.alphabet))]
+    if doubts:
+        others = random_hands(settings.signers)
+        examples.append(hand_examples(track(others), np.full(len(others), NO_LETTER)))
+    return examples
