@@ -83,7 +83,7 @@ def sample_inputs(model: nn.Module, n: int, steps: int = 40, seed: int = 0) -> d
     n
         Images, hands or films.
     steps
-        Moments of a film, for a motion network.
+        Moments of a film, for the spelling network.
     seed
         The same seed makes the same inputs.
 
@@ -91,7 +91,7 @@ def sample_inputs(model: nn.Module, n: int, steps: int = 40, seed: int = 0) -> d
     -------
     dict
         ``image`` (n, 28, 28) uint8; or ``landmarks`` and ``world`` (n, 21, 3) float32, ``left`` (n,) bool, ``aspect``
-        (n,) float32, and for the joint network ``embedding`` (n, 1152) float32. Of a motion network ``landmarks`` and
+        (n,) float32, and for ``default`` ``embedding`` (n, 1152) float32. Of ``spelling`` ``landmarks`` and
         ``world`` are (n, steps, 21, 3), NaN at moments without a hand, and ``left`` is (n, steps).
     """
     generator = torch.Generator().manual_seed(seed)
@@ -178,7 +178,7 @@ def export_onnx(name: str | Path, out: str | Path, *, int8: bool = False) -> dic
 
 
 def labels(model: nn.Module, card: dict[str, Any]) -> list[str]:
-    """Names of the outputs, in order: letters and signs; of a motion network "neither" first."""
+    """Names of the outputs, in order: letters and signs; of ``spelling`` "neither" first."""
     return ["neither", *model.config.signs] if isinstance(model, SpellingNet) else list(card["alphabet"])
 
 

@@ -28,7 +28,7 @@ def load_by_pandas(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 class Images(Dataset):
-    """Images that are changed one by one as ``asllib.train.augment.ImageAugment`` says."""
+    """Images that are changed one by one as ``asllib.networks.pixel.ImageAugment`` says."""
 
     def __init__(self, examples: Examples, settings: Preset) -> None:
         self.images, self.labels = examples.inputs[0].numpy(), examples.labels

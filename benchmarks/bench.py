@@ -108,10 +108,10 @@ def bench_training(epochs: int | None = None, steps: int = 20, rounds: int = 5) 
     import torch
     from baselines import loader, plain_network, train_by_loader
 
-    from asllib.config import preset
     from asllib.data import load_letters
-    from asllib.train.examples import for_pixels, pixel_prepare
-    from asllib.train.loop import batches, train_one_epoch
+    from asllib.networks import preset
+    from asllib.train.examples import for_pixels
+    from asllib.train.loop import example_batches, train_one_epoch
 
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
@@ -124,18 +124,19 @@ def bench_training(epochs: int | None = None, steps: int = 20, rounds: int = 5) 
     settings = preset("pixel", "best")
     examples = for_pixels(data.subset((data.table["split"] == "train").to_numpy()))
     some = examples.subset(torch.arange(min(len(examples), steps * settings.training.batch)))
-    prepare, generator = pixel_prepare(settings.augment), torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     photos = loader(some, settings)
     (model, optimiser), theirs = our_network(settings, examples), plain_network(settings)
+    batches = example_batches(model, some, settings.training, settings.augment)
 
     def our_data() -> None:
-        for places in batches(len(some), settings.training.batch, generator):
-            prepare(some.subset(places).inputs, generator)
+        for inputs, _ in batches.draw(0, generator):
+            model.prepare(inputs, settings.augment, generator)
 
     times = medians(
         take_turns(
             {
-                "asllib": lambda: train_one_epoch(model, some, prepare, optimiser, settings.training, generator),
+                "asllib": lambda: train_one_epoch(model, batches, 0, optimiser, None, settings.training, generator),
                 "loop": lambda: train_by_loader(*theirs, photos, settings),
                 "asllib, images": our_data,
                 "loop, images": lambda: [None for _ in photos],
@@ -156,12 +157,12 @@ def bench_training(epochs: int | None = None, steps: int = 20, rounds: int = 5) 
 
 def our_network(settings, examples):
     """The preset's network and its optimiser, as ``asllib.train.loop.fit`` makes them."""
-    from asllib.networks.store import build
+    from asllib.networks import build
     from asllib.train.loop import _optimiser
 
     model = build(settings.network)
-    model.set_statistics(examples.inputs[0].float() / 255)
-    return model, _optimiser(model, settings.training, len(examples))[0]
+    model.set_statistics(examples.inputs)
+    return model, _optimiser(model, settings.training, 1)[0]
 
 
 def bench_loading(rounds: int = 5) -> list[Row]:

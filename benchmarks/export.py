@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from asllib.networks.moments import RATE, resample
 from scoring import test_plans
 from torch import Tensor
 
@@ -25,6 +24,7 @@ from asllib import load_letters, load_recognizer
 from asllib.data.letterset import LetterSet
 from asllib.evaluation import character_error_rate, read_letters, report
 from asllib.export import export_onnx
+from asllib.hands.stream import RATE, resample
 from asllib.read.decoder import PeakSpeller, Said
 from asllib.read.reader import MOVING_SETTINGS, load_spelling
 from asllib.read.stream import TAIL_S, read_stream

@@ -17,13 +17,14 @@ import numpy as np
 import pandas as pd
 
 from asllib import load_letters
-from asllib.config import preset
 from asllib.data import leave_one_out
 from asllib.data.letterset import LetterSet
 from asllib.letters import LETTERS, STATIC
+from asllib.networks import preset
+from asllib.networks.landmark import look_probabilities
 from asllib.results import save_result
 from asllib.signer import render_letters
-from asllib.train.examples import Looks, join, landmark_examples, look_probabilities, track, train
+from asllib.train.examples import Looks, hand_examples, join, track, train
 
 # Letter shapes were tuned on the training part of these two; the other two are only reported on.
 TUNED_ON = ("davidlee", "keptsecret")
@@ -128,7 +129,7 @@ def main() -> None:
     seen = still & looks.found
     tuning = np.isin(source, TUNED_ON) & (photos.table["split"] == "train").to_numpy()
     for name, rows in (("the photos that shapes were tuned on", tuning), ("all photos", tuning | True)):
-        model, _ = train(best, landmark_examples(real.subset(rows), labels[rows]), seed=options.seed, progress=False)
+        model, _ = train(best, hand_examples(real.subset(rows), labels[rows]), seed=options.seed, progress=False)
         said = read(model, looks.subset(seen))
         score = by_letter(truth[seen], said == truth[seen])
         out[f"trained on {name}, reads synthetic"] = {"accuracy": float((said == truth[seen]).mean()), **score}
@@ -136,7 +137,7 @@ def main() -> None:
         print("  " + confused(truth[seen], said))
 
     drawn_labels = drawn.only(STATIC).labels()
-    synthetic = landmark_examples(looks.subset(still), drawn_labels)
+    synthetic = hand_examples(looks.subset(still), drawn_labels)
     model, _ = train(best, synthetic, seed=options.seed, progress=False)
     said, means = read(model, real), {}
     for name in sorted(set(source)):
@@ -150,11 +151,11 @@ def main() -> None:
 
     if options.added:
         _, more = draw(options.added, 4, options.seed + 1, "".join(STATIC))
-        extra = landmark_examples(track(more, progress=False), more.labels())
+        extra = hand_examples(track(more, progress=False), more.labels())
         rows = []
         for seed in range(3):
             for name, where in leave_one_out(photos, "source"):
-                examples = landmark_examples(real.subset(~where), labels[~where])
+                examples = hand_examples(real.subset(~where), labels[~where])
                 for kind, fitted in (("photos", examples), ("photos and synthetic", join([examples, extra]))):
                     model, _ = train(best, fitted, seed=seed, progress=False)
                     right = (read(model, real.subset(where)) == photos.letters[where]) & real.found[where]

@@ -104,10 +104,10 @@ def eye(count: int = 200) -> dict:
     from dataclasses import replace
 
     import torch
-    from asllib.networks.moments import resample
     from rapidfuzz.distance import Levenshtein
     from scoring import test_plans
 
+    from asllib.hands.stream import resample
     from asllib.letters import STATIC
     from asllib.networks.store import load_model
     from asllib.read.decoder import read_embedding
@@ -128,7 +128,7 @@ def eye(count: int = 200) -> dict:
             if letter not in STATIC or not (positions == place).any():
                 continue
             mean = seen[:, positions == place].mean(1)
-            named = bool(mean.argmax() == 1 + model.config.shapes.index(letter))
+            named = bool(mean.argmax() == 1 + model.config.signs.index(letter))
             held[named] += 1
             frames = stream.embeddings[(stream.positions == place) & stream.found].astype(np.float32)
             if len(frames):
@@ -152,16 +152,17 @@ def eye(count: int = 200) -> dict:
 def strangers() -> dict:
     """Letters of drawn signers who are in no training, named by landmarks, by embeddings, and by both."""
     import torch
-    from asllib.networks.moments import moment_features
 
     from asllib import load_letters
+    from asllib.hands.features import landmark_inputs
     from asllib.letters import STATIC
+    from asllib.networks.spelling import moment_features
     from asllib.networks.store import load_model
     from asllib.read.decoder import WEIGHT, read_embedding
-    from asllib.train.examples import landmark_inputs, track
+    from asllib.train.examples import track
 
     model, _ = load_model("spelling")
-    places = [1 + model.config.shapes.index(letter) for letter in STATIC]
+    places = [1 + model.config.signs.index(letter) for letter in STATIC]
     letters = load_letters("synthetic").only(STATIC)
     looks = track(letters)
     found, labels = looks.found, letters.labels()[looks.found]
@@ -324,8 +325,7 @@ def real_files() -> dict[str, str]:
 
 def videos(phases: int = 10) -> dict:
     """What is read in the two real videos, before any lexicon, as they are and begun up to a moment later."""
-    from asllib.networks.moments import RATE
-
+    from asllib.hands.stream import RATE
     from asllib.read.reader import read_text
     from asllib.read.video import iter_frames
 

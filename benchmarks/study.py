@@ -20,7 +20,6 @@ from functools import cached_property, partial
 import numpy as np
 import pandas as pd
 import torch
-from asllib.train.augment import ImageAugment
 from scoring import TEST_SEED
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier
@@ -28,41 +27,39 @@ from sklearn.svm import SVC, LinearSVC
 from torch import nn
 
 from asllib import load_letters
-from asllib.config import Training, preset
+from asllib.config import Training
 from asllib.data import leave_one_out, people, split
 from asllib.data.letterset import LetterSet
 from asllib.data.other_hands import named_hands
 from asllib.data.synthetic import added_letters
 from asllib.evaluation import accuracy_interval, calibration_error, confusion, read_letters, worst_pairs
+from asllib.hands.features import landmark_features, landmark_inputs
 from asllib.hands.landmarks import read_landmarks
 from asllib.hands.look import hand_crop, look_at
 from asllib.hands.tracker import HandTracker, table_hands
 from asllib.letters import STATIC
-from asllib.networks.pixel import PixelCNN, PixelConfig
-from asllib.networks.store import parameter_count
+from asllib.networks import ImageAugment, Network, PixelCNN, PixelConfig, parameter_count, preset
+from asllib.networks.landmark import look_probabilities
+from asllib.networks.pixel import crop_set
 from asllib.paths import data_dir, results_dir
 from asllib.preprocess import crop_square, resize, to_gray, to_pixels
-from asllib.read.recognizer import Recognizer, crop_set, load_recognizer
+from asllib.read.recognizer import Recognizer, load_recognizer
 from asllib.read.video import iter_frames
 from asllib.results import data_card, save_result
 from asllib.signer import render_word
 from asllib.train.examples import (
     Looks,
     for_pixels,
+    hand_examples,
     join,
-    joint_examples,
-    landmark_examples,
-    landmark_inputs,
-    landmark_prepare,
-    look_probabilities,
     pixel_examples,
-    pixel_prepare,
     track,
     train,
+    turned,
 )
 from asllib.train.films import SIZE
-from asllib.train.loop import Examples, batches, fit, predict_logits, set_seed
-from asllib.train.run import KEPT, joint_data, joint_training, pixel_set
+from asllib.train.loop import Examples, example_batches, fit, set_seed, split_batches
+from asllib.train.run import KEPT, drawn_examples, pixel_set
 from asllib.train.spelling import LEFT_OUT
 
 JOINT, LANDMARK = "default: joint network", "landmark network, photos only"
@@ -90,7 +87,7 @@ def intervals(photos: LetterSet, where: np.ndarray, right: np.ndarray) -> list[f
 def features(looks: Looks) -> tuple[np.ndarray, np.ndarray]:
     """Features (N, 189) of the first look that found a hand, and where there is one."""
     table = looks.first()
-    inputs = landmark_prepare()(landmark_inputs(table), None)
+    inputs = landmark_features(*landmark_inputs(table))
     return np.nan_to_num(inputs.flatten(1).numpy()), (table["score"] > 0).to_numpy()
 
 
@@ -104,7 +101,7 @@ def hog(images: np.ndarray) -> np.ndarray:
     return cells / np.maximum(np.linalg.norm(cells, axis=1, keepdims=True), 1e-6)
 
 
-class SmallViT(nn.Module):
+class SmallViT(Network):
     """A small vision transformer on 28x28: 16 patches of 7x7, four layers (Dosovitskiy et al., 2021)."""
 
     def __init__(self, width: int = 64, classes: int = 24) -> None:
@@ -116,6 +113,8 @@ class SmallViT(nn.Module):
         layer = nn.TransformerEncoderLayer(width, 4, 2 * width, 0.1, "gelu", batch_first=True, norm_first=True)
         self.layers = nn.TransformerEncoder(layer, 4, enable_nested_tensor=False)
         self.head = nn.Linear(width, classes)
+
+    prepare = PixelCNN.prepare
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 1, 28, 28) in 0..1 -> (B, classes) logits."""
@@ -131,7 +130,8 @@ class Study:
         self.seed = seed
         self.photos = load_letters("photos").only(STATIC)
         self.labels = self.photos.labels()
-        self.looks, self.added = joint_data(preset("joint", "best"), self.photos)
+        self.looks = track(self.photos)
+        self.added = drawn_examples(preset("default", "best"), doubts=True)
         self.features, self.found = features(self.looks)
         self.hands = table_hands(self.looks.first())
         self.trained: dict[tuple, nn.Module] = {}
@@ -154,7 +154,7 @@ class Study:
 
     def learn_landmark(self, learn: np.ndarray, seed: int | None = None) -> nn.Module:
         def examples() -> Examples:
-            return landmark_examples(self.looks.subset(learn), self.labels[learn])
+            return hand_examples(self.looks.subset(learn), self.labels[learn])
 
         return self.train("landmark", "best", examples, learn, seed)
 
@@ -163,10 +163,11 @@ class Study:
 
     def learn_joint(self, learn: np.ndarray, seed: int | None = None, drawn: bool = True) -> nn.Module:
         def examples() -> Examples:
-            known = joint_examples(self.looks.subset(learn), self.labels[learn])
-            return joint_training(known, self.added if drawn else None)
+            known = hand_examples(self.looks.subset(learn), self.labels[learn])
+            known = join([known, *self.added]) if drawn else known
+            return join([known, turned(known)])
 
-        return self.train("joint", "best", examples, learn, seed, drawn)
+        return self.train("default", "best", examples, learn, seed, drawn)
 
     def read_joint(self, model: nn.Module, where: np.ndarray) -> np.ndarray:
         return look_probabilities(model, self.looks.subset(where))
@@ -225,15 +226,16 @@ class Study:
         return said * self.found[where, None]
 
 
-class Branch(nn.Module):
-    """One branch of the joint network alone: 0 landmarks, 1 the look."""
+class Branch(Network):
+    """One branch of ``default`` alone: 0 landmarks, 1 the embedding."""
 
     def __init__(self, joint: nn.Module, number: int) -> None:
         super().__init__()
         self.joint, self.number, self.config = joint, number, joint.config
+        self.prepare = joint.prepare
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """The inputs of ``JointNet`` -> (B, classes) logits."""
+        """The inputs of ``DefaultNet`` -> (B, classes) logits."""
         return self.joint.branches(inputs)[self.number]
 
 
@@ -271,10 +273,9 @@ def run_classic(study: Study, estimator) -> dict:
     """A classic of scikit-learn on the landmarks' features, and how long it takes for one hand."""
     out = run_photos(study, partial(study.learn_classic, estimator), study.read_classic)
     one = study.looks.first().iloc[[int(study.found.argmax())]]
-    prepare = landmark_prepare()
 
     def read() -> np.ndarray:
-        return estimator.predict(prepare(landmark_inputs(one), None).flatten(1).numpy())
+        return estimator.predict(landmark_features(*landmark_inputs(one)).flatten(1).numpy())
 
     return out | {"milliseconds": milliseconds(read)}
 
@@ -450,7 +451,7 @@ def drawn_clips(signers: int = 8, fps: float = 15.0) -> list[Clip]:
 
 def filmed_clips(network: nn.Module, held: int = 45) -> list[Clip]:
     """Letters of the two real films, which show each for 45 frames."""
-    recognizer, clips = Recognizer(network, {"network": "joint", "alphabet": STATIC}), []
+    recognizer, clips = Recognizer(network, {"network": "default", "alphabet": STATIC}), []
     for word in ("HELLO", "QUIZ"):
         frames = [frame for _, frame in iter_frames(data_dir() / "video" / f"{word.lower()}.mjpeg")]
         shown = np.repeat(list(word), held)
@@ -494,15 +495,15 @@ def run_regression(study: Study, crops: int = 4, epochs: int = 12) -> dict:
     inputs = torch.from_numpy(np.stack(images))
     targets = torch.from_numpy(np.stack(points).astype(np.float32)).flatten(1)  # (M, 42) in units of the square
     light = ImageAugment(turn=0, shift=0, zoom=0, contrast=0.4, brightness=0.15)
-    prepare, generator = pixel_prepare(light), torch.Generator().manual_seed(study.seed)
+    generator = torch.Generator().manual_seed(study.seed)
     model = PixelCNN(PixelConfig(batch_norm=True, dropout=0.0, standardise=True, hidden=256, classes=42))
     optimiser = torch.optim.AdamW(model.parameters(), 3e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=epochs * -(-len(inputs) // 128))
     started = time.perf_counter()
     for _ in range(epochs):
         model.train()
-        for places in batches(len(inputs), 128, generator):
-            loss = (model(prepare((inputs[places],), generator)) - targets[places]).abs().mean()
+        for places in split_batches(len(inputs), 128, generator):
+            loss = (model(model.prepare((inputs[places],), light, generator)) - targets[places]).abs().mean()
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -516,7 +517,7 @@ def run_regression(study: Study, crops: int = 4, epochs: int = 12) -> dict:
     reader = KNeighborsClassifier().fit(shape(targets[::crops].numpy()), drawn.labels())
 
     def right(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        found = predict_logits(model, (torch.from_numpy(images),), pixel_prepare()).numpy()
+        found = model.logits((torch.from_numpy(images),)).numpy()
         return reader.predict(shape(found)) == labels
 
     out: dict = {"parameters": parameter_count(model), "training_seconds": time.perf_counter() - started}
@@ -550,13 +551,13 @@ def small_vit(images, labels):
     set_seed(0)
     model = SmallViT()
     settings = Training(epochs=8, learning_rate=2e-3, batch=128, one_cycle=True, weight_decay=0.05, smoothing=0.05)
-    prepare = pixel_prepare(preset("pixel", "best").augment)
-    fit(model, pixel_examples(images, labels), None, prepare, settings, progress=False)
+    batches = example_batches(model, pixel_examples(images, labels), settings, preset("pixel", "best").augment)
+    fit(model, batches, settings, progress=False)
     return reads_pixels(model)
 
 
 def reads_pixels(model: nn.Module):
-    return lambda x: predict_logits(model, (torch.from_numpy(x),), pixel_prepare()).numpy(), parameter_count(model)
+    return lambda x: model.logits((torch.from_numpy(x),)).numpy(), parameter_count(model)
 
 
 def on_hog(estimator):

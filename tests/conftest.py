@@ -211,13 +211,12 @@ def swapped(tmp_path):
     """A run folder as ``asl train spelling`` writes it, whose network calls L "B" and B "L"."""
     import dataclasses
 
-    from asllib.letters import LETTERS
     from asllib.networks.store import load_model, save_model
 
     model, _ = load_model("spelling")
     signs = ["L" if sign == "B" else "B" if sign == "L" else sign for sign in model.config.signs]
     model.config = dataclasses.replace(model.config, signs=tuple(signs))
-    return save_model(tmp_path / "swapped", model, LETTERS, {})
+    return save_model(tmp_path / "swapped", model, model.config.signs, {})
 
 
 @pytest.fixture

@@ -52,12 +52,12 @@ def fetch_model(url, sha256, size):
 def search(data, folder, trials):
     """Tune a small network; the study and its result go to one folder, and who is silent for 4 s counts as dead."""
     from asllib import results, tuning
-    from asllib.config import PRESETS, Preset, Training
-    from asllib.networks import PixelConfig
+    from asllib.config import Preset, Training
+    from asllib.networks import PixelCNN, PixelConfig
 
     training = Training(epochs=2, learning_rate=4e-3, batch=128, one_cycle=True, weight_decay=0.01)
     network = PixelConfig(channels=(4, 4, 8), hidden=16, batch_norm=True)
-    PRESETS["pixel", "best"] = Preset(network, training, PRESETS["pixel", "best"].augment)
+    PixelCNN.presets["best"] = Preset(network, training, PixelCNN.presets["best"].augment)
     results.results_dir = lambda: folder
     tuning.HEARTBEAT = 1
     asl("tune", "pixel", "--data", data, "--trials", trials, "--epochs", 2, "--storage", folder)

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from asllib.config import preset
-from asllib.networks.store import build, parameter_count
+from asllib.networks import build, parameter_count, preset
 from asllib.train.examples import for_pixels
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -132,7 +131,7 @@ def test_the_other_training_has_the_same_network_and_learns(benchmarks, letter_s
 
 
 def test_its_images_are_changed_as_much_as_ours(benchmarks, letter_set, blobs):
-    from asllib.train.augment import augment_images
+    from asllib.networks import augment_images
 
     _, baselines = benchmarks
     settings, n = preset("pixel", "best"), 600
@@ -187,7 +186,7 @@ def test_networks_are_trained_once_and_seeds_are_summed_up(study, monkeypatch):
     monkeypatch.setattr(study, "train", lambda *_, seed, **__: (trained.append(seed) or f"seed {seed}", None))
     for seed in (None, 0, 1):
         for learn in (places < 3, places < 3, places < 4):
-            assert subject.train("joint", "best", lambda: None, learn, seed) == f"seed {seed or 0}"
+            assert subject.train("default", "best", lambda: None, learn, seed) == f"seed {seed or 0}"
     assert trained == [0, 0, 1, 1]
 
     def run(_, learn, read, only):

@@ -292,7 +292,7 @@ def test_a_damaged_csv_stops_every_command_and_nothing_is_written(
         (("data", "check", "{}/empty"), "no photos"),
         (("data", "check", "sign-mnist-2"), "neither a data set"),
         (("data", "fetch", "photos"), "only sign-mnist can be fetched"),
-        (("train", "audio", "--out", "{}/run"), "no preset 'best' for the 'audio' network"),
+        (("train", "audio", "--out", "{}/run"), "no network 'audio'"),
         (("train", "pixel", "--preset", "worst", "--out", "{}/run"), "no preset 'worst'"),
         (("evaluate", "--model", "{}/none"), "nor a run folder"),
         (("predict", "{}/none.jpg", "--model", "{}/empty"), "nor a run folder"),

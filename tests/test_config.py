@@ -3,19 +3,21 @@ import dataclasses
 import pytest
 
 from asllib import config, paths
-from asllib.config import PAPER_RATES, PRESETS, preset, profile
+from asllib.config import PAPER_RATES, profile
 from asllib.errors import InputError
 from asllib.letters import FIRST_SIX, STATIC
-from asllib.networks.store import build, network_name
-from asllib.train.augment import ImageAugment, LandmarkAugment
+from asllib.networks import ImageAugment, LandmarkAugment, build, preset
+from asllib.networks.registry import NAMES, network_class
 
 
-def test_the_papers_networks_have_two_presets():
-    networks = {("pixel", "paper"), ("pixel", "best"), ("landmark", "paper"), ("landmark", "best")}
-    assert set(PRESETS) == {*networks, ("pixel", "people"), ("joint", "best")}  # the last two are not the paper's
-    for (network, _), settings in PRESETS.items():
-        assert network_name(build(settings.network)) == network
-        assert settings.network.classes == len(settings.alphabet)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_network_is_found_by_its_name_and_has_presets(name):
+    network = network_class(name)
+    assert network.name == name and "best" in network.presets
+    assert name not in ("pixel", "landmark") or "paper" in network.presets
+    for settings in network.presets.values():
+        assert type(build(settings.network)) is network
+        assert name == "spelling" or settings.network.classes == len(settings.alphabet)
 
 
 @pytest.mark.parametrize("network", ["pixel", "landmark"])
@@ -41,10 +43,11 @@ def test_settings_cannot_be_changed_by_accident():
         preset("pixel", "best").training.epochs = 1
 
 
-def test_an_unknown_preset_names_those_there_are():
-    for names in (("pixel", "worst"), ("audio", "best")):
-        with pytest.raises(InputError, match="there are: pixel paper, landmark paper, pixel best, landmark best"):
-            preset(*names)
+def test_an_unknown_preset_or_network_names_those_there_are():
+    with pytest.raises(InputError, match="there are: paper, best, people"):
+        preset("pixel", "worst")
+    with pytest.raises(InputError, match="there are: default, pixel, landmark, spelling"):
+        preset("audio", "best")
 
 
 @pytest.mark.parametrize("name", ["ci", "paper"])

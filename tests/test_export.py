@@ -14,11 +14,11 @@ from asllib.errors import InputError
 from asllib.export import WholeModel, export_onnx, labels, sample_inputs
 from asllib.hands import Hand
 from asllib.hands.features import palm_size
+from asllib.hands.stream import RATE
 from asllib.letters import STATIC
-from asllib.networks import LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig
-from asllib.networks.moments import RATE
-from asllib.networks.spelling import MotionConfig
-from asllib.networks.store import SHIPPED, build, load_model, save_model
+from asllib.networks import LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig, build
+from asllib.networks.spelling import SpellingConfig
+from asllib.networks.store import SHIPPED, load_model, save_model
 from asllib.read.decoder import HandListener
 from asllib.read.recognizer import load_recognizer
 
@@ -98,7 +98,7 @@ def test_a_recogniser_and_its_file_agree_on_grey_images(exported, blobs):
     assert [STATIC[i] for i in ask(exported("pixel")[0], {"image": images}).argmax(1)] == wanted
 
 
-@pytest.mark.parametrize("name", ["motion", "spelling"])
+@pytest.mark.parametrize("name", ["spelling"])
 def test_a_sliding_window_says_what_the_library_says_of_a_film(exported, name):
     """The file of a motion network, asked for the last moment of a window, is the library's stream."""
     file, _ = exported(name)
@@ -117,7 +117,7 @@ def test_a_sliding_window_says_what_the_library_says_of_a_film(exported, name):
         hand = Hand(points[0, i], world[0, i], "right", 1.0)
         said += listener.hear(hand, i / RATE, float(aspect[0]))
     assert len(said) == steps and said[0].time_s == pytest.approx(-delay / RATE)
-    seen = {"landmarks": points, **({"world": world} if model.config.solid else {})}
+    seen = {"landmarks": points, "world": world}
     inputs = {
         key: np.concatenate([values[:, i + 1 - window : i + 1] for i in range(window, steps)])
         for key, values in seen.items()
@@ -190,7 +190,7 @@ def test_a_file_that_says_no_numbers_is_not_left(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-@pytest.mark.parametrize("config", [PixelConfig(), LandmarkConfig(), MotionConfig(solid=True)])
+@pytest.mark.parametrize("config", [PixelConfig(), LandmarkConfig(), SpellingConfig()])
 def test_sample_inputs_are_like_real_ones(config):
     inputs = sample_inputs(build(config), 40, 30)
     assert all(len(tensor) == 40 for tensor in inputs.values())

@@ -65,13 +65,13 @@ def test_a_data_folder_that_is_not_there_is_told(monkeypatch, tmp_path):
 ELSEWHERE = {
     "cli.py _flush": "/dev/null",
     "paths.py _onto_disk": "opens what is written, to wait for it",
-    "training.py save_state": "into memory",
+    "train/loop.py save_state": "into memory",
     "live/server.py launch_browser": "a name of its own in a folder of its own, for this run alone",
     "data/other_hands.py _write": "a folder of cached_drawing's replacing",
     "hands/landmarks.py _write_csv": "a name of write_landmarks's replacing",
     "hands/landmarks.py _write_parquet": "a name of write_landmarks's replacing",
     "signer/letters.py write_letters": "a temporary name that it renames, in a folder of the caller's replacing",
-    "spelling/subtitles.py write": "a name of replacing, which close() ends",
+    "read/subtitles.py write": "a name of replacing, which close() ends",
 }
 WRITERS = {"write_bytes", "write_text", "touch", "to_parquet", "savefig", "imwrite", "VideoWriter", "ParquetWriter"}
 INTO = {"to_csv", "save", "savez", "tofile", "copy", "copyfile", "copy2"}  # they write if they are given a place

@@ -272,7 +272,7 @@ class _Track:
         return prominence(other, aspect) - prominence(self.hand, aspect)
 
     def looks_around(self, image: np.ndarray, ms: float) -> tuple[float, float] | None:
-        """Where to look for another hand, 0..1 from the left and the top: something moves there, and this one is still."""
+        """Where something moves while this hand is still, 0..1 from the left and the top; else None."""
         import cv2
 
         if not self.still(ms) or ms - self._around_ms < 1000 * AGAIN_S:

@@ -31,7 +31,6 @@ def taken():
     "arguments, message",
     [
         (["--model", "no/such/run"], "no/such/run: neither a shipped model"),
-        (["--model", "motion"], "motion: a network for J, Z alone"),
         (["none.mp4"], "none.mp4: no such video"),
     ],
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 
 import numpy as np
@@ -12,7 +11,6 @@ import pytest
 from asllib.errors import InputError
 from asllib.hands.look import Hand
 from asllib.live.session import ReadingSession, Session, _paced, _titled, decode, encode, models, palm_length, trouble
-from asllib.networks import store as zoo
 from asllib.read import SpellerSettings, load_network, read_text
 from asllib.read.reader import MOVING_SETTINGS, FrameReading
 
@@ -237,9 +235,8 @@ def test_videos_are_read_with_added_signs_too(waving, film):
 def test_a_spelling_network_of_ones_own_is_listed_and_read_with(swapped, film, jpeg, monkeypatch):
     monkeypatch.setattr("asllib.paths.project_root", lambda: swapped.parent)
     (swapped.parent / "runs").mkdir()
-    shutil.copytree(zoo.WEIGHTS / "motion", swapped.parent / "runs" / "moving")
     mine = str(swapped.rename(swapped.parent / "runs" / "mine"))
-    assert mine in models() and not any("moving" in name for name in models())
+    assert mine in models()
     session = ReadingSession()
     reply, _ = ask(session, "settings", model=mine)
     assert reply["settings"]["model"] == mine and reply["settings"]["hold_s"] == MOVING_SETTINGS.hold_s
@@ -248,14 +245,6 @@ def test_a_spelling_network_of_ones_own_is_listed_and_read_with(swapped, film, j
     found = read_text([(i / 15, frame) for i, frame in enumerate(film)], load_network(mine))
     assert found.text == "BL"
     session.close()
-
-
-def test_a_network_of_two_signs_is_refused_at_once(session):
-    with pytest.raises(InputError, match="motion: a network for J, Z alone") as caught:
-        ReadingSession(model="motion")
-    assert "\n" not in str(caught.value)
-    reply, _ = ask(session, "settings", model="motion")
-    assert reply["type"] == "error" and "J, Z alone" in reply["message"] and session.model == "landmark"
 
 
 def test_the_pixel_network_can_be_chosen(session, film, jpeg):
@@ -382,7 +371,7 @@ def test_a_camera_that_is_unplugged_is_told_and_not_opened_again(monkeypatch):
 
 
 def test_the_runs_of_the_project_can_be_chosen(tmp_path, monkeypatch):
-    networks = {"mine": "landmark", "also": "pixel", "both": "joint", "a film's": "motion"}
+    networks = {"mine": "landmark", "also": "pixel", "both": "default", "a film's": "spelling"}
     for name, network in networks.items():
         (tmp_path / "runs" / name).mkdir(parents=True)
         (tmp_path / "runs" / name / "card.json").write_text(json.dumps({"network": network}))
@@ -392,7 +381,7 @@ def test_the_runs_of_the_project_can_be_chosen(tmp_path, monkeypatch):
     shipped = models()
     assert shipped[0] == "spelling" and {"landmark", "pixel"} <= set(shipped)
     monkeypatch.setattr("asllib.paths.project_root", lambda: tmp_path)
-    own = [str(tmp_path / "runs" / name) for name in ("also", "both", "mine")]
+    own = [str(tmp_path / "runs" / name) for name in ("a film's", "also", "both", "mine")]
     shipped = [name for name in shipped if "/" not in name]
     assert models() == [*shipped, *own]
     monkeypatch.setattr("asllib.paths.project_root", lambda: tmp_path / "elsewhere")

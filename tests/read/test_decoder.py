@@ -7,8 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from asllib.networks.moments import RATE, moment_features, resample
-from asllib.networks.spelling import MotionConfig, MotionNet
+from asllib.hands.stream import RATE, resample
+from asllib.networks.spelling import SpellingConfig, SpellingNet, moment_features
 from asllib.read.decoder import HandListener, PeakSpeller, Said, beam_search
 from asllib.read.speller import SpellerSettings
 from asllib.train.films import stream_of
@@ -79,11 +79,10 @@ def test_a_letter_is_doubled_only_when_it_was_surely_away():
     assert read([*[unsure] * 6, sure, *[unsure] * 5]) == 2
 
 
-@pytest.mark.parametrize("sees", [{}, {"signs": SIGNS, "shapes": SIGNS, "solid": True}])
-def test_listening_frame_by_frame_says_the_same_as_all_at_once(hands, sees):
+def test_listening_frame_by_frame_says_the_same_as_all_at_once(hands):
     torch.manual_seed(0)
-    config = MotionConfig(channels=16, **sees)
-    model = MotionNet(config).eval()
+    config = SpellingConfig(channels=16)
+    model = SpellingNet(config).eval()
     landmarks, world = hands(1)
     from asllib.hands.look import Hand
 
@@ -97,10 +96,8 @@ def test_listening_frame_by_frame_says_the_same_as_all_at_once(hands, sees):
     for hand, time in zip(stream.hands(), times, strict=True):
         said += listener.hear(hand, float(time), 1.5)
     even = resample(stream)
-    solid = torch.from_numpy(even.world)[None] if config.solid else None
-    features = moment_features(
-        torch.from_numpy(even.landmarks)[None], solid, torch.from_numpy(even.left)[None], torch.tensor([1.5])
-    )
+    points = (torch.from_numpy(values)[None] for values in (even.landmarks, even.world, even.left))
+    features = moment_features(*points, torch.tensor([1.5]))
     with torch.inference_mode():
         whole = model(features)[0].softmax(0).T.numpy()
     assert np.array([one.probabilities for one in said]) == pytest.approx(whole, abs=1e-4)

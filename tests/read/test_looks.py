@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from asllib.networks.moments import RATE
 
 from asllib.hands import Hand, hand_crop, look_at, mirror_hand
+from asllib.hands.stream import RATE
 from asllib.letters import STATIC
 from asllib.networks.store import load_model
 from asllib.read import TextReader
@@ -67,7 +67,7 @@ def test_it_is_what_default_makes_of_the_look(drawn):
 
     hand, (model, _) = drawn[0][0], load_model("default")
     with torch.inference_mode():
-        said = model.eval().look_says(torch.from_numpy(hand.embedding)[None])[0]
+        said = model.eval().read_embedding(torch.from_numpy(hand.embedding)[None])[0]
     np.testing.assert_allclose(read_embedding(hand.embedding), said, atol=1e-5)
 
 
@@ -101,7 +101,7 @@ def test_a_moment_takes_the_embedding_nearest_to_it(drawn, says):
     for moment in (0.0, 0.1):
         listener.hear(drawn[0][0], moment, 1.0)
     found = listener._nearest_looks([0.0, 0.04, 0.06, 0.3])
-    shapes = listener.model.config.shapes
+    shapes = listener.model.config.signs
     assert found.shape == (1, len(shapes), 4)
     assert [shapes[int(found[0, :, moment].argmax())] for moment in range(4)] == ["A", "A", "B", "B"]
     listener.reset()
@@ -110,7 +110,7 @@ def test_a_moment_takes_the_embedding_nearest_to_it(drawn, says):
 
 def test_embeddings_have_no_say_in_what_they_do_not_know():
     listener = HandListener(load_model("spelling")[0])
-    shapes = listener.model.config.shapes
+    shapes = listener.model.config.signs
     listener._looks = [(0.0, sure_of("D"))]
     found = dict(zip(shapes, listener._nearest_looks([0.0])[0, :, 0].tolist(), strict=True))
     assert found["Z"] == found["D"] > found["I"] == found["J"]  # Z is drawn by a hand as in D, J by one as in I
@@ -119,10 +119,9 @@ def test_embeddings_have_no_say_in_what_they_do_not_know():
 
 def test_who_has_no_use_for_an_embedding_reads_none(drawn, monkeypatch):
     monkeypatch.setattr("asllib.read.decoder.read_embedding", lambda _: pytest.fail("an embedding was read"))
-    strokes, spelling = (HandListener(load_model(name)[0]) for name in ("motion", "spelling"))
+    spelling = HandListener(load_model("spelling")[0])
     reader = TextReader()
     for i in range(5):
-        strokes.hear(drawn[0][0], i / RATE, 1.0)  # a network for strokes alone
         spelling.hear(replace(drawn[0][0], embedding=None), i / RATE, 1.0)  # a table has none
         reader.read_hand(None, i / RATE, 4 / 3)
 

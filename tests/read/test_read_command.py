@@ -93,7 +93,6 @@ def test_names_with_a_colon_are_no_protocols(asl, grey, monkeypatch):
         (["--annotated", "film.avi"], "ends in .mp4"),
         (["--annotated", "none/film.mp4"], "no such folder"),
         (["--model", "spelling-of-mine"], "neither a shipped model"),
-        (["--model", "motion"], "motion: a network for J, Z alone"),
     ],
 )
 def test_bad_options_are_one_line(asl, grey, options, said):
@@ -136,17 +135,11 @@ def test_a_run_folder_of_a_spelling_network_reads_one_video_and_several(asl, gre
         assert code == 0 and out.count("no hand was found") == len(videos), err
 
 
-@pytest.mark.slow
-def test_several_videos_are_refused_with_a_network_of_two_signs(asl, grey, no_data):
-    code, out, err = asl("read", grey, grey, "--model", "motion")
-    assert (code, out) == (1, "") and "J, Z alone" in err.splitlines()[-1]
+def test_the_spelling_network_has_one_preset(asl, tmp_path):
+    code, _, err = asl("train", "spelling", "--out", tmp_path / "run", "--preset", "paper")
+    assert code == 1 and "no preset 'paper'" in err and not (tmp_path / "run").exists()
 
 
-def test_motion_networks_have_one_preset(asl, tmp_path):
-    code, _, err = asl("train", "motion", "--out", tmp_path / "run", "--preset", "paper")
-    assert code == 1 and "one preset" in err and not (tmp_path / "run").exists()
-
-
-def test_a_motion_network_reads_no_photos(asl, tmp_path):
+def test_the_spelling_network_reads_no_photos(asl, tmp_path):
     code, _, err = asl("predict", tmp_path / "a.jpg", "--model", "spelling")
     assert code == 1 and "reads videos, not photos" in err

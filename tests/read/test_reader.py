@@ -12,7 +12,7 @@ from asllib.errors import InputError
 from asllib.hands import Hand
 from asllib.hands.landmarks import image_columns, landmark_columns, world_columns, write_landmarks
 from asllib.letters import LETTERS
-from asllib.networks.spelling import MotionNet
+from asllib.networks.spelling import SpellingNet
 from asllib.read import Reading, ReadLetter, ReadWord, TextReader, read_text, read_videos, write_subtitles
 from asllib.read.decoder import Said
 from asllib.read.reader import FrameReading, read_hands
@@ -152,8 +152,8 @@ def test_a_hand_is_read_by_one_thread_and_the_others_are_there_again(hands, monk
             seen.append(torch.get_num_threads())
             return super().probabilities(hands, aspect, image)
 
-    look = MotionNet.look
-    monkeypatch.setattr(MotionNet, "look", lambda *given: seen.append(torch.get_num_threads()) or look(*given))
+    look = SpellingNet.see
+    monkeypatch.setattr(SpellingNet, "see", lambda *given: seen.append(torch.get_num_threads()) or look(*given))
     landmarks, world = hands(1)
     threads = torch.get_num_threads()
     torch.set_num_threads(3)

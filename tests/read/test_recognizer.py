@@ -14,9 +14,10 @@ from asllib.hands import LOOKS, Hand
 from asllib.hands.landmarks import image_columns, world_columns
 from asllib.letters import FIRST_SIX, LETTERS, STATIC
 from asllib.networks import LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig
-from asllib.networks.default import JointConfig, JointNet
+from asllib.networks.default import DefaultConfig, DefaultNet
+from asllib.networks.pixel import crop_set
 from asllib.networks.store import save_model
-from asllib.read.recognizer import crop_set, load_recognizer, spread
+from asllib.read.recognizer import load_recognizer, spread
 from asllib.train.examples import track, without_pictures
 
 
@@ -35,7 +36,7 @@ def landmark(tmp_path):
 @pytest.fixture
 def joint(tmp_path):
     torch.manual_seed(0)
-    return load_recognizer(save_model(tmp_path / "joint", JointNet(JointConfig()), STATIC, {}))
+    return load_recognizer(save_model(tmp_path / "joint", DefaultNet(DefaultConfig()), STATIC, {}))
 
 
 @pytest.fixture(scope="session")
@@ -164,7 +165,7 @@ def test_a_mirrored_photo_gives_the_same_letter_with_nearly_the_same_confidence(
 
 def test_a_hand_that_shows_no_letter_for_sure_is_refused(tmp_path, drawn):
     torch.manual_seed(0)
-    model = JointNet(JointConfig())
+    model = DefaultNet(DefaultConfig())
     sure = load_recognizer(save_model(tmp_path / "sure", model, STATIC, {"refuse_below": 0.0}))
     careful = load_recognizer(save_model(tmp_path / "careful", model, STATIC, {"refuse_below": 0.999}))
     images = [drawn.images[i] for i in range(len(drawn))]
