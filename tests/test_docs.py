@@ -36,7 +36,7 @@ NOT_RUN = {
     "docs/live.md": ["a server that runs until Ctrl+C", "a server that runs until Ctrl+C", "needs a remote server"],
     "docs/photos.md": ["draws 48 synthetic signers first: minutes"],
     "docs/reference/reproduce.md": ["trains for minutes", "trains for minutes"],
-    "docs/tune.md": ["trains for minutes", "trains for minutes"],
+    "docs/tune.md": ["trains for minutes"],
     "docs/start.md": ["installs packages", "installs packages"],
 }
 SHOWN = {"text", "toctree", "include", "eval-rst", "javascript"}  # fences that hold no code that runs here

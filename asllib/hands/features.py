@@ -99,7 +99,7 @@ def landmark_features(landmarks: Tensor, world: Tensor, left: Tensor, aspect: Te
     landmarks
         (B, 21, 3) image landmarks: fractions of the width and height, z in widths.
     world
-        (B, 21, 3) world landmarks in metres.
+        (B, 21, 3) world landmarks in metres; where they are not known (NaN or 0), the image's take their place.
     left
         (B,) bool: the tracker calls it a left hand. It is mirrored to a right one. The tracker's word is
         taken and not ``left_by_geometry``'s, which is wrong more often on flat hands seen from the front.
@@ -114,10 +114,16 @@ def landmark_features(landmarks: Tensor, world: Tensor, left: Tensor, aspect: Te
         the right hand that a mirror shows.
     """
     image = true_aspect(landmarks.float(), aspect.float())
-    both = torch.cat([image, world.float()])  # (2 * B, 21, 3): each step once
+    solid = torch.where(known_world(world)[:, None, None], world.float(), image)
+    both = torch.cat([image, solid])  # (2 * B, 21, 3): each step once
     both = mirror_left(palm_scale(wrist_origin(both)), torch.cat([left, left]))
     image, solid = both[: len(left)], both[len(left) :]
     return torch.cat([image, bone_directions(image), solid], dim=-1).transpose(1, 2)  # (B, 9, 21)
+
+
+def known_world(world: Tensor) -> Tensor:
+    """Tell which hands (..., 21, 3) have world landmarks, (...) bool: tables of others may hold NaN or 0."""
+    return torch.isfinite(world[..., 9, 0]) & (world[..., 9, :] != world[..., 0, :]).any(-1)
 
 
 def landmark_inputs(table: pd.DataFrame) -> tuple[Tensor, ...]:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asllib.config import Training
-from asllib.hands.features import bone_directions, mirror_left, palm_size, true_aspect, wrist_origin
+from asllib.hands.features import bone_directions, known_world, mirror_left, palm_size, true_aspect, wrist_origin
 from asllib.letters import LETTERS
 from asllib.networks.landmark import LandmarkCNN, LandmarkConfig
 from asllib.networks.registry import Network, register
@@ -200,7 +200,7 @@ def moment_features(landmarks: Tensor, world: Tensor, left: Tensor, aspect: Tens
     landmarks
         (B, T, 21, 3) image landmarks, NaN where there is no hand.
     world
-        (B, T, 21, 3) world landmarks.
+        (B, T, 21, 3) world landmarks; where they are not known (NaN or 0), the image's take their place.
     left
         (B, T) bool.
     aspect
@@ -217,7 +217,8 @@ def moment_features(landmarks: Tensor, world: Tensor, left: Tensor, aspect: Tens
     """
     found = torch.isfinite(landmarks[:, :, 0, 0])  # (B, T)
     points = true_aspect(torch.nan_to_num(landmarks), aspect[:, None])  # (B, T, 21, 3)
-    hands = wrist_origin(torch.stack([points, torch.nan_to_num(world)]))
+    solid = torch.where(known_world(world)[..., None, None], torch.nan_to_num(world), points)
+    hands = wrist_origin(torch.stack([points, solid]))
     sizes = palm_size(hands)  # (2, B, T): image and world at once
     image, solid = mirror_left(hands / sizes.clamp_min(1e-6)[..., None, None], left)
     shape = torch.cat([image, bone_directions(image), solid], -1).flatten(2)  # (B, T, 21 * 9)
