@@ -86,7 +86,6 @@ def _write(folder: Path, plan: list[tuple[int, str, np.ndarray]], seed: int, bat
     from tqdm.auto import tqdm
 
     from asllib.signer.alphabet import clip_to_limits, draw_habit
-    from asllib.signer.hand import hand_shape
     from asllib.signer.scene import draw_shot, draw_signer, photograph
 
     rows = [("file", "label", "source", "signer", "original")]
@@ -95,7 +94,6 @@ def _write(folder: Path, plan: list[tuple[int, str, np.ndarray]], seed: int, bat
             part = plan[start : start + batch]
             numbers = list(dict.fromkeys(number for number, _, _ in part))
             people = {number: draw_signer(seed, number) for number in numbers}
-            shapes = hand_shape(np.array([people[number].phenotype for number in numbers]))
             poses, shots, seeds = [], [], []
             for place, (number, _, pose) in enumerate(part, start):
                 rng = np.random.default_rng([seed, number, place])
@@ -105,7 +103,6 @@ def _write(folder: Path, plan: list[tuple[int, str, np.ndarray]], seed: int, bat
             pictures = photograph(
                 np.stack(poses),
                 [people[number] for number, _, _ in part],
-                shapes.take([numbers.index(number) for number, _, _ in part]),
                 shots,
                 (SIZE, SIZE),
                 seeds,
