@@ -86,7 +86,8 @@ def _write(folder: Path, plan: list[tuple[int, str, np.ndarray]], seed: int, bat
     from tqdm.auto import tqdm
 
     from asllib.signer.alphabet import clip_to_limits, draw_habit
-    from asllib.signer.scene import draw_shot, draw_signer, photograph
+    from asllib.signer.render import photograph
+    from asllib.signer.scene import draw_shot, draw_signer
 
     rows = [("file", "label", "source", "signer", "original")]
     with tqdm(total=len(plan), unit="photo", desc="Drawing hands") as bar:
@@ -100,7 +101,7 @@ def _write(folder: Path, plan: list[tuple[int, str, np.ndarray]], seed: int, bat
                 poses.append(clip_to_limits(pose + np.array(people[number].habit) + draw_habit(rng, 0.35)))
                 shots.append(draw_shot(rng))
                 seeds.append(int(rng.integers(2**31)))
-            pictures = photograph(
+            images, _, _ = photograph(
                 np.stack(poses),
                 [people[number] for number, _, _ in part],
                 shots,
@@ -108,7 +109,7 @@ def _write(folder: Path, plan: list[tuple[int, str, np.ndarray]], seed: int, bat
                 seeds,
                 steps=30,
             )
-            for place, (image, (number, label, _)) in enumerate(zip(pictures.images, part, strict=True), start):
+            for place, (image, (number, label, _)) in enumerate(zip(images, part, strict=True), start):
                 file = f"{place:05d}.jpg"
                 _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
                 (folder / file).write_bytes(data.tobytes())

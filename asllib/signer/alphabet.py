@@ -6,8 +6,6 @@ hand model so that fingers touch where the description says so and pass through 
 the tracker sees in the training photos of two sources, davidlee and keptsecret.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,21 +24,10 @@ ARM_ANGLES = ("wrist_flex", "wrist_radial", "spin", "lean", "turn", "pitch")
 ANGLES = FINGER_ANGLES + THUMB_ANGLES + ARM_ANGLES
 INDEX = {angle: place for place, angle in enumerate(ANGLES)}
 
-# What healthy joints reach, degrees, rounded outwards: I. A. Kapandji, "The Physiology of the Joints", volume 1;
-# the thumb's three are in this table's own frame. The arm's angles are the shoulder's and elbow's: not limited.
-LIMITS = {
-    "mcp": (-30, 100),
-    "pip": (-5, 120),
-    "dip": (-10, 90),
-    "spread": (-30, 30),
-    "thumb_radial": (-20, 80),
-    "thumb_palmar": (-10, 75),
-    "thumb_pronation": (-30, 100),
-    "thumb_mcp": (-15, 70),
-    "thumb_ip": (-30, 90),
-    "wrist_flex": (-75, 85),
-    "wrist_radial": (-40, 25),
-}
+# What healthy joints reach, degrees in the order of ANGLES, rounded outwards: I. A. Kapandji, "The Physiology of the
+# Joints", volume 1; the thumb's first three are in this table's own frame. The shoulder and elbow turn all around.
+_LIMITS = [*4 * [(-30, 100), (-5, 120), (-10, 90), (-30, 30)], (-20, 80), (-10, 75), (-30, 100), (-15, 70), (-30, 90)]
+LOWEST, HIGHEST = np.array([*_LIMITS, (-75, 85), (-40, 25), *4 * [(-180, 180)]], np.float64).T
 
 # How much signers differ from the table, standard deviation in degrees, in the order of ANGLES.
 HABIT_SPREAD = np.array([4, 5, 4, 1.5] * 4 + [4, 4, 5, 5, 5] + [4, 3, 7, 5, 6, 4], np.float64)
@@ -127,9 +114,6 @@ OTHERS = {  # no letters
 }
 # fmt: on
 
-_RANGES = [LIMITS.get(angle) or LIMITS.get(angle.rsplit("_", 1)[-1]) or (-180, 180) for angle in ANGLES]
-LOWEST, HIGHEST = np.array(_RANGES, np.float64).T  # (angles,) degrees; the arm's own angles reach all around
-
 
 def clip_to_limits(poses: np.ndarray) -> np.ndarray:
     """The nearest poses (..., angles) that human joints reach."""
@@ -146,15 +130,9 @@ def draw_habit(rng: np.random.Generator, scale: float = 1.0) -> np.ndarray:
 def letter_pose(name: str, inward: float = 0.0, edge: float = 0.0, still: bool = True) -> np.ndarray:
     """(angles,) degrees of a letter, or of one of ``OTHERS``, as one signer turns it to the viewer.
 
-    Parameters
-    ----------
-    inward
-        0 shows the palm in the letters that point to the side, as in the signer's own eyes; 1 turns it to the
-        signer, as a partner sees it.
-    edge
-        0..1, how much of the thumb's edge the hand shows in C, G, H, O, P and X.
-    still
-        J is shown at the end of its stroke; False gives its start, where Z is shown in any case.
+    ``inward`` 0 shows the palm in the letters that point to the side, as in the signer's own eyes; 1 turns it to the
+    signer, as a partner sees it. ``edge`` 0..1 is how much of the thumb's edge the hand shows in C, G, H, O, P and X.
+    J is shown at the end of its stroke, or with ``still`` False at the start, where Z is shown in any case.
     """
     pose = np.array((LETTERS.get(name) or OTHERS[name]).angles)
     spin, lean, turn = INDEX["spin"], INDEX["lean"], INDEX["turn"]

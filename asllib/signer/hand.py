@@ -23,7 +23,7 @@ import warp as wp
 from torch.nn.functional import normalize
 
 from asllib.paths import cache_dir, replacing
-from asllib.signer.alphabet import FINGERS, INDEX
+from asllib.signer.alphabet import FINGERS
 
 FOREARM_RINGS = 7  # of vertices, from the wrist to the elbow
 FOREARM_LENGTH = 0.24
@@ -55,15 +55,6 @@ class HandShape:
     def take(self, rows: list[int]) -> HandShape:
         """The shapes at ``rows``, repeated as asked."""
         return HandShape(*(getattr(self, field.name)[rows] for field in fields(self)))
-
-
-@dataclass(frozen=True)
-class PosedHand:
-    """B posed hands in the hand's frame."""
-
-    vertices: torch.Tensor | None  # (B, V, 3), those of the forearm last
-    joints: torch.Tensor  # (B, 21, 3) in MediaPipe's order: wrist, then four a finger from its base, thumb first
-    bones: torch.Tensor  # (B, 21, 3, 4) from rest to pose
 
 
 def _start_warp(folder: Path) -> None:
@@ -132,14 +123,14 @@ def hand_model() -> HandModel:
     weights.scatter_add_(1, model.vertex_bone_indices.long(), model.vertex_bone_weights.float())
     faces = model.get_triangular_faces().numpy()
     loop = _open_loop(faces)
-    shape = _rest(model, weights, torch.full((1, 6), 0.5, dtype=torch.float64), None)
-    weights = _knuckle_weights(weights, shape)
+    points, heads, frames = _human_rest(model, weights, np.full((1, 6), 0.5))
+    weights = _knuckle_weights(weights, points[0], heads[0], _along_bones(heads, frames, heads[:, LAST])[0])
     return HandModel(
         anny=model,
         weights=weights,
         faces=torch.as_tensor(np.concatenate([faces, _tube_faces(loop, len(weights))])),
         loop=torch.as_tensor(loop),
-        tips=_tip_vertices(shape.vertices[0], shape.heads[0], weights),
+        tips=_tip_vertices(points[0], heads[0], weights),
     )
 
 
@@ -168,6 +159,7 @@ def _tube_faces(loop: np.ndarray, first: int) -> np.ndarray:
 THUMB = (2, 3, 4)
 PHALANGES = {name: (6 + 4 * i, 7 + 4 * i, 8 + 4 * i) for i, name in enumerate(FINGERS)}
 DIGITS = (THUMB, *PHALANGES.values())
+LAST = [bones[2] for bones in DIGITS]
 
 # anny's fingers turn where they leave the palm, and its thumb begins above the wrist's bones: its first phalanges
 # come out 30 % too short and the thumb's metacarpal too. Knuckles lie nearer to the wrist, by these parts of the way
@@ -177,34 +169,41 @@ KNUCKLE = {"index": 0.19, "middle": 0.165, "ring": 0.175, "little": 0.20}
 THUMB_BASE, THUMB_KNUCKLE, BREADTH, FINGER = 0.30, 0.10, 1.10, 0.95
 
 
-def _move_joints(heads: torch.Tensor) -> torch.Tensor:
-    """(B, 21, 3) anny's bone heads in the frame of the hand -> where human joints lie."""
-    out = heads.clone()
-    for name, part in KNUCKLE.items():
-        bone = PHALANGES[name][0]
-        out[:, bone] = torch.lerp(heads[:, bone], heads[:, bone - 1], part)
+def _human_rest(
+    model: Any, weights: torch.Tensor, phenotypes: np.ndarray
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Skin (B, V, 3), bone heads (B, 21, 3) and anny's bone frames (B, 21, 3, 3) at rest, in the frame of the hand."""
+    values = torch.as_tensor(phenotypes, dtype=torch.float64)
+    empty = torch.zeros(len(values), 0, dtype=torch.float64)
+    with torch.no_grad():
+        rest = model.get_rest_model(model._get_phenotype_blendshape_coefficients(values, empty, empty))
+    points, bones = rest["rest_vertices"].float(), rest["rest_bone_heads"].float()
+    up = normalize(bones[:, 10] - bones[:, 1], dim=-1)
+    across = bones[:, 6] - bones[:, 18]
+    right = normalize(across - (across * up).sum(-1, keepdim=True) * up, dim=-1)
+    palm = torch.stack([right, up, torch.linalg.cross(right, up)], -1)
+    wide = torch.tensor([BREADTH, 1.0, 1.0])
+    points, bones = ((places - bones[:, 1:2]) @ palm * wide for places in (points, bones))
+    heads = bones.clone()
     base, knuckle, last = THUMB
-    out[:, base] = torch.lerp(heads[:, base], heads[:, 1], THUMB_BASE)
-    out[:, knuckle] = torch.lerp(heads[:, knuckle], heads[:, last], THUMB_KNUCKLE)
-    return out
+    heads[:, base] = torch.lerp(bones[:, base], bones[:, 1], THUMB_BASE)
+    heads[:, knuckle] = torch.lerp(bones[:, knuckle], bones[:, last], THUMB_KNUCKLE)
+    for name, (first, *others) in PHALANGES.items():
+        start = heads[:, first] = torch.lerp(bones[:, first], bones[:, first - 1], KNUCKLE[name])
+        heads[:, others] = start[:, None] + FINGER * (heads[:, others] - start[:, None])
+        share = weights[:, [first, *others]].sum(1)[:, None]
+        points = points + (FINGER - 1) * share * (points - start[:, None])
+    return points, heads, palm.transpose(1, 2)[:, None] @ rest["rest_bone_poses"][:, :, :3, :3].float()
 
 
-def _shorten(points: torch.Tensor, heads: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draw skin (B, V, 3) and bone heads (B, 21, 3) of the fingers nearer to their knuckles."""
-    points, heads = points.clone(), heads.clone()
-    for bones in PHALANGES.values():
-        knuckle = heads[:, bones[:1]]
-        points += (FINGER - 1) * weights[:, bones].sum(1)[:, None] * (points - knuckle)
-        heads[:, bones[1:]] = knuckle + FINGER * (heads[:, bones[1:]] - knuckle)
-    return points, heads
-
-
-def _knuckle_weights(weights: torch.Tensor, shape: HandShape) -> torch.Tensor:
+def _knuckle_weights(
+    weights: torch.Tensor, points: torch.Tensor, heads: torch.Tensor, frames: torch.Tensor
+) -> torch.Tensor:
     """Skin weights for the moved knuckles: the back follows the finger from there, the palm's skin from the crease."""
     out = weights.clone()
-    for bone, _, _ in PHALANGES.values():
-        local = (shape.vertices[0] - shape.heads[0, bone]) @ shape.rest[0, bone]  # side, along the finger, palm
-        length = (shape.heads[0, bone + 1] - shape.heads[0, bone]).norm()
+    for bone, following, _ in PHALANGES.values():
+        local = (points - heads[bone]) @ frames[bone]  # side, along the finger, palm
+        length = (heads[following] - heads[bone]).norm()
         crease = 0.16 * (local[:, 2] / (0.35 * length)).clamp(0, 1) * length
         part = ((local[:, 1] - crease) / (0.5 * length) + 0.5).clamp(0, 1)
         part = part * part * (3 - 2 * part)
@@ -224,39 +223,14 @@ def _tip_vertices(vertices: torch.Tensor, heads: torch.Tensor, weights: torch.Te
     return torch.stack(tips)
 
 
-def _rest(model: Any, weights: torch.Tensor, phenotypes: torch.Tensor, tips: torch.Tensor | None) -> HandShape:
-    """Hands at rest in the frame of the hand; ``tips`` None ends the fingers at the last bone's head."""
-    empty = torch.zeros(len(phenotypes), 0, dtype=torch.float64)
-    with torch.no_grad():
-        rest = model.get_rest_model(model._get_phenotype_blendshape_coefficients(phenotypes, empty, empty))
-    points, heads = rest["rest_vertices"].float(), rest["rest_bone_heads"].float()
-    up = normalize(heads[:, 10] - heads[:, 1], dim=-1)
-    across = heads[:, 6] - heads[:, 18]
-    right = normalize(across - (across * up).sum(-1, keepdim=True) * up, dim=-1)
-    palm = torch.stack([right, up, torch.linalg.cross(right, up)], -1)
-    origin = heads[:, 1:2]
-    points, heads = (points - origin) @ palm, (heads - origin) @ palm
-    frames = palm.transpose(1, 2)[:, None] @ rest["rest_bone_poses"][:, :, :3, :3].float()
-    wide = torch.tensor([BREADTH, 1.0, 1.0])
-    points, heads = _shorten(points * wide, _move_joints(heads * wide), weights)
-    ends = heads[:, [bones[2] for bones in DIGITS]] if tips is None else points[:, tips]
-    frames = _along_bones(heads, frames, ends, inside=tips is not None)
-    cores = radii = points[:, :0]
-    if tips is not None:
-        cores, radii = _capsules(points, heads, frames, ends, weights)
-    return HandShape(points, heads, frames, ends, cores, radii)
-
-
-def _along_bones(heads: torch.Tensor, frames: torch.Tensor, tips: torch.Tensor, inside: bool) -> torch.Tensor:
-    """(B, 21, 3, 3) the phalanges' frames turned so that each bone points at the next; ``inside`` from skin at tips."""
+def _along_bones(heads: torch.Tensor, frames: torch.Tensor, tips: torch.Tensor) -> torch.Tensor:
+    """(B, 21, 3, 3) the phalanges' frames turned so that each bone points at the next, the last below the tip."""
     out = torch.eye(3).expand_as(frames).clone()
-    for k, bones in enumerate(DIGITS):
-        end = tips[:, k]
-        if inside:
-            # The bone ends below the tip of the skin, in the finger's plane: the last bone does not lean sideways.
-            side = frames[:, bones[2], :, 0]
-            end = end - ((end - heads[:, bones[2]]) * side).sum(-1, keepdim=True) * side
-        for bone, target in zip(bones, (heads[:, bones[1]], heads[:, bones[2]], end), strict=True):
+    for k, (first, middle, last) in enumerate(DIGITS):
+        # In the finger's plane, so that the last bone does not lean sideways.
+        side = frames[:, last, :, 0]
+        end = tips[:, k] - ((tips[:, k] - heads[:, last]) * side).sum(-1, keepdim=True) * side
+        for bone, target in ((first, heads[:, middle]), (middle, heads[:, last]), (last, end)):
             along = normalize(target - heads[:, bone] + 1e-9, dim=-1)
             flexion = frames[:, bone, :, 0]
             flexion = normalize(flexion - (flexion * along).sum(-1, keepdim=True) * along, dim=-1)
@@ -297,112 +271,11 @@ def _capsules(
 def hand_shape(phenotypes: np.ndarray) -> HandShape:
     """Hands at rest of B signers.
 
-    Parameters
-    ----------
-    phenotypes
-        (B, 6) gender, age, muscle, weight, height, proportions, each in 0..1 (age 0.33 is a child, 0.67 an adult).
+    ``phenotypes`` (B, 6) are gender, age, muscle, weight, height, proportions, each in 0..1; age 0.33 is a child, 0.67
+    an adult.
     """
     model = hand_model()
-    return _rest(model.anny, model.weights, torch.as_tensor(phenotypes, dtype=torch.float64), model.tips)
-
-
-def _rotation(axis: int, degrees: torch.Tensor) -> torch.Tensor:
-    """(B, 3, 3) rotations about x, y or z (0, 1, 2), right handed; can be differentiated."""
-    angle = torch.deg2rad(degrees)
-    c, s, one, zero = angle.cos(), angle.sin(), torch.ones_like(angle), torch.zeros_like(angle)
-    rows = (
-        (one, zero, zero, zero, c, -s, zero, s, c),
-        (c, zero, s, zero, one, zero, -s, zero, c),
-        (c, -s, zero, s, c, zero, zero, zero, one),
-    )[axis]
-    return torch.stack(rows, -1).reshape(*angle.shape, 3, 3)
-
-
-def orientation(pose: torch.Tensor) -> torch.Tensor:
-    """(B, 3, 3) the hand's frame in the world (x right in the picture, y up, z to the viewer).
-
-    The forearm's spin about its length comes first, then pitch and lean, then the turn about the vertical.
-    """
-    spin, pitch, lean, turn = (pose[:, INDEX[name]] for name in ("spin", "pitch", "lean", "turn"))
-    return _rotation(1, turn) @ _rotation(2, lean) @ _rotation(0, pitch) @ _rotation(1, spin)
-
-
-def pose_hand(shape: HandShape, pose: torch.Tensor, skin: bool = True) -> PosedHand:
-    """Pose B hands by angles (B, angles) in degrees; can be differentiated.
-
-    ``skin`` False leaves ``vertices`` out, for code that needs the joints only.
-    """
-
-    def rotation(axis: int, name: str, sign: int = 1) -> torch.Tensor:
-        return _rotation(axis, sign * pose[:, INDEX[name]])
-
-    heads, rest = shape.heads, shape.rest
-    bend = rotation(0, "wrist_flex", -1) @ rotation(2, "wrist_radial")
-    turns = [bend] + 20 * [torch.eye(3).expand(len(pose), 3, 3)]
-    starts = list(heads.unbind(1))
-
-    def chain(bones: tuple[int, ...], frames: tuple[torch.Tensor, ...]) -> None:
-        for bone, frame in zip(bones, frames, strict=True):
-            turns[bone] = frame @ rest[:, bone].transpose(1, 2)
-        for bone, following in itertools.pairwise(bones):
-            bone_long = (heads[:, following] - heads[:, bone])[..., None]
-            starts[following] = starts[bone] + (turns[bone] @ bone_long)[..., 0]
-
-    # The thumb's zero: beside the index, nail to the thumb's side; columns flexion axis, bone, pulp.
-    zero = torch.tensor([[0.0, 0, -1], [0, 1, 0], [1, 0, 0]])
-    frame = rotation(2, "thumb_radial", -1) @ rotation(0, "thumb_palmar")
-    first = frame @ rotation(1, "thumb_pronation") @ zero
-    second = first @ rotation(0, "thumb_mcp")
-    chain(THUMB, (first, second, second @ rotation(0, "thumb_ip")))
-    for name, bones in PHALANGES.items():
-        # A straight finger points along the palm; its flexion axis keeps the arch of the knuckles.
-        side = normalize(rest[:, bones[0], :, 0] * torch.tensor([1.0, 0.0, 1.0]), dim=-1)
-        up = torch.tensor([0.0, 1.0, 0.0]).expand_as(side)
-        base = torch.stack([side, up, torch.linalg.cross(side, up)], -1)
-        first = base @ rotation(0, f"{name}_mcp") @ rotation(2, f"{name}_spread", -1)
-        second = first @ rotation(0, f"{name}_pip")
-        chain(bones, (first, second, second @ rotation(0, f"{name}_dip")))
-
-    turn, start = torch.stack(turns, 1), torch.stack(starts, 1)  # (B, 21, 3, 3), (B, 21, 3)
-    moves = torch.cat([turn, (start - (turn @ heads[..., None])[..., 0])[..., None]], -1)  # (B, 21, 3, 4)
-    joints = [start[:, 1]]
-    for k, bones in enumerate(DIGITS):
-        move = moves[:, bones[2]]
-        tip = (move[..., :3] @ shape.tips[:, k, :, None])[..., 0] + move[..., 3]
-        joints += [*(start[:, bone] for bone in bones), tip]
-    return PosedHand(_skin(shape, moves, bend) if skin else None, torch.stack(joints, 1), moves)
-
-
-def _skin(shape: HandShape, bones: torch.Tensor, bend: torch.Tensor) -> torch.Tensor:
-    """Linear blend skinning, then the forearm drawn out of the open wrist."""
-    model = hand_model()
-    blend = torch.einsum("vj,bjkl->bvkl", model.weights, bones)  # (B, V, 3, 4)
-    hand = (blend[..., :3] @ shape.vertices[..., None])[..., 0] + blend[..., 3]
-    loop = hand[:, model.loop]
-    centre = loop.mean(1, keepdim=True)
-    arm = bend[:, :, 1]
-    along = ((loop - centre) * arm[:, None]).sum(-1, keepdim=True) * arm[:, None]
-    rings = []
-    for k in range(1, FOREARM_RINGS + 1):
-        part = k / FOREARM_RINGS
-        # The cut is not square to the arm: the first rings even it out, then the arm widens to the elbow.
-        ring = centre + (loop - centre - min(1.0, 3 * part) * along) * (1 + 0.55 * part**1.2)
-        rings.append(ring - arm[:, None] * FOREARM_LENGTH * part)
-    return torch.cat([hand, *rings], 1)
-
-
-def landmarks(joints: torch.Tensor) -> torch.Tensor:
-    """(B, 21, 3) joints of the bones -> the points that a hand tracker marks.
-
-    Trackers mark the wrist at its crease, a little further up than the bone's end, the thumb's joints a little off
-    their centres, and the tips on the pulp, well before a finger's end. The parts were measured once, as the middle
-    difference to MediaPipe on B, L and W.
-    """
-    out = joints.clone()
-    tips, below = [4, 8, 12, 16, 20], [3, 7, 11, 15, 19]
-    out[:, 0] = torch.lerp(joints[:, 0], joints[:, 9], 0.14)
-    out[:, 1] = torch.lerp(joints[:, 1], joints[:, 2], 0.20)
-    out[:, 3] = torch.lerp(joints[:, 3], joints[:, 2], 0.15)
-    part = torch.tensor([0.40, 0.30, 0.30, 0.30, 0.28])[:, None]
-    out[:, tips] = torch.lerp(joints[:, tips], joints[:, below], part)
-    return out
+    points, heads, frames = _human_rest(model.anny, model.weights, phenotypes)
+    tips = points[:, model.tips]
+    frames = _along_bones(heads, frames, tips)
+    return HandShape(points, heads, frames, tips, *_capsules(points, heads, frames, tips, model.weights))

@@ -1,7 +1,5 @@
 """Sets of letters: many signers, many views, in memory or in a folder."""
 
-from __future__ import annotations
-
 import csv
 import os
 from collections import Counter
@@ -66,7 +64,8 @@ def iter_letters(
     first_signer: int = 0,
 ) -> Iterator[SyntheticShots]:
     """The same as :func:`render_letters` in pieces of at most 64 pictures, for sets that do not fit in memory."""
-    from asllib.signer.scene import draw_shot, draw_signer, letter_poses, photograph
+    from asllib.signer.render import photograph
+    from asllib.signer.scene import draw_shot, draw_signer, letter_poses
 
     letters = check_letters(letters, signers, views, size, seed)
     last = first_signer + signers
@@ -81,21 +80,16 @@ def iter_letters(
             # No one makes a letter twice in quite the same way.
             habits = np.stack([draw_habit(rng, 0.35) for rng in streams])
             shown = [people[n] for n, _, _ in part]
-            pictures = photograph(
+            images, landmarks, world = photograph(
                 clip_to_limits(np.stack([poses[n][place] for n, place, _ in part]) + habits),
                 shown,
                 [draw_shot(rng, angle) for rng in streams],
                 (size, size),
                 [int(rng.integers(2**31)) for rng in streams],
             )
-            yield SyntheticShots(
-                pictures.images,
-                [letters[place] for _, place, _ in part],
-                [person.name for person in shown],
-                [person.side for person in shown],
-                pictures.landmarks,
-                pictures.world,
-            )
+            labels = [letters[place] for _, place, _ in part]
+            names, sides = [who.name for who in shown], [who.side for who in shown]
+            yield SyntheticShots(images, labels, names, sides, landmarks, world)
 
 
 def render_letters(
@@ -109,30 +103,10 @@ def render_letters(
 ) -> SyntheticShots:
     """Photograph letters: every signer shows every letter in every view.
 
-    Parameters
-    ----------
-    letters
-        Some of A-Z; J and Z are shown at the end of their stroke.
-    signers, views
-        People, and pictures of each letter a person.
-    size
-        Pixels of a square picture's side, at least 28.
-    seed
-        The same seed gives the same set.
-    angle
-        Largest angle of the camera from the front, degrees.
-    first_signer
-        Number of the first person: sets with other numbers have other people.
-
-    Returns
-    -------
-    SyntheticShots
-        N = signers x letters x views, in this order.
-
-    Raises
-    ------
-    InputError
-        A letter outside the alphabet, a count below one, a size below 28.
+    Signer by signer, letter by letter: N = signers x letters x views. J and Z are shown at the end of their stroke.
+    ``size`` is a picture's side in pixels, at least 28; ``angle`` the largest of the camera from the front, in degrees.
+    The same ``seed`` gives the same set; one whose ``first_signer`` lies beyond another set's last has other people.
+    InputError tells which value cannot be drawn.
     """
     parts = list(iter_letters(letters, signers, views, size, seed, angle, first_signer))
     return SyntheticShots(
@@ -156,16 +130,11 @@ def write_letters(
     first_signer: int = 0,
     progress: bool = True,
 ) -> Path:
-    """Write what :func:`render_letters` makes to a folder.
+    """Write what :func:`render_letters` makes to a folder; InputError also if it cannot be written to.
 
     ``OUT/LETTER/*.jpg``, ``OUT/manifest.csv`` (file, label, source, signer, original, width, height) and
     ``OUT/landmarks.csv`` (file, label, side, score, x0..z20, wx0..wz20). The manifest appears last, so a folder with
     one is complete.
-
-    Raises
-    ------
-    InputError
-        As :func:`render_letters`; a folder that cannot be written, a full disk.
     """
     import cv2
     from tqdm.auto import tqdm

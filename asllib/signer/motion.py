@@ -1,7 +1,5 @@
 """From a word to poses in time: holds, smooth transitions, double letters, the strokes of J and Z; and an idle hand."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -85,8 +83,10 @@ def stroke_path(letter: str, count: int, habit: StrokeHabit) -> tuple[np.ndarray
     path = _PATHS[letter]
     lengths = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
     x, y = (np.interp(way * lengths[-1], lengths, values) for values in path.T)
-    if letter == "J":  # a round hook
-        x, y = _smooth(x, count // 4), _smooth(y, count // 4)
+    if letter == "J":  # a round hook: the mean over neighbours, both ends stay where they are
+        near = max(1, count // 4 | 1)
+        x, y = (np.pad(values, near // 2, mode="reflect", reflect_type="odd") for values in (x, y))
+        x, y = (np.convolve(values, np.ones(near) / near, mode="valid") for values in (x, y))
     x, y = x * habit.size, y * habit.size * habit.flat
     # The hand tips to the viewer to lower its fingertip and leans to move it aside, as far as hands do.
     low = np.clip(1 + habit.wrist * y / _REACH, _LOWEST[letter], 1)
@@ -97,14 +97,6 @@ def stroke_path(letter: str, count: int, habit: StrokeHabit) -> tuple[np.ndarray
     # The arm makes the rest.
     arm = np.stack([x, y, np.zeros(count)], 1) - (tip - tip[0])
     return -np.rad2deg(aside), spin, np.rad2deg(np.arccos(low)), arm
-
-
-def _smooth(values: np.ndarray, width: int) -> np.ndarray:
-    """Mean over so many neighbours; both ends stay where they are."""
-    width = max(1, width | 1)
-    return np.convolve(
-        np.pad(values, width // 2, mode="reflect", reflect_type="odd"), np.ones(width) / width, mode="valid"
-    )
 
 
 class _Planner:
@@ -143,32 +135,24 @@ class _Planner:
 
 
 def word_motion(
-    word: str,
+    word: str,  # letters A-Z; spaces bring the hand to rest
     fps: float = 30.0,
-    letters_per_second: float = 2.0,
-    known: Mapping[str, np.ndarray] | None = None,
+    letters_per_second: float = 2.0,  # J and Z take 0.7 s in addition
+    known: Mapping[str, np.ndarray] | None = None,  # how the signer makes each letter; J and Z where they begin
     rng: np.random.Generator | None = None,
 ) -> Motion:
     """Plan how a word is spelled, from rest to rest.
 
-    Parameters
-    ----------
-    word
-        Letters A-Z; spaces bring the hand to rest.
-    fps, letters_per_second
-        Frames and letters a second, above 0. J and Z take 0.7 s in addition to their share.
-    known
-        For each letter (angles,) how the signer makes it (J and Z where their strokes begin); else as in the table.
-    rng
-        Varies the times by a tenth, chooses between slide and bounce, and how J and Z are drawn; without it the word
-        slides and keeps time.
-
-    Raises
-    ------
-    InputError
-        A character that is not a letter, a rate that is not above 0.
+    ``rng`` varies the times by a tenth, chooses between slide and bounce of a doubled letter, and how J and Z are
+    drawn; without it the word slides and keeps time.
     """
-    _check_word(word, fps, letters_per_second)
+    for character in word.upper():
+        if character not in LETTERS and character != " ":
+            raise InputError(f"{character!r} in {word!r} is not a letter: use A-Z and spaces")
+    if not word.strip():
+        raise InputError("no letters in the word: give some of A-Z")
+    if not (fps > 0 and letters_per_second > 0):
+        raise InputError(f"fps {fps} and letters_per_second {letters_per_second} must be above 0")
     habit = StrokeHabit() if rng is None else draw_stroke_habit(rng)
     lift = BOUNCE if rng is not None and rng.random() < 0.4 else 0.0
     plan = _Planner(fps, rng)
@@ -199,16 +183,6 @@ def word_motion(
         before = letter
     plan.rest(2 * way)
     return Motion(np.concatenate(plan.poses), np.concatenate(plan.offsets), plan.letters, np.array(plan.positions))
-
-
-def _check_word(word: str, fps: float, letters_per_second: float) -> None:
-    for character in word.upper():
-        if character not in LETTERS and character != " ":
-            raise InputError(f"{character!r} in {word!r} is not a letter: use A-Z and spaces")
-    if not word.strip():
-        raise InputError("no letters in the word: give some of A-Z")
-    if not (fps > 0 and letters_per_second > 0):
-        raise InputError(f"fps {fps} and letters_per_second {letters_per_second} must be above 0")
 
 
 def idle_motion(seconds: float, fps: float, rng: np.random.Generator) -> Motion:

@@ -50,23 +50,9 @@ def render_word(
 ) -> SignedWord:
     """Film one signer who spells a word, from rest to rest.
 
-    Parameters
-    ----------
-    word
-        Letters A-Z; a space brings the hand to rest.
-    signer
-        Number of the person in the set ``seed``, the same person as in :func:`render_letters`.
-    fps, letters_per_second
-        Frames and letters a second; fluent spelling is 4 to 6 letters a second, a learner's about 2.
-    size
-        (width, height) in pixels, at least 28 each.
-    seed
-        The same seed gives the same film.
-
-    Raises
-    ------
-    InputError
-        A character outside A-Z and space, a size below 28, a rate that is not above 0.
+    ``signer`` is the number of the person in the set ``seed``, the same person as in :func:`render_letters`. Fluent
+    spelling is 4 to 6 ``letters_per_second``, a learner's about 2; a space brings the hand to rest. ``size`` is (width,
+    height) in pixels, at least 28 each. InputError tells which value cannot be filmed.
     """
     from asllib.signer.scene import draw_signer, letter_poses
 
@@ -104,7 +90,8 @@ def _film(
     person: Signer, motion: Motion, fps: float, size: tuple[int, int], rng: np.random.Generator, word: str
 ) -> SignedWord:
     """Film one person's motion with one camera, which shows the signing space."""
-    from asllib.signer.scene import draw_shot, photograph
+    from asllib.signer.render import photograph
+    from asllib.signer.scene import draw_shot
 
     count = len(motion.letters)
     poses = clip_to_limits(motion.poses + _tremor(count, fps, rng, len(ANGLES)))
@@ -113,24 +100,14 @@ def _film(
     # Motion blur: the shutter is open for a third of a frame's time.
     speed = np.gradient(offsets, axis=0) * (1 if person.side == "right" else [-1, 1, 1])
     shots = [replace(shot, smear=tuple(xy)) for xy in speed[:, :2] / EXTENT * shot.fill * 224 / 3]
-    frames = np.empty((count, *size[::-1], 3), np.uint8)
-    landmarks, world = np.empty((2, count, 21, 3), np.float32)
+    frame, parts = (EXTENT, np.array([0.0, 0.05, 0.0])), []
     for start in range(0, count, BATCH):
         rows = slice(start, min(start + BATCH, count))
         seeds = rng.integers(2**31, size=rows.stop - start).tolist()
-        pictures = photograph(
-            poses[rows],
-            [person] * len(seeds),
-            shots[rows],
-            size,
-            seeds,
-            (EXTENT, np.array([0.0, 0.05, 0.0])),
-            offsets[rows],
-        )
-        frames[rows], landmarks[rows], world[rows] = pictures.images, pictures.landmarks, pictures.world
-    return SignedWord(
-        frames, float(fps), word, motion.letters, motion.positions, landmarks, world, person.name, person.side
-    )
+        parts.append(photograph(poses[rows], len(seeds) * [person], shots[rows], size, seeds, frame, offsets[rows]))
+    images, landmarks, world = (np.concatenate(part) for part in zip(*parts, strict=True))
+    truth = (motion.letters, motion.positions, landmarks, world)
+    return SignedWord(images, float(fps), word, *truth, person.name, person.side)
 
 
 def _tremor(count: int, fps: float, rng: np.random.Generator, channels: int) -> np.ndarray:
@@ -142,21 +119,10 @@ def _tremor(count: int, fps: float, rng: np.random.Generator, channels: int) -> 
 
 
 def write_video(path: str | os.PathLike[str], frames: np.ndarray, fps: float = 30.0) -> Path:
-    """Write a film as ``.mp4``, or as ``.mjpeg``: JPEGs one after the other, as browsers' fake cameras take them.
+    """Write a film (F, H, W, 3) uint8 RGB as ``.mp4``, or as ``.mjpeg``, as browsers' fake cameras take it.
 
-    Parameters
-    ----------
-    path
-        Its ending says which of the two.
-    frames
-        (F, H, W, 3) uint8 RGB.
-    fps
-        Frames a second; an ``.mjpeg`` does not keep it.
-
-    Raises
-    ------
-    InputError
-        Another ending, no frames, a full disk, a folder that cannot be written.
+    An ``.mjpeg`` is JPEGs one after the other, without a frame rate. InputError if the path has another ending, there
+    are no frames, the disk is full, or the folder cannot be written.
     """
     import cv2
 
