@@ -15,6 +15,7 @@ from collections import Counter
 
 import numpy as np
 import pandas as pd
+from overlap import overlap
 
 from asllib import load_letters
 from asllib.data import leave_one_out
@@ -68,7 +69,6 @@ def overlaps(signers: int, seed: int) -> np.ndarray:
     """(signers, 26) millimetres by which one finger's skin lies inside another, as each signer makes each letter."""
     import torch
 
-    from asllib.signer.contact import overlap
     from asllib.signer.hand import hand_shape, pose_hand
     from asllib.signer.scene import draw_signer, letter_poses
 

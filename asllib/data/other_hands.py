@@ -86,8 +86,8 @@ def _write(folder: Path, plan: list[tuple[int, str, np.ndarray]], seed: int, bat
     from tqdm.auto import tqdm
 
     from asllib.signer.alphabet import clip_to_limits, draw_habit
-    from asllib.signer.hand import hand_shape
-    from asllib.signer.scene import draw_shot, draw_signer, photograph
+    from asllib.signer.render import photograph
+    from asllib.signer.scene import draw_shot, draw_signer
 
     rows = [("file", "label", "source", "signer", "original")]
     with tqdm(total=len(plan), unit="photo", desc="Drawing hands") as bar:
@@ -95,23 +95,21 @@ def _write(folder: Path, plan: list[tuple[int, str, np.ndarray]], seed: int, bat
             part = plan[start : start + batch]
             numbers = list(dict.fromkeys(number for number, _, _ in part))
             people = {number: draw_signer(seed, number) for number in numbers}
-            shapes = hand_shape(np.array([people[number].phenotype for number in numbers]))
             poses, shots, seeds = [], [], []
             for place, (number, _, pose) in enumerate(part, start):
                 rng = np.random.default_rng([seed, number, place])
                 poses.append(clip_to_limits(pose + np.array(people[number].habit) + draw_habit(rng, 0.35)))
                 shots.append(draw_shot(rng))
                 seeds.append(int(rng.integers(2**31)))
-            pictures = photograph(
+            images, _, _ = photograph(
                 np.stack(poses),
                 [people[number] for number, _, _ in part],
-                shapes.take([numbers.index(number) for number, _, _ in part]),
                 shots,
                 (SIZE, SIZE),
                 seeds,
                 steps=30,
             )
-            for place, (image, (number, label, _)) in enumerate(zip(pictures.images, part, strict=True), start):
+            for place, (image, (number, label, _)) in enumerate(zip(images, part, strict=True), start):
                 file = f"{place:05d}.jpg"
                 _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
                 (folder / file).write_bytes(data.tobytes())

@@ -112,9 +112,9 @@ def draw_letters(
     from tqdm.auto import tqdm
 
     from asllib.signer import write_letters
-    from asllib.signer.letters import CREW, _check
+    from asllib.signer.letters import CREW, check_letters
 
-    letters, out = _check(letters, signers, views, size, seed), Path(out)
+    letters, out = check_letters(letters, signers, views, size, seed), Path(out)
     if executor is None:
         if out.resolve() == Path.cwd():
             raise InputError(f"{out}: the folder that you are in; name a new folder")

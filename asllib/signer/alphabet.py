@@ -6,8 +6,6 @@ hand model so that fingers touch where the description says so and pass through 
 the tracker sees in the training photos of two sources, davidlee and keptsecret.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,28 +17,17 @@ import numpy as np
 # - wrist_flex bends the hand to the palm's side, wrist_radial to the thumb's side.
 # - spin turns the hand about its length (the palm to the signer's other side), then pitch tips the fingers to the
 #   viewer, lean tips them to the signer's own side, turn is about the vertical.
-FINGER_ANGLES = tuple(
-    f"{finger}_{joint}" for finger in ("index", "middle", "ring", "little") for joint in ("mcp", "pip", "dip", "spread")
-)
+FINGERS = ("index", "middle", "ring", "little")
+FINGER_ANGLES = tuple(f"{finger}_{joint}" for finger in FINGERS for joint in ("mcp", "pip", "dip", "spread"))
 THUMB_ANGLES = ("thumb_radial", "thumb_palmar", "thumb_pronation", "thumb_mcp", "thumb_ip")
 ARM_ANGLES = ("wrist_flex", "wrist_radial", "spin", "lean", "turn", "pitch")
 ANGLES = FINGER_ANGLES + THUMB_ANGLES + ARM_ANGLES
+INDEX = {angle: place for place, angle in enumerate(ANGLES)}
 
-# What healthy joints reach, degrees, rounded outwards: I. A. Kapandji, "The Physiology of the Joints", volume 1;
-# the thumb's three are in this table's own frame. The arm's angles are the shoulder's and elbow's: not limited.
-LIMITS = {
-    "mcp": (-30, 100),
-    "pip": (-5, 120),
-    "dip": (-10, 90),
-    "spread": (-30, 30),
-    "thumb_radial": (-20, 80),
-    "thumb_palmar": (-10, 75),
-    "thumb_pronation": (-30, 100),
-    "thumb_mcp": (-15, 70),
-    "thumb_ip": (-30, 90),
-    "wrist_flex": (-75, 85),
-    "wrist_radial": (-40, 25),
-}
+# What healthy joints reach, degrees in the order of ANGLES, rounded outwards: I. A. Kapandji, "The Physiology of the
+# Joints", volume 1; the thumb's first three are in this table's own frame. The shoulder and elbow turn all around.
+_LIMITS = [*4 * [(-30, 100), (-5, 120), (-10, 90), (-30, 30)], (-20, 80), (-10, 75), (-30, 100), (-15, 70), (-30, 90)]
+LOWEST, HIGHEST = np.array([*_LIMITS, (-75, 85), (-40, 25), *4 * [(-180, 180)]], np.float64).T
 
 # How much signers differ from the table, standard deviation in degrees, in the order of ANGLES.
 HABIT_SPREAD = np.array([4, 5, 4, 1.5] * 4 + [4, 4, 5, 5, 5] + [4, 3, 7, 5, 6, 4], np.float64)
@@ -48,169 +35,111 @@ HABIT_SPREAD = np.array([4, 5, 4, 1.5] * 4 + [4, 4, 5, 5, 5] + [4, 3, 7, 5, 6, 4
 
 @dataclass(frozen=True)
 class Handshape:
-    """One handshape: ``angles`` in degrees in the order of ``ANGLES``, and how one would describe it."""
+    """How one would describe a handshape, and its angles in degrees, in the order of ``ANGLES``."""
 
-    name: str
     words: str
     angles: tuple[float, ...]
 
-    def __getitem__(self, angle: str) -> float:
-        return self.angles[ANGLES.index(angle)]
+
+def _shape(words: str, angles: str) -> Handshape:
+    return Handshape(words, tuple(float(angle) for angle in angles.replace("|", " ").split()))
 
 
-def _shape(name, words, index, middle, ring, little, thumb, arm=(0, 0, 0, 0, 0, 0)) -> Handshape:
-    return Handshape(name, words, (*index, *middle, *ring, *little, *thumb, *arm))
-
-
+# Four fingers, index first: mcp, pip, dip, spread | thumb: radial, palmar, pronation, mcp, ip |
+# arm: wrist_flex, wrist_radial, spin, lean, turn, pitch.
 # fmt: off
-# Each finger is (mcp, pip, dip, spread); the thumb (radial, palmar, pronation, mcp, ip);
-# the arm (wrist_flex, wrist_radial, spin, lean, turn, pitch).
-_TABLE = (
-    _shape("A", "Fist, the thumb straight up along the side of the index finger.",
-           (71, 102, 64, 2), (86, 102, 64, 4), (86, 99, 63, 7), (87, 98, 63, -3), (38, 16, -2, 26, 8),
-           (0, 0, 5, 0, 10, -6)),
-    _shape("B", "Flat hand, four fingers up and together, the thumb folded across the palm.",
-           (4, 6, 4, -4), (4, 6, 4, -1), (-1, 5, 4, 4), (2, 5, 3, 5), (41, 26, 23, 46, 57),
-           (0, 0, 0, 0, 10, 10)),
-    _shape("C", "Fingers together and thumb bent into the curve of a C.",
-           (34, 34, 22, 1), (34, 35, 22, 0), (33, 42, 24, 2), (33, 40, 24, 3), (30, 39, 38, 34, 34),
-           (0, 0, 45, 0, 0, 0)),
-    _shape("D", "Index finger up; middle, ring and little finger curve down to the thumb's tip.",
-           (6, 9, 6, -3), (53, 63, 36, 0), (53, 60, 36, 3), (61, 72, 40, 6), (16, 53, 20, 33, 29),
-           (0, 0, 2, 0, 10, 2)),
-    _shape("E", "Fingers hooked down, their tips at the thumb that is folded below them.",
-           (38, 89, 46, 0), (46, 93, 46, 2), (44, 87, 44, 5), (53, 101, 50, -1), (37, 43, 30, 60, 75),
-           (0, 0, 3, 0, 10, -6)),
-    _shape("F", "Tips of index finger and thumb touch in a ring; the other three are up and apart.",
-           (45, 49, 26, 1), (9, 8, 4, 1), (2, 5, 3, -6), (0, 4, 3, -17), (34, 40, 19, 35, 33),
-           (0, 0, 4, 0, 10, 9)),
-    _shape("G", "Index finger and thumb parallel with a gap, pointing to the side; the rest is a fist.",
-           (14, 11, 5, 1), (88, 105, 71, 6), (88, 99, 68, 9), (83, 100, 71, -2), (10, 28, 26, 10, 10),
-           (2, -19, -4, 77, 0, -11)),
-    _shape("H", "Index and middle finger together, pointing to the side; the thumb holds the ring finger.",
-           (4, 5, 3, -1), (4, 5, 3, -1), (84, 103, 68, 13), (84, 100, 66, 1), (24, 47, 21, 47, 41),
-           (0, -20, 0, 74, 0, 0)),
-    _shape("I", "Fist with the little finger up, the thumb across the fingers.",
-           (79, 110, 67, -1), (87, 105, 68, -1), (87, 104, 66, 3), (-6, 3, 4, -8), (34, 56, 17, 37, 59),
-           (0, 0, 1, 0, 10, -17)),
-    _shape("J", "The little finger of I draws a J: down, then round with a turn of the wrist.",
-           (79, 110, 67, -1), (87, 105, 68, -1), (87, 104, 66, 3), (-6, 3, 4, -8), (34, 56, 17, 37, 59)),
-    _shape("K", "Index finger up, middle finger forward, the thumb's tip at the middle finger's side between the two.",
-           (3, 5, 4, 13), (43, 6, 4, -4), (85, 101, 66, 13), (90, 98, 64, 3), (11, 31, 11, 19, 13),
-           (0, 0, -1, 0, 10, -14)),
-    _shape("L", "Index finger up, thumb out to the side: a right angle.",
-           (2, 5, 4, -2), (77, 103, 66, 6), (82, 98, 65, 9), (87, 96, 62, -1), (50, 19, 13, 2, 6),
-           (0, 0, 4, 0, 10, -7)),
-    _shape("M", "Three fingers folded over the thumb, whose tip lies between ring and little finger.",
-           (67, 81, 38, 0), (62, 85, 11, 0), (60, 79, 36, 3), (91, 91, 60, 4), (16, 31, 11, 70, 53),
-           (3, 2, -15, -10, 14, 11)),
-    _shape("N", "Two fingers folded over the thumb, whose tip lies between middle and ring finger.",
-           (52, 82, 36, 2), (46, 82, 29, 2), (94, 95, 61, 7), (90, 99, 60, -2), (25, 25, 12, 66, 25),
-           (-3, 5, 25, -2, 17, 7)),
-    _shape("O", "Fingertips meet the thumb's tip in a round O.",
-           (41, 51, 31, 1), (55, 63, 35, 1), (50, 61, 35, 3), (54, 53, 30, 2), (19, 32, 49, 30, 34),
-           (0, 0, 55, 0, 0, 0)),
-    _shape("P", "The K hand turned down: the middle finger points to the ground, the index finger forward.",
-           (6, 5, 4, 10), (60, 6, 6, -7), (89, 102, 72, 12), (79, 97, 75, -3), (34, 28, 7, 33, 14),
-           (20, 0, -61, 97, -1, 3)),
-    _shape("Q", "The G hand turned down: index finger and thumb point to the ground.",
-           (46, 7, 5, 0), (87, 105, 68, 5), (85, 103, 68, 9), (85, 100, 66, -1), (19, 26, 44, 26, 18),
-           (35, 0, -65, 108, 0, 0)),
-    _shape("R", "Index and middle finger up and crossed, the middle finger behind the index finger.",
-           (22, 10, 6, -17), (-4, 12, 7, 5), (69, 88, 66, 8), (86, 96, 63, -3), (28, 47, 22, 43, 49),
-           (0, 2, 0, 0, 12, -10)),
-    _shape("S", "Fist with the thumb across the front of the fingers.",
-           (73, 110, 68, 3), (86, 105, 70, 4), (90, 98, 75, 8), (95, 100, 68, -2), (35, 54, 25, 46, 60),
-           (5, 2, 1, 1, 18, 5)),
-    _shape("T", "Fist with the index finger over the thumb, whose tip looks out beside the middle finger.",
-           (24, 86, 50, 12), (76, 105, 70, 0), (81, 93, 73, 5), (89, 93, 65, -4), (26, 39, -28, 54, 24),
-           (1, 11, -3, -5, 20, 5)),
-    _shape("U", "Index and middle finger up and together, the thumb over the ring finger.",
-           (5, 4, 5, -2), (0, 5, 4, 1), (73, 95, 73, 11), (77, 91, 81, 0), (28, 47, 22, 43, 49),
-           (3, 5, 2, 0, 6, -10)),
-    _shape("V", "Index and middle finger up and apart, the thumb over the ring finger.",
-           (4, 5, 4, 14), (2, 5, 4, -11), (77, 101, 68, 13), (86, 98, 63, 2), (14, 48, 15, 44, 40),
-           (0, 0, 0, 0, 10, -6)),
-    _shape("W", "Index, middle and ring finger up and apart, the thumb holds the little finger.",
-           (3, 5, 4, 17), (3, 6, 4, 0), (8, 8, 4, -12), (71, 73, 39, 6), (5, 44, -4, 45, 35),
-           (0, 0, 0, 0, 10, 2)),
-    _shape("X", "Fist with the index finger up and bent like a hook.",
-           (5, 75, 43, -5), (78, 103, 69, 5), (82, 99, 70, 7), (83, 100, 75, -3), (26, 60, 1, 35, 45),
-           (0, 5, -9, -1, 12, 2)),
-    _shape("Y", "Thumb and little finger out, the other three folded.",
-           (81, 102, 65, -2), (88, 104, 65, -2), (87, 103, 67, 1), (-2, 5, 4, -17), (45, 19, 12, 6, 6),
-           (0, 0, 2, 0, 10, -17)),
-    _shape("Z", "The index finger points and draws a Z in the air.",
-           (0, 4, 3, 0), (87, 105, 68, 5), (85, 103, 68, 9), (85, 100, 66, -1), (23, 52, 23, 49, 48),
-           (0, 0, 0, 0, 0, 15)),
-)
-
-_OTHERS = (
-    _shape("rest", "A relaxed hand, held low: no letter.",
-           (18, 28, 14, 0), (22, 32, 16, 0), (26, 34, 16, 1), (30, 34, 16, 3), (38, 30, 25, 15, 15),
-           (0, 0, 25, 10, 0, 25)),
-    _shape("open-five", "All fingers straight and spread, as for the number five.",
-           (0, 3, 2, 12), (0, 3, 2, 1), (0, 3, 2, -9), (0, 3, 2, -19), (60, 10, 10, 0, 0)),
-    _shape("ily", "Thumb, index and little finger out: I love you.",
-           (0, 4, 3, 4), (77, 98, 42, 0), (79, 97, 42, 1), (0, 5, 4, -14), (68, 10, 10, 0, 0)),
-    _shape("thumb-up", "Fist with the thumb out, shown from the side.",
-           (74, 97, 42, -3), (77, 98, 42, 0), (79, 97, 42, 1), (80, 92, 42, 1), (55, 5, 5, 0, -10),
-           (0, 0, 0, 90, 20, 0)),
-)
+LETTERS = {
+    "A": _shape("Fist, the thumb straight up along the side of the index finger.",
+        "71 102 64   2 | 86 102 64   4 | 86  99 63   7 | 87  98 63  -3 | 38 16  -2 26   8 |  0   0   5   0 10  -6"),
+    "B": _shape("Flat hand, four fingers up and together, the thumb folded across the palm.",
+        " 4   6  4  -4 |  4   6  4  -1 | -1   5  4   4 |  2   5  3   5 | 41 26  23 46  57 |  0   0   0   0 10  10"),
+    "C": _shape("Fingers together and thumb bent into the curve of a C.",
+        "34  34 22   1 | 34  35 22   0 | 33  42 24   2 | 33  40 24   3 | 30 39  38 34  34 |  0   0  45   0  0   0"),
+    "D": _shape("Index finger up; middle, ring and little finger curve down to the thumb's tip.",
+        " 6   9  6  -3 | 53  63 36   0 | 53  60 36   3 | 61  72 40   6 | 16 53  20 33  29 |  0   0   2   0 10   2"),
+    "E": _shape("Fingers hooked down, their tips at the thumb that is folded below them.",
+        "38  89 46   0 | 46  93 46   2 | 44  87 44   5 | 53 101 50  -1 | 37 43  30 60  75 |  0   0   3   0 10  -6"),
+    "F": _shape("Tips of index finger and thumb touch in a ring; the other three are up and apart.",
+        "45  49 26   1 |  9   8  4   1 |  2   5  3  -6 |  0   4  3 -17 | 34 40  19 35  33 |  0   0   4   0 10   9"),
+    "G": _shape("Index finger and thumb parallel with a gap, pointing to the side; the rest is a fist.",
+        "14  11  5   1 | 88 105 71   6 | 88  99 68   9 | 83 100 71  -2 | 10 28  26 10  10 |  2 -19  -4  77  0 -11"),
+    "H": _shape("Index and middle finger together, pointing to the side; the thumb holds the ring finger.",
+        " 4   5  3  -1 |  4   5  3  -1 | 84 103 68  13 | 84 100 66   1 | 24 47  21 47  41 |  0 -20   0  74  0   0"),
+    "I": _shape("Fist with the little finger up, the thumb across the fingers.",
+        "79 110 67  -1 | 87 105 68  -1 | 87 104 66   3 | -6   3  4  -8 | 34 56  17 37  59 |  0   0   1   0 10 -17"),
+    "J": _shape("The little finger of I draws a J: down, then round with a turn of the wrist.",
+        "79 110 67  -1 | 87 105 68  -1 | 87 104 66   3 | -6   3  4  -8 | 34 56  17 37  59 |  0   0   0   0  0   0"),
+    "K": _shape("Index finger up, middle finger forward, the thumb's tip at the middle finger's side between the two.",
+        " 3   5  4  13 | 43   6  4  -4 | 85 101 66  13 | 90  98 64   3 | 11 31  11 19  13 |  0   0  -1   0 10 -14"),
+    "L": _shape("Index finger up, thumb out to the side: a right angle.",
+        " 2   5  4  -2 | 77 103 66   6 | 82  98 65   9 | 87  96 62  -1 | 50 19  13  2   6 |  0   0   4   0 10  -7"),
+    "M": _shape("Three fingers folded over the thumb, whose tip lies between ring and little finger.",
+        "67  81 38   0 | 62  85 11   0 | 60  79 36   3 | 91  91 60   4 | 16 31  11 70  53 |  3   2 -15 -10 14  11"),
+    "N": _shape("Two fingers folded over the thumb, whose tip lies between middle and ring finger.",
+        "52  82 36   2 | 46  82 29   2 | 94  95 61   7 | 90  99 60  -2 | 25 25  12 66  25 | -3   5  25  -2 17   7"),
+    "O": _shape("Fingertips meet the thumb's tip in a round O.",
+        "41  51 31   1 | 55  63 35   1 | 50  61 35   3 | 54  53 30   2 | 19 32  49 30  34 |  0   0  55   0  0   0"),
+    "P": _shape("The K hand turned down: the middle finger points to the ground, the index finger forward.",
+        " 6   5  4  10 | 60   6  6  -7 | 89 102 72  12 | 79  97 75  -3 | 34 28   7 33  14 | 20   0 -61  97 -1   3"),
+    "Q": _shape("The G hand turned down: index finger and thumb point to the ground.",
+        "46   7  5   0 | 87 105 68   5 | 85 103 68   9 | 85 100 66  -1 | 19 26  44 26  18 | 35   0 -65 108  0   0"),
+    "R": _shape("Index and middle finger up and crossed, the middle finger behind the index finger.",
+        "22  10  6 -17 | -4  12  7   5 | 69  88 66   8 | 86  96 63  -3 | 28 47  22 43  49 |  0   2   0   0 12 -10"),
+    "S": _shape("Fist with the thumb across the front of the fingers.",
+        "73 110 68   3 | 86 105 70   4 | 90  98 75   8 | 95 100 68  -2 | 35 54  25 46  60 |  5   2   1   1 18   5"),
+    "T": _shape("Fist with the index finger over the thumb, whose tip looks out beside the middle finger.",
+        "24  86 50  12 | 76 105 70   0 | 81  93 73   5 | 89  93 65  -4 | 26 39 -28 54  24 |  1  11  -3  -5 20   5"),
+    "U": _shape("Index and middle finger up and together, the thumb over the ring finger.",
+        " 5   4  5  -2 |  0   5  4   1 | 73  95 73  11 | 77  91 81   0 | 28 47  22 43  49 |  3   5   2   0  6 -10"),
+    "V": _shape("Index and middle finger up and apart, the thumb over the ring finger.",
+        " 4   5  4  14 |  2   5  4 -11 | 77 101 68  13 | 86  98 63   2 | 14 48  15 44  40 |  0   0   0   0 10  -6"),
+    "W": _shape("Index, middle and ring finger up and apart, the thumb holds the little finger.",
+        " 3   5  4  17 |  3   6  4   0 |  8   8  4 -12 | 71  73 39   6 |  5 44  -4 45  35 |  0   0   0   0 10   2"),
+    "X": _shape("Fist with the index finger up and bent like a hook.",
+        " 5  75 43  -5 | 78 103 69   5 | 82  99 70   7 | 83 100 75  -3 | 26 60   1 35  45 |  0   5  -9  -1 12   2"),
+    "Y": _shape("Thumb and little finger out, the other three folded.",
+        "81 102 65  -2 | 88 104 65  -2 | 87 103 67   1 | -2   5  4 -17 | 45 19  12  6   6 |  0   0   2   0 10 -17"),
+    "Z": _shape("The index finger points and draws a Z in the air.",
+        " 0   4  3   0 | 87 105 68   5 | 85 103 68   9 | 85 100 66  -1 | 23 52  23 49  48 |  0   0   0   0  0  15"),
+}
+OTHERS = {  # no letters
+    "rest": _shape("A relaxed hand, held low: no letter.",
+        "18  28 14   0 | 22  32 16   0 | 26  34 16   1 | 30  34 16   3 | 38 30  25 15  15 |  0   0  25  10  0  25"),
+    "open-five": _shape("All fingers straight and spread, as for the number five.",
+        " 0   3  2  12 |  0   3  2   1 |  0   3  2  -9 |  0   3  2 -19 | 60 10  10  0   0 |  0   0   0   0  0   0"),
+    "ily": _shape("Thumb, index and little finger out: I love you.",
+        " 0   4  3   4 | 77  98 42   0 | 79  97 42   1 |  0   5  4 -14 | 68 10  10  0   0 |  0   0   0   0  0   0"),
+    "thumb-up": _shape("Fist with the thumb out, shown from the side.",
+        "74  97 42  -3 | 77  98 42   0 | 79  97 42   1 | 80  92 42   1 | 55  5   5  0 -10 |  0   0   0  90 20   0"),
+}
 # fmt: on
-
-LETTERS: dict[str, Handshape] = {shape.name: shape for shape in _TABLE}
-OTHERS: dict[str, Handshape] = {shape.name: shape for shape in _OTHERS}
-
-
-def limit(angle: str) -> tuple[float, float]:
-    """Smallest and largest value of an angle in degrees; the arm's own angles reach all around."""
-    return LIMITS.get(angle) or LIMITS.get(angle.rsplit("_", 1)[-1]) or (-180.0, 180.0)
-
-
-def beyond_limits(pose: np.ndarray) -> list[str]:
-    """Names of the angles of a pose (degrees, in the order of ``ANGLES``) that no healthy joint reaches."""
-    ranges = (limit(angle) for angle in ANGLES)
-    return [angle for angle, value, (low, high) in zip(ANGLES, pose, ranges, strict=True) if not low <= value <= high]
 
 
 def clip_to_limits(poses: np.ndarray) -> np.ndarray:
-    """The nearest poses (B, angles) that human joints reach."""
-    low, high = np.array([limit(angle) for angle in ANGLES]).T
-    return np.clip(poses, low, high)
+    """The nearest poses (..., angles) that human joints reach."""
+    return np.clip(poses, LOWEST, HIGHEST)
 
 
 def draw_habit(rng: np.random.Generator, scale: float = 1.0) -> np.ndarray:
     """(angles,) offsets in degrees: each angle by itself, and all knuckles and all middle joints a little together."""
     habit = rng.normal(0, 1, len(ANGLES)) * HABIT_SPREAD
-    together = rng.normal(0, (4, 5, 3))
-    for joint, value in zip(("_mcp", "_pip", "_dip"), together, strict=True):
-        habit += [value if angle in FINGER_ANGLES and angle.endswith(joint) else 0.0 for angle in ANGLES]
+    habit[: len(FINGER_ANGLES)] += np.tile([*rng.normal(0, (4, 5, 3)), 0.0], 4)
     return habit * scale
 
 
 def letter_pose(name: str, inward: float = 0.0, edge: float = 0.0, still: bool = True) -> np.ndarray:
     """(angles,) degrees of a letter, or of one of ``OTHERS``, as one signer turns it to the viewer.
 
-    Parameters
-    ----------
-    name : str
-        ``"A"``..``"Z"`` or a key of ``OTHERS``. J is shown at the end of its stroke, Z at the start.
-    inward : float
-        0 shows the palm in the letters that point to the side, as in the signer's own eyes; 1 turns it to the
-        signer, as a partner sees it.
-    edge : float
-        0..1, how much of the thumb's edge the hand shows in C, G, H, O, P and X.
-    still : bool
-        False gives J where its stroke begins.
+    ``inward`` 0 shows the palm in the letters that point to the side, as in the signer's own eyes; 1 turns it to the
+    signer, as a partner sees it. ``edge`` 0..1 is how much of the thumb's edge the hand shows in C, G, H, O, P and X.
+    J is shown at the end of its stroke, or with ``still`` False at the start, where Z is shown in any case.
     """
-    pose = np.array((LETTERS.get(name) or OTHERS[name]).angles, np.float64)
-    spin, lean, turn = (ANGLES.index(angle) for angle in ("spin", "lean", "turn"))
+    pose = np.array((LETTERS.get(name) or OTHERS[name]).angles)
+    spin, lean, turn = INDEX["spin"], INDEX["lean"], INDEX["turn"]
     if name in "GH":
-        if name == "G" and edge > 0.5 and inward < 0.5:
-            # Some bend the knuckle instead of the wrist: the hand of Q, held up, seen from the thumb's edge.
+        if hand_of(name, inward, edge) == "Q":
             pose[:] = LETTERS["Q"].angles
-            pose[[ANGLES.index("wrist_flex"), spin, lean]] = 10, -65, 25 + 20 * edge
+            pose[[INDEX["wrist_flex"], spin, lean]] = 10, -65, 25 + 20 * edge
         pose[turn] += 160 * inward
         pose[spin] -= 20 * edge * (1 - inward)
     elif name in "PQ":
@@ -225,3 +154,8 @@ def letter_pose(name: str, inward: float = 0.0, edge: float = 0.0, still: bool =
         pose[lean] += 75 * (1 - inward)
         pose[spin] += 70 * inward
     return pose
+
+
+def hand_of(name: str, inward: float, edge: float) -> str:
+    """The letter whose fingers are shown: in G some bend the knuckle instead of the wrist, the hand of Q held up."""
+    return "Q" if name == "G" and edge > 0.5 and inward < 0.5 else name

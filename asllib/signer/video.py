@@ -11,44 +11,28 @@ import numpy as np
 
 from asllib.errors import InputError
 from asllib.paths import replacing
-from asllib.read.video import check_written
 from asllib.signer.alphabet import ANGLES, LETTERS, clip_to_limits
+from asllib.signer.letters import MIN_SIZE
 from asllib.signer.motion import Motion, idle_motion, word_motion
 
 if TYPE_CHECKING:
     from asllib.signer.scene import Signer
 
 BATCH = 32
-MIN_SIZE = 28
+EXTENT = 0.24  # metres of the signing space that fill a picture's chosen part
 
 
 @dataclass(frozen=True)
 class SignedWord:
-    """A film of a word.
+    """A film of a word; letters and positions as in ``Motion``, landmarks as in ``SyntheticShots``."""
 
-    Attributes
-    ----------
-    frames : (F, H, W, 3) uint8 RGB
-    fps : float
-    word : str
-    letters : list of F str
-        The letter that is held or drawn in each frame, ``""`` on the way and at rest.
-    positions : (F,) int
-        Which letter of the word it is, -1 on the way and at rest.
-    landmarks : (F, 21, 3) float32
-        As in ``SyntheticShots``.
-    world : (F, 21, 3) float32
-        As in ``SyntheticShots``.
-    signer, side : str
-    """
-
-    frames: np.ndarray
+    frames: np.ndarray  # (F, H, W, 3) uint8 RGB
     fps: float
     word: str
     letters: list[str]
-    positions: np.ndarray
-    landmarks: np.ndarray
-    world: np.ndarray
+    positions: np.ndarray  # (F,)
+    landmarks: np.ndarray  # (F, 21, 3) float32
+    world: np.ndarray  # (F, 21, 3) float32
     signer: str
     side: str
 
@@ -66,36 +50,19 @@ def render_word(
 ) -> SignedWord:
     """Film one signer who spells a word, from rest to rest.
 
-    Parameters
-    ----------
-    word : str
-        Letters A-Z; a space brings the hand to rest.
-    signer : int
-        Number of the person in the set ``seed``, the same person as in :func:`render_letters`.
-    fps, letters_per_second : float
-        Frames and letters a second; fluent spelling is 4 to 6 letters a second, a learner's about 2.
-    size : (width, height)
-        Pixels, at least 28 each.
-    seed : int
-        The same seed gives the same film.
-
-    Raises
-    ------
-    InputError (a ValueError)
-        A character outside A-Z and space, a size below 28, a rate that is not above 0.
+    ``signer`` is the number of the person in the set ``seed``, the same person as in :func:`render_letters`. Fluent
+    spelling is 4 to 6 ``letters_per_second``, a learner's about 2; a space brings the hand to rest. ``size`` is (width,
+    height) in pixels, at least 28 each. InputError tells which value cannot be filmed.
     """
     from asllib.signer.scene import draw_signer, letter_poses
 
     _check(size, signer, seed)
+    word = word.upper()
     person = draw_signer(seed, signer)
-    rng = np.random.default_rng([seed, signer, *word.upper().encode()])
-    try:
-        letters = sorted(set(word.upper()) & set(LETTERS))
-        known = dict(zip(letters, letter_poses([person], letters, still=False)[0], strict=True)) if letters else {}
-        motion = word_motion(word, fps, letters_per_second, known, rng)
-    except ValueError as error:
-        raise InputError(str(error)) from error
-    return _film(person, motion, fps, size, rng, word.upper())
+    rng = np.random.default_rng([seed, signer, *word.encode()])
+    letters = sorted(set(word) & set(LETTERS))
+    known = dict(zip(letters, letter_poses([person], letters, still=False)[0], strict=True)) if letters else {}
+    return _film(person, word_motion(word, fps, letters_per_second, known, rng), fps, size, rng, word)
 
 
 def render_idle(
@@ -107,9 +74,8 @@ def render_idle(
     _check(size, signer, seed)
     if not (fps > 0 and seconds > 0):
         raise InputError(f"fps {fps} and seconds {seconds} must be above 0")
-    person = draw_signer(seed, signer)
     rng = np.random.default_rng([seed, signer, 7])
-    return _film(person, idle_motion(seconds, fps, rng), fps, size, rng, "")
+    return _film(draw_signer(seed, signer), idle_motion(seconds, fps, rng), fps, size, rng, "")
 
 
 def _check(size: tuple[int, int], signer: int, seed: int) -> None:
@@ -124,72 +90,39 @@ def _film(
     person: Signer, motion: Motion, fps: float, size: tuple[int, int], rng: np.random.Generator, word: str
 ) -> SignedWord:
     """Film one person's motion with one camera, which shows the signing space."""
-    from asllib.signer.hand import hand_shape
-    from asllib.signer.scene import draw_shot, photograph
+    from asllib.signer.render import photograph
+    from asllib.signer.scene import draw_shot
 
-    width, height = size
     count = len(motion.letters)
-    poses = clip_to_limits(motion.poses + _tremor(count, fps, rng))
-    offsets = motion.offsets + 0.001 * _tremor(count, fps, rng, channels=3)
+    poses = clip_to_limits(motion.poses + _tremor(count, fps, rng, len(ANGLES)))
+    offsets = motion.offsets + 0.001 * _tremor(count, fps, rng, 3)
     shot = replace(draw_shot(rng), fill=float(rng.uniform(0.52, 0.68)), roll=float(rng.normal(0, 3)))
-    shapes = hand_shape(np.array([person.phenotype]))
-    centre = np.array([0.0, 0.05, 0.0])
-    frames = np.empty((count, height, width, 3), np.uint8)
-    landmarks = np.empty((count, 21, 3), np.float32)
-    world = np.empty((count, 21, 3), np.float32)
     # Motion blur: the shutter is open for a third of a frame's time.
     speed = np.gradient(offsets, axis=0) * (1 if person.side == "right" else [-1, 1, 1])
-    smear = speed[:, :2] / 0.24 * shot.fill * 224 / 3
+    shots = [replace(shot, smear=tuple(xy)) for xy in speed[:, :2] / EXTENT * shot.fill * 224 / 3]
+    frame, parts = (EXTENT, np.array([0.0, 0.05, 0.0])), []
     for start in range(0, count, BATCH):
         rows = slice(start, min(start + BATCH, count))
-        n = rows.stop - rows.start
-        pictures = photograph(
-            poses[rows],
-            [person] * n,
-            shapes.take([0] * n),
-            [replace(shot, smear=tuple(xy)) for xy in smear[rows]],
-            size,
-            rng.integers(2**31, size=n).tolist(),
-            frame=(np.full(n, 0.24), np.repeat(centre[None], n, 0)),
-            offset=offsets[rows],
-        )
-        frames[rows], landmarks[rows], world[rows] = pictures.images, pictures.landmarks, pictures.world
-    return SignedWord(
-        frames,
-        float(fps),
-        word,
-        motion.letters,
-        motion.positions,
-        landmarks,
-        world,
-        person.name,
-        person.side,
-    )
+        seeds = rng.integers(2**31, size=rows.stop - start).tolist()
+        parts.append(photograph(poses[rows], len(seeds) * [person], shots[rows], size, seeds, frame, offsets[rows]))
+    images, landmarks, world = (np.concatenate(part) for part in zip(*parts, strict=True))
+    truth = (motion.letters, motion.positions, landmarks, world)
+    return SignedWord(images, float(fps), word, *truth, person.name, person.side)
 
 
-def _tremor(count: int, fps: float, rng: np.random.Generator, channels: int = len(ANGLES)) -> np.ndarray:
+def _tremor(count: int, fps: float, rng: np.random.Generator, channels: int) -> np.ndarray:
     """(count, channels) slow unsteadiness of about one unit: no hand stands quite still."""
     knots = int(np.ceil(count / fps * 2)) + 2
     values = rng.normal(0, 1, (knots, channels))
     times = np.arange(count) / fps * 2
-    return np.stack([np.interp(times, np.arange(knots), values[:, k]) for k in range(channels)], 1)
+    return np.stack([np.interp(times, np.arange(knots), column) for column in values.T], 1)
 
 
 def write_video(path: str | os.PathLike[str], frames: np.ndarray, fps: float = 30.0) -> Path:
-    """Write a film as ``.mp4``, or as ``.mjpeg``: JPEGs one after the other, as browsers' fake cameras take them.
+    """Write a film (F, H, W, 3) uint8 RGB as ``.mp4``, or as ``.mjpeg``, as browsers' fake cameras take it.
 
-    Parameters
-    ----------
-    path : path
-        Its ending says which of the two.
-    frames : (F, H, W, 3) uint8 RGB
-    fps : float
-        Frames a second; an ``.mjpeg`` does not keep it.
-
-    Raises
-    ------
-    InputError (a ValueError)
-        Another ending, no frames, a full disk, a folder that cannot be written.
+    An ``.mjpeg`` is JPEGs one after the other, without a frame rate. InputError if the path has another ending, there
+    are no frames, the disk is full, or the folder cannot be written.
     """
     import cv2
 
@@ -205,14 +138,17 @@ def write_video(path: str | os.PathLike[str], frames: np.ndarray, fps: float = 3
                 for frame in frames:
                     _, data = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
                     file.write(data.tobytes())
-        else:
-            partial.touch()
-            height, width = frames.shape[1:3]
-            writer = cv2.VideoWriter(str(partial), cv2.VideoWriter.fourcc(*"mp4v"), fps, (width, height))
-            if not writer.isOpened():
-                raise InputError(f"cannot write {path}: no encoder for {width}x{height} at {fps} frames a second")
-            for frame in frames:
-                writer.write(np.ascontiguousarray(frame[..., ::-1]))
-            writer.release()
-            check_written(path, partial, len(frames))
+            return path
+        partial.touch()
+        height, width = frames.shape[1:3]
+        writer = cv2.VideoWriter(str(partial), cv2.VideoWriter.fourcc(*"mp4v"), fps, (width, height))
+        if not writer.isOpened():
+            raise InputError(f"cannot write {path}: no encoder for {width}x{height} at {fps} frames a second")
+        for frame in frames:
+            writer.write(np.ascontiguousarray(frame[..., ::-1]))
+        writer.release()
+        # OpenCV says nothing of a full disk.
+        written = int(cv2.VideoCapture(str(partial.absolute())).get(cv2.CAP_PROP_FRAME_COUNT))
+        if written != len(frames):
+            raise InputError(f"{path}: {written} of {len(frames)} frames could be written; make room on the disk")
     return path
