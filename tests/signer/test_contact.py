@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from asllib.signer.contact import penetration, segment_distance, settle
 
 from asllib.signer.alphabet import ANGLES, LETTERS, OTHERS, clip_to_limits
-from asllib.signer.contact import penetration, segment_distance, settle
 from asllib.signer.hand import hand_shape, pose_hand
 from asllib.signer.scene import draw_signer, letter_poses
 
