@@ -22,7 +22,7 @@ def overlap(vertices: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     vertices
-        (B, V, 3) from ``pose_hand``. The skin of the last two phalanges is looked for inside the other fingers; first
+        (B, V, 3) from ``skin``. The skin of the last two phalanges is looked for inside the other fingers; first
         phalanges share the web between them.
     """
     model = hand_model()

@@ -69,15 +69,15 @@ def overlaps(signers: int, seed: int) -> np.ndarray:
     """(signers, 26) millimetres by which one finger's skin lies inside another, as each signer makes each letter."""
     import torch
 
-    from asllib.signer.hand import hand_shape, pose_hand
+    from asllib.signer.hand import hand_shape, pose_hand, skin
     from asllib.signer.scene import draw_signer, letter_poses
 
     people = [draw_signer(seed, number) for number in range(signers)]
     deep = []
     for person, poses in zip(people, letter_poses(people, LETTERS), strict=True):
-        shape = hand_shape(np.array([person.phenotype])).take([0] * len(LETTERS))
-        posed = pose_hand(shape, torch.as_tensor(poses, dtype=torch.float32))
-        deep.append(1000 * overlap(posed.vertices.numpy()))
+        shape = hand_shape([person.phenotype] * len(LETTERS))
+        _, moves = pose_hand(shape, torch.as_tensor(poses, dtype=torch.float32))
+        deep.append(1000 * overlap(skin(shape, moves).numpy()))
     return np.stack(deep)
 
 

@@ -1,10 +1,7 @@
-"""A synthetic signer: any letter or word as photos or video of a human hand, with exact landmarks.
-
-Nothing heavy is imported here; the first call imports torch, anny and warp and prepares the hand model.
-"""
+"""A synthetic signer: any letter or word as photos or video of a human hand, with exact landmarks."""
 
 from asllib.signer.letters import SyntheticShots, iter_letters, render_letters, write_letters
-from asllib.signer.video import SignedWord, render_idle, render_word, write_video
+from asllib.signer.motion import SignedWord, render_idle, render_word, write_video
 
 __all__ = [
     "SignedWord",

@@ -17,11 +17,10 @@ import numpy as np
 # - wrist_flex bends the hand to the palm's side, wrist_radial to the thumb's side.
 # - spin turns the hand about its length (the palm to the signer's other side), then pitch tips the fingers to the
 #   viewer, lean tips them to the signer's own side, turn is about the vertical.
-FINGERS = ("index", "middle", "ring", "little")
-FINGER_ANGLES = tuple(f"{finger}_{joint}" for finger in FINGERS for joint in ("mcp", "pip", "dip", "spread"))
-THUMB_ANGLES = ("thumb_radial", "thumb_palmar", "thumb_pronation", "thumb_mcp", "thumb_ip")
-ARM_ANGLES = ("wrist_flex", "wrist_radial", "spin", "lean", "turn", "pitch")
-ANGLES = FINGER_ANGLES + THUMB_ANGLES + ARM_ANGLES
+_FINGERS, _JOINTS = ("index", "middle", "ring", "little"), ("mcp", "pip", "dip", "spread")
+_THUMB = ("thumb_radial", "thumb_palmar", "thumb_pronation", "thumb_mcp", "thumb_ip")
+_ARM = ("wrist_flex", "wrist_radial", "spin", "lean", "turn", "pitch")
+ANGLES = (*(f"{finger}_{joint}" for finger in _FINGERS for joint in _JOINTS), *_THUMB, *_ARM)
 INDEX = {angle: place for place, angle in enumerate(ANGLES)}
 
 # What healthy joints reach, degrees in the order of ANGLES, rounded outwards: I. A. Kapandji, "The Physiology of the
@@ -123,7 +122,7 @@ def clip_to_limits(poses: np.ndarray) -> np.ndarray:
 def draw_habit(rng: np.random.Generator, scale: float = 1.0) -> np.ndarray:
     """(angles,) offsets in degrees: each angle by itself, and all knuckles and all middle joints a little together."""
     habit = rng.normal(0, 1, len(ANGLES)) * HABIT_SPREAD
-    habit[: len(FINGER_ANGLES)] += np.tile([*rng.normal(0, (4, 5, 3)), 0.0], 4)
+    habit[:16] += np.tile([*rng.normal(0, (4, 5, 3)), 0.0], 4)
     return habit * scale
 
 

@@ -1,6 +1,5 @@
 """Sets of letters: many signers, many views, in memory or in a folder."""
 
-import csv
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ import numpy as np
 
 from asllib.errors import InputError
 from asllib.letters import LETTERS
-from asllib.paths import replacing
+from asllib.paths import replacing, write_text
 from asllib.signer.alphabet import clip_to_limits, draw_habit
 
 BATCH = 64
@@ -109,14 +108,11 @@ def render_letters(
     InputError tells which value cannot be drawn.
     """
     parts = list(iter_letters(letters, signers, views, size, seed, angle, first_signer))
-    return SyntheticShots(
-        np.concatenate([part.images for part in parts]),
-        [label for part in parts for label in part.labels],
-        [signer for part in parts for signer in part.signers],
-        [side for part in parts for side in part.sides],
-        np.concatenate([part.landmarks for part in parts]),
-        np.concatenate([part.world for part in parts]),
-    )
+    labels = [label for part in parts for label in part.labels]
+    names = [signer for part in parts for signer in part.signers]
+    sides = [side for part in parts for side in part.sides]
+    images, landmarks, world = map(np.concatenate, zip(*((p.images, p.landmarks, p.world) for p in parts), strict=True))
+    return SyntheticShots(images, labels, names, sides, landmarks, world)
 
 
 def write_letters(
@@ -141,8 +137,8 @@ def write_letters(
 
     letters, out = check_letters(letters, signers, views, size, seed), Path(out)
     points = [f"{axis}{k}" for k in range(21) for axis in "xyz"]
-    manifest: list[tuple] = [("file", "label", "source", "signer", "original", "width", "height")]
-    table: list[tuple] = [("file", "label", "side", "score", *points, *(f"w{name}" for name in points))]
+    manifest = ["file,label,source,signer,original,width,height\n"]
+    table = [",".join(["file", "label", "side", "score", *points, *(f"w{name}" for name in points)]) + "\n"]
     drawn = tqdm(total=signers * len(letters) * views, unit="photo", desc="Rendering letters", disable=not progress)
     counts: Counter[str] = Counter()
     with replacing(out / "manifest.csv") as last, drawn as bar:
@@ -150,19 +146,15 @@ def write_letters(
             (out / letter).mkdir(exist_ok=True)
         for part in iter_letters(letters, signers, views, size, seed, angle, first_signer):
             values = np.concatenate([part.landmarks, part.world], 1).reshape(len(part), -1)
-            for image, label, signer, side, row in zip(
-                part.images, part.labels, part.signers, part.sides, values, strict=True
-            ):
+            for k, (label, signer) in enumerate(zip(part.labels, part.signers, strict=True)):
                 name = f"{signer}-{counts[label + signer]:03d}"
                 counts[label + signer] += 1
                 file = f"{label}/{name}.jpg"
-                _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
+                _, data = cv2.imencode(".jpg", part.images[k][..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
                 (out / file).write_bytes(data.tobytes())
-                manifest.append((file, label, "synthetic", signer, name, size, size))
-                table.append((file, label, side, 1.0, *(f"{value:.6g}" for value in row)))
+                manifest.append(f"{file},{label},synthetic,{signer},{name},{size},{size}\n")
+                table.append(f"{file},{label},{part.sides[k]},1.0,{','.join(f'{value:.6g}' for value in values[k])}\n")
             bar.update(len(part))
-        with replacing(out / "landmarks.csv") as landmarks:
-            for path, rows in ((landmarks, table), (last, manifest)):
-                with path.open("w", newline="") as csv_file:
-                    csv.writer(csv_file, lineterminator="\n").writerows(rows)
+        write_text(out / "landmarks.csv", "".join(table))
+        last.write_bytes("".join(manifest).encode())
     return out

@@ -1,13 +1,17 @@
-"""From a word to poses in time: holds, smooth transitions, double letters, the strokes of J and Z; and an idle hand."""
+"""Films with their truth: from a word to poses in time, with the strokes of J and Z, or of an idle hand."""
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from asllib.errors import InputError
 from asllib.letters import MOVING
-from asllib.signer.alphabet import ANGLES, FINGERS, INDEX, LETTERS, OTHERS
+from asllib.paths import replacing
+from asllib.signer.alphabet import ANGLES, INDEX, LETTERS, OTHERS, clip_to_limits
+from asllib.signer.letters import MIN_SIZE
 
 HOLD = 0.45  # of a letter's time the hand stands still; the rest is the way to the next
 STROKE_SECONDS = 0.7
@@ -26,6 +30,9 @@ _CORNERS = {"J": (0, 1), "Z": (0, 1 / 3, 2 / 3, 1)}  # parts of the way where th
 _REACH = 0.17  # metres from the wrist to a fingertip: what a turn of the wrist moves the tip by
 _LOWEST = {"J": 0.45, "Z": 0.75}  # how much of that is left in the picture where the hand tips most
 _ASIDE = np.deg2rad(32)  # how far the hand leans to either side
+
+BATCH = 32  # frames that are photographed at once
+EXTENT = 0.24  # metres of the signing space that fill a picture's chosen part
 
 
 @dataclass(frozen=True)
@@ -104,10 +111,7 @@ class _Planner:
 
     def __init__(self, fps: float, rng: np.random.Generator | None) -> None:
         self.fps, self.rng = fps, rng
-        self.poses: list[np.ndarray] = []
-        self.offsets: list[np.ndarray] = []
-        self.letters: list[str] = []
-        self.positions: list[int] = []
+        self.legs: list[tuple[np.ndarray, np.ndarray, str, int]] = []  # poses, places, letter, position
         self.stay(REST_POSE, REST_PLACE, self.frames(REST_SECONDS))
 
     def frames(self, seconds: float, least: int = 1) -> int:
@@ -116,22 +120,26 @@ class _Planner:
 
     def stay(self, pose: np.ndarray, place: np.ndarray, count: int, letter: str = "", position: int = -1) -> None:
         """Hold a pose (angles,), or show one a frame (count, angles)."""
-        self.poses.append(np.broadcast_to(pose, (count, len(ANGLES))))
-        self.offsets.append(np.broadcast_to(place, (count, 3)))
-        self.letters += [letter] * count
-        self.positions += [position] * count
+        poses, places = np.broadcast_to(pose, (count, len(ANGLES))), np.broadcast_to(place, (count, 3))
+        self.legs.append((poses, places, letter, position))
 
     def go(self, pose: np.ndarray, place: np.ndarray, seconds: float, lift: float = 0.0) -> None:
         """From where the hand is to a pose; the frame that arrives belongs to what follows."""
         count = self.frames(seconds)
         way = minimum_jerk(np.arange(1, count + 1) / (count + 1))[:, None]
-        start, begin = self.poses[-1][-1], self.offsets[-1][-1]
+        start, begin = (values[-1] for values in self.legs[-1][:2])
         arc = lift * np.sin(np.pi * way) * np.array([[0, -1.0, 0]])
         self.stay(start + (pose - start) * way, begin + (place - begin) * way + arc, count)
 
     def rest(self, seconds: float) -> None:
         self.go(REST_POSE, REST_PLACE, seconds)
         self.stay(REST_POSE, REST_PLACE, self.frames(REST_SECONDS))
+
+    def motion(self) -> Motion:
+        poses, places, letters, positions = zip(*self.legs, strict=True)
+        counts = [len(leg) for leg in poses]
+        frames = np.repeat(letters, counts).tolist(), np.repeat(positions, counts)
+        return Motion(np.concatenate(poses), np.concatenate(places), *frames)
 
 
 def word_motion(
@@ -182,7 +190,7 @@ def word_motion(
             plan.stay(known[letter], place, plan.frames(hold, 2), letter, position)
         before = letter
     plan.rest(2 * way)
-    return Motion(np.concatenate(plan.poses), np.concatenate(plan.offsets), plan.letters, np.array(plan.positions))
+    return plan.motion()
 
 
 def idle_motion(seconds: float, fps: float, rng: np.random.Generator) -> Motion:
@@ -196,12 +204,11 @@ def idle_motion(seconds: float, fps: float, rng: np.random.Generator) -> Motion:
     spread = np.array([10.0] * 16 + [6.0] * 5 + [8, 6, 25, 15, 20, 10])
     waved = np.array([6.0] * 21 + [5, 5, 10, 12, 10, 6])
     chances = np.array([3.0 if name == "rest" else 1.0 for name in OTHERS])  # at rest most of the time
-    knuckles = [INDEX[f"{finger}_mcp"] for finger in FINGERS]
     made = 0
     while made < count:
         shape = list(OTHERS.values())[rng.choice(len(OTHERS), p=chances / chances.sum())]
         target = np.array(shape.angles) + rng.normal(0, 1, len(ANGLES)) * spread
-        target[knuckles] += rng.normal(0, 12)  # loosen together
+        target[:16:4] += rng.normal(0, 12)  # all knuckles loosen together
         goal = np.array([rng.normal(0, 0.05), rng.uniform(-0.1, 0.06), 0.0])
         way = minimum_jerk(np.linspace(0, 1, max(2, round(fps * rng.uniform(0.3, 1.2)))))[:, None]
         pose, place = poses[-1][-1], offsets[-1][-1]
@@ -213,6 +220,132 @@ def idle_motion(seconds: float, fps: float, rng: np.random.Generator) -> Motion:
         offsets.append(goal + wave * rng.normal(0, 0.015, 3) * [1, 1, 0])
         made += len(way) + still
     frames = slice(1, count + 1)  # the first pose is where the hand comes from
-    return Motion(
-        np.concatenate(poses)[frames], np.concatenate(offsets)[frames], [""] * count, np.full(count, -1, np.int64)
-    )
+    shown = np.concatenate(poses)[frames], np.concatenate(offsets)[frames]
+    return Motion(*shown, [""] * count, np.full(count, -1))
+
+
+@dataclass(frozen=True)
+class SignedWord:
+    """A film of a word; letters and positions as in ``Motion``, landmarks as in ``SyntheticShots``."""
+
+    frames: np.ndarray  # (F, H, W, 3) uint8 RGB
+    fps: float
+    word: str
+    letters: list[str]
+    positions: np.ndarray  # (F,)
+    landmarks: np.ndarray  # (F, 21, 3) float32
+    world: np.ndarray  # (F, 21, 3) float32
+    signer: str
+    side: str
+
+    def __len__(self) -> int:
+        return len(self.letters)
+
+
+def render_word(
+    word: str,
+    signer: int = 0,
+    fps: float = 30.0,
+    letters_per_second: float = 2.0,
+    size: tuple[int, int] = (320, 240),
+    seed: int = 0,
+) -> SignedWord:
+    """Film one signer who spells a word, from rest to rest.
+
+    ``signer`` is the number of the person in the set ``seed``, the same person as in :func:`render_letters`. Fluent
+    spelling is 4 to 6 ``letters_per_second``, a learner's about 2; a space brings the hand to rest. ``size`` is (width,
+    height) in pixels, at least 28 each. InputError tells which value cannot be filmed.
+    """
+    from asllib.signer.scene import draw_signer, letter_poses
+
+    _check(size, signer, seed)
+    word = word.upper()
+    rng = np.random.default_rng([seed, signer, *word.encode()])
+    letters = sorted(set(word) & set(LETTERS))
+    made = letter_poses([draw_signer(seed, signer)], letters, still=False)[0] if letters else []
+    known = dict(zip(letters, made, strict=True))
+    return _film(word_motion(word, fps, letters_per_second, known, rng), word, signer, fps, size, seed, rng)
+
+
+def render_idle(
+    seconds: float = 10.0, signer: int = 0, fps: float = 30.0, size: tuple[int, int] = (320, 240), seed: int = 0
+) -> SignedWord:
+    """Film a hand that does not sign: at rest, opening, gesturing; parameters as in :func:`render_word`."""
+    _check(size, signer, seed)
+    if not (fps > 0 and seconds > 0):
+        raise InputError(f"fps {fps} and seconds {seconds} must be above 0")
+    rng = np.random.default_rng([seed, signer, 7])
+    return _film(idle_motion(seconds, fps, rng), "", signer, fps, size, seed, rng)
+
+
+def _check(size: tuple[int, int], signer: int, seed: int) -> None:
+    if min(size) < MIN_SIZE:
+        raise InputError(f"size is {size[0]}x{size[1]}: both must be at least {MIN_SIZE}")
+    if signer < 0 or seed < 0:
+        raise InputError(f"signer {signer} and seed {seed} must not be below 0")
+
+
+def _film(
+    motion: Motion, word: str, signer: int, fps: float, size: tuple[int, int], seed: int, rng: np.random.Generator
+) -> SignedWord:
+    """Film one person's motion with one camera, which shows the signing space."""
+    from asllib.signer.render import photograph
+    from asllib.signer.scene import draw_shot, draw_signer
+
+    person, count = draw_signer(seed, signer), len(motion.letters)
+    poses = clip_to_limits(motion.poses + _tremor(count, fps, rng, len(ANGLES)))
+    offsets = motion.offsets + 0.001 * _tremor(count, fps, rng, 3)
+    shot = replace(draw_shot(rng), fill=float(rng.uniform(0.52, 0.68)), roll=float(rng.normal(0, 3)))
+    # Motion blur: the shutter is open for a third of a frame's time.
+    speed = np.gradient(offsets, axis=0) * (1 if person.side == "right" else [-1, 1, 1])
+    shots = [replace(shot, smear=tuple(xy)) for xy in speed[:, :2] / EXTENT * shot.fill * 224 / 3]
+    frame, parts = (EXTENT, np.array([0.0, 0.05, 0.0])), []
+    for start in range(0, count, BATCH):
+        rows = slice(start, min(start + BATCH, count))
+        seeds = rng.integers(2**31, size=rows.stop - start).tolist()
+        parts.append(photograph(poses[rows], len(seeds) * [person], shots[rows], size, seeds, frame, offsets[rows]))
+    images, landmarks, world = (np.concatenate(part) for part in zip(*parts, strict=True))
+    truth = (motion.letters, motion.positions, landmarks, world)
+    return SignedWord(images, float(fps), word, *truth, person.name, person.side)
+
+
+def _tremor(count: int, fps: float, rng: np.random.Generator, channels: int) -> np.ndarray:
+    """(count, channels) slow unsteadiness of about one unit: no hand stands quite still."""
+    knots = int(np.ceil(count / fps * 2)) + 2
+    values = rng.normal(0, 1, (knots, channels))
+    times = np.arange(count) / fps * 2
+    return np.stack([np.interp(times, np.arange(knots), column) for column in values.T], 1)
+
+
+def write_video(path: str | os.PathLike[str], frames: np.ndarray, fps: float = 30.0) -> Path:
+    """Write a film (F, H, W, 3) uint8 RGB as ``.mp4``, or as ``.mjpeg``, as browsers' fake cameras take it.
+
+    An ``.mjpeg`` is JPEGs one after the other, without a frame rate. InputError if the path has another ending, there
+    are no frames, the disk is full, or the folder cannot be written.
+    """
+    import cv2
+
+    path, frames = Path(path), np.asarray(frames)
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not len(frames):
+        raise InputError(f"frames must be (F, H, W, 3) uint8, got {frames.shape} {frames.dtype}")
+    kind = path.suffix.lower()
+    if kind not in (".mp4", ".mjpeg"):
+        raise InputError(f"{path.name}: use a name that ends in .mp4 or .mjpeg")
+    with replacing(path) as partial:
+        if kind == ".mjpeg":
+            pictures = (cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1] for frame in frames)
+            partial.write_bytes(b"".join(picture.tobytes() for picture in pictures))
+            return path
+        partial.touch()
+        height, width = frames.shape[1:3]
+        writer = cv2.VideoWriter(str(partial), cv2.VideoWriter.fourcc(*"mp4v"), fps, (width, height))
+        if not writer.isOpened():
+            raise InputError(f"cannot write {path}: no encoder for {width}x{height} at {fps} frames a second")
+        for frame in frames:
+            writer.write(np.ascontiguousarray(frame[..., ::-1]))
+        writer.release()
+        # OpenCV says nothing of a full disk.
+        written = int(cv2.VideoCapture(str(partial.absolute())).get(cv2.CAP_PROP_FRAME_COUNT))
+        if written != len(frames):
+            raise InputError(f"{path}: {written} of {len(frames)} frames could be written; make room on the disk")
+    return path

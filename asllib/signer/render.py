@@ -12,14 +12,12 @@ import torch
 import warp as wp
 from scipy.spatial.transform import Rotation
 
-from asllib.signer.hand import DIGITS, FOREARM_LENGTH, FOREARM_RINGS, hand_model, hand_shape
-from asllib.signer.pose import landmarks, orientation, pose_hand, settle, skin
-from asllib.signer.scene import Shot, Signer, backdrop, hands
+from asllib.signer.hand import DIGITS, FOREARM_RINGS, MIDDLING, RING, hand_model, hand_shape, hold, settle
+from asllib.signer.scene import Shot, Signer, backdrop
 
 # The ten tones of the Monk skin tone scale (E. Monk, 2019, skintone.google): sRGB, then linear colours.
 _MONK = np.array([*bytes.fromhex("f6ede4f3e7dbf7ead0eadabad7bd96a07e56825c436041343a312a292420")]).reshape(10, 3) / 255
 TONES = np.where(_MONK <= 0.04045, _MONK / 12.92, ((_MONK + 0.055) / 1.055) ** 2.4)
-RING = FOREARM_LENGTH / FOREARM_RINGS
 CHUNK = 8  # pictures a launch: enough to keep the launch cost small, few enough to keep memory small
 
 
@@ -29,8 +27,7 @@ def photograph(
     shots: Sequence[Shot],
     size: tuple[int, int],  # width, height
     seeds: Sequence[int],  # of the sensor's noise
-    frame: tuple[float, np.ndarray]
-    | None = None,  # metres that fill the picture's chosen part, place (3,) in its middle
+    frame: tuple[float, np.ndarray] | None = None,  # metres that fill the picture's part, place (3,) in its middle
     offset: np.ndarray | None = None,  # (B, 3) metres that the hand is moved in the world
     steps: int = 6,  # of pushing fingers out of each other
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -38,20 +35,13 @@ def photograph(
 
     Returns images (B, H, W, 3) uint8 RGB, landmarks and world landmarks (B, 21, 3) as in ``SyntheticShots``.
     """
-    shapes = hands(signers)
+    shapes = hand_shape(who.phenotype for who in signers)
     pose = settle(shapes, torch.as_tensor(poses, dtype=torch.float32), steps=steps)
-    with torch.no_grad():
-        marked, bones = pose_hand(shapes, pose)
     left = np.array([who.side == "left" for who in signers])
-    moved = np.zeros((len(poses), 3)) if offset is None else offset
-
-    def hold(points: torch.Tensor) -> np.ndarray:
-        """From the frame of the hand into the world, in which a left hand is a mirrored right one."""
-        held = np.einsum("bij,bvj->bvi", orientation(pose).numpy(), points.numpy()) + moved[:, None]
-        held[left, :, 0] *= -1
-        return held
-
-    vertices, joints = hold(skin(shapes, bones)), hold(landmarks(marked))
+    vertices, joints = hold(shapes, pose)
+    for points in (vertices, joints):
+        points += 0 if offset is None else offset[:, None].astype(np.float32)
+        points[left, :, 0] *= -1  # a left hand is a mirrored right one
     if frame is None:
         low, high = joints.min(1), joints.max(1)
         extent, look = (high - low).max(1) + 0.015, ((low + high) / 2)[:, None]
@@ -61,7 +51,8 @@ def photograph(
     vertices, joints = (  # in the camera's frame: x right, y up, z to the camera
         np.einsum("bij,bvj->bvi", turns.as_matrix(), points - look) for points in (vertices, joints)
     )
-    view = {name: np.array([getattr(shot, name) for shot in shots]) for name in _SETTINGS}
+    settings = ("distance", "fill", "place", "light", "key", "sky", "ground")
+    view = {name: np.array([getattr(shot, name) for shot in shots]) for name in settings}
     view["focal"] = view.pop("fill") * min(size) / extent * view["distance"]
     view["centre"] = (view.pop("place") + 0.5) * size
     pictures = _cast_rays(vertices.astype(np.float32), shapes.vertices.numpy(), signers, shots, view, size)
@@ -72,9 +63,6 @@ def photograph(
     flat = np.concatenate([_project(joints, view) / size, depth[..., None]], -1)
     world = (joints - joints.mean(1, keepdims=True)) * np.array([1, -1, -1])
     return images, flat.astype(np.float32), world.astype(np.float32)
-
-
-_SETTINGS = ("distance", "fill", "place", "light", "key", "sky", "ground")
 
 
 def _project(points: np.ndarray, view: dict[str, np.ndarray]) -> np.ndarray:
@@ -88,7 +76,7 @@ def _project(points: np.ndarray, view: dict[str, np.ndarray]) -> np.ndarray:
 def _skin_map() -> dict[str, np.ndarray]:
     """For each vertex of the hand 0..1, (V, 1): palm side, nail, crease of a joint."""
     model = hand_model()
-    rest = hand_shape(np.full((1, 6), 0.5))
+    rest = hand_shape([MIDDLING])
     points, heads, frames = rest.vertices[0].numpy(), rest.heads[0].numpy(), rest.rest[0].numpy()
     weights, faces = model.weights.numpy(), model.faces.numpy()
     normals = _vertex_normals(points[None], faces[(faces < len(points)).all(1)])[0]
@@ -196,9 +184,7 @@ def _shade(view: _View, skin: _Vertex, point: wp.vec3, face: wp.vec3, ray: wp.ve
             lit = 0.12
     # Light goes a little way into skin: the border of the shade is soft, and red.
     soft = wp.vec3(
-        wp.max((facing + 0.30) / 1.30, 0.0),
-        wp.max((facing + 0.16) / 1.16, 0.0),
-        wp.max((facing + 0.10) / 1.10, 0.0),
+        wp.max((facing + 0.30) / 1.30, 0.0), wp.max((facing + 0.16) / 1.16, 0.0), wp.max((facing + 0.10) / 1.10, 0.0)
     )
     up = 0.5 + 0.5 * n[1]
     around = view.sky * up + view.ground * (1.0 - up)
@@ -212,12 +198,7 @@ def _shade(view: _View, skin: _Vertex, point: wp.vec3, face: wp.vec3, ray: wp.ve
 
 
 @wp.kernel(enable_backward=False)
-def _cast(
-    views: wp.array[_View],
-    corners: wp.array2d[wp.int32],
-    skin: wp.array2d[_Vertex],
-    out: wp.array3d[wp.vec4],
-):
+def _cast(views: wp.array[_View], corners: wp.array2d[wp.int32], skin: wp.array2d[_Vertex], out: wp.array3d[wp.vec4]):
     b, i, j = wp.tid()
     view = views[b]
     x = float(j)
@@ -307,8 +288,7 @@ def _develop(picture: np.ndarray, shot: Shot, seed: int) -> np.ndarray:
     height, width = picture.shape[:2]
     scale = min(height, width) / 224
     room = backdrop(shot.backdrop, shot.clutter, (width, height)) * (np.asarray(shot.sky) + 0.4).astype(np.float32)
-    cover = picture[..., 3:]
-    scene = picture[..., :3] + room * (1 - cover)
+    scene = picture[..., :3] + room * (1 - picture[..., 3:])
     scene = cv2.GaussianBlur(scene, (0, 0), max(0.35, shot.blur * scale))
     right, down = shot.smear
     length = float(np.hypot(right, down)) * scale
@@ -326,6 +306,7 @@ def _develop(picture: np.ndarray, shot: Shot, seed: int) -> np.ndarray:
 
 
 def _smear_kernel(length: float, angle: float) -> np.ndarray:
+    """Motion blur along a line, in pixels and radians."""
     half = int(np.ceil(length / 2))
     kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
     for t in np.linspace(-length / 2, length / 2, 4 * half + 1):

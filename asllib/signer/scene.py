@@ -8,8 +8,7 @@ import numpy as np
 import torch
 
 from asllib.signer.alphabet import clip_to_limits, draw_habit, hand_of, letter_pose
-from asllib.signer.hand import HandShape, hand_shape
-from asllib.signer.pose import settle
+from asllib.signer.hand import hand_shape, settle
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,8 @@ class Shot:
     cloth: tuple[float, ...]  # colour of the sleeve
     noise: float  # of the sensor, standard deviation on the scale 0..255
     blur: float  # pixels in a picture of 224
-    smear: tuple[float, ...]  # motion blur along x and y, pixels in a picture of 224
     quality: int  # of the JPEG, 1..100
+    smear: tuple[float, ...] = (0.0, 0.0)  # motion blur along x and y, pixels in a picture of 224
 
 
 def draw_signer(seed: int, number: int) -> Signer:
@@ -70,19 +69,14 @@ def draw_signer(seed: int, number: int) -> Signer:
     )
 
 
-def hands(signers: Sequence[Signer]) -> HandShape:
-    """Hands at rest, one for each entry; who comes several times is worked out once."""
-    people = list(dict.fromkeys(signers))
-    return hand_shape(np.array([who.phenotype for who in people])).take([people.index(who) for who in signers])
-
-
 def letter_poses(people: Sequence[Signer], letters: Sequence[str], still: bool = True) -> np.ndarray:
     """(P, L, angles) degrees: how each signer makes each letter, habits included, fingers and thumb in contact."""
     pairs = [(who, letter) for who in people for letter in letters]
     poses = np.stack([letter_pose(letter, who.inward, who.edge, still) for who, letter in pairs])
     poses = clip_to_limits(poses + np.array([who.habit for who, _ in pairs]))
+    shapes = hand_shape(who.phenotype for who, _ in pairs)
     touch = [hand_of(letter, who.inward, who.edge) for who, letter in pairs]
-    settled = settle(hands([who for who, _ in pairs]), torch.as_tensor(poses, dtype=torch.float32), touch, steps=80)
+    settled = settle(shapes, torch.as_tensor(poses, dtype=torch.float32), touch, steps=80)
     return settled.numpy().astype(np.float64).reshape(len(people), len(letters), -1)
 
 
@@ -112,7 +106,6 @@ def draw_shot(rng: np.random.Generator, angle: float = 35.0) -> Shot:
         cloth=tuple(np.clip(hue, 0.01, 0.8).tolist()),
         noise=float(abs(rng.normal(0, 3.5))),
         blur=float(rng.uniform(0.35, 1.0)),
-        smear=(0.0, 0.0),
         quality=int(rng.integers(55, 96)),
     )
 
