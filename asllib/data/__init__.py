@@ -9,7 +9,7 @@ import lazy_loader
 
 _MODULES = {
     "letterset": ("LetterSet", "PhotoFiles", "decode_image", "read_image"),
-    "people": ("find_people", "load_people", "load_sequences", "signer_weights"),
+    "people_set": ("find_people", "load_people", "load_sequences", "signer_weights"),
     "photos": ("load_photos",),
     "pixel_csv": ("read_pixel_csv", "write_pixel_csv"),
     "registry": ("SOURCES", "find_photos", "load_letters"),

@@ -15,7 +15,7 @@ from asllib.config import Preset
 from asllib.data import find_people, find_photos, leave_people_out, load_letters, signer_weights, split
 from asllib.data.letterset import LetterSet
 from asllib.data.other_hands import random_hands
-from asllib.data.people import signers_apart
+from asllib.data.people_set import signers_apart
 from asllib.data.synthetic import added_letters
 from asllib.errors import InputError
 from asllib.evaluation import read_letters

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from asllib.data import load_letters, load_sequences, signer_weights
-from asllib.data.people import join_tables, signers_apart, wrong_labels
+from asllib.data.people_set import join_tables, signers_apart, wrong_labels
 from asllib.errors import InputError
 from asllib.hands.features import landmark_features
 from asllib.letters import STATIC
