@@ -70,7 +70,6 @@ ELSEWHERE = {
     "data/other_hands.py _write": "a folder of cached_drawing's replacing",
     "hands/landmarks.py _write_csv": "a name of write_landmarks's replacing",
     "hands/landmarks.py _write_parquet": "a name of write_landmarks's replacing",
-    "signer/letters.py write_letters": "a temporary name that it renames, in a folder of the caller's replacing",
     "read/subtitles.py write": "a name of replacing, which close() ends",
 }
 WRITERS = {"write_bytes", "write_text", "touch", "to_parquet", "savefig", "imwrite", "VideoWriter", "ParquetWriter"}
