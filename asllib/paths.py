@@ -81,6 +81,8 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         _onto_disk(temporary)
         temporary.replace(path)
+    except InputError as error:  # of a file within a temporary folder, which nobody knows
+        raise InputError(str(error).replace(str(temporary), str(path))) from error
     except OSError as error:
         # NumPy writes arrays past Python and knows no more than how much of one was written.
         reason = "File too large or no space left" if " requested and " in str(error) else error.strerror

@@ -13,13 +13,12 @@ import os
 import re
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
 import time
 import zipfile
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -28,6 +27,9 @@ import pandas as pd
 import PIL.Image
 import pytest
 import torch
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
 from safetensors.torch import load_file
 
 from asllib.data import load_photos, write_pixel_csv
@@ -392,21 +394,21 @@ def test_a_killed_training_ends_with_the_same_weights(faults, commands, request,
 def test_a_killed_search_goes_on_with_what_it_had_tried(faults, pixels):
     trials = 4
 
-    def look(out, query):
-        with closing(sqlite3.connect(out / "studies.db")) as database:
-            return [*database.execute(query)]
+    def tried(out):
+        """Trials of the one study in the folder, also those of a file that a killed process left half a line in."""
+        storage = JournalStorage(JournalFileBackend(str(out / "studies.log")))
+        return [trial for study in storage.get_all_studies() for trial in storage.get_all_trials(study._study_id)]
 
     def drawn(out):
         """Number -> loss of the trials whose settings were drawn; the preset's is run again if it was killed."""
-        query = "SELECT number FROM trials JOIN trial_user_attributes USING (trial_id) WHERE key = 'preset'"
-        preset = {number for (number,) in look(out, query)}
+        preset = {trial.number for trial in tried(out) if "preset" in trial.user_attrs}
         return {number: value for number, value in ended(out)[0].items() if number not in preset}
 
     def ended(out):
         """Number -> loss of the trials that ended, and the numbers of the others that are not given up."""
-        rows = look(out, "SELECT number, state, value FROM trials LEFT JOIN trial_values USING (trial_id)")
-        over = {number: value for number, state, value in rows if state in ("COMPLETE", "PRUNED")}
-        return over, [number for number, state, _ in rows if state in ("RUNNING", "WAITING")]
+        trials = tried(out)
+        over = {trial.number: trial.value for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)}
+        return over, [trial.number for trial in trials if trial.state in (TrialState.RUNNING, TrialState.WAITING)]
 
     def same(out, whole):
         found, others = ended(out)
@@ -421,10 +423,9 @@ def test_a_killed_search_goes_on_with_what_it_had_tried(faults, pixels):
         assert {row["number"] for row in written["history"]} == found.keys()
 
     def rest(out):
-        try:
-            known, _ = ended(out)
-        except sqlite3.OperationalError:  # no tables yet
+        if not (out / "studies.log").is_file():
             return None
+        known, _ = ended(out)
 
         def kept():
             now, _ = ended(out)

@@ -139,9 +139,11 @@ def write_letters(
     points = [f"{axis}{k}" for k in range(21) for axis in "xyz"]
     manifest = ["file,label,source,signer,original,width,height\n"]
     table = [",".join(["file", "label", "side", "score", *points, *(f"w{name}" for name in points)]) + "\n"]
-    drawn = tqdm(total=signers * len(letters) * views, unit="photo", desc="Rendering letters", disable=not progress)
-    counts: Counter[str] = Counter()
-    with replacing(out / "manifest.csv") as last, drawn as bar:
+    count, counts = signers * len(letters) * views, Counter[str]()
+    with (
+        replacing(out / "manifest.csv") as last,
+        tqdm(total=count, unit="photo", desc="Rendering letters", disable=not progress) as bar,
+    ):
         for letter in letters:
             (out / letter).mkdir(exist_ok=True)
         for part in iter_letters(letters, signers, views, size, seed, angle, first_signer):
