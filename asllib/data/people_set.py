@@ -159,9 +159,17 @@ def load_sequences(split: str, folder: Path | None = None) -> list[Sequences]:
 
 
 def join_tables(parts: Sequence[Sequences], every: int = 1) -> pd.DataFrame:
-    """One landmark table of several signers' frames that show a hand, see ``Sequences.table``."""
-    table = pd.concat([part.table(every) for part in parts], ignore_index=True)
-    return table[table["score"] > 0].reset_index(drop=True)
+    """One landmark table of several signers' frames that show a hand, see ``Sequences.table``.
+
+    It has the columns of a ``LetterSet``'s table too: a clip is an original.
+    """
+    tables = []
+    for part in parts:
+        table = part.table(every)
+        clip = part.file + "/" + table["file"].str.split("/").str[-2]
+        tables.append(table.assign(source="people", original=clip, licence=part.licence, repository=part.repository))
+    joined = pd.concat(tables, ignore_index=True)
+    return joined[joined["score"] > 0].reset_index(drop=True)
 
 
 def _read(path: Path, signer: str, split: str, licence: str, repository: str) -> Sequences:

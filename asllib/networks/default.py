@@ -30,6 +30,8 @@ class DefaultConfig:
         letter, they are less sure than they are right.
     doubt
         What both say together is no surer than this power of the landmark branch's highest probability.
+    share
+        Share of the hands with an embedding that the landmark branch answers for in training, as for all without.
     classes
         Letters, 24 for all still ones.
     """
@@ -39,6 +41,7 @@ class DefaultConfig:
     noise: float = 0.3
     sharpen: float = 1.5
     doubt: float = 0.4
+    share: float = 0.25
     classes: int = 24
 
 
@@ -120,6 +123,6 @@ class DefaultNet(Network):
         landmark, embedding = self.branches(inputs)
         blind = inputs[:, -1:].isnan()  # (B, 1): no embedding
         if self.training:
-            by_landmarks = torch.rand_like(landmark[:, :1]) < 0.5
+            by_landmarks = torch.rand_like(landmark[:, :1]) < self.config.share
             return torch.where(blind | by_landmarks, landmark, embedding)
         return torch.where(blind, self.config.sharpen * landmark, self.multiply(landmark, embedding))
