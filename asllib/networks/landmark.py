@@ -72,7 +72,7 @@ class LandmarkAugment:
     tilt: float = 30.0
     stretch: float = 0.15
     jitter: float = 0.03
-    flat: float = 0.2
+    flat: float = 0.0
 
     def __post_init__(self) -> None:
         check_turn(self.turn)
@@ -83,7 +83,7 @@ PRESETS = {
     "best": Preset(
         LandmarkConfig(),
         Training(epochs=30, learning_rate=4e-3, batch=128, one_cycle=True, weight_decay=0.05, smoothing=0.05),
-        LandmarkAugment(),
+        LandmarkAugment(flat=0.2),
     ),
 }
 PRESETS["people"] = dataclasses.replace(PRESETS["best"], signers=48)
