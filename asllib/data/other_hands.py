@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from asllib.cache import code_version
 from asllib.data.letterset import LetterSet
-from asllib.data.synthetic import SIZE, cached_drawing, code_version
+from asllib.data.synthetic import SIZE, cached_drawing
 from asllib.letters import STATIC
 
 OTHER = "other"  # the label of a handshape without a name

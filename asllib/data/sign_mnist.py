@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import hashlib
 import tempfile
@@ -14,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from asllib.cache import kept
 from asllib.data.letterset import LetterSet
 from asllib.data.pixel_csv import SIDE, check_labels, read_pixel_rows
 from asllib.errors import InputError
 from asllib.letters import letters_of_25
-from asllib.paths import cache_dir, data_dir, replacing, write_bytes
+from asllib.paths import cache_dir, data_dir, write_bytes
 
 KAGGLE_NAME = "datamunge/sign-language-mnist"
 ROWS = {"train": 27_455, "test": 7_172}
@@ -88,18 +88,20 @@ def fetch_sign_mnist() -> Path:
 def _read(path: Path) -> np.ndarray:
     """Rows of a file, label and pixels, (N, 785) uint8: from the cache by the file's hash, else read and kept."""
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    stored = cache_dir() / "pixels" / f"{digest[:32]}.npy"
-    with contextlib.suppress(OSError, ValueError, EOFError):  # a broken file is as good as none
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    stored = cache_dir() / "pixels" / f"{sha256[:32]}.npy"
+
+    def read(stored: Path) -> np.ndarray:
         rows = np.load(stored)
-        if rows.dtype == np.uint8 and rows.ndim == 2 and rows.shape[1] == 1 + SIDE * SIDE:
-            check_labels(rows, stored)
-            return rows
-    rows = read_pixel_rows(path)
-    # A cache that cannot be written costs time, no more.
-    with contextlib.suppress(InputError), replacing(stored) as temporary:
-        np.save(temporary, rows)
-    return rows
+        if rows.dtype != np.uint8 or rows.ndim != 2 or rows.shape[1] != 1 + SIDE * SIDE:
+            raise InputError(f"{stored}: {rows.dtype} {rows.shape}")
+        check_labels(rows, stored)
+        return rows
+
+    try:
+        return kept(stored, lambda temporary: np.save(temporary, read_pixel_rows(path)), read)
+    except InputError:  # a cache that cannot be written costs time, no more
+        return read_pixel_rows(path)
 
 
 def _download(name: str, anew: bool) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import shutil
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from asllib.cache import code_version, digest, kept
 from asllib.data.letterset import LetterSet, PhotoFiles
 from asllib.data.photos import load_photos
 from asllib.errors import InputError
@@ -77,16 +77,13 @@ def added_letters(signers: int, views: int = 4) -> LetterSet:
 
 def cached_drawing(key: str, name: str, write: Callable[[Path], object]) -> LetterSet:
     """Load a folder of drawn photos from the cache; ``write`` fills it if it is not there."""
+
+    def fill(folder: Path) -> None:
+        folder.mkdir()
+        write(folder)
+
     folder = cache_dir() / "synthetic" / f"{key}-{signer_version()}"
-    if not (folder / "manifest.csv").is_file():
-        try:
-            with replacing(folder) as unfinished:
-                unfinished.mkdir()
-                write(unfinished)
-        except InputError:
-            if not (folder / "manifest.csv").is_file():  # else another process was first, with the same pictures
-                raise
-    return load_photos(folder, name)
+    return kept(folder, fill, lambda folder: load_photos(folder, name))
 
 
 def draw_letters(
@@ -123,7 +120,7 @@ def draw_letters(
         with replacing(out) as unfinished:  # half a set would pass for a whole one
             write_letters(unfinished, letters, signers, views, size, seed)
         return out
-    key = hashlib.sha256(f"{letters} {views} {size} {seed} {signer_version()}".encode()).hexdigest()[:16]
+    key = digest(f"{letters} {views} {size} {seed} {signer_version()}")[:16]
     unfinished = out / f".unfinished-{key}"
     if out.exists() and not unfinished.is_dir() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: is there already; name a new folder")
@@ -172,11 +169,6 @@ def signer_version() -> str:
     return code_version(*sorted((Path(__file__).resolve().parents[1] / "signer").glob("*.py")))
 
 
-def code_version(*files: str | os.PathLike[str]) -> str:
-    """Hash of source files: what was made by other code is made anew."""
-    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()[:8]
-
-
 def drawn_pixels(letters: LetterSet) -> tuple[pd.DataFrame, np.ndarray]:
     """Crop every still letter of a drawn set to its hand alone, by the true landmarks beside the pictures.
 
@@ -191,9 +183,9 @@ def drawn_pixels(letters: LetterSet) -> tuple[pd.DataFrame, np.ndarray]:
     folder = letters.images.root
     keep = np.flatnonzero(np.isin(letters.letters, STATIC))
     stored = folder / f"hands-{code_version(preprocess.__file__)}.npy"
-    if not stored.is_file():
+
+    def write(stored: Path) -> None:
         hands = table_hands(read_landmarks(folder / "landmarks.csv"))
-        pixels = np.stack([preprocess.to_pixels(letters.images[i], hands[i]) for i in keep])
-        with replacing(stored) as temporary:
-            np.save(temporary, pixels)
-    return letters.table.iloc[keep].reset_index(drop=True), np.load(stored)
+        np.save(stored, np.stack([preprocess.to_pixels(letters.images[i], hands[i]) for i in keep]))
+
+    return letters.table.iloc[keep].reset_index(drop=True), kept(stored, write, np.load)

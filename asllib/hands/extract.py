@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from asllib.cache import digest, load
 from asllib.errors import InputError
 from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_columns, world_columns
 from asllib.hands.look import WIDTH, Hand, tracker_version
@@ -186,7 +186,7 @@ def _in_parts(
             for start, chunk in _chunks(images, files):
                 size = sum(map(_size, chunk))
                 stored = None if folder is None else folder / f"{_key(chunk, attempts, every_look)}.parquet"
-                part = None if stored is None else _stored(stored)
+                part = None if stored is None else load(stored, pd.read_parquet)
                 if part is None:
                     names = [str(file) for file in files[start : start + len(chunk)]]
                     yield (start, stored), size, running.submit(_extract_chunk, chunk, names, attempts, every_look)
@@ -258,24 +258,7 @@ def _extract_chunk(
 
 def _key(images: list[np.ndarray | bytes], attempts: tuple[Attempt, ...], every_look: bool) -> str:
     """Hash of all that the result depends on: the images, the attempts and looks, and the tracker."""
-    digest = hashlib.blake2b(
-        f"4 {tracker_version()} {attempts} {LOOKS if every_look else LOOKS[:1]}".encode(), digest_size=20
-    )
-    for image in images:
-        digest.update((f"{len(image)} bytes" if isinstance(image, bytes) else str(image.shape)).encode())
-        digest.update(image if isinstance(image, bytes) else np.ascontiguousarray(image).data)
-    return digest.hexdigest()
-
-
-def _stored(path: Path) -> pd.DataFrame | None:
-    import pandas as pd
-
-    if not path.is_file():
-        return None
-    try:
-        return pd.read_parquet(path)
-    except Exception:  # a broken file is as good as none: it is made again and replaced
-        return None
+    return digest(f"4 {tracker_version()} {attempts} {LOOKS if every_look else LOOKS[:1]}", *images)
 
 
 def _store(part: pd.DataFrame, path: Path) -> None:
