@@ -9,9 +9,11 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
+import numpy as np
 from isal import igzip, isal_zlib  # three times as fast as Python's gzip
 
 from asllib.errors import InputError
@@ -195,6 +197,74 @@ def open_image(file: Path | bytes, name: str, most: int = MAX_PIXELS) -> Iterato
         unknown = isinstance(error, PIL.UnidentifiedImageError)
         reason = "no known format" if unknown else (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"{name}: not a readable image ({reason}); give a .jpg or .png photo") from None
+
+
+@dataclass(frozen=True)
+class PhotoFiles:
+    """Photos in a folder as a sequence that reads each one when it is asked for; small to send to a process.
+
+    Attributes
+    ----------
+    root
+        The folder.
+    files
+        Paths relative to it.
+    """
+
+    root: Path
+    files: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, i: SupportsIndex) -> np.ndarray:
+        return read_image(self.root / self.files[i])
+
+    def read_bytes(self, i: int) -> bytes:
+        """Read a photo's file as it is, for ``decode_image``.
+
+        Raises
+        ------
+        InputError
+            If the file is missing, or larger than any photo.
+        """
+        return read_bytes(self.root / self.files[i])
+
+    @property
+    def paths(self) -> list[Path]:
+        """Full paths of the files."""
+        return [self.root / file for file in self.files]
+
+
+Images = Sequence[np.ndarray] | np.ndarray | PhotoFiles  # whatever gives an image for a position
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Read a photo.
+
+    Returns
+    -------
+    numpy.ndarray
+        (H, W, 3) uint8 RGB, turned upright as its EXIF says.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, is no image, or has more than 100 million pixels.
+    """
+    return decode_image(Path(path), path)
+
+
+def decode_image(file: Path | bytes, name: object) -> np.ndarray:
+    """Decode a photo, or the bytes of its file, see ``read_image``; errors call it ``name``."""
+    import PIL.ImageOps
+
+    with open_image(file, str(name)) as image:
+        image = PIL.ImageOps.exif_transpose(image)
+        if image.mode.startswith("I"):  # grey of 16 bits, which a conversion would cut off at 255
+            gray = np.clip(np.array(image, np.float64) / 257, 0, 255).astype(np.uint8)
+            return np.repeat(gray[..., None], 3, axis=2)
+        return np.array(image.convert("RGB"))
 
 
 def inside(folder: Path, file: str, where: str) -> Path:

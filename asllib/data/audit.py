@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from asllib.data.letterset import Images, LetterSet
+from asllib.data.letterset import LetterSet
+from asllib.files import Images
 from asllib.hands.landmarks import landmark_arrays
+from asllib.hands.pixels import resize, to_gray
 from asllib.letters import LETTERS, STATIC
-from asllib.preprocess import resize, to_gray
 
 THUMB = 14  # pixels a side of the pictures that are compared
 NEAR = 0.97  # correlation from which two of them show the same photo; see `near_duplicate_groups`

@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from asllib.data.letterset import LetterSet
-from asllib.data.photos import load_photos
+from asllib.data.letterset import LetterSet, load_photos
 from asllib.errors import InputError
 from asllib.files import inside, read_csv
 from asllib.hands.landmarks import image_columns, world_columns

@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from asllib.data.letterset import LetterSet
+from asllib.data.drawn import load_synthetic
+from asllib.data.letterset import LetterSet, load_photos
 from asllib.data.people_set import load_people
-from asllib.data.photos import load_photos
 from asllib.data.sign_mnist import fetch_sign_mnist, find_sign_mnist, load_sign_mnist
-from asllib.data.synthetic import load_synthetic
 from asllib.errors import InputError
 from asllib.paths import data_dir
 

@@ -11,7 +11,7 @@ from asllib.errors import InputError
 from asllib.letters import MOVING
 from asllib.paths import replacing
 from asllib.signer.alphabet import ANGLES, INDEX, LETTERS, OTHERS, clip_to_limits
-from asllib.signer.letters import MIN_SIZE
+from asllib.signer.letters import MIN_SIZE, jpeg
 
 HOLD = 0.45  # of a letter's time the hand stands still; the rest is the way to the next
 STROKE_SECONDS = 0.7
@@ -323,8 +323,6 @@ def write_video(path: str | os.PathLike[str], frames: np.ndarray, fps: float = 3
     An ``.mjpeg`` is JPEGs one after the other, without a frame rate. InputError if the path has another ending, there
     are no frames, the disk is full, or the folder cannot be written.
     """
-    import cv2
-
     path, frames = Path(path), np.asarray(frames)
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not len(frames):
         raise InputError(f"frames must be (F, H, W, 3) uint8, got {frames.shape} {frames.dtype}")
@@ -333,9 +331,10 @@ def write_video(path: str | os.PathLike[str], frames: np.ndarray, fps: float = 3
         raise InputError(f"{path.name}: use a name that ends in .mp4 or .mjpeg")
     with replacing(path) as partial:
         if kind == ".mjpeg":
-            pictures = (cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1] for frame in frames)
-            partial.write_bytes(b"".join(picture.tobytes() for picture in pictures))
+            partial.write_bytes(b"".join(jpeg(frame, 92) for frame in frames))
             return path
+        import cv2
+
         partial.touch()
         height, width = frames.shape[1:3]
         writer = cv2.VideoWriter(str(partial), cv2.VideoWriter.fourcc(*"mp4v"), fps, (width, height))

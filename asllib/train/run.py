@@ -13,12 +13,12 @@ import torch
 
 from asllib.config import Preset
 from asllib.data import find_people, find_photos, leave_people_out, load_letters, signer_weights, split
+from asllib.data.drawn import added_letters, random_hands
 from asllib.data.letterset import LetterSet
-from asllib.data.other_hands import random_hands
 from asllib.data.people_set import signers_apart
-from asllib.data.synthetic import added_letters
 from asllib.errors import InputError
 from asllib.evaluation import read_letters
+from asllib.hands.extract import Looks, track
 from asllib.networks.default import DefaultConfig
 from asllib.networks.landmark import look_probabilities
 from asllib.networks.pixel import PixelCNN, crop_set, set_probabilities, small_set
@@ -26,7 +26,7 @@ from asllib.networks.registry import Network, preset
 from asllib.networks.store import check_new_run, load_model, save_model, tidy_run
 from asllib.paths import write_text
 from asllib.results import data_card, versions
-from asllib.train.examples import Looks, for_pixels, hand_examples, join, track, train, turned
+from asllib.train.examples import for_pixels, hand_examples, join, train, turned
 from asllib.train.loop import NO_LETTER, Examples, History
 from asllib.train.spelling import train_spelling
 

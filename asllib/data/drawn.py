@@ -1,4 +1,4 @@
-"""The synthetic signer as a data set: photos, or 28x28 images like those of Sign Language MNIST."""
+"""The synthetic signer as a data set: photos, 28x28 images like Sign Language MNIST's, hands that show no letter."""
 
 from __future__ import annotations
 
@@ -7,27 +7,30 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from tqdm.auto import tqdm
 
 from asllib.cache import code_version, digest, kept
-from asllib.data.letterset import LetterSet, PhotoFiles
-from asllib.data.photos import load_photos
+from asllib.data.letterset import LetterSet, load_photos
 from asllib.errors import InputError
+from asllib.files import PhotoFiles
+from asllib.hands import pixels
 from asllib.hands.landmarks import read_landmarks
 from asllib.hands.tracker import table_hands
 from asllib.letters import LETTERS, STATIC
-from asllib.parallel import as_done
+from asllib.parallel import Job, results
 from asllib.paths import cache_dir, replacing, write_bytes, write_text
 
-SIZE = 224
-SEED = 0
-ADDED_SEED = 1  # other people
+SIZE = 224  # pixels of a side
+SEED, ADDED_SEED = 0, 1  # of different people
 NAME = "synthetic signer"
+OTHER = "other"  # the label of a handshape without a name
+APART = 18.0  # degrees, root mean square over the fingers' joints, from the nearest letter
 
 
 def load_synthetic(pixels: bool = False) -> LetterSet:
@@ -75,6 +78,26 @@ def added_letters(signers: int, views: int = 4) -> LetterSet:
     )
 
 
+def drawn_pixels(letters: LetterSet) -> tuple[pd.DataFrame, np.ndarray]:
+    """Crop every still letter of a drawn set to its hand alone, by the true landmarks beside the pictures.
+
+    Returns
+    -------
+    tuple
+        The letters' table, and (N, 28, 28) uint8 images.
+    """
+    assert isinstance(letters.images, PhotoFiles)
+    folder = letters.images.root
+    keep = np.flatnonzero(np.isin(letters.letters, STATIC))
+    stored = folder / f"hands-{code_version(pixels.__file__)}.npy"
+
+    def write(stored: Path) -> None:
+        hands = table_hands(read_landmarks(folder / "landmarks.csv"))
+        np.save(stored, np.stack([pixels.to_pixels(letters.images[i], hands[i]) for i in keep]))
+
+    return letters.table.iloc[keep].reset_index(drop=True), kept(stored, write, np.load)
+
+
 def cached_drawing(key: str, name: str, write: Callable[[Path], object]) -> LetterSet:
     """Load a folder of drawn photos from the cache; ``write`` fills it if it is not there."""
 
@@ -84,6 +107,82 @@ def cached_drawing(key: str, name: str, write: Callable[[Path], object]) -> Lett
 
     folder = cache_dir() / "synthetic" / f"{key}-{signer_version()}"
     return kept(folder, fill, lambda folder: load_photos(folder, name))
+
+
+def signer_version() -> str:
+    """Hash of the signer's code: another signer draws other pictures and films."""
+    return code_version(*sorted((Path(__file__).resolve().parents[1] / "signer").glob("*.py")))
+
+
+# Fingers are put together from letters whose fingers are up, curved, hooked or folded, arms from those held up.
+_FINGERS_OF = "ABCDEFIKLORUVWXY"
+_ARMS_OF = "ABDIKLUVWY"
+_WEIGHTS = np.array([1, 1, 0.5, 1.5] * 4 + [1] * 5)
+
+
+def distance_to_letters(pose: np.ndarray) -> float:
+    """Root mean square difference, in degrees, of a pose's finger and thumb angles from the nearest still letter's."""
+    from asllib.signer.alphabet import LETTERS
+
+    fingers = len(_WEIGHTS)
+    shapes = np.array([LETTERS[letter].angles[:fingers] for letter in STATIC])
+    return float(np.sqrt((((pose[:fingers] - shapes) * _WEIGHTS) ** 2).mean(1)).min())
+
+
+def random_handshape(rng: np.random.Generator) -> np.ndarray:
+    """(angles,) degrees: each finger bent as in some letter or at random, and the whole far from every letter."""
+    from asllib.signer.alphabet import LETTERS
+
+    def angles(letters: str) -> np.ndarray:
+        return np.array(LETTERS[letters[rng.integers(len(letters))]].angles, np.float64)
+
+    while True:
+        pose = angles(_ARMS_OF)
+        for finger in range(4):
+            first = 4 * finger
+            pose[first : first + 4] = angles(_FINGERS_OF)[first : first + 4]
+            if rng.random() < 0.25:
+                pose[first : first + 3] = rng.uniform([-5, 0, 0], [85, 100, 60])
+        pose[16:21] = angles(_FINGERS_OF)[16:21]
+        if rng.random() < 0.3:
+            pose[16:21] = rng.uniform([0, 0, -10, 0, 0], [60, 60, 40, 50, 60])
+        if rng.random() < 0.5:
+            pose[21:] = rng.normal(0, [15, 10, 40, 40, 30, 20])
+        if distance_to_letters(pose) > APART:
+            return pose
+
+
+def random_hands(signers: int, each: int = 18, seed: int = 11) -> LetterSet:
+    """Draw random handshapes that are no letter, label ``OTHER``: what a reader should refuse; once."""
+    rng = np.random.default_rng(seed)
+    plan = [(number, OTHER, random_handshape(rng)) for number in range(signers) for _ in range(each)]
+    return draw_hands(f"random-{signers}x{each}-seed{seed}", plan, seed)
+
+
+def draw_hands(name: str, plan: Sequence[tuple[int, str, np.ndarray]], seed: int) -> LetterSet:
+    """Photograph hands that show no letter, each a signer's number, a label and a pose (angles,) in degrees; once."""
+
+    def write(folder: Path) -> None:
+        from asllib.signer.letters import BATCH, jpeg, photograph_each
+        from asllib.signer.scene import draw_signer
+
+        people = {number: draw_signer(seed, number) for number in dict.fromkeys(number for number, _, _ in plan)}
+        rows = ["file,label,source,signer,original"]
+        with tqdm(total=len(plan), unit="photo", desc="Drawing hands") as bar:
+            for start in range(0, len(plan), BATCH):
+                part = plan[start : start + BATCH]
+                shown = [people[number] for number, _, _ in part]
+                poses = np.stack([pose + who.habit for who, (_, _, pose) in zip(shown, part, strict=True)])
+                streams = [np.random.default_rng([seed, part[k][0], start + k]) for k in range(len(part))]
+                images, _, _ = photograph_each(poses, shown, streams, SIZE, steps=30)
+                for k, (image, who) in enumerate(zip(images, shown, strict=True)):
+                    original = f"{start + k:05d}"
+                    (folder / f"{original}.jpg").write_bytes(jpeg(image))
+                    rows.append(f"{original}.jpg,{part[k][1]},synthetic,{who.name},{original}")
+                bar.update(len(part))
+        (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
+
+    return cached_drawing(f"{name}-{code_version(__file__)}", "hands that show no letter", write)
 
 
 def draw_letters(
@@ -106,8 +205,6 @@ def draw_letters(
     InputError
         As ``write_letters``; or if a worker was killed.
     """
-    from tqdm.auto import tqdm
-
     from asllib.signer import write_letters
     from asllib.signer.letters import CREW, check_letters
 
@@ -136,8 +233,8 @@ def draw_letters(
     missing = [crew for crew in crews if not place(crew, "manifest.csv").is_file()]
     with tqdm(total=signers * len(letters) * views, unit="photo", desc="Rendering letters") as bar:
         bar.update(bar.total - sum(count for _, count in missing) * len(letters) * views)
-        jobs = ((crew, 0, executor.submit(_draw_crew, letters, crew, views, size, seed)) for crew in missing)
-        for crew, files in as_done(jobs):
+        jobs = (Job((_draw_crew, letters, crew, views, size, seed)) for crew in missing)
+        for crew, files in zip(missing, results(jobs, executor), strict=True):
             for name, data in files.items():  # the tables come last: where there is a manifest, all is there
                 write_bytes(place(crew, name), data)
             bar.update(crew[1] * len(letters) * views)
@@ -162,30 +259,3 @@ def _draw_crew(letters: str, crew: tuple[int, int], views: int, size: int, seed:
         named = {f"{path.parent.name}/{path.name}": path for path in pictures}
         named |= {name: Path(folder, name) for name in _TABLES}
         return {name: path.read_bytes() for name, path in named.items()}
-
-
-def signer_version() -> str:
-    """Hash of the signer's code: another signer draws other pictures and films."""
-    return code_version(*sorted((Path(__file__).resolve().parents[1] / "signer").glob("*.py")))
-
-
-def drawn_pixels(letters: LetterSet) -> tuple[pd.DataFrame, np.ndarray]:
-    """Crop every still letter of a drawn set to its hand alone, by the true landmarks beside the pictures.
-
-    Returns
-    -------
-    tuple
-        The letters' table, and (N, 28, 28) uint8 images.
-    """
-    from asllib import preprocess
-
-    assert isinstance(letters.images, PhotoFiles)
-    folder = letters.images.root
-    keep = np.flatnonzero(np.isin(letters.letters, STATIC))
-    stored = folder / f"hands-{code_version(preprocess.__file__)}.npy"
-
-    def write(stored: Path) -> None:
-        hands = table_hands(read_landmarks(folder / "landmarks.csv"))
-        np.save(stored, np.stack([preprocess.to_pixels(letters.images[i], hands[i]) for i in keep]))
-
-    return letters.table.iloc[keep].reset_index(drop=True), kept(stored, write, np.load)
