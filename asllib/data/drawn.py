@@ -36,12 +36,9 @@ APART = 18.0  # degrees, root mean square over the fingers' joints, from the nea
 def load_synthetic(pixels: bool = False) -> LetterSet:
     """Draw the synthetic signer's set, as large as the profile says, once; later it is read from the cache.
 
-    Parameters
-    ----------
-    pixels
-        False: photos, 26 letters. True: (N, 28, 28) grey images of the 24 still letters, the hand alone, cropped by the
-        true landmarks; ``split`` is "test" for the last quarter of the signers, who are in no training image, and
-        "train" for the others and, as the profile says, for more people: few signers teach 28x28 pixels too little.
+    It has photos of 26 letters; ``pixels`` gives (N, 28, 28) grey images of the 24 still ones, the hand alone, cropped
+    by the true landmarks. Their ``split`` is "test" for the last quarter of the signers, who are in no training image,
+    and "train" for the others and, as the profile says, for more people: few signers teach 28x28 pixels too little.
     """
     from asllib.config import profile
     from asllib.signer import write_letters
@@ -79,13 +76,7 @@ def added_letters(signers: int, views: int = 4) -> LetterSet:
 
 
 def drawn_pixels(letters: LetterSet) -> tuple[pd.DataFrame, np.ndarray]:
-    """Crop every still letter of a drawn set to its hand alone, by the true landmarks beside the pictures.
-
-    Returns
-    -------
-    tuple
-        The letters' table, and (N, 28, 28) uint8 images.
-    """
+    """Crop every still letter of a drawn set by its true landmarks: the letters' table and (N, 28, 28) uint8 images."""
     assert isinstance(letters.images, PhotoFiles)
     folder = letters.images.root
     keep = np.flatnonzero(np.isin(letters.letters, STATIC))
@@ -180,7 +171,7 @@ def draw_hands(name: str, plan: Sequence[tuple[int, str, np.ndarray]], seed: int
                     (folder / f"{original}.jpg").write_bytes(jpeg(image))
                     rows.append(f"{original}.jpg,{part[k][1]},synthetic,{who.name},{original}")
                 bar.update(len(part))
-        (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
+        (folder / "manifest.csv").write_bytes("\n".join([*rows, ""]).encode())
 
     return cached_drawing(f"{name}-{code_version(__file__)}", "hands that show no letter", write)
 
@@ -198,12 +189,7 @@ def draw_letters(
     """Write the folder of ``asllib.signer.write_letters``; with an executor, a task draws a crew of eight signers.
 
     Pictures come back as bytes and are written here, so that workers need not see the disk. Run again after a stop, it
-    draws only the crews that are missing.
-
-    Raises
-    ------
-    InputError
-        As ``write_letters``; or if a worker was killed.
+    draws only the crews that are missing. InputError as in ``write_letters``, or if a worker was killed.
     """
     from asllib.signer import write_letters
     from asllib.signer.letters import CREW, check_letters

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,25 +24,15 @@ ENDINGS = (".jpg", ".jpeg", ".png")
 class LetterSet:
     """Images of letters, and for each its letter and where it comes from.
 
-    Attributes
-    ----------
-    name
-        What captions call it.
-    table
-        One row an image, text columns ``file, label, source, signer, original, split``. ``label`` is a letter, or
-        a sign such as ``space``; ``original`` is the photo that the image was derived from; ``split`` is the one
-        that the set came with, "" for none.
-    images
-        uint8 images, one a row: an (N, 28, 28) array, or (H, W, 3) RGB images that are read from
-        their files when asked for.
-    synthetic
-        Drawn by the synthetic signer.
+    ``table`` has one row an image, text columns ``file, label, source, signer, original, split``. ``label`` is a letter
+    or a sign such as ``space``; ``original`` is the photo that the image was derived from; ``split`` is the one that
+    the set came with, "" for none.
     """
 
-    name: str
+    name: str  # what captions call it
     table: pd.DataFrame
-    images: np.ndarray | PhotoFiles
-    synthetic: bool = False
+    images: np.ndarray | PhotoFiles  # uint8: (N, 28, 28), or (H, W, 3) RGB images that are read when asked for
+    synthetic: bool = False  # drawn by the synthetic signer
 
     def __post_init__(self) -> None:
         if len(self.table) != len(self.images):
@@ -112,20 +103,10 @@ def take(images: np.ndarray | PhotoFiles, places: np.ndarray) -> np.ndarray | Ph
 
 
 def load_photos(folder: str | Path, name: str | None = None) -> LetterSet:
-    """Load a folder of photos; they are read when they are used.
+    """Load a folder of photos, called by its own name unless another is given; they are read when they are used.
 
-    Parameters
-    ----------
-    folder
-        With ``manifest.csv`` (columns ``file,label``, optionally ``source,signer,original,split``), or with one
-        folder a letter.
-    name
-        What captions call it, by default the folder's name.
-
-    Raises
-    ------
-    InputError
-        If there are no photos, or a row of the manifest names a file that is missing or outside the folder.
+    It has a ``manifest.csv`` (columns ``file,label``, optionally ``source,signer,original,split``), or one folder a
+    letter. InputError if there are no photos, or a row of the manifest names a file that is missing or outside.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -135,17 +116,13 @@ def load_photos(folder: str | Path, name: str | None = None) -> LetterSet:
     if table.empty:
         raise InputError(f"{folder}: no photos; put .jpg or .png files into {folder.name}/A, {folder.name}/B, ...")
     synthetic = bool((table["source"] == "synthetic").all())
-    files = tuple(table["file"])
-    return LetterSet(name or folder.name, table, PhotoFiles(folder, files), synthetic)
+    return LetterSet(name or folder.name, table, PhotoFiles(folder, tuple(table["file"])), synthetic)
 
 
 def read_manifest(folder: Path) -> pd.DataFrame:
     """Read the ``manifest.csv`` of a folder: text columns ``file, label, source, signer, original, split``.
 
-    Raises
-    ------
-    InputError
-        If a row has no file or label, or names a file that is missing or outside the folder.
+    InputError if a row has no file or label, or names a file that is missing or outside the folder.
     """
     manifest = folder / "manifest.csv"
     table = read_csv(manifest)
@@ -181,8 +158,7 @@ def _sign(name: str) -> str:
 
 def _fill(table: pd.DataFrame, source: str) -> pd.DataFrame:
     """Add what a table does not say, also in single cells: the folder is the source, each photo its own original."""
-    defaults: dict[str, str | pd.Series]
-    defaults = {"source": source, "signer": "unknown", "original": table["file"], "split": ""}
+    defaults: dict[str, Any] = {"source": source, "signer": "unknown", "original": table["file"], "split": ""}
     for column, value in defaults.items():
         table[column] = table[column].where(table[column].str.strip() != "", value) if column in table else value
     return table[[*COLUMNS]]

@@ -21,7 +21,7 @@ SOURCES = {
 
 
 def load_letters(name: str = "auto", *, pixels: bool = False) -> LetterSet:
-    """Load a set of letters.
+    """Load a set of letters; InputError if there is no such data, or it is damaged.
 
     Parameters
     ----------
@@ -30,11 +30,6 @@ def load_letters(name: str = "auto", *, pixels: bool = False) -> LetterSet:
         that is here, else the synthetic signer, which says so in one line.
     pixels
         For "auto" and "synthetic": 28x28 grey images, Sign Language MNIST or its like, in the place of photos.
-
-    Raises
-    ------
-    InputError
-        If there is no such data, or it is damaged.
     """
     if name == "sign-mnist":
         return load_sign_mnist(find_sign_mnist() or fetch_sign_mnist())

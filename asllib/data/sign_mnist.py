@@ -44,11 +44,8 @@ def find_sign_mnist() -> Path | None:
 def load_sign_mnist(folder: Path) -> LetterSet:
     """Load the official train and test files of a folder, plain or gzipped; what was read is kept in the cache folder.
 
-    Returns
-    -------
-    LetterSet
-        Images (N, 28, 28) uint8; ``split`` is "train" or "test", the official one. Signer and original are unknown:
-        every image counts as one of its own, so that intervals are narrower than they should be.
+    ``split`` is the official one. Signer and original are unknown: every image counts as one of its own, so that
+    intervals are narrower than they should be.
     """
     paths: dict[str, Path] = {}
     for split in ROWS:
@@ -136,18 +133,8 @@ def _file(folder: Path, split: str) -> Path | None:
 def read_pixel_csv(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     """Read a pixel CSV, ``label,pixel1..pixel784``, plain or gzipped, its columns in any order; check every value.
 
-    Returns
-    -------
-    images
-        (N, 28, 28) uint8, 0 is black.
-    labels
-        (N,) int64, 0..24 without 9, as in the file.
-
-    Raises
-    ------
-    InputError
-        Naming the file, the row and the reason: a column missing or repeated, a row cut off, a text, a label that
-        is not a still letter, a value outside 0..255.
+    Images are (N, 28, 28) uint8, 0 is black, labels (N,) int64, 0..24 without 9. InputError names the file, the row and
+    the reason: a column missing or repeated, a row cut off, a text, no still letter's label, a value outside 0..255.
     """
     rows = read_pixel_rows(Path(path))
     return rows[:, 1:].reshape(-1, SIDE, SIDE), rows[:, 0].astype(np.int64)
@@ -192,17 +179,7 @@ def check_labels(rows: np.ndarray, path: Path) -> None:
 
 
 def write_pixel_csv(path: str | Path, images: np.ndarray, labels: np.ndarray) -> None:
-    """Write images as a pixel CSV; ``read_pixel_csv`` gives the same arrays back.
-
-    Parameters
-    ----------
-    path
-        A .csv or .csv.gz file.
-    images
-        (N, 28, 28) uint8.
-    labels
-        (N,) integers in 0..24 without 9: places in the whole alphabet.
-    """
+    """Write images (N, 28, 28) uint8 and labels (N,), 0..24 without 9, as a pixel CSV, .csv or .csv.gz."""
     table = pd.DataFrame(np.asarray(images).reshape(len(images), -1), columns=PIXEL_COLUMNS)
     table.insert(0, "label", np.asarray(labels))
     with replacing(Path(path)) as temporary:

@@ -33,18 +33,10 @@ _NUMBERS = ["score", *image_columns(), *world_columns()]
 
 @dataclass(frozen=True)
 class Looks:
-    """What was seen of each photo in each of the ways of ``asllib.hands.LOOKS``.
+    """What was seen of each photo in each of the ways of ``asllib.hands.LOOKS``."""
 
-    Attributes
-    ----------
-    tables
-        Landmark tables, one row a photo, all in the coordinates of the photo. The first is the plain look.
-    embeddings
-        (looks, N, 1152) float16; NaN where no hand was seen, or where only landmarks are known.
-    """
-
-    tables: tuple[pd.DataFrame, ...]
-    embeddings: np.ndarray
+    tables: tuple[pd.DataFrame, ...]  # of landmarks, one row a photo, in its coordinates; the first is the plain look
+    embeddings: np.ndarray  # (looks, N, 1152) float16; NaN where no hand was seen, or where only landmarks are known
 
     def __len__(self) -> int:
         return len(self.tables[0])
@@ -124,9 +116,10 @@ def extract_landmarks(
     attempts: Sequence[Attempt] = ATTEMPTS,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Find the hand in each image and return one row an image, in the order of the images.
+    """Find the hand in each image: a table with one row an image, ``landmark_columns()``, then ``SIZE_COLUMNS``.
 
-    The result does not depend on where it is worked out, nor on how often the run was stopped.
+    Where no hand was found the score is 0, the side is missing and the coordinates are NaN. The result does not depend
+    on where it is worked out, nor on how often the run was stopped.
 
     Parameters
     ----------
@@ -147,12 +140,6 @@ def extract_landmarks(
         What is tried on an image in turn, see ``HandTracker``.
     progress
         Show a bar with the time left.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``landmark_columns()``, then width and height of the image in pixels. Where no hand was found the
-        score is 0, the side is missing and the coordinates are NaN.
 
     Raises
     ------
