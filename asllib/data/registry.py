@@ -34,7 +34,10 @@ def load_letters(name: str = "auto", *, pixels: bool = False) -> LetterSet:
     if name == "sign-mnist":
         return load_sign_mnist(find_sign_mnist() or fetch_sign_mnist())
     if name == "photos":
-        return load_photos(find_photos() or _no_photos(), "photos of the letters")
+        folder = find_photos()
+        if folder is None:
+            raise InputError(f"no photos in {data_dir() / 'photos'}; put LETTER folders and a manifest.csv there")
+        return load_photos(folder, "photos of the letters")
     if name == "people":
         return load_people()
     if name == "synthetic":
@@ -57,7 +60,3 @@ def find_photos() -> Path | None:
     """Folder ``photos`` in the data folder, or None."""
     folder = data_dir() / "photos"
     return folder if (folder / "manifest.csv").is_file() else None
-
-
-def _no_photos() -> Path:
-    raise InputError(f"no photos in {data_dir() / 'photos'}; put LETTER folders and a manifest.csv there")

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,19 +85,19 @@ def iter_letters(
             shown = [people[n] for n, _, _ in part]
             made = np.stack([poses[n][place] for n, place, _ in part])
             images, landmarks, world = photograph_each(made, shown, streams, size, angle)
-            labels = [letters[place] for _, place, _ in part]
-            names, sides = [who.name for who in shown], [who.side for who in shown]
-            yield SyntheticShots(images, labels, names, sides, landmarks, world)
+            labels, names = [letters[place] for _, place, _ in part], [who.name for who in shown]
+            yield SyntheticShots(images, labels, names, [who.side for who in shown], landmarks, world)
 
 
 def photograph_each(
-    poses: np.ndarray, people: Sequence[Signer], streams: Sequence[np.random.Generator], size: int,
-    angle: float = 35.0, steps: int = 6,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
-    """Photograph poses (B, angles), each with a camera, a light and a room of its own from its stream.
-
-    ``size``, ``angle`` as in ``render_letters``, ``steps`` and what is returned as in ``photograph``.
-    """
+    poses: np.ndarray,  # (B, angles) degrees
+    people: Sequence[Signer],
+    streams: Sequence[np.random.Generator],
+    size: int,
+    angle: float = 35.0,
+    steps: int = 6,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """``photograph`` poses, each with a camera, a light and a room of its own from its stream of random numbers."""
     from asllib.signer.render import photograph
     from asllib.signer.scene import draw_shot
 
@@ -130,11 +131,9 @@ def render_letters(
     The same ``seed`` gives the same set; one whose ``first_signer`` lies beyond another set's last has other people.
     InputError tells which value cannot be drawn.
     """
-    parts = list(iter_letters(letters, signers, views, size, seed, angle, first_signer))
-    labels = [label for part in parts for label in part.labels]
-    names = [signer for part in parts for signer in part.signers]
-    sides = [side for part in parts for side in part.sides]
-    images, landmarks, world = map(np.concatenate, zip(*((p.images, p.landmarks, p.world) for p in parts), strict=True))
+    parts = [vars(part) for part in iter_letters(letters, signers, views, size, seed, angle, first_signer)]
+    labels, names, sides = (list(chain(*(part[name] for part in parts))) for name in ("labels", "signers", "sides"))
+    images, landmarks, world = (np.concatenate([p[name] for p in parts]) for name in ("images", "landmarks", "world"))
     return SyntheticShots(images, labels, names, sides, landmarks, world)
 
 

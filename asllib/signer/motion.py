@@ -154,17 +154,16 @@ def word_motion(
     ``rng`` varies the times by a tenth, chooses between slide and bounce of a doubled letter, and how J and Z are
     drawn; without it the word slides and keeps time.
     """
-    for character in word.upper():
-        if character not in LETTERS and character != " ":
-            raise InputError(f"{character!r} in {word!r} is not a letter: use A-Z and spaces")
+    foreign = [character for character in word.upper() if character not in (*LETTERS, " ")]
+    if foreign:
+        raise InputError(f"{foreign[0]!r} in {word!r} is not a letter: use A-Z and spaces")
     if not word.strip():
         raise InputError("no letters in the word: give some of A-Z")
     if not (fps > 0 and letters_per_second > 0):
         raise InputError(f"fps {fps} and letters_per_second {letters_per_second} must be above 0")
     habit = StrokeHabit() if rng is None else draw_stroke_habit(rng)
     lift = BOUNCE if rng is not None and rng.random() < 0.4 else 0.0
-    plan = _Planner(fps, rng)
-    place, before = np.zeros(3), " "
+    plan, place, before = _Planner(fps, rng), np.zeros(3), " "
     share = 1 / letters_per_second
     way, hold = share * (1 - HOLD), share * HOLD
     if known is None:
@@ -311,9 +310,8 @@ def _film(
 
 def _tremor(count: int, fps: float, rng: np.random.Generator, channels: int) -> np.ndarray:
     """(count, channels) slow unsteadiness of about one unit: no hand stands quite still."""
-    knots = int(np.ceil(count / fps * 2)) + 2
+    knots, times = int(np.ceil(count / fps * 2)) + 2, np.arange(count) / fps * 2
     values = rng.normal(0, 1, (knots, channels))
-    times = np.arange(count) / fps * 2
     return np.stack([np.interp(times, np.arange(knots), column) for column in values.T], 1)
 
 
