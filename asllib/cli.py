@@ -145,8 +145,8 @@ def data_check(
 
     from asllib.data import load_letters
     from asllib.data.audit import audit
+    from asllib.hands.extract import track
     from asllib.read.recognizer import load_recognizer, read_letters
-    from asllib.train.examples import track
 
     letters = load_letters(name)
     pixels = letters.images[0].ndim == 2
@@ -169,7 +169,7 @@ def data_render(
     json_file: Json = None,
 ) -> None:
     """Photograph the synthetic signer: pictures, manifest.csv and true landmarks."""
-    from asllib.data.synthetic import draw_letters
+    from asllib.data.drawn import draw_letters
 
     letters = "".join(dict.fromkeys(letters.upper()))  # twice the same letter would be twice the same pictures
     with _workplace(cluster) as executor:

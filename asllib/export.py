@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from asllib.errors import InputError
 from asllib.hands.landmarks import FINGERS
 from asllib.hands.look import WIDTH
+from asllib.hands.pixels import SIDE
 from asllib.hands.stream import RATE
 from asllib.networks.default import DefaultNet
 from asllib.networks.pixel import PixelCNN
@@ -29,7 +30,6 @@ from asllib.networks.registry import Network
 from asllib.networks.spelling import SpellingNet
 from asllib.networks.store import load_model
 from asllib.paths import write_bytes
-from asllib.preprocess import SIDE
 
 if TYPE_CHECKING:
     import onnx

@@ -18,11 +18,12 @@ from asllib.data import SOURCES, groups, split_groups
 from asllib.data.audit import near_duplicate_groups, thumbnails
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
+from asllib.hands.extract import track
 from asllib.networks.pixel import small_set
 from asllib.networks.registry import preset as find_preset
 from asllib.paths import cache_dir
 from asllib.results import data_card, save_result
-from asllib.train.examples import epochs_for, for_pixels, hand_examples, track, train
+from asllib.train.examples import epochs_for, for_pixels, hand_examples, train
 from asllib.train.loop import Examples, History
 from asllib.train.run import parts, pixel_set, training_sets
 

@@ -26,7 +26,7 @@ import torch
 from tqdm.auto import tqdm
 
 from asllib import load_letters
-from asllib.data.other_hands import named_hands
+from asllib.data.drawn import named_hands
 from asllib.evaluation import calibration_error, confusion, read_letters, worst_pairs
 from asllib.letters import STATIC
 from asllib.networks import preset
@@ -35,7 +35,8 @@ from asllib.networks.pixel import set_probabilities
 from asllib.networks.store import load_model
 from asllib.paths import results_dir
 from asllib.results import data_card, save_result
-from asllib.train.examples import hand_examples, track, train
+from asllib.hands.extract import track
+from asllib.train.examples import hand_examples, train
 from asllib.train.run import KEPT, Hands, drawn_examples, hands_of, joined_examples, sequence_frames
 from asllib.train.signs import TeachingSettings, load_memory, teach
 

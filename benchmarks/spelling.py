@@ -154,12 +154,12 @@ def strangers() -> dict:
     import torch
 
     from asllib import load_letters
+    from asllib.hands import track
     from asllib.hands.features import landmark_inputs
     from asllib.letters import STATIC
     from asllib.networks.spelling import moment_features
     from asllib.networks.store import load_model
     from asllib.read.decoder import WEIGHT, read_embedding
-    from asllib.train.examples import track
 
     model, _ = load_model("spelling")
     places = [1 + model.config.signs.index(letter) for letter in STATIC]

@@ -10,14 +10,13 @@ import sys
 from pathlib import Path
 from unittest import SkipTest
 
-import numpy as np
 import pandas as pd
 import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
 from asllib.data import load_photos
-from asllib.hands import ATTEMPTS, LOOKS, read_landmarks, write_landmarks
+from asllib.hands import read_landmarks
 from asllib.letters import STATIC
 from asllib.paths import cache_dir, project_root
 
@@ -43,10 +42,9 @@ SHOWN = {"text", "toctree", "include", "eval-rst", "javascript"}  # fences that 
 
 
 @pytest.fixture(scope="module")
-def given(tmp_path_factory):
+def given(tmp_path_factory, keep_looks):
     """A folder with the files that the pages name, small and drawn, an empty data folder and a cache beside it."""
     from asllib.signer import render_word, write_letters, write_video
-    from asllib.train.examples import _identity, without_pictures
 
     root = tmp_path_factory.mktemp("docs")
     hand_model = cache_dir() / "signer"
@@ -64,10 +62,7 @@ def given(tmp_path_factory):
         letters = load_photos("my_photos")
         truth = read_landmarks("my_photos/landmarks.csv").copy().assign(width=64, height=64)
         # A drawn hand knows its landmarks: nobody has to look for 240 hands in every way.
-        looks = root / "cache" / "looks" / _identity(letters, (*ATTEMPTS, *LOOKS))
-        for number in range(len(LOOKS)):
-            write_landmarks(truth, looks.with_name(f"{looks.name}-{number}.parquet"))
-        np.save(looks.with_suffix(".npy"), without_pictures([truth] * len(LOOKS)).embeddings)
+        keep_looks(letters, truth)
         write_letters("new_photos", "BDFLVW", signers=1, views=1, size=224, seed=1)
         shutil.copy(next(Path("new_photos/V").glob("*.jpg")), "photo.jpg")
         write_letters("recorded", "GHY", signers=1, views=5, size=64)

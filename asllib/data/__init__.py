@@ -8,12 +8,10 @@ from __future__ import annotations
 import lazy_loader
 
 _MODULES = {
-    "letterset": ("LetterSet", "PhotoFiles", "decode_image", "read_image"),
+    "letterset": ("LetterSet", "PhotoFiles", "load_photos", "read_image"),
     "people_set": ("find_people", "load_people", "load_sequences", "signer_weights"),
-    "photos": ("load_photos",),
-    "pixel_csv": ("read_pixel_csv", "write_pixel_csv"),
     "registry": ("SOURCES", "find_photos", "load_letters"),
-    "sign_mnist": ("fetch_sign_mnist", "find_sign_mnist", "load_sign_mnist"),
+    "sign_mnist": ("fetch_sign_mnist", "find_sign_mnist", "load_sign_mnist", "read_pixel_csv", "write_pixel_csv"),
     "splits": ("groups", "leave_one_out", "leave_people_out", "people", "split", "split_groups"),
 }
 

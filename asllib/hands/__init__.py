@@ -29,7 +29,7 @@ _MODULES = {
         "HandTracker",
         "table_hands",
     ),
-    "extract": ("extract_landmarks", "iter_landmarks"),
+    "extract": ("Looks", "extract_landmarks", "iter_landmarks", "track", "track_once", "without_pictures"),
     "look": ("Crop", "Hand", "cut", "hand_crop", "look_at", "mirror_hand", "model_file"),
     "features": ("landmark_features", "normalisation_steps"),
     "drawing": ("FINGER_COLORS", "draw_hand"),

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from asllib.data.letterset import COLUMNS
-from asllib.data.photos import read_manifest
+from asllib.data.letterset import COLUMNS, read_manifest
 from asllib.errors import InputError
 from asllib.hands.landmarks import SIZE_COLUMNS, landmark_columns, read_landmarks, write_landmarks
 from asllib.hands.look import Hand

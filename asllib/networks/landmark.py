@@ -19,7 +19,7 @@ from asllib.networks.pixel import check_turn
 from asllib.networks.registry import Network, register
 
 if TYPE_CHECKING:
-    from asllib.train.examples import Looks
+    from asllib.hands.extract import Looks
 
 # Row f: the wrist, then the four joints of finger f from base to tip.
 GRID = [[0, *joints] for joints in FINGERS.values()]  # 5 x 5 landmark numbers

@@ -9,14 +9,12 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from asllib.errors import InputError
 from asllib.hands.look import tracker_version
 from asllib.networks.store import SHIPPED, WEIGHTS
-from asllib.parallel import Here, as_done, processes
-from asllib.paths import write_text
+from asllib.parallel import Job, results, workplace
 from asllib.read.lexicon import check_names
 from asllib.read.reader import Reading, ReadWord, load_network, read_text
 from asllib.read.speller import ReadLetter
@@ -63,36 +61,24 @@ def read_videos(
     from tqdm.auto import tqdm
 
     paths = [Path(video).absolute() for video in videos]
-    missing = [str(video) for video, path in zip(videos, paths, strict=True) if not path.is_file()]
-    if missing:
-        raise InputError(f"{missing[0]}: no such video")
+    for video, path in zip(videos, paths, strict=True):
+        if not path.is_file():
+            raise InputError(f"{video}: no such video")
     card, trained = Path(WEIGHTS if str(model) in SHIPPED else "", model, "card.json"), ""
     if card.is_file():  # another network may be trained into a run folder later, or come with another asllib
         trained = hashlib.sha256(card.read_bytes()).hexdigest()
         model = model if str(model) in SHIPPED else str(card.parent.absolute())
     options = (model, trained, fps, correct, check_names(names))
-    stored = [None if checkpoint is None else Path(checkpoint) / f"{_key(path, options)}.json" for path in paths]
-    found: dict[int, Reading] = {}
-    for i, path in enumerate(stored):
-        known = None if path is None else _load(path)
-        if known is not None:
-            found[i] = known
-    todo = [i for i in range(len(paths)) if i not in found]
-    most = min(workers or os.cpu_count() or 1, len(todo))
-    place: AbstractContextManager[Executor]
-    if executor is not None:
-        place = nullcontext(executor)
-    else:
-        place = processes(most) if most > 1 else nullcontext(Here())
-    with place as running:
-        jobs = ((i, 0, running.submit(_read, str(paths[i]), *options)) for i in todo)
-        with tqdm(total=len(paths), initial=len(found), desc="Reading", unit="video", disable=not progress) as bar:
-            for i, reading in as_done(jobs):
-                found[i] = reading
-                if stored[i] is not None:
-                    write_text(stored[i], json.dumps(dataclasses.asdict(reading), default=float))
-                bar.update()
-    return [found[i] for i in range(len(paths))]
+    folder = None if checkpoint is None else Path(checkpoint)
+    jobs = [
+        Job((_read, str(path), *options), path=None if folder is None else folder / f"{_key(path, options)}.json")
+        for path in paths
+    ]
+    missing = sum(job.path is None or not job.path.is_file() for job in jobs)
+    most = max(1, min(workers or os.cpu_count() or 1, missing))
+    with workplace(executor, most) as place:
+        read = results(jobs, place, _load, _store)
+        return list(tqdm(read, total=len(paths), desc="Reading", unit="video", disable=not progress))
 
 
 def _read(path: str, model: str, trained: str, fps: float | None, correct: bool, names: tuple[str, ...]) -> Reading:
@@ -112,13 +98,12 @@ def _key(path: Path, options: tuple) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _load(path: Path) -> Reading | None:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        letters = tuple(ReadLetter(**letter) for letter in values.pop("letters"))
-        words = tuple(ReadWord(**word) for word in values.pop("words"))
-        return Reading(letters=letters, words=words, **values)
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError):  # a broken file is as good as none
-        return None
+def _load(path: Path) -> Reading:
+    values = json.loads(path.read_text(encoding="utf-8"))
+    letters = tuple(ReadLetter(**letter) for letter in values.pop("letters"))
+    words = tuple(ReadWord(**word) for word in values.pop("words"))
+    return Reading(letters=letters, words=words, **values)
+
+
+def _store(reading: Reading, path: Path) -> None:
+    path.write_text(json.dumps(dataclasses.asdict(reading), default=float), encoding="utf-8")

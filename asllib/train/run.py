@@ -21,12 +21,12 @@ from asllib.data import (
     signer_weights,
     split,
 )
+from asllib.data.drawn import added_letters, random_hands
 from asllib.data.letterset import LetterSet
-from asllib.data.other_hands import random_hands
 from asllib.data.people_set import join_tables, signers_apart
-from asllib.data.synthetic import added_letters
 from asllib.errors import InputError
 from asllib.evaluation import read_letters
+from asllib.hands.extract import Looks, track, without_pictures
 from asllib.letters import encode
 from asllib.networks.default import DefaultConfig
 from asllib.networks.landmark import look_probabilities
@@ -35,7 +35,7 @@ from asllib.networks.registry import Network, preset
 from asllib.networks.store import check_new_run, load_model, save_model, tidy_run
 from asllib.paths import write_text
 from asllib.results import data_card, versions
-from asllib.train.examples import Looks, for_pixels, hand_examples, join, track, train, turned, without_pictures
+from asllib.train.examples import for_pixels, hand_examples, join, train, turned
 from asllib.train.loop import NO_LETTER, Examples, History
 from asllib.train.spelling import train_spelling
 

@@ -5,9 +5,8 @@ import pytest
 from asllib.data import load_letters, load_sequences, signer_weights
 from asllib.data.people_set import join_tables, signers_apart, wrong_labels
 from asllib.errors import InputError
-from asllib.hands.features import landmark_features
+from asllib.hands.features import landmark_features, landmark_inputs
 from asllib.letters import STATIC
-from asllib.train.examples import landmark_inputs
 
 PHOTOS = ["file,label,source,signer,original,split,licence,repository"]
 

@@ -10,7 +10,7 @@ import asllib
 from asllib.data import load_photos
 from asllib.errors import InputError
 from asllib.evaluation import NO_HAND, read_letters
-from asllib.hands import LOOKS, Hand
+from asllib.hands import LOOKS, Hand, track, without_pictures
 from asllib.hands.landmarks import image_columns, world_columns
 from asllib.letters import FIRST_SIX, LETTERS, STATIC
 from asllib.networks import LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig
@@ -18,7 +18,6 @@ from asllib.networks.default import DefaultConfig, DefaultNet
 from asllib.networks.pixel import crop_set
 from asllib.networks.store import save_model
 from asllib.read.recognizer import load_recognizer, spread
-from asllib.train.examples import track, without_pictures
 
 
 @pytest.fixture

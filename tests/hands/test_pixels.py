@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from asllib.hands.landmarks import FINGERS
 from asllib.hands.look import Hand
-from asllib.preprocess import (
+from asllib.hands.pixels import (
     crop_box,
     crop_square,
     hand_crop,
