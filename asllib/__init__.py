@@ -14,7 +14,7 @@ _MODULES = {
     "data.registry": ("load_letters",),
     "errors": ("InputError",),
     "read.recognizer": ("Prediction", "Recognizer", "load_recognizer"),
-    "read.reader": ("read_text",),
+    "read.videos": ("read_text",),
 }
 
 __getattr__, _, _names = lazy_loader.attach(__name__, submod_attrs=_MODULES)

@@ -13,7 +13,7 @@ from asllib.evaluation import character_error_rate
 from asllib.hands.stream import Stream
 from asllib.networks.store import load_model
 from asllib.read.speller import ReadLetter
-from asllib.read.stream import delays, read_stream
+from asllib.read.videos import delays, read_stream
 from asllib.signer.scene import draw_signer
 from asllib.train.films import Plan, films
 

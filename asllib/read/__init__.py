@@ -10,10 +10,10 @@ import lazy_loader
 _MODULES = {
     "decoder": ("HandListener", "PeakSpeller", "Said"),
     "lexicon": ("Lexicon", "draw_words"),
-    "reader": ("FrameReading", "ReadWord", "Reading", "TextReader", "load_network", "read_text"),
+    "reader": ("FrameReading", "ReadWord", "TextReader", "load_network"),
     "speller": ("ReadLetter", "Speller", "SpellerSettings"),
     "subtitles": ("AnnotatedVideo", "annotate", "letters_json", "write_subtitles"),
-    "videos": ("read_videos",),
+    "videos": ("Reading", "read_text", "read_videos"),
 }
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=_MODULES)

@@ -11,7 +11,7 @@ from asllib.letters import STATIC
 from asllib.networks.store import load_model
 from asllib.read import TextReader
 from asllib.read.decoder import HandListener, read_embedding
-from asllib.read.stream import read_stream
+from asllib.read.videos import read_stream
 from asllib.signer import render_letters
 from asllib.train import films as streams
 from asllib.train.films import Plan, films, follow, shoot, stream_of
