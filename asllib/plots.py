@@ -39,8 +39,8 @@ def _caption(figure: Figure, text: str) -> Figure:
 def _style(number: int) -> dict[str, Any]:
     """Later lines are thinner and their markers smaller and hollow: one that covers another lets it be seen."""
     n = number % len(COLORS)
-    line = {"color": COLORS[n], "linestyle": DASHES[n], "linewidth": 2.8 - 0.25 * n}
-    return line | {"marker": MARKERS[n], "markersize": 9.5 - 0.8 * n, "markerfacecolor": "none"}
+    line = {"color": COLORS[n], "linestyle": DASHES[n], "linewidth": 2.4 - 0.2 * n}
+    return line | {"marker": MARKERS[n], "markersize": 9 - 0.8 * n, "markerfacecolor": "none"}
 
 
 def first_of_each(letters: LetterSet, wanted: Sequence[str]) -> list[int]:
@@ -77,7 +77,7 @@ def picture_grid(
         axis.axis("off")
     for axis, image, title in zip(axes.flat, images, titles, strict=False):
         axis.imshow(image, cmap=colors, vmin=low, vmax=high)
-        axis.set_title(title, fontsize=12)
+        axis.set_title(title, fontsize=min(12, 8 * size))
     if span:
         figure.colorbar(axes.flat[0].images[0], ax=axes, label="value", shrink=0.8)
     return _caption(figure, caption)
@@ -134,7 +134,8 @@ def line_panels(
         Where the vertical axis begins.
     """
     rows, columns = -(-len(panels) // 2), min(2, len(panels))
-    figure, axes = _figure(5.2 * columns, 3.9 * rows, rows, columns, squeeze=False, sharey=True)
+    width = 7.5 if columns == 1 else 5.2 * columns
+    figure, axes = _figure(width, 3.9 * rows, rows, columns, squeeze=False, sharey=True)
     for axis, (title, lines) in zip(axes.flat, panels.items(), strict=False):
         for number, (name, values) in enumerate(lines.items()):
             series = values if isinstance(values, pd.Series) else pd.Series(values, range(1, len(values) + 1))
