@@ -22,9 +22,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SIZES = (1, 4, 16, 64)
 FPS = 30
@@ -188,6 +193,29 @@ def growth() -> dict:
     return out
 
 
+def growth_curves(series: Mapping[str, Mapping[str, Any]], caption: str) -> Figure:
+    """Draw processor time and peak memory against the work, on logarithmic axes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for number, (name, one) in enumerate(series.items()):
+        items = [row["items"] for row in one["rows"]]
+        style = {"color": f"C{number % 4}", "linestyle": "-" if number < 4 else "--", "marker": "os^DvPX*"[number % 8]}
+        left.loglog(items, [row["cpu_s"] for row in one["rows"]], label=name, markersize=10 - number, **style)
+        memory = [max(row["peak_mb"], row["worker_peak_mb"]) for row in one["rows"]]
+        right.loglog(items, memory, label=name, markersize=10 - number, **style)
+    (low, high), start = left.get_xlim(), left.get_ylim()[0]
+    left.plot([low, high], [start, start * high / low], color="0.6", ls=":", label="twice the work, twice the time")
+    left.set(xlabel="photos, rows or frames", ylabel="processor time, s")
+    right.set(xlabel="photos, rows or frames", ylabel="peak memory of the largest process, MB", ylim=(50, 5000))
+    for axis in (left, right):
+        axis.grid(alpha=0.3)
+        axis.legend(loc="upper left", bbox_to_anchor=(0, -0.12), ncols=2, fontsize=9, frameon=False)
+    figure.supxlabel(caption, fontsize=9, color="0.4")
+    return figure
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--one", nargs=2, metavar=("SERIES", "ITEMS"), help="measure this alone; print it as JSON")
@@ -214,7 +242,6 @@ def main() -> None:
     for name in ("core_hours_for_a_million_photos", "core_hours_for_a_thousand_hours_of_video"):
         print(f"{name}: {out[name]:.1f}")
     from asllib import load_letters
-    from asllib.plots import growth_curves
     from asllib.results import save_figure, save_result
 
     data = load_letters("auto")

@@ -31,7 +31,7 @@ _MODULES = {
     ),
     "extract": ("Looks", "extract_landmarks", "iter_landmarks", "track", "track_once", "without_pictures"),
     "look": ("Crop", "Hand", "cut", "hand_crop", "look_at", "mirror_hand", "model_file"),
-    "features": ("landmark_features", "normalisation_steps"),
+    "features": ("landmark_features", "landmark_inputs", "normalisation_steps"),
     "drawing": ("FINGER_COLORS", "draw_hand"),
 }
 

@@ -13,7 +13,7 @@ _MODULES = {
     "reader": ("FrameReading", "ReadWord", "TextReader", "load_network"),
     "speller": ("ReadLetter", "Speller", "SpellerSettings"),
     "subtitles": ("AnnotatedVideo", "annotate", "letters_json", "write_subtitles"),
-    "videos": ("Reading", "read_text", "read_videos"),
+    "videos": ("Reading", "read_stream", "read_text", "read_videos"),
 }
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=_MODULES)
