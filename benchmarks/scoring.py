@@ -43,6 +43,16 @@ def errors_by_letter(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[int, i
     return {letter: (wrong.get(letter, 0), count) for letter, count in sorted(meant_.items())}
 
 
+def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
+    """Expected calibration error: how far confidence (N,) in 0..1 and answers (N,) bool lie apart on average, 0..1.
+
+    Equal ranges of confidence are compared (Guo et al., "On calibration of modern neural networks", 2017).
+    """
+    place = np.clip((np.asarray(confidence) * bins).astype(int), 0, bins - 1)
+    gaps = np.bincount(place, weights=np.asarray(confidence) - np.asarray(right), minlength=bins)
+    return float(np.abs(gaps).sum() / max(1, len(place)))
+
+
 def bootstrap(pairs: Sequence[tuple[str, str]], draws: int = 500, seed: int = 0) -> tuple[float, float]:
     """95 % interval of the character error rate, by drawing words anew."""
     rng = np.random.default_rng(seed)

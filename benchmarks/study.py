@@ -20,7 +20,7 @@ from functools import cached_property, partial
 import numpy as np
 import pandas as pd
 import torch
-from scoring import TEST_SEED
+from scoring import TEST_SEED, calibration_error
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC, LinearSVC
@@ -32,7 +32,7 @@ from asllib.data import leave_one_out, people, split
 from asllib.data.letterset import LetterSet
 from asllib.data.other_hands import named_hands
 from asllib.data.synthetic import added_letters
-from asllib.evaluation import accuracy_interval, calibration_error, confusion, read_letters, worst_pairs
+from asllib.evaluation import accuracy_interval, confusion, read_letters, worst_pairs
 from asllib.hands.features import landmark_features, landmark_inputs
 from asllib.hands.landmarks import read_landmarks
 from asllib.hands.look import hand_crop, look_at

@@ -407,7 +407,9 @@ def test_a_killed_search_goes_on_with_what_it_had_tried(faults, pixels):
     def ended(out):
         """Number -> loss of the trials that ended, and the numbers of the others that are not given up."""
         trials = tried(out)
-        over = {trial.number: trial.value for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)}
+        over = {
+            trial.number: trial.value for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+        }
         return over, [trial.number for trial in trials if trial.state in (TrialState.RUNNING, TrialState.WAITING)]
 
     def same(out, whole):
