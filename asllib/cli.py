@@ -6,10 +6,9 @@ import json
 import os
 import re
 import sys
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,7 +29,8 @@ data_app = typer.Typer(help="The data sets: list, fetch, check, draw.", no_args_
 app.add_typer(data_app, name="data")
 
 Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - for stdout.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed for weights, order and augmentation.")]
+Data = Annotated[str, typer.Option(help="A data set's name, or a folder.")]
+Still = Annotated[str, typer.Option(help="default, landmark, pixel, or a run folder.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Number of processes; by default one a core.")]
 Cluster = Annotated[
     str | None, typer.Option("--cluster", metavar="ADDRESS", help="Use a Dask cluster; its scheduler's address.")
@@ -45,8 +45,7 @@ def main() -> None:
         finally:
             _flush()
     except InputError as error:
-        print(f"asl: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+        said = str(error)
     except SystemExit as ended:
         if ended.code == 130:  # Typer's answer to Ctrl+C
             print("asl: stopped", file=sys.stderr)
@@ -54,13 +53,15 @@ def main() -> None:
     except (ImportError, OSError) as error:  # a library of the system; a full disk, a folder that may not be written
         missing = _missing_library(str(error))
         if missing is not None:
-            print(f"asl: system library {missing} is missing; 'asl doctor' says what to install", file=sys.stderr)
-            raise SystemExit(1) from None
-        if isinstance(error, ImportError):
+            said = f"system library {missing} is missing; 'asl doctor' says what to install"
+        elif isinstance(error, ImportError):
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"asl: {where}{error.strerror or error}", file=sys.stderr)
-        raise SystemExit(1) from None
+        else:
+            said = (f"{error.filename}: " if error.filename else "") + f"{error.strerror or error}"
+    else:
+        return
+    print(f"asl: {said}", file=sys.stderr)
+    raise SystemExit(1)
 
 
 def _missing_library(message: str) -> str | None:
@@ -82,19 +83,12 @@ def _flush() -> None:
 
 
 def _emit(content: Any, target: str | None, text: str) -> None:
-    """Print text, unless the JSON goes to stdout; write the JSON where it is wanted."""
-    if target != "-":
-        print(text)
-    _write_json(content, target)
-
-
-def _write_json(content: Any, target: str | None) -> None:
+    """Print text, or the JSON if it goes to stdout; write the JSON where it is wanted."""
     from asllib.paths import write_text
 
     document = json.dumps(content, indent=1)
-    if target == "-":
-        print(document)
-    elif target is not None:
+    print(document if target == "-" else text, end="\n" if text or target == "-" else "")
+    if target not in (None, "-"):
         write_text(Path(target), document + "\n")
 
 
@@ -110,6 +104,34 @@ def _workplace(address: str | None, workers: int | None = None) -> Iterator[Exec
         raise InputError(f"--workers {workers} is for this machine and --cluster {address} for others; leave out one")
     with cluster(address) as executor:
         yield executor
+
+
+@contextmanager
+def _unfinished(kind: str, work: str) -> Iterator[Path]:
+    """A folder in the cache that keeps what is done of this work until all of it is."""
+    import hashlib
+    import shutil
+
+    from asllib.paths import cache_dir
+
+    folder = cache_dir() / kind / hashlib.sha256(work.encode()).hexdigest()[:16]
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import asllib
+
+        print(f"asllib {asllib.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _any_command(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
+) -> None:
+    pass
 
 
 @data_app.command("list")
@@ -187,36 +209,31 @@ def extract(
     json_file: Json = None,
 ) -> None:
     """Find the hand in each photo and write the landmarks; a stopped run goes on where it was."""
-    import hashlib
-    import shutil
-
     from asllib.data import load_letters
     from asllib.hands import iter_landmarks, write_landmarks
-    from asllib.paths import cache_dir
 
     if not out.name.endswith((".csv", ".csv.gz", ".parquet")):
         raise InputError(f"{out}: give an ending of .csv, .csv.gz or .parquet")
     if not out.absolute().parent.is_dir():
         raise InputError(f"{out.parent}: no such folder")
     letters = load_letters(folder)
-    unfinished = cache_dir() / "extract" / hashlib.sha256(str(out.absolute()).encode()).hexdigest()[:16]
     found = 0
 
-    def parts(executor: Executor | None):
+    def counted(parts):
         nonlocal found
-        for part in iter_landmarks(
-            letters.images, letters.table["file"].array, letters.letters, workers=workers, checkpoint=unfinished,
-            executor=executor,
-        ):  # fmt: skip
+        for part in parts:
             found += int((part["score"] > 0).sum())
             yield part
 
-    with _workplace(cluster, workers) as executor:
-        write_landmarks(parts(executor), out)
-    shutil.rmtree(unfinished)
-    content = {"file": str(out), "n": len(letters), "hand_found": found / len(letters)}
-    text = f"{out}: {len(letters):,} photos, a hand in {found:,} ({found / len(letters):.1%})"
-    _emit(content, json_file, text)
+    with _unfinished("extract", str(out.absolute())) as done, _workplace(cluster, workers) as executor:
+        parts = iter_landmarks(
+            letters.images, letters.table["file"].array, letters.letters, workers=workers, checkpoint=done,
+            executor=executor,
+        )  # fmt: skip
+        write_landmarks(counted(parts), out)
+    share = found / len(letters)
+    text = f"{out}: {len(letters):,} photos, a hand in {found:,} ({share:.1%})"
+    _emit({"file": str(out), "n": len(letters), "hand_found": share}, json_file, text)
 
 
 @app.command()
@@ -224,8 +241,8 @@ def train(
     network: Annotated[str, typer.Argument(help="default, landmark, pixel or spelling.")],
     out: Annotated[Path, typer.Option(help="The run folder to write.")],
     preset: Annotated[str, typer.Option(help="best or paper; of pixel also people.")] = "best",
-    data: Annotated[str, typer.Option(help="A data set's name, or a folder.")] = "auto",
-    seed: Seed = 0,
+    data: Data = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Seed for weights, order and augmentation.")] = 0,
     epochs: Annotated[int | None, typer.Option(min=1, help="Number of epochs; by default the preset's.")] = None,
     json_file: Json = None,
 ) -> None:
@@ -233,10 +250,7 @@ def train(
     from asllib.train.run import train_run
 
     card = train_run(network, preset, data, out, seed=seed, epochs=epochs)
-    metrics = ", ".join(
-        f"{name} {value:.2%}" if "accuracy" in name else f"{name} {value:.3f}"
-        for name, value in card["metrics"].items()
-    )
+    metrics = ", ".join(f"{n} {x:.2%}" if "accuracy" in n else f"{n} {x:.3f}" for n, x in card["metrics"].items())
     text = f"{out}: {card['network']} network, {card['parameters']:,} parameters; {metrics}"
     _emit({"run": str(out), **card}, json_file, text)
 
@@ -256,27 +270,21 @@ def tune(
     json_file: Json = None,
 ) -> None:
     """Search for better settings around the preset "best"; the same command joins in, or goes on after a stop."""
-    try:
-        import optuna  # noqa: F401
-    except ModuleNotFoundError:
-        raise InputError("package optuna is missing; run 'pip install \"asllib[tune]\"'") from None
     from asllib.tuning import tune
 
     found = tune(network, trials, data=data, storage=storage, epochs=epochs, seed=seed)
-    text = [
-        f"{found['trials']} trials of {found['epochs']} epochs, {found['pruned']} pruned; validation:",
-        f"  best    loss {found['best_value']:.4f}, accuracy {found['best_accuracy']:.2%}",
-    ]
-    if found["preset_value"] is not None:
-        text.append(f"  preset  loss {found['preset_value']:.4f}, accuracy {found['preset_accuracy']:.2%}")
-    text += [f"  {name:<24} {share:.0%} of the difference" for name, share in found["importance"].items()]
-    _emit(found, json_file, "\n".join([*text, found["best"]]))
+    lines = [f"{found['trials']} trials of {found['epochs']} epochs, {found['pruned']} pruned; validation:"]
+    for name in ("best", "preset"):
+        if found[f"{name}_value"] is not None:
+            lines.append(f"  {name:<7} loss {found[f'{name}_value']:.4f}, accuracy {found[f'{name}_accuracy']:.2%}")
+    lines += [f"  {name:<24} {share:.0%} of the difference" for name, share in found["importance"].items()]
+    _emit(found, json_file, "\n".join([*lines, found["best"]]))
 
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Option(help="default, landmark, pixel, or a run folder.")],
-    data: Annotated[str, typer.Option(help="A data set's name, or a folder.")] = "auto",
+    model: Still,
+    data: Data = "auto",
     split: Annotated[str | None, typer.Option(help="Only this part of the set's own split.")] = None,
     json_file: Json = None,
 ) -> None:
@@ -287,7 +295,7 @@ def evaluate(
     import numpy as np
 
     from asllib.data import load_letters
-    from asllib.evaluation import read_letters, refusals, report
+    from asllib.evaluation import read_letters, refusals, report, report_lines
     from asllib.read.recognizer import load_recognizer
     from asllib.train.run import trained_on
 
@@ -305,35 +313,18 @@ def evaluate(
     found = report(letters.table, read, model, letters.name) | refusals(probabilities, right, recognizer.refuse_below)
     unseen = None if seen.all() else float(right[~seen].mean())
     found |= {"seen_in_training": int(seen.sum()), "accuracy_unseen": unseen}
-    low, high = found["interval"]
-    text = [
-        f"{model} on {found['data']}: {found['accuracy']:.2%} of {found['n']:,} right "
-        f"(95 % interval {low:.1%} to {high:.1%}), a hand in {found['hand_found']:.1%}",
-        *_said_for_sure(found),
-        *(f"  {name:<24} {share:.1%}" for name, share in found["by_source"].items()),
-        "  " + "  ".join(f"{letter} {share:.0%}" for letter, share in found["by_letter"].items()),
-    ]
-    _emit(found, json_file, "\n".join(text))
+    _emit(found, json_file, "\n".join(report_lines(found)))
+    said = f"on {seen.sum():,} of these {len(seen):,} images; of the others {unseen or 0:.2%} are right"
     if unseen is None:
         said = "on these images, or on others of the same set: expect less of new ones"
-    else:
-        said = f"on {seen.sum():,} of these {len(seen):,} images; of the others {unseen:.2%} are right"
     if seen.any():
         print(f"asl: {model} was trained {said}", file=sys.stderr)
-
-
-def _said_for_sure(found: dict[str, Any]) -> list[str]:
-    """The line about what ``asl predict`` would refuse, if it is any."""
-    if not found["refused"]:
-        return []
-    rest = "" if found["accuracy_said"] is None else f"; of the rest {found['accuracy_said']:.2%} right"
-    return [f"  {found['refused']:.1%} refused as no letter for sure{rest}"]
 
 
 @app.command()
 def predict(
     files: Annotated[list[Path], typer.Argument(help="Photos of one hand each.")],
-    model: Annotated[str, typer.Option(help="default, landmark, pixel, or a run folder.")] = "default",
+    model: Still = "default",
     json_file: Json = None,
 ) -> None:
     """Read the letter in each photo."""
@@ -386,15 +377,26 @@ def read(
     json_file: Json = None,
 ) -> None:
     """Read the letters that a video spells, with their times; several videos at once, and on where it was stopped."""
-    from contextlib import nullcontext
-
-    from asllib.read import AnnotatedVideo, letters_json, load_network, read_text, write_subtitles
+    from asllib.read import AnnotatedVideo, letters_json, load_network, read_text, read_videos, write_subtitles
     from asllib.read.video import frame_rate
 
     if len(videos) > 1 or cluster is not None:
         if srt is not None or annotated is not None:
             raise InputError(f"{srt or annotated}: --srt and --annotated are for one video that is read here")
-        _read_many(videos, fps, model, correct, name or (), workers, cluster, json_file)
+        work = "\n".join(str(video.absolute()) for video in videos)
+        with _unfinished("read", work) as done, _workplace(cluster, workers) as executor:
+            readings = read_videos(
+                videos, model, fps=fps, correct=correct, names=name or (), workers=workers, executor=executor,
+                checkpoint=done, progress=True,
+            )  # fmt: skip
+        every = [
+            {"video": str(video), "text": one.text, "letters": letters_json(one.letters)}
+            for video, one in zip(videos, readings, strict=True)
+        ]
+        if len(videos) == 1:
+            del every[0]["video"]
+        lines = [f"{video}: {_said(one)}" for video, one in zip(videos, readings, strict=True)]
+        _emit(every if len(videos) > 1 else every[0], json_file, "\n".join(lines))
         return
     video = videos[0]
     if annotated is not None and annotated.resolve() == video.resolve():
@@ -413,42 +415,14 @@ def read(
     if srt is not None:
         write_subtitles(srt, found)
     rows = letters_json(found.letters)
-    lines = [_said(found)]
-    lines += [f"  {r['start_s']:6.2f} s  {r['letter']}  {r['confidence']:.0%}" for r in rows]
-    _emit({"text": found.text, "letters": rows}, json_file, "\n".join(lines))
+    lines = [f"  {r['start_s']:6.2f} s  {r['letter']}  {r['confidence']:.0%}" for r in rows]
+    _emit({"text": found.text, "letters": rows}, json_file, "\n".join([_said(found), *lines]))
     if json_file == "-" and not found.text:
-        print(f"asl: {video}: {lines[0]}", file=sys.stderr)
+        print(f"asl: {video}: {_said(found)}", file=sys.stderr)
 
 
 def _said(found: Reading) -> str:
     return found.text or ("no letter was read" if found.hand_found else "no hand was found")
-
-
-def _read_many(
-    videos: list[Path], fps: float | None, model: str, correct: bool, names: Iterable[str], workers: int | None,
-    cluster: str | None, json_file: str | None,
-) -> None:  # fmt: skip
-    """Read several videos, or one on a cluster; what was read is kept until all are."""
-    import hashlib
-    import shutil
-
-    from asllib.paths import cache_dir
-    from asllib.read import letters_json, read_videos
-
-    listed = "\n".join(str(video.absolute()) for video in videos)
-    unfinished = cache_dir() / "read" / hashlib.sha256(listed.encode()).hexdigest()[:16]
-    with _workplace(cluster, workers) as executor:
-        found = read_videos(
-            videos, model, fps=fps, correct=correct, names=names, workers=workers, executor=executor,
-            checkpoint=unfinished, progress=True,
-        )  # fmt: skip
-    pairs = list(zip(videos, found, strict=True))
-    rows = [{"video": str(video), "text": one.text, "letters": letters_json(one.letters)} for video, one in pairs]
-    if len(videos) == 1:
-        del rows[0]["video"]
-    lines = "\n".join(f"{video}: {_said(one)}" for video, one in pairs)
-    _emit(rows if len(videos) > 1 else rows[0], json_file, lines)
-    shutil.rmtree(unfinished, ignore_errors=True)
 
 
 @app.command()
@@ -487,10 +461,7 @@ def live(
     insecure: Annotated[bool, typer.Option("--insecure", help="Listen on a network without https.")] = False,
 ) -> None:
     """Show letters to the camera and read text, on a page in the browser; without SOURCE its camera is used."""
-    try:
-        from asllib.live.server import serve
-    except ModuleNotFoundError as error:
-        raise InputError(f"package {error.name} is missing; run 'pip install \"asllib[notebooks]\"'") from None
+    from asllib.live.server import serve
 
     number = int(source) if source is not None and source.isdecimal() and len(source) < 4 else source
     serve(number, model, port, browser, host=host, certfile=certfile, keyfile=keyfile, insecure=insecure)
@@ -504,52 +475,11 @@ def reproduce(
     json_file: Json = None,
 ) -> None:
     """Run the numbered notebooks: train the paper's two networks, draw every figure, write their results."""
-    from tqdm.auto import tqdm
+    from asllib.reproduce import reproduce
 
-    from asllib.config import profile
-    from asllib.paths import project_root
-    from asllib.reproduce import moved, notebooks, put_back, run_notebook, snapshot, unwritten
-
-    books, before, begun = notebooks(), snapshot() if check else {}, time.time_ns()
-    keep = profile().name == "paper" and _real_data() and not check
-    print(
-        f"{len(books)} notebooks, profile {profile().name}" + ("" if keep else "; their stored outputs are left alone"),
-        file=sys.stderr if json_file == "-" else sys.stdout,
-    )
-    ran: list[dict[str, Any]] = []
-    content: dict[str, Any] = {"profile": profile().name, "notebooks": ran}
-    try:
-        for book in books:
-            with tqdm(desc=book.stem, unit="cell", bar_format="{desc}: {n_fmt}/{total_fmt} cells [{elapsed}]") as bar:
-
-                def show(done: int, total: int, bar=bar) -> None:
-                    bar.total, bar.n = total, done
-                    bar.refresh()
-
-                ran.append({"notebook": book.stem, "seconds": run_notebook(book, keep, show)})
-        lines, left = moved(before), unwritten(before, begun)
-    finally:
-        if check:  # else what is new stays
-            put_back(before)
-    if check:
-        if len(left) == len(before):
-            raise InputError(
-                f"nothing was compared: profile {profile().name} on this data wrote none of the {len(before)} results "
-                "and figures that are there"
-            )
-        said = ["\n  ".join([f"Not compared, since no notebook wrote them ({len(left)}):", *left])] if left else []
-        said += lines or [f"Nothing moved: {len(before) - len(left)} results and figures are what they were."]
-        _emit({**content, "moved": lines, "not_compared": left}, json_file, "\n".join(said))
-        raise typer.Exit(1 if lines else 0)
-    figures, results = str(project_root() / "figures"), str(project_root() / "data" / "results")
-    _emit({**content, "figures": figures, "results": results}, json_file, f"Figures: {figures}; results: {results}")
-
-
-def _real_data() -> bool:
-    """Tell whether both sets are real: only then are the outputs better than those that are stored."""
-    from asllib.data import find_photos, find_sign_mnist
-
-    return find_photos() is not None and find_sign_mnist() is not None
+    content, text = reproduce(check, lambda line: print(line, file=sys.stderr if json_file == "-" else sys.stdout))
+    _emit(content, json_file, text)
+    raise typer.Exit(1 if content.get("moved") else 0)
 
 
 @app.command()
@@ -559,18 +489,16 @@ def doctor(json_file: Json = None) -> None:
 
     from asllib.doctor import examine
 
-    broken, findings = 0, []
+    findings = []
     for finding in examine():
-        mark = "ok     " if finding.ok else "MISSING" if finding.needed else "absent "
+        findings.append(finding)
         if json_file != "-":  # at once: what comes next may end it
-            print(f"{mark} {finding.what}" + ("" if finding.ok else f"\n        -> {finding.mend}"))
-        findings.append(dataclasses.asdict(finding))
-        broken += finding.needed and not finding.ok
-    _write_json(findings, json_file)
+            print(finding)
+    broken = sum(finding.needed and not finding.ok for finding in findings)
+    good = "" if broken else "Everything that is needed is here."
+    _emit([dataclasses.asdict(finding) for finding in findings], json_file, good)
     if broken:
         raise InputError(f"{broken} thing{'s' if broken > 1 else ''} to mend, see above")
-    if json_file != "-":
-        print("Everything that is needed is here.")
 
 
 if __name__ == "__main__":

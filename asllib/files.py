@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import re
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
-from isal import igzip, isal_zlib  # three times as fast as Python's gzip
 
 from asllib.errors import InputError
 
@@ -37,12 +38,11 @@ def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
     try:
         if not path.is_file():  # a pipe would be waited for
             raise InputError(f"{path}: no such file")
-        with igzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             content = file.read(most + 1)
     except InputError:
         raise
-    # ValueError: a zero byte in the name. isal's stub takes its error for an instance.
-    except (OSError, EOFError, isal_zlib.error, ValueError) as error:  # type: ignore[misc]
+    except (OSError, EOFError, zlib.error, ValueError) as error:  # ValueError: a zero byte in the name
         raise InputError(f"{path}: cannot be read to its end ({error}); get the file again") from None
     if len(content) > most:
         raise InputError(f"{path}: more than {most / 2**20:,.0f} MB; split it")

@@ -24,6 +24,7 @@ from typing import Any
 import asllib
 from asllib.cache import load
 from asllib.errors import InputError, first_line
+from asllib.lazy import extra
 from asllib.paths import replacing
 
 IN_FLIGHT = 128 * 2**20  # bytes of the inputs that wait or are worked on: memory does not grow with the work
@@ -159,10 +160,8 @@ def cluster(address: str) -> Iterator[Executor]:
         If the package is missing, no scheduler or no worker answers, a worker has no asllib or another version, or the
         cluster breaks down on the way.
     """
-    try:
+    with extra("cluster"):
         from distributed import Client, KilledWorker
-    except ModuleNotFoundError as error:
-        raise InputError(f"package {error.name} is missing; run 'pip install \"asllib[cluster]\"'") from None
     try:
         client = Client(address, timeout=_ANSWER_S, set_as_default=False)
     except (OSError, ValueError) as error:

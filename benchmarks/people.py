@@ -23,11 +23,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import torch
+from scoring import calibration_error, named_hands
 from tqdm.auto import tqdm
 
 from asllib import load_letters
-from asllib.data.drawn import named_hands
-from asllib.evaluation import calibration_error, confusion, read_letters, worst_pairs
+from asllib.evaluation import confusion, read_letters, worst_pairs
+from asllib.hands.extract import track
 from asllib.letters import STATIC
 from asllib.networks import preset
 from asllib.networks.landmark import look_probabilities
@@ -35,7 +36,6 @@ from asllib.networks.pixel import set_probabilities
 from asllib.networks.store import load_model
 from asllib.paths import results_dir
 from asllib.results import data_card, save_result
-from asllib.hands.extract import track
 from asllib.train.examples import hand_examples, train
 from asllib.train.run import KEPT, Hands, drawn_examples, hands_of, joined_examples, sequence_frames
 from asllib.train.signs import TeachingSettings, load_memory, teach

@@ -20,7 +20,7 @@ from functools import cached_property, partial
 import numpy as np
 import pandas as pd
 import torch
-from scoring import TEST_SEED
+from scoring import TEST_SEED, calibration_error, named_hands
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC, LinearSVC
@@ -29,9 +29,9 @@ from torch import nn
 from asllib import load_letters
 from asllib.config import Training
 from asllib.data import leave_one_out, people, split
-from asllib.data.drawn import added_letters, draw_hands
+from asllib.data.drawn import added_letters
 from asllib.data.letterset import LetterSet
-from asllib.evaluation import accuracy_interval, calibration_error, confusion, read_letters, worst_pairs
+from asllib.evaluation import accuracy_interval, confusion, read_letters, worst_pairs
 from asllib.hands import Looks, track
 from asllib.hands.features import landmark_features, landmark_inputs
 from asllib.hands.landmarks import read_landmarks
@@ -269,23 +269,6 @@ def run_classic(study: Study, estimator) -> dict:
         return estimator.predict(landmark_features(*landmark_inputs(one)).flatten(1).numpy())
 
     return out | {"milliseconds": milliseconds(read)}
-
-
-def named_hands(signers: int = 20, views: int = 3, seed: int = 12) -> LetterSet:
-    """Draw the handshapes with a name that are no letter, as a relaxed hand or an open five, by the name as label.
-
-    They measure what a reader refuses. No random hand was made after them, though one in 864 comes within 8 degrees of
-    "ily" (finger angles as in ``asllib.data.drawn.distance_to_letters``), and within 14 to 18 of the others.
-    """
-    from asllib.signer.alphabet import OTHERS
-
-    plan = [
-        (number, name, np.array(shape.angles))
-        for number in range(signers)
-        for name, shape in OTHERS.items()
-        for _ in range(views)
-    ]
-    return draw_hands(f"named-{signers}x{views}-seed{seed}", plan, seed)
 
 
 def milliseconds(call: Callable[[], object], rounds: int = 50) -> float:

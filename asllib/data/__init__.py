@@ -5,7 +5,7 @@ The names below are imported on first use: a worker that decodes photos loads no
 
 from __future__ import annotations
 
-import lazy_loader
+from asllib.lazy import attach
 
 _MODULES = {
     "letterset": ("LetterSet", "PhotoFiles", "load_photos", "read_image"),
@@ -15,4 +15,4 @@ _MODULES = {
     "splits": ("groups", "leave_one_out", "leave_people_out", "people", "split", "split_groups"),
 }
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=_MODULES)
+__getattr__, __dir__, __all__ = attach(__name__, _MODULES)

@@ -19,6 +19,7 @@ from asllib.cache import kept
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
 from asllib.files import csv_header, read_bytes
+from asllib.lazy import extra
 from asllib.letters import letters_of_25
 from asllib.paths import cache_dir, data_dir, replacing, write_bytes
 
@@ -111,8 +112,9 @@ def _download(name: str, anew: bool) -> bytes:
     A download that was stopped is gone on with, unless it is to be made ``anew``: one that was killed while it was
     unpacked looks like any other to kagglehub, and what comes of it is damaged.
     """
-    import kagglehub
-    from kagglehub.exceptions import DataCorruptionError
+    with extra("download"):
+        import kagglehub
+        from kagglehub.exceptions import DataCorruptionError
 
     with tempfile.TemporaryDirectory() as folder:
         try:

@@ -5,7 +5,7 @@ The names below are imported on first use: ``import asllib.hands`` loads neither
 
 from __future__ import annotations
 
-import lazy_loader
+from asllib.lazy import attach
 
 _MODULES = {
     "landmarks": (
@@ -35,4 +35,4 @@ _MODULES = {
     "drawing": ("FINGER_COLORS", "draw_hand"),
 }
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=_MODULES)
+__getattr__, __dir__, __all__ = attach(__name__, _MODULES)

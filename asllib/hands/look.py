@@ -212,9 +212,9 @@ def model_file() -> Path:
 
     cached = cache_dir() / MODEL_NAME
     if not cached.is_file():
-        import pooch
-
         try:
+            import pooch
+
             pooch.retrieve(MODEL_URL, f"sha256:{MODEL_SHA256}", fname=MODEL_NAME, path=cached.parent, progressbar=True)
         except Exception as error:  # no network, wrong contents, no space: one line says which
             raise InputError(

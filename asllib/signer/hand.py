@@ -16,12 +16,15 @@ from typing import Any
 
 import numpy as np
 import torch
-import warp as wp
 from torch.nn.functional import normalize
 
+from asllib.lazy import extra
 from asllib.paths import cache_dir, replacing
 from asllib.quiet import without_lines
 from asllib.signer.alphabet import HIGHEST, INDEX, LETTERS, LOWEST, OTHERS
+
+with extra("signer"):
+    import warp as wp
 
 FOREARM_RINGS = 7  # of vertices, from the wrist to the elbow
 RING = 0.24 / FOREARM_RINGS  # metres from one to the next
@@ -63,10 +66,11 @@ def _anny_model() -> Any:
     """The package's right hand: from our cache, 4 MB, or built from MakeHuman's text files."""
     folder = cache_dir() / "signer"
     _start_warp(folder)
-    import anny
-    import anny.models.full_model as full_model
-    import anny.paths
-    from anny.models.model_data import ModelData
+    with extra("signer"):
+        import anny
+        import anny.models.full_model as full_model
+        import anny.paths
+        from anny.models.model_data import ModelData
 
     path = folder / "anny-hand-right.safetensors"
     if path.exists():
