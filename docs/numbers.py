@@ -9,7 +9,8 @@ of them: with ``min`` or ``max`` before the format the least or the greatest is 
 long paths.
 
 A table stands between ``<!-- table NAME -->`` and ``<!-- -->``. Its rows are in ``TABLES``, where a number is
-written as ``{PATH FORMAT}``. A row is left out while one of its numbers is missing. A number in a sentence must be there.
+written as ``{PATH FORMAT}``. A row is left out while one of its numbers is missing. A number in a sentence must be
+there.
 
 ``FORMATS`` lists the formats: ``%`` is a share as percent, ``percent`` the same without its sign, ``error`` what is
 missing to 100 %, ``2`` two places after the point.
