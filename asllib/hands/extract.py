@@ -199,7 +199,7 @@ def _in_parts(
             path = None if folder is None else folder / f"{_key(chunk, attempts, every_look)}.parquet"
             yield Job(
                 (_extract_chunk, chunk, names, attempts, every_look),
-                sum(memoryview(image).nbytes for image in chunk),
+                sum(map(_size, chunk)),
                 path,
             )
 
@@ -224,13 +224,16 @@ def _chunks(images: Images, files: Sequence[str]) -> Iterator[tuple[int, list[np
     size = start = 0
     for i in range(len(images)):
         image = images.read_bytes(i) if isinstance(images, PhotoFiles) else _read(images, i, str(files[i]))
-        weight = memoryview(image).nbytes
-        if chunk and (len(chunk) == CHUNK or size + weight > CHUNK_BYTES):
+        if chunk and (len(chunk) == CHUNK or size + _size(image) > CHUNK_BYTES):
             yield start, chunk
             chunk, size, start = [], 0, i
         chunk.append(image)
-        size += weight
+        size += _size(image)
     yield start, chunk
+
+
+def _size(image: np.ndarray | bytes) -> int:
+    return len(image) if isinstance(image, bytes) else image.nbytes
 
 
 def _read(images: Images, i: int, name: str) -> np.ndarray:
