@@ -103,14 +103,7 @@ def workplace(executor: Executor | None, workers: int) -> Iterator[Executor]:
     """The executor that is given, else so many processes of this machine; the work of one is done here."""
     if executor is not None or workers == 1:
         yield executor or Here()
-    else:
-        with processes(workers) as pool:
-            yield pool
-
-
-@contextmanager
-def processes(workers: int) -> Iterator[Executor]:
-    """Processes of this machine."""
+        return
     # Spawned, not forked: MediaPipe runs threads, and a fork of a process with threads can hang.
     spawn = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin)
