@@ -59,19 +59,9 @@ def results(
 ) -> Iterator[Any]:
     """Yield the results of jobs in their order; what is kept is read, and what is not yet needed not yet submitted.
 
-    Parameters
-    ----------
-    jobs
-        A generator is asked for the next job when there is room for it.
-    read, write
-        How a result is kept in a file; one that cannot be read is made again. Each is written as soon as it is known.
-    in_flight
-        Bytes of inputs above which no further job is asked for.
-
-    Raises
-    ------
-    InputError
-        If a worker process was killed. Errors of a job are raised as they are.
+    ``jobs`` are asked for the next one while less than ``in_flight`` bytes of inputs wait or are worked on. ``write``
+    keeps a result in its job's file as soon as it is known; one that cannot be ``read`` is made again. InputError if a
+    worker process was killed; errors of a job are raised as they are.
     """
     waiting: dict[Future, tuple[int, Job]] = {}
     done: dict[int, Any] = {}  # but not yet their turn
@@ -114,14 +104,7 @@ def workplace(executor: Executor | None, workers: int) -> Iterator[Executor]:
     """The executor that is given, else so many processes of this machine; the work of one is done here."""
     if executor is not None or workers == 1:
         yield executor or Here()
-    else:
-        with processes(workers) as pool:
-            yield pool
-
-
-@contextmanager
-def processes(workers: int) -> Iterator[Executor]:
-    """Processes of this machine."""
+        return
     # Spawned, not forked: MediaPipe runs threads, and a fork of a process with threads can hang.
     spawn = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin)
@@ -147,18 +130,10 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def cluster(address: str) -> Iterator[Executor]:
-    """Workers of a Dask cluster, which have the same version of asllib installed.
+    """Workers of a Dask cluster with the same version of asllib, by its scheduler's address, ``tcp://10.0.0.1:8786``.
 
-    Parameters
-    ----------
-    address
-        Of the scheduler, as in ``tcp://10.0.0.1:8786``.
-
-    Raises
-    ------
-    InputError
-        If the package is missing, no scheduler or no worker answers, a worker has no asllib or another version, or the
-        cluster breaks down on the way.
+    InputError if the package is missing, no scheduler or no worker answers, a worker has no asllib or another version,
+    or the cluster breaks down on the way.
     """
     with extra("cluster"):
         from distributed import Client, KilledWorker

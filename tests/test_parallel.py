@@ -17,7 +17,7 @@ from asllib.data import load_photos
 from asllib.data.drawn import draw_letters
 from asllib.errors import InputError, first_line
 from asllib.hands import ATTEMPTS, extract, extract_landmarks, read_landmarks
-from asllib.parallel import Here, Job, cluster, processes, results
+from asllib.parallel import Here, Job, cluster, results, workplace
 from asllib.read import read_text, read_videos
 from asllib.signer import write_letters, write_video
 
@@ -112,7 +112,7 @@ def test_a_result_is_kept_as_soon_as_it_is_known_and_read_the_next_time(tmp_path
 
 
 def test_a_killed_process_of_ours_is_one_line():
-    with processes(1) as pool, pytest.raises(InputError, match="a worker process was killed"):
+    with workplace(None, 2) as pool, pytest.raises(InputError, match="a worker process was killed"):
         list(results([Job((os._exit, 9))], pool))
 
 

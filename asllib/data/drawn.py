@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from asllib.hands.landmarks import read_landmarks
 from asllib.hands.tracker import table_hands
 from asllib.letters import LETTERS, STATIC
 from asllib.parallel import Job, results
-from asllib.paths import cache_dir, replacing, write_bytes, write_text
+from asllib.paths import cache_dir, replacing, write_text
 
 SIZE = 224  # pixels of a side
 SEED, ADDED_SEED = 0, 1  # of different people
@@ -188,60 +190,51 @@ def draw_letters(
 ) -> Path:
     """Write the folder of ``asllib.signer.write_letters``; with an executor, a task draws a crew of eight signers.
 
-    Pictures come back as bytes and are written here, so that workers need not see the disk. Run again after a stop, it
-    draws only the crews that are missing. InputError as in ``write_letters``, or if a worker was killed.
+    Workers send what they draw and need not see the disk. It is kept in the cache folder until the set is whole: run
+    again after a stop, only the missing crews are drawn. InputError as in ``write_letters``, or if a worker was killed.
     """
     from asllib.signer import write_letters
     from asllib.signer.letters import CREW, check_letters
 
     letters, out = check_letters(letters, signers, views, size, seed), Path(out)
-    if executor is None:
-        if out.resolve() == Path.cwd():
-            raise InputError(f"{out}: the folder that you are in; name a new folder")
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise InputError(f"{out}: is there already; name a new folder")
-        with replacing(out) as unfinished:  # half a set would pass for a whole one
-            write_letters(unfinished, letters, signers, views, size, seed)
-        return out
-    key = digest(f"{letters} {views} {size} {seed} {signer_version()}")[:16]
-    unfinished = out / f".unfinished-{key}"
-    if out.exists() and not unfinished.is_dir() and (not out.is_dir() or any(out.iterdir())):
+    if out.resolve() == Path.cwd():
+        raise InputError(f"{out}: the folder that you are in; name a new folder")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: is there already; name a new folder")
-    unfinished.mkdir(parents=True, exist_ok=True)
-    for letter in letters:
-        (out / letter).mkdir(exist_ok=True)
-    # The same crews as write_letters has: their signers are worked out together.
-    crews = [(first, min(CREW, signers - first)) for first in range(0, signers, CREW)]
-
-    def place(crew: tuple[int, int], name: str) -> Path:
-        return out / name if "/" in name else unfinished / f"{crew[0]}-{crew[1]}-{name}"
-
-    missing = [crew for crew in crews if not place(crew, "manifest.csv").is_file()]
-    with tqdm(total=signers * len(letters) * views, unit="photo", desc="Rendering letters") as bar:
-        bar.update(bar.total - sum(count for _, count in missing) * len(letters) * views)
-        jobs = (Job((_draw_crew, letters, crew, views, size, seed)) for crew in missing)
-        for crew, files in zip(missing, results(jobs, executor), strict=True):
-            for name, data in files.items():  # the tables come last: where there is a manifest, all is there
-                write_bytes(place(crew, name), data)
-            bar.update(crew[1] * len(letters) * views)
-    for name in _TABLES:
-        tables = (place(crew, name).read_text(encoding="utf-8") for crew in crews)
-        write_text(out / name, "".join(t if k == 0 else t.partition("\n")[2] for k, t in enumerate(tables)))
-    shutil.rmtree(unfinished)
+    crews = [(first, min(CREW, signers - first)) for first in range(0, signers, CREW)]  # as write_letters has them
+    drawn = cache_dir() / "drawing" / digest(f"{letters} {views} {size} {seed} {signer_version()}")[:16]
+    with replacing(out) as folder:  # half a set would pass for a whole one
+        if executor is None:
+            write_letters(folder, letters, signers, views, size, seed)
+        else:
+            tasks = [(_draw_crew, letters, crew, views, size, seed) for crew in crews]
+            jobs = (Job(task, path=drawn / f"{task[2][0]}-{task[2][1]}.zip") for task in tasks)
+            _join_crews(folder, tqdm(results(jobs, executor, Path.read_bytes, _store), "Crews", len(crews)))
+    shutil.rmtree(drawn, ignore_errors=True)
     return out
 
 
-_TABLES = ("landmarks.csv", "manifest.csv")
+def _join_crews(folder: Path, archives: Iterable[bytes]) -> None:
+    tables = dict.fromkeys(("landmarks.csv", "manifest.csv"), "")
+    for archive in archives:
+        with zipfile.ZipFile(io.BytesIO(archive)) as drawn:
+            drawn.extractall(folder)
+        for name, before in tables.items():
+            table = (folder / name).read_text(encoding="utf-8")
+            tables[name] = before + table.partition("\n")[2] if before else table
+    for name, table in tables.items():
+        write_text(folder / name, table)
 
 
-def _draw_crew(letters: str, crew: tuple[int, int], views: int, size: int, seed: int) -> dict[str, bytes]:
-    """Draw some signers' letters; return the files by their names. What runs on a worker."""
+def _draw_crew(letters: str, crew: tuple[int, int], views: int, size: int, seed: int) -> bytes:
+    """Draw some signers' letters; return their folder as a zip. What runs on a worker."""
     from asllib.signer import write_letters
 
     first, count = crew
     with tempfile.TemporaryDirectory() as folder:
-        write_letters(folder, letters, count, views, size, seed, first_signer=first, progress=False)
-        pictures = sorted(Path(folder).glob("*/*.jpg"))
-        named = {f"{path.parent.name}/{path.name}": path for path in pictures}
-        named |= {name: Path(folder, name) for name in _TABLES}
-        return {name: path.read_bytes() for name, path in named.items()}
+        write_letters(f"{folder}/drawn", letters, count, views, size, seed, first_signer=first, progress=False)
+        return Path(shutil.make_archive(f"{folder}/drawn", "zip", f"{folder}/drawn")).read_bytes()
+
+
+def _store(archive: bytes, path: Path) -> None:
+    path.write_bytes(archive)

@@ -57,7 +57,11 @@ class LetterSet:
         """Take the items of a boolean mask or of an array of positions."""
         which = np.asarray(which)
         places = np.flatnonzero(which) if which.dtype == bool else which
-        return replace(self, table=self.table.iloc[places].reset_index(drop=True), images=take(self.images, places))
+        if isinstance(self.images, np.ndarray):
+            images: np.ndarray | PhotoFiles = self.images[places]
+        else:
+            images = PhotoFiles(self.images.root, tuple(self.images.files[i] for i in places))
+        return replace(self, table=self.table.iloc[places].reset_index(drop=True), images=images)
 
     def only(self, letters: Sequence[str] = STATIC) -> LetterSet:
         """Keep the items whose letter is one of these; a set of nothing else comes back as it is."""
@@ -93,13 +97,6 @@ class LetterSet:
 def _spread(n: int, most: int) -> np.ndarray:
     """At most ``most`` of the positions 0..n - 1, at even distances."""
     return np.arange(n) if n <= most else np.arange(most) * n // most
-
-
-def take(images: np.ndarray | PhotoFiles, places: np.ndarray) -> np.ndarray | PhotoFiles:
-    """Take images by position: of an array an array, of a list of files a shorter list of files."""
-    if isinstance(images, np.ndarray):
-        return images[places]
-    return PhotoFiles(images.root, tuple(images.files[i] for i in places))
 
 
 def load_photos(folder: str | Path, name: str | None = None) -> LetterSet:

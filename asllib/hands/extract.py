@@ -127,15 +127,14 @@ def extract_landmarks(
         Any sequence of (H, W, 3) uint8 RGB images. Photos in files (``PhotoFiles``) go to the workers as the bytes of
         their files, so that other machines need not see this one's disk.
     files, labels
-        The names and labels that go into the table; by default ``images.files`` if there is one, else the
-        position, and no labels.
+        What the table calls them, by default the names of the files, else their positions, and no labels.
     workers
         Processes; by default one a core, and none (all is done here) for fewer than 128 images.
     checkpoint
         A folder of this machine for finished chunks of at most 64 images. A later call with the same folder takes from
         it what it holds and does the rest; the files' bytes or the pixels decide, so a changed image is done again.
     executor
-        Runs the chunks instead of processes of our own: threads, processes, or a cluster (``asllib.parallel.cluster``).
+        Threads, processes or a cluster (``asllib.parallel.cluster``) in the place of our own processes.
     attempts
         What is tried on an image in turn, see ``HandTracker``.
     progress
@@ -144,8 +143,7 @@ def extract_landmarks(
     Raises
     ------
     InputError
-        If an image cannot be read (its file is named), files or labels are not as many as images, or a worker was
-        killed.
+        An image cannot be read (its file is named), files or labels are not as many, or a worker was killed.
     """
     parts = iter_landmarks(
         images, files, labels, workers=workers, checkpoint=checkpoint, executor=executor, attempts=attempts,
@@ -199,7 +197,11 @@ def _in_parts(
         for start, chunk in _chunks(images, files):
             names = [str(file) for file in files[start : start + len(chunk)]]
             path = None if folder is None else folder / f"{_key(chunk, attempts, every_look)}.parquet"
-            yield Job((_extract_chunk, chunk, names, attempts, every_look), sum(map(_size, chunk)), path)
+            yield Job(
+                (_extract_chunk, chunk, names, attempts, every_look),
+                sum(map(_size, chunk)),
+                path,
+            )
 
     start = 0
     # The bar of what is kept already would come and go at once.
