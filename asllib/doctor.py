@@ -6,7 +6,7 @@ import ctypes
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 
@@ -117,11 +117,9 @@ def _tracker() -> Iterator[Finding]:
         yield Finding(False, "hand model", str(error))
         return
     image = np.zeros((64, 64, 3), np.uint8)
-    finding: Callable[[], object] = lambda: HandTracker().detect(image)  # noqa: E731
-    following: Callable[[], object] = lambda: look_at(image, hand_crop(np.eye(21, 3), 64, 64))  # noqa: E731
     for what, package, start in (
-        ("finding a hand: MediaPipe", "mediapipe", finding),
-        ("following a hand: LiteRT", "ai-edge-litert", following),
+        ("finding a hand: MediaPipe", "mediapipe", lambda: HandTracker().detect(image)),
+        ("following a hand: LiteRT", "ai-edge-litert", lambda: look_at(image, hand_crop(np.eye(21, 3), 64, 64))),
     ):
         try:
             start()

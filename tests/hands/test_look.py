@@ -172,6 +172,7 @@ def test_embeddings_tell_hands_apart(drawn):
     assert likeness[0, 1] > 0.98 > likeness[0, 2] + 0.1
 
 
+@pytest.mark.slow
 def test_another_library_makes_the_same_numbers_of_the_crop(drawn, tmp_path):
     image, hand = drawn[0][0], drawn[1][0]
     with zipfile.ZipFile(model_file()) as task:

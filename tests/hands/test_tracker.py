@@ -242,6 +242,7 @@ def test_threads_find_what_one_finds(drawn):
 
 
 @pytest.mark.parametrize(("found", "how"), [(True, "import asllib.hands"), (False, "import asllib.hands"), (False, "")])
+@pytest.mark.slow
 def test_nothing_is_printed_not_even_at_exit(tmp_path, drawn, found, how):
     np.save(tmp_path / "image.npy", drawn[0][BIG] if found else np.zeros((64, 64, 3), np.uint8))
     code = (

@@ -188,6 +188,7 @@ def test_pixel_examples_of_an_alphabet(letter_set):
     assert for_pixels(letters).labels.tolist() == [0, 5, 6, 1]
 
 
+@pytest.mark.slow
 def test_tracking_is_kept_in_the_cache_and_made_anew_for_other_photos(letter_set, no_data):
     photos = np.full((1, 64, 64, 3), 128, np.uint8)
     letters = letter_set(["A"], photos)
@@ -210,6 +211,7 @@ def test_tracking_is_kept_in_the_cache_and_made_anew_for_other_photos(letter_set
     assert len(list(stored.glob("*.*"))) == 2 * len(times)
 
 
+@pytest.mark.slow
 def test_hands_come_back_from_the_cache_as_they_were_seen(letter_set, no_data):
     from asllib.hands import HandTracker
     from asllib.signer import render_letters
