@@ -88,8 +88,11 @@ def _flush() -> None:
 def _emit(content: Any, target: str | None, text: str) -> None:
     """Print text, or the JSON if it goes to stdout; write the JSON where it is wanted."""
     document = json.dumps(content, indent=1)
-    print(document if target == "-" else text, end="\n" if text or target == "-" else "")
-    if target not in (None, "-"):
+    if target == "-":
+        print(document)
+    elif text:
+        print(text)
+    if target is not None and target != "-":
         write_text(Path(target), document + "\n")
 
 
@@ -371,19 +374,18 @@ def read(
         if srt is not None or annotated is not None:
             raise InputError(f"{srt or annotated}: --srt and --annotated are for one video that is read here")
         work = "\n".join(str(video.absolute()) for video in videos)
-        with _unfinished("read", work) as done, _workplace(cluster, workers) as executor:
-            readings = read_videos(
-                videos, model, fps=fps, correct=correct, names=name or (), workers=workers, executor=executor,
-                checkpoint=done, progress=True,
-            )  # fmt: skip
-        every = [
-            {"video": str(video), "text": one.text, "letters": letters_json(one.letters)}
-            for video, one in zip(videos, readings, strict=True)
-        ]
-        if len(videos) == 1:
-            del every[0]["video"]
-        lines = [f"{video}: {_said(one)}" for video, one in zip(videos, readings, strict=True)]
-        _emit(every if len(videos) > 1 else every[0], json_file, "\n".join(lines))
+        with _unfinished("read", work) as done:
+            with _workplace(cluster, workers) as executor:
+                readings = read_videos(
+                    videos, model, fps=fps, correct=correct, names=name or (), workers=workers, executor=executor,
+                    checkpoint=done, progress=True,
+                )  # fmt: skip
+            pairs = list(zip(map(str, videos), readings, strict=True))
+            every = [{"video": file, "text": one.text, "letters": letters_json(one.letters)} for file, one in pairs]
+            if len(videos) == 1:
+                del every[0]["video"]
+            lines = [f"{file}: {_said(one)}" for file, one in pairs]
+            _emit(every if len(videos) > 1 else every[0], json_file, "\n".join(lines))
         return
     video = videos[0]
     if annotated is not None and annotated.resolve() == video.resolve():
@@ -474,14 +476,13 @@ def doctor(json_file: Json = None) -> None:
     """Say what is missing on this machine and how to mend it."""
     from asllib.doctor import examine
 
-    findings = []
+    broken, findings = 0, []
     for finding in examine():
-        findings.append(finding)
         if json_file != "-":  # at once: what comes next may end it
             print(finding)
-    broken = sum(finding.needed and not finding.ok for finding in findings)
-    good = "" if broken else "Everything that is needed is here."
-    _emit([dataclasses.asdict(finding) for finding in findings], json_file, good)
+        findings.append(dataclasses.asdict(finding))
+        broken += finding.needed and not finding.ok
+    _emit(findings, json_file, "" if broken else "Everything that is needed is here.")
     if broken:
         raise InputError(f"{broken} thing{'s' if broken > 1 else ''} to mend, see above")
 
