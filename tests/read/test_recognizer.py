@@ -155,6 +155,7 @@ def test_the_pixel_network_takes_the_mean_of_the_looks_that_found_a_hand(pixel, 
     assert said.sum(1) == pytest.approx([1, 1, 0], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_mirrored_photo_gives_the_same_letter_with_nearly_the_same_confidence(drawn):
     recognizer, compared = load_recognizer("default"), []
     for i in range(len(drawn)):
