@@ -128,7 +128,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _any_command(
-    version: Annotated[bool, Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
+    version: Annotated[
+        bool, Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
+    ] = False,
 ) -> None:
     pass
 
