@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor
@@ -13,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from asllib.errors import InputError
+from asllib.paths import cache_dir, write_text
 
 if TYPE_CHECKING:
     from asllib.read import Reading
@@ -28,13 +33,11 @@ app = typer.Typer(
 data_app = typer.Typer(help="The data sets: list, fetch, check, draw.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
-Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - for stdout.")]
-Data = Annotated[str, typer.Option(help="A data set's name, or a folder.")]
-Still = Annotated[str, typer.Option(help="default, landmark, pixel, or a run folder.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Number of processes; by default one a core.")]
-Cluster = Annotated[
-    str | None, typer.Option("--cluster", metavar="ADDRESS", help="Use a Dask cluster; its scheduler's address.")
-]
+Json = Annotated[str | None, Option("--json", metavar="FILE", help="Write the result as JSON; - for stdout.")]
+Data = Annotated[str, Option(help="A data set's name, or a folder.")]
+Still = Annotated[str, Option(help="default, landmark, pixel, or a run folder.")]
+Workers = Annotated[int | None, Option(min=1, help="Number of processes; by default one a core.")]
+Cluster = Annotated[str | None, Option(metavar="ADDRESS", help="Use a Dask cluster; its scheduler's address.")]
 
 
 def main() -> None:
@@ -84,11 +87,12 @@ def _flush() -> None:
 
 def _emit(content: Any, target: str | None, text: str) -> None:
     """Print text, or the JSON if it goes to stdout; write the JSON where it is wanted."""
-    from asllib.paths import write_text
-
     document = json.dumps(content, indent=1)
-    print(document if target == "-" else text, end="\n" if text or target == "-" else "")
-    if target not in (None, "-"):
+    if target == "-":
+        print(document)
+    elif text:
+        print(text)
+    if target is not None and target != "-":
         write_text(Path(target), document + "\n")
 
 
@@ -109,11 +113,6 @@ def _workplace(address: str | None, workers: int | None = None) -> Iterator[Exec
 @contextmanager
 def _unfinished(kind: str, work: str) -> Iterator[Path]:
     """A folder in the cache that keeps what is done of this work until all of it is."""
-    import hashlib
-    import shutil
-
-    from asllib.paths import cache_dir
-
     folder = cache_dir() / kind / hashlib.sha256(work.encode()).hexdigest()[:16]
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -129,7 +128,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _any_command(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
+    version: Annotated[
+        bool, Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
+    ] = False,
 ) -> None:
     pass
 
@@ -146,7 +147,7 @@ def data_list(json_file: Json = None) -> None:
 
 
 @data_app.command("fetch")
-def data_fetch(name: Annotated[str, typer.Argument(help="sign-mnist")], json_file: Json = None) -> None:
+def data_fetch(name: Annotated[str, Argument(help="sign-mnist")], json_file: Json = None) -> None:
     """Download a data set from its public source into the cache, checked by its hash."""
     from asllib.data import fetch_sign_mnist, find_sign_mnist
 
@@ -158,13 +159,11 @@ def data_fetch(name: Annotated[str, typer.Argument(help="sign-mnist")], json_fil
 
 @data_app.command("check")
 def data_check(
-    name: Annotated[str, typer.Argument(help="A data set's name, or a folder.")],
-    hands: Annotated[bool, typer.Option(help="Look for hands in photos too (slower).")] = True,
+    name: Annotated[str, Argument(help="A data set's name, or a folder.")],
+    hands: Annotated[bool, Option(help="Look for hands in photos too (slower).")] = True,
     json_file: Json = None,
 ) -> None:
     """Audit a data set: counts, duplicates, foreign classes, photos that a hand tracker cannot use."""
-    import dataclasses
-
     from asllib.data import load_letters
     from asllib.data.audit import audit
     from asllib.hands.extract import track
@@ -181,12 +180,12 @@ def data_check(
 
 @data_app.command("render")
 def data_render(
-    out: Annotated[Path, typer.Option(help="The folder to write.")],
-    letters: Annotated[str, typer.Option(help="Some of A-Z.")] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
-    signers: Annotated[int, typer.Option(help="People.")] = 8,
-    views: Annotated[int, typer.Option(help="Pictures of each letter a person.")] = 12,
-    size: Annotated[int, typer.Option(help="Pixels of a picture's side, at least 28.")] = 224,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same set.")] = 0,
+    out: Annotated[Path, Option(help="The folder to write.")],
+    letters: Annotated[str, Option(help="Some of A-Z.")] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    signers: Annotated[int, Option(help="People.")] = 8,
+    views: Annotated[int, Option(help="Pictures of each letter a person.")] = 12,
+    size: Annotated[int, Option(help="Pixels of a picture's side, at least 28.")] = 224,
+    seed: Annotated[int, Option(help="The same seed gives the same set.")] = 0,
     cluster: Cluster = None,
     json_file: Json = None,
 ) -> None:
@@ -202,8 +201,8 @@ def data_render(
 
 @app.command()
 def extract(
-    folder: Annotated[str, typer.Argument(help="A folder of photos, or a data set's name.")],
-    out: Annotated[Path, typer.Option(help="Where to write: .csv, .csv.gz or .parquet.")],
+    folder: Annotated[str, Argument(help="A folder of photos, or a data set's name.")],
+    out: Annotated[Path, Option(help="Where to write: .csv, .csv.gz or .parquet.")],
     workers: Workers = None,
     cluster: Cluster = None,
     json_file: Json = None,
@@ -238,12 +237,12 @@ def extract(
 
 @app.command()
 def train(
-    network: Annotated[str, typer.Argument(help="default, landmark, pixel or spelling.")],
-    out: Annotated[Path, typer.Option(help="The run folder to write.")],
-    preset: Annotated[str, typer.Option(help="best or paper; of pixel also people.")] = "best",
+    network: Annotated[str, Argument(help="default, landmark, pixel or spelling.")],
+    out: Annotated[Path, Option(help="The run folder to write.")],
+    preset: Annotated[str, Option(help="best or paper; of pixel also people.")] = "best",
     data: Data = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Seed for weights, order and augmentation.")] = 0,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Number of epochs; by default the preset's.")] = None,
+    seed: Annotated[int, Option(min=0, help="Seed for weights, order and augmentation.")] = 0,
+    epochs: Annotated[int | None, Option(min=1, help="Number of epochs; by default the preset's.")] = None,
     json_file: Json = None,
 ) -> None:
     """Train a network on a set; the same command goes on with a run that was stopped."""
@@ -257,16 +256,16 @@ def train(
 
 @app.command()
 def tune(
-    network: Annotated[str, typer.Argument(help="landmark or pixel")],
+    network: Annotated[str, Argument(help="landmark or pixel")],
     trials: Annotated[
-        int, typer.Option(min=1, help="Number of trials in all, with those of other processes and of earlier calls.")
+        int, Option(min=1, help="Trials in all, with those of other processes and of earlier calls.")
     ] = 50,
-    data: Annotated[str, typer.Option(help="A data set's name, or a folder; its test part is not looked at.")] = "auto",
+    data: Annotated[str, Option(help="A data set's name, or a folder; its test part is not used.")] = "auto",
     storage: Annotated[
-        str | None, typer.Option(help="A folder for the study, which several processes may share; else the cache.")
+        str | None, Option(help="A folder for the study, which processes may share; else the cache.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of a trial; by default the preset's.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Trial k has this seed + k.")] = 0,
+    epochs: Annotated[int | None, Option(min=1, help="Epochs of a trial; by default the preset's.")] = None,
+    seed: Annotated[int, Option(min=0, help="Trial k has this seed + k.")] = 0,
     json_file: Json = None,
 ) -> None:
     """Search for better settings around the preset "best"; the same command joins in, or goes on after a stop."""
@@ -285,7 +284,7 @@ def tune(
 def evaluate(
     model: Still,
     data: Data = "auto",
-    split: Annotated[str | None, typer.Option(help="Only this part of the set's own split.")] = None,
+    split: Annotated[str | None, Option(help="Only this part of the set's own split.")] = None,
     json_file: Json = None,
 ) -> None:
     """Read a whole set and report how much of it is right; a photo without a found hand counts as wrong.
@@ -323,7 +322,7 @@ def evaluate(
 
 @app.command()
 def predict(
-    files: Annotated[list[Path], typer.Argument(help="Photos of one hand each.")],
+    files: Annotated[list[Path], Argument(help="Photos of one hand each.")],
     model: Still = "default",
     json_file: Json = None,
 ) -> None:
@@ -356,23 +355,16 @@ def predict(
 
 @app.command()
 def read(
-    videos: Annotated[
-        list[Path], typer.Argument(help="Videos (.mp4, .mov, .mjpeg, ..) or landmarks (.csv, .parquet).")
-    ],
-    fps: Annotated[float | None, typer.Option(help="Frames a second, if the file does not say it.")] = None,
+    videos: Annotated[list[Path], Argument(help="Videos (.mp4, .mov, .mjpeg, ..) or landmarks (.csv, .parquet).")],
+    fps: Annotated[float | None, Option(help="Frames a second, if the file does not say it.")] = None,
     model: Annotated[
-        str,
-        typer.Option(help="spelling (all letters); default, landmark, pixel (still letters, a vote); or a run folder."),
+        str, Option(help="spelling (all letters); default, landmark, pixel (still ones); or a run folder.")
     ] = "spelling",
-    correct: Annotated[
-        bool, typer.Option("--correct", help="Put likelier words in the place of what was read.")
-    ] = False,
-    name: Annotated[list[str] | None, typer.Option(help="A name that is never corrected; may be repeated.")] = None,
-    srt: Annotated[Path | None, typer.Option(help="Write subtitles (.srt).")] = None,
-    annotated: Annotated[Path | None, typer.Option(help="Write the video (.mp4) with hand and text drawn in.")] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Number of processes for several videos; by default one a core.")
-    ] = None,
+    correct: Annotated[bool, Option("--correct", help="Put likelier words in the place of what was read.")] = False,
+    name: Annotated[list[str] | None, Option(help="A name that is never corrected; may be repeated.")] = None,
+    srt: Annotated[Path | None, Option(help="Write subtitles (.srt).")] = None,
+    annotated: Annotated[Path | None, Option(help="Write the video (.mp4) with hand and text drawn in.")] = None,
+    workers: Workers = None,
     cluster: Cluster = None,
     json_file: Json = None,
 ) -> None:
@@ -384,19 +376,18 @@ def read(
         if srt is not None or annotated is not None:
             raise InputError(f"{srt or annotated}: --srt and --annotated are for one video that is read here")
         work = "\n".join(str(video.absolute()) for video in videos)
-        with _unfinished("read", work) as done, _workplace(cluster, workers) as executor:
-            readings = read_videos(
-                videos, model, fps=fps, correct=correct, names=name or (), workers=workers, executor=executor,
-                checkpoint=done, progress=True,
-            )  # fmt: skip
-        every = [
-            {"video": str(video), "text": one.text, "letters": letters_json(one.letters)}
-            for video, one in zip(videos, readings, strict=True)
-        ]
-        if len(videos) == 1:
-            del every[0]["video"]
-        lines = [f"{video}: {_said(one)}" for video, one in zip(videos, readings, strict=True)]
-        _emit(every if len(videos) > 1 else every[0], json_file, "\n".join(lines))
+        with _unfinished("read", work) as done:
+            with _workplace(cluster, workers) as executor:
+                readings = read_videos(
+                    videos, model, fps=fps, correct=correct, names=name or (), workers=workers, executor=executor,
+                    checkpoint=done, progress=True,
+                )  # fmt: skip
+            pairs = list(zip(map(str, videos), readings, strict=True))
+            every = [{"video": file, "text": one.text, "letters": letters_json(one.letters)} for file, one in pairs]
+            if len(videos) == 1:
+                del every[0]["video"]
+            lines = [f"{file}: {_said(one)}" for file, one in pairs]
+            _emit(every if len(videos) > 1 else every[0], json_file, "\n".join(lines))
         return
     video = videos[0]
     if annotated is not None and annotated.resolve() == video.resolve():
@@ -427,10 +418,10 @@ def _said(found: Reading) -> str:
 
 @app.command()
 def export(
-    model: Annotated[str, typer.Argument(help="default, landmark, pixel, spelling, or a run folder.")],
-    format: Annotated[str, typer.Option(help="onnx")] = "onnx",
-    out: Annotated[Path | None, typer.Option(help="The file to write; by default MODEL.onnx.")] = None,
-    int8: Annotated[bool, typer.Option("--int8", help="Store the weights in 8 bits: a quarter of the size.")] = False,
+    model: Annotated[str, Argument(help="default, landmark, pixel, spelling, or a run folder.")],
+    format: Annotated[str, Option(help="onnx")] = "onnx",
+    out: Annotated[Path | None, Option(help="The file to write; by default MODEL.onnx.")] = None,
+    int8: Annotated[bool, Option("--int8", help="Store the weights in 8 bits: a quarter of the size.")] = False,
     json_file: Json = None,
 ) -> None:
     """Write a network as one file for browsers, phones and other languages, checked against what it says here."""
@@ -449,16 +440,16 @@ def export(
 
 @app.command()
 def live(
-    source: Annotated[str | None, typer.Argument(help="A film, or the number of this machine's camera.")] = None,
+    source: Annotated[str | None, Argument(help="A film, or the number of this machine's camera.")] = None,
     model: Annotated[
-        str | None, typer.Option(help="By default spelling; else default, landmark, pixel, or a run folder.")
+        str | None, Option(help="By default spelling; else default, landmark, pixel, or a run folder.")
     ] = None,
-    port: Annotated[int, typer.Option(min=1024, max=65535, help="Port of the page.")] = 8866,
-    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
-    host: Annotated[str, typer.Option(help="Address to listen on; by default this machine alone.")] = "127.0.0.1",
-    certfile: Annotated[Path | None, typer.Option(help="Certificate for https (PEM).")] = None,
-    keyfile: Annotated[Path | None, typer.Option(help="The certificate's key (PEM).")] = None,
-    insecure: Annotated[bool, typer.Option("--insecure", help="Listen on a network without https.")] = False,
+    port: Annotated[int, Option(min=1024, max=65535, help="Port of the page.")] = 8866,
+    browser: Annotated[bool, Option(help="Open the page in a browser.")] = True,
+    host: Annotated[str, Option(help="Address to listen on; by default this machine alone.")] = "127.0.0.1",
+    certfile: Annotated[Path | None, Option(help="Certificate for https (PEM).")] = None,
+    keyfile: Annotated[Path | None, Option(help="The certificate's key (PEM).")] = None,
+    insecure: Annotated[bool, Option("--insecure", help="Listen on a network without https.")] = False,
 ) -> None:
     """Show letters to the camera and read text, on a page in the browser; without SOURCE its camera is used."""
     from asllib.live.server import serve
@@ -470,7 +461,7 @@ def live(
 @app.command()
 def reproduce(
     check: Annotated[
-        bool, typer.Option("--check", help="Say what a fresh run moves, and leave results and figures as they are.")
+        bool, Option("--check", help="Say what a fresh run moves; leave results and figures as they are.")
     ] = False,
     json_file: Json = None,
 ) -> None:
@@ -485,18 +476,15 @@ def reproduce(
 @app.command()
 def doctor(json_file: Json = None) -> None:
     """Say what is missing on this machine and how to mend it."""
-    import dataclasses
-
     from asllib.doctor import examine
 
-    findings = []
+    broken, findings = 0, []
     for finding in examine():
-        findings.append(finding)
         if json_file != "-":  # at once: what comes next may end it
             print(finding)
-    broken = sum(finding.needed and not finding.ok for finding in findings)
-    good = "" if broken else "Everything that is needed is here."
-    _emit([dataclasses.asdict(finding) for finding in findings], json_file, good)
+        findings.append(dataclasses.asdict(finding))
+        broken += finding.needed and not finding.ok
+    _emit(findings, json_file, "" if broken else "Everything that is needed is here.")
     if broken:
         raise InputError(f"{broken} thing{'s' if broken > 1 else ''} to mend, see above")
 

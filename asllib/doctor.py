@@ -6,7 +6,7 @@ import ctypes
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 
@@ -54,7 +54,7 @@ def examine() -> Iterator[Finding]:
 
 def _packages() -> Iterator[Finding]:
     for wrong, requirement in _unmet(""):
-        yield Finding(False, f"package {wrong}", f"run 'pip install \"{requirement}\"'")
+        yield Finding(False, wrong, f"run 'pip install \"{requirement}\"'")
     both = {name: _version(name) for name in ("opencv-python", "opencv-contrib-python")}
     if None not in both.values() and len(set(both.values())) > 1:
         yield Finding(
@@ -82,9 +82,9 @@ def _unmet(extra: str) -> Iterator[tuple[str, str]]:
         if (marker is None) == bool(extra) or (marker and not marker.evaluate({"extra": extra})):
             continue
         if found is None:
-            yield f"{wanted.name} is missing", f"{wanted.name}{wanted.specifier}"
+            yield f"package {wanted.name} is missing", f"{wanted.name}{wanted.specifier}"
         elif not wanted.specifier.contains(found, prereleases=True):
-            yield f"{wanted.name} is {found}, {wanted.specifier} is needed", f"{wanted.name}{wanted.specifier}"
+            yield f"package {wanted.name} is {found}, {wanted.specifier} is needed", f"{wanted.name}{wanted.specifier}"
 
 
 def _version(name: str) -> str | None:
@@ -117,11 +117,9 @@ def _tracker() -> Iterator[Finding]:
         yield Finding(False, "hand model", str(error))
         return
     image = np.zeros((64, 64, 3), np.uint8)
-    finding: Callable[[], object] = lambda: HandTracker().detect(image)  # noqa: E731
-    following: Callable[[], object] = lambda: look_at(image, hand_crop(np.eye(21, 3), 64, 64))  # noqa: E731
     for what, package, start in (
-        ("finding a hand: MediaPipe", "mediapipe", finding),
-        ("following a hand: LiteRT", "ai-edge-litert", following),
+        ("finding a hand: MediaPipe", "mediapipe", lambda: HandTracker().detect(image)),
+        ("following a hand: LiteRT", "ai-edge-litert", lambda: look_at(image, hand_crop(np.eye(21, 3), 64, 64))),
     ):
         try:
             start()

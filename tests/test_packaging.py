@@ -118,10 +118,12 @@ def test_the_command_line_opens_without_the_heavy_packages():
     assert not loaded_by("import asllib.cli") & (HEAVY - {"numpy", "pandas"})
 
 
+@pytest.mark.slow
 def test_loading_data_needs_no_tracker_and_no_plots():
     assert not loaded_by("import asllib; asllib.load_letters") & {"mediapipe", "matplotlib", "warp", "anny", "torch"}
 
 
+@pytest.mark.slow
 def test_a_worker_that_finds_hands_loads_no_networks():
     assert not loaded_by("from asllib.hands import extract; from asllib.data import letterset") & {"torch", "sklearn"}
 

@@ -84,15 +84,9 @@ class RecordingSession(Session):
 
     def state(self) -> Message:
         """Which sign is asked for, and how far it is."""
-        kept = self.kept
-        return {
-            "sign": self._sign,
-            "kept": kept.get(self._sign or "", 0),
-            "of": self.per_sign,
-            "signs": [[sign, kept[sign]] for sign in self.signs],
-            "passed": [[reason, n] for reason, n in self._passed.most_common()],
-            "folder": str(self.folder),
-        }
+        kept, passed = self.kept, [[reason, n] for reason, n in self._passed.most_common()]
+        about = {"sign": self._sign, "kept": kept.get(self._sign or "", 0), "of": self.per_sign}
+        return {**about, "signs": [[*one] for one in kept.items()], "passed": passed, "folder": str(self.folder)}
 
     @property
     def _sign(self) -> str | None:

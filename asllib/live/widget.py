@@ -124,13 +124,6 @@ class LiveReader(CameraWidget):
     ``source`` is None for the browser's camera; else the number of a camera on the kernel's machine, or a film there.
     ``model`` is one of ``asllib.live.session.models()``, by default the first, or a run folder. InputError if there is
     no such model or film.
-
-    Examples
-    --------
-    >>> live = LiveReader()
-    >>> live.text
-    ''
-    >>> live.close()
     """
 
     _esm = _bundle("reader.js")

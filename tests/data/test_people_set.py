@@ -107,6 +107,7 @@ def test_damaged_landmarks_are_refused_in_one_line(sequences, damage):
     assert "\n" not in str(error.value) and str(sequences) in str(error.value)
 
 
+@pytest.mark.slow
 def test_the_real_people_are_complete_and_without_what_was_seen_to_be_wrong(real_data):
     letters, wrong = load_letters("people"), wrong_labels()
     table = letters.table

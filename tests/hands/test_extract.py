@@ -160,6 +160,7 @@ def test_a_table_in_parts_is_written_as_the_whole(tmp_path, ending, hands, monke
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.slow
 def test_looks_come_with_embeddings_in_the_order_of_the_images(letter_set, drawn, no_data, workers, monkeypatch):
     monkeypatch.setattr(extract, "CHUNK", 2)
     blank = np.zeros((224, 224, 3), np.uint8)

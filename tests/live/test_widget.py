@@ -177,6 +177,7 @@ def workers() -> int:
     return sum(thread.name == "asllib-live" for thread in threading.enumerate())
 
 
+@pytest.mark.slow
 def test_twenty_runs_of_the_cell_leave_one_session(sent):
     sessions = []
     for _ in range(20):

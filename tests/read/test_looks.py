@@ -71,6 +71,7 @@ def test_it_is_what_default_makes_of_the_look(drawn):
     np.testing.assert_allclose(read_embedding(hand.embedding), said, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_mirrored_hand_is_heard_as_the_hand(drawn):
     for hand in drawn[0][:3]:
         np.testing.assert_allclose(heard(mirror_hand(hand)), heard(hand), atol=1e-4)

@@ -68,6 +68,7 @@ def test_one_image_reads_the_same_as_a_set(pixel, blobs, letter_set):
     np.testing.assert_allclose(alone, spread(whole, pixel.alphabet), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_28x28_image_file_is_read_as_the_grey_image_it_is(pixel, landmark, blobs, tmp_path):
     images, root = blobs(6), tmp_path / "small"
     (root / "A").mkdir(parents=True)
@@ -153,6 +154,7 @@ def test_the_pixel_network_takes_the_mean_of_the_looks_that_found_a_hand(pixel, 
     assert said.sum(1) == pytest.approx([1, 1, 0], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_mirrored_photo_gives_the_same_letter_with_nearly_the_same_confidence(drawn):
     recognizer, compared = load_recognizer("default"), []
     for i in range(len(drawn)):
@@ -162,6 +164,7 @@ def test_a_mirrored_photo_gives_the_same_letter_with_nearly_the_same_confidence(
     assert len(compared) >= 4 and np.mean(np.array(compared) < 0.1) > 0.8
 
 
+@pytest.mark.slow
 def test_a_hand_that_shows_no_letter_for_sure_is_refused(tmp_path, drawn):
     torch.manual_seed(0)
     model = DefaultNet(DefaultConfig())
@@ -227,6 +230,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
         asllib.load_recognizer(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_shipped_pixel_network_reads_the_official_test(real_data):
     from asllib.data import load_sign_mnist
 
