@@ -109,8 +109,8 @@ TABLES = {
     ],
     "people": [
         "Nothing of these signers was in training, and each signer counts the same. Validation signers, of the set"
-        " [people](reference/people.md), chose between networks and set confidence thresholds, so new people may be read"
-        " a little less well. All other signers were held out once, in ten groups.",
+        " [people](reference/people.md), chose between networks and set confidence thresholds, so new people may be"
+        " read a little less well. All other signers were held out once, in ten groups.",
         "",
         "| network | signers | what | right on average | lowest tenth | the signer read worst |",
         "| --- | --- | --- | --- | --- | --- |",
