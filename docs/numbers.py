@@ -2,15 +2,15 @@
 
 A number in a page stands between two comments. The first says which result it is and how it is written:
 
-    <!-- number tracker/tight_films/hand_found % -->98.4 %<!-- -->
+    found in <!-- number tracker/tight_films/hand_found % -->98.4 %<!-- --> of the frames
 
-The path is the name of a file in ``data/results``, then its keys, or places in a list. ``*`` stands for all
-of them: with ``min`` or ``max`` before the format the least or the greatest is taken, else the mean. ``NAMES`` shortens
-long paths.
+No line begins with one: there Markdown ends the paragraph. The path is the name of a file in ``data/results``, then its
+keys, or places in a list. ``*`` stands for all of them: with ``min`` or ``max`` before the format the least or the
+greatest is taken, else the mean. ``NAMES`` shortens long paths.
 
-A table stands between ``<!-- table NAME -->`` and ``<!-- -->``. Its rows are in ``TABLES``, where a number is
-written as ``{PATH FORMAT}``. A row is left out while one of its numbers is missing. A number in a sentence must be
-there.
+A table stands between ``<!-- table NAME -->`` and ``<!-- -->``. Its rows are in ``TABLES``, where a number is given as
+``{PATH FORMAT}``. A row is left out while one of its numbers is missing; of several rows in brackets the
+first is taken that has all. A number in a sentence must be there.
 
 ``FORMATS`` lists the formats: ``%`` is a share as percent, ``percent`` the same without its sign, ``error`` what is
 missing to 100 %, ``2`` two places after the point.
@@ -43,6 +43,7 @@ NAMES = {
     for system, long in SYSTEMS.items()
     for protocol, of in PROTOCOLS.items()
 } | {
+    "held out": "people/shipped/default",
     "calibration": "study/systems/default: joint network/calibration_error",
     "refused": "study/systems/default: joint network/refused_at_95_percent_kept",
     "changed": "tracker/changed_photos",
@@ -75,12 +76,18 @@ CARD = ["| whom it read | right |", "| --- | --- |"]
 TABLES = {
     "readme": [
         *READ,
-        "| {people/valid/default/signers count} signers held out | photos of 24 letters | `default` |"
-        " {people/valid/default/mean %} on average, {people/valid/default/lowest %} for the signer it reads worst |",
-        "| {people/filmed/default/signers count} signers held out, filmed | landmarks of 24 letters | `default` |"
-        " {people/filmed/default/mean %} on average, {people/filmed/default/lowest %} for the signer it reads worst |",
-        "| one photo collection held out, four in turn | photos of 24 letters | `default` |"
-        " {default left out/*/accuracy %} on average, {default left out/*/accuracy min %} for the hardest |",
+        "| {held out/photos/signers count} signers held out for validation | photos of 24 letters | `default` |"
+        " {held out/photos/mean %} on average, {held out/photos/lowest %} for the signer read worst |",
+        "| {held out/frames of films/signers count} signers held out for validation | landmarks of films, 24 letters |"
+        " `default` | {held out/frames of films/mean %} on average, {held out/frames of films/lowest %} for the signer"
+        " read worst |",
+        (
+            "| {people/left_out/photos/signers count} signers, each held out of training once | photos of 24 letters |"
+            " `default` | {people/left_out/photos/mean %} on average, {people/left_out/photos/lowest_tenth %} for the"
+            " tenth read worst |",
+            "| one photo collection held out, four in turn | photos of 24 letters | `default` |"
+            " {default left out/*/accuracy %} on average, {default left out/*/accuracy min %} for the hardest |",
+        ),
         "| one signer | 200 recordings of J and Z | `spelling` | {spelling/strokes/read %} |",
         "| {words/2/words count} synthetic signers held out | words, two letters a second | `spelling` |"
         " {words/2/cer error} of the letters |",
@@ -101,24 +108,32 @@ TABLES = {
         left_out("pixel network, Sign Language MNIST alone", "mnist").rpartition("{")[0] + "not measured |",
     ],
     "people": [
-        "These signers of the set [`people`](reference/people.md) are in no training. Each counts the same. They chose"
-        " between networks and set confidence thresholds, so that new people may be read a little less well.",
+        "Nothing of these signers was in training, and each signer counts the same. Validation signers, of the set"
+        " [people](reference/people.md), chose between networks and set confidence thresholds, so new people may be"
+        " read a little less well. All other signers were held out once, in ten groups.",
         "",
-        "| network | what | signers | right on average | the signer read worst |",
-        "| --- | --- | --- | --- | --- |",
+        "| network | signers | what | right on average | lowest tenth | the signer read worst |",
+        "| --- | --- | --- | --- | --- | --- |",
         *(
-            f"| `{network}` | {what} | {{people/{part}/{network}/signers count}} |"
-            f" {{people/{part}/{network}/mean %}} | {{people/{part}/{network}/lowest %}} |"
-            for part, what in (("valid", "photos"), ("filmed", "filmed landmarks"))
-            for network in ("default", "landmark", "pixel")
+            f"| `{network}` | {{people/{path}/signers count}}, {who} | {what} |"
+            f" {{people/{path}/mean %}} | {{people/{path}/lowest_tenth %}} | {{people/{path}/lowest %}} |"
+            for network, path, who, what in (
+                ("default", "left_out/photos", "each held out", "photos"),
+                ("default", "left_out/landmark sequences", "each held out", "landmarks"),
+                ("default", "shipped/default/photos", "for validation", "photos"),
+                ("landmark", "shipped/landmark/photos", "for validation", "photos"),
+                ("pixel", "shipped/pixel/photos", "for validation", "photos"),
+                ("default", "shipped/default/frames of films", "for validation", "landmarks of films"),
+                ("landmark", "shipped/landmark/frames of films", "for validation", "landmarks of films"),
+            )
         ),
     ],
     "default": [
         *CARD,
-        "| {people/valid/default/signers count} signers held out, photos |"
-        " {people/valid/default/mean %} on average, lowest {people/valid/default/lowest %} |",
-        "| {people/filmed/default/signers count} signers held out, filmed landmarks |"
-        " {people/filmed/default/mean %} on average, lowest {people/filmed/default/lowest %} |",
+        "| {held out/photos/signers count} signers held out for validation, photos |"
+        " {held out/photos/mean %} on average, lowest {held out/photos/lowest %} |",
+        "| {held out/frames of films/signers count} signers held out for validation, landmarks of films |"
+        " {held out/frames of films/mean %} on average, lowest {held out/frames of films/lowest %} |",
         *(f"| the photo collection {name}, held out | {{default left out/{name}/accuracy %}} |" for name in SOURCES),
         "| one of Massey's five signers, held out |"
         " {default signer out/*/accuracy %} on average, lowest {default signer out/*/accuracy min %} |",
@@ -126,8 +141,8 @@ TABLES = {
     ],
     "landmark": [
         *CARD,
-        "| {people/valid/landmark/signers count} signers held out, photos |"
-        " {people/valid/landmark/mean %} on average, lowest {people/valid/landmark/lowest %} |",
+        "| {people/shipped/landmark/photos/signers count} signers held out for validation, photos |"
+        " {people/shipped/landmark/photos/mean %} on average, lowest {people/shipped/landmark/photos/lowest %} |",
         *(f"| the photo collection {name}, held out | {{landmark left out/{name}/accuracy %}} |" for name in SOURCES),
         "| one of Massey's five signers, held out |"
         " {landmark signer out/*/accuracy %} on average, lowest {landmark signer out/*/accuracy min %} |",
@@ -274,10 +289,12 @@ def table(name: str, results: Path) -> str:
     """A table without the rows whose numbers are missing; nothing where all are."""
     rows = []
     for row in TABLES[name]:
-        try:
-            rows.append(re.sub(r"\{(.+?)\}", lambda mark: written(mark[1], results), row))
-        except Missing as missing:
-            print(f"table {name}: a row is left out, no result {missing}", file=sys.stderr)
+        for choice in (row,) if isinstance(row, str) else row:
+            try:
+                rows.append(re.sub(r"\{(.+?)\}", lambda mark: written(mark[1], results), choice))
+                break
+            except Missing as missing:
+                print(f"table {name}: a row is left out, no result {missing}", file=sys.stderr)
     return "\n\n" + "\n".join(rows) + "\n\n" if not rows[-1].startswith("| ---") else "\n\n"
 
 

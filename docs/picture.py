@@ -21,13 +21,13 @@ from asllib.paths import figures_dir, project_root, replacing
 BLUE, ORANGE, INK, GREY, PAPER = (0, 103, 163), (213, 94, 0), (34, 34, 34), (110, 110, 110), (255, 255, 255)
 
 WORD, SIGNER, FPS = "HELLO", 4, 15
-FRAME, BAR = (480, 360), 96  # pixels of the film, and of the text beneath
+FRAME, BAR = (400, 300), 84  # pixels of the film, and of the text beneath
 SURE = 0.5  # confidence from which the letter of the moment is shown
 
 HAND, GAP, COLUMNS = 132, 6, 5  # pixels of a hand and between letters; letters a row
 EXTENT = {"still": 0.21, "J": 0.24, "Z": 0.27}  # metres that a picture of a hand shows
 # Signers turn some letters differently. These turns, (inward, edge) of scene.Signer, show the fingers best.
-TURNS = {"C": (0.0, 0.8), "G": (1.0, 0.0), "H": (1.0, 0.0), "O": (0.0, 0.8), "P": (0.6, 0.0), "Q": (0.8, 0.0)}
+TURNS = {"C": (0.0, 0.8), "G": (1.0, 0.0), "H": (1.0, 0.0), "O": (0.0, 0.8), "P": (1.6, 0.0), "Q": (1.9, 0.0)}
 TURNS |= {"X": (0.0, 0.5)}
 CAPTION = """Seen from the front: in each pair
 the right hand, then the left hand.
@@ -36,6 +36,7 @@ in J and Z, from dot to arrow."""
 TIPS = {"J": 20, "Z": 8}  # the landmark that draws the letter
 
 # Of each notebook a figure, and the part of it that is shown: left, top, right, bottom as fractions.
+SMALL_SIZE = 240, 120
 SMALL = {
     "01": ("photos_by_source.png", (0.0, 0.0, 0.83, 0.49)),
     "02": ("preprocessing_steps.png", (0.0, 0.0, 1.0, 0.8)),
@@ -44,7 +45,7 @@ SMALL = {
     "05": ("fig8_all_models.png", (0.47, 0.0, 0.97, 0.68)),
     "06": ("unseen_people.png", (0.0, 0.0, 1.0, 0.9)),
     "07": ("synthetic/live.webp", (0.0, 0.0, 0.51, 0.88)),
-    "08": ("synthetic/strokes.png", (0.0, 0.0, 0.62, 0.9)),
+    "08": ("synthetic/spelling_film.png", (0.0, 0.0, 1.0, 0.86)),
     "09": ("synthetic/own_signs_recorded.png", (0.0, 0.0, 0.62, 0.9)),
 }
 
@@ -79,10 +80,10 @@ def beneath(frame: np.ndarray, text: str, letter: str | None, confidence: float)
     draw = ImageDraw.Draw(page)
     middle = height + BAR // 2
     text = text.strip()
-    draw.text((16, middle), text, INK, font(56), anchor="lm")
+    draw.text((16, middle), text, INK, font(48), anchor="lm")
     if text:
-        end = 20 + draw.textlength(text, font(56))
-        draw.line([(end, middle - 28), (end, middle + 28)], BLUE, 3)
+        end = 20 + draw.textlength(text, font(48))
+        draw.line([(end, middle - 24), (end, middle + 24)], BLUE, 3)
     if letter:
         draw.text((width - 16, middle), f"{letter}  {confidence:.0%}", BLUE, font(24, bold=False), anchor="rm")
     return page
@@ -196,9 +197,9 @@ def draw_notebooks() -> Path:
         picture.seek(getattr(picture, "n_frames", 1) // 2)
         whole = np.array(picture.size * 2) * part
         small = picture.convert("RGB").crop(tuple(whole.astype(int)))
-        small.thumbnail((300, 150), Image.Resampling.LANCZOS)
-        page = Image.new("RGB", (300, 150), PAPER)
-        page.paste(small, ((300 - small.width) // 2, (150 - small.height) // 2))
+        small.thumbnail(SMALL_SIZE, Image.Resampling.LANCZOS)
+        page = Image.new("RGB", SMALL_SIZE, PAPER)
+        page.paste(small, ((SMALL_SIZE[0] - small.width) // 2, (SMALL_SIZE[1] - small.height) // 2))
         with replacing(folder / f"{number}.png") as temporary:
             page.quantize(96, dither=Image.Dither.NONE).save(temporary, "PNG", optimize=True)
     return folder
