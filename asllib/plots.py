@@ -135,8 +135,8 @@ def line_panels(
         Where the vertical axis begins.
     """
     rows, columns = -(-len(panels) // 2), min(2, len(panels))
-    width = 7.5 if columns == 1 else 5.2 * columns
-    figure, axes = _figure(width, 3.9 * rows, rows, columns, squeeze=False, sharey=True)
+    width, height = (5.2, 3.9) if rows == 1 else (4, 2.7)
+    figure, axes = _figure(max(7.5, width * columns), height * rows, rows, columns, squeeze=False, sharey=True)
     for axis, (title, lines) in zip(axes.flat, panels.items(), strict=False):
         for number, (name, values) in enumerate(lines.items()):
             series = values if isinstance(values, pd.Series) else pd.Series(values, range(1, len(values) + 1))

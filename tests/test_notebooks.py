@@ -57,7 +57,8 @@ def test_outputs_are_stored_from_one_run_without_errors(notebook):
     cells = code_cells(notebook)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     outputs = [output for cell in cells for output in cell.outputs]
-    assert any("image/png" in output.get("data", {}) for output in outputs)
+    pictures = [picture for output in outputs for kind, picture in output.get("data", {}).items() if "image" in kind]
+    assert pictures and max(map(len, pictures)) * 3 / 4 <= 150_000  # base64
     assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
     assert not [output for output in outputs if "application/vnd.jupyter.widget-view+json" in output.get("data", {})]
     assert "widgets" not in notebook.metadata
@@ -87,11 +88,25 @@ def test_compared_cells_have_something_to_compare(notebook):
 
 def test_cells_are_short_and_the_first_ones_say_what_this_is(notebook):
     sizes = [lines(cell) for cell in code_cells(notebook)]
-    assert statistics.median(sizes) <= 7
-    assert max(sizes) <= 25
+    assert statistics.median(sizes) <= 7 and max(sizes) <= 12 and len(sizes) <= 28
+    assert sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown") <= 800
     title, first = notebook.cells[0], code_cells(notebook)[0]
     assert title.source.startswith("# ") and "**Question.**" in title.source and "minute" in title.source
     assert first.source.startswith("%matplotlib inline\n")
+
+
+def test_all_imports_stand_in_the_first_cell_and_few_are_of_asllib(notebook):
+    first, *others = code_cells(notebook)
+    imports = re.compile(r"^\s*(import|from) ", re.M)
+    assert not [cell.source for cell in others if imports.search(cell.source)]
+    assert len(re.findall(r"^(?:import|from) asllib", first.source, re.M)) <= 6
+
+
+def test_checks_are_hidden(notebook):
+    for cell in code_cells(notebook):
+        hidden = "hide" in cell.metadata.get("tags", [])
+        assert hidden == bool(cell.metadata.get("jupyter", {}).get("source_hidden"))
+        assert hidden == bool(re.search(r"^\s*assert |save_result\(", cell.source, re.M)), cell.source
 
 
 def run_nbval(folder, notebook) -> subprocess.CompletedProcess:

@@ -218,8 +218,8 @@ def test_the_command_prints_settings_and_writes_json(asl, project, pixel_folder)
     assert (code, out) == (1, "") and "no search space for the 'default' network" in err
 
 
-def test_the_figures_show_the_summary(project, pixel_folder):
-    from asllib.plots import tuning_history, tuning_importance
+def test_the_figure_shows_the_summary(project, pixel_folder):
+    from asllib.plots import tuning_figure
 
     own = f"pixel-{pixel_folder.name}"
     assert results.load_tuning(own) is None
@@ -227,14 +227,13 @@ def test_the_figures_show_the_summary(project, pixel_folder):
     assert results.load_tuning("pixel") is None  # the project's own stays what it is
     stored = results.load_tuning(own)
     assert stored["best_value"] == summary["best_value"]
-    axis = tuning_history(stored).axes[0]
+    axis, right = tuning_figure(stored).axes
     shown = {line.get_label().split(":")[0]: line for line in axis.lines}
     values = [row["value"] for row in stored["history"] if row["state"] == "complete"]
     assert shown["complete"].get_ydata().tolist() == values and shown["lowest so far"].get_ydata()[-1] == min(values)
     assert set(shown["the preset"].get_ydata()) == {stored["preset_value"]}
-    bars = tuning_importance(stored).axes[0].patches
-    assert [bar.get_width() for bar in bars] == list(stored["importance"].values())
-    assert len(tuning_importance({**stored, "importance": {}}).axes[0].patches) == 0
+    assert [bar.get_width() for bar in right.patches] == list(stored["importance"].values())
+    assert len(tuning_figure({**stored, "importance": {}}).axes[1].patches) == 0
 
 
 def test_a_summary_of_real_data_goes_before_one_of_the_synthetic_signer(project):
