@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
@@ -58,21 +59,14 @@ class Stills:
         kinds, which = np.unique(self.labels, return_inverse=True)
         return {kind: np.flatnonzero(which == number) for number, kind in enumerate(kinds.tolist())}
 
-    def subset(self, which: np.ndarray) -> Stills:
-        """Take the hands of a mask or of positions."""
-        return Stills(self.image[which], self.world[which], self.labels[which])
 
-
-def stills_of(tables: Sequence) -> Stills:
+def stills_of(tables: Sequence[pd.DataFrame]) -> Stills:
     """Take every found hand of landmark tables, see ``asllib.hands.read_landmarks``."""
-    images, worlds, labels = [], [], []
-    for table in tables:
-        table = table[(table["score"] > 0).to_numpy()]
-        landmarks, world, left, aspect = landmark_inputs(table)
-        images.append(mirror_left(palm_scale(wrist_origin(true_aspect(landmarks, aspect))), left).numpy())
-        worlds.append(mirror_left(palm_scale(wrist_origin(world)), left).numpy())
-        labels.append(table["label"].to_numpy(str))
-    return Stills(np.concatenate(images), np.concatenate(worlds), np.concatenate(labels))
+    table = pd.concat(tables)
+    table = table[(table["score"] > 0).to_numpy()]
+    landmarks, world, left, aspect = landmark_inputs(table)
+    image = mirror_left(palm_scale(wrist_origin(true_aspect(landmarks, aspect))), left).numpy()
+    return Stills(image, mirror_left(palm_scale(wrist_origin(world)), left).numpy(), table["label"].to_numpy(str))
 
 
 def film_clip(stream: Stream) -> Clip:
@@ -85,9 +79,8 @@ def film_clip(stream: Stream) -> Clip:
     world[..., 0] *= flip
     targets, shapes = np.full((2, len(even)), NEITHER, np.int64)
     spelled = []
-    for position in range(len(even.word)):
+    for position, letter in enumerate(even.word):
         rows = np.flatnonzero(even.positions == position)
-        letter = even.word[position]
         if not len(rows):
             continue
         number = 1 + SIGNS.index(letter)
@@ -406,16 +399,13 @@ def batch_clips(clips: Sequence[Clip], tail: int) -> tuple[Tensor, Tensor, list[
 
 def film_stills(clips: Sequence[Clip]) -> Stills:
     """The middle moment of every handshape that is held in films."""
-    image, world, labels = [], [], []
+    found = []
     for clip in clips:
-        found = np.isfinite(clip.landmarks[:, 0, 0]) & (clip.shapes > 0)
-        edges = np.flatnonzero(np.diff(np.where(found, clip.shapes, 0), prepend=0, append=0))
-        for start, end in itertools.pairwise(edges):
-            if found[start]:
+        shapes = np.where(np.isfinite(clip.landmarks[:, 0, 0]) & (clip.shapes > 0), clip.shapes, 0)
+        for start, end in itertools.pairwise(np.flatnonzero(np.diff(shapes, prepend=0, append=0))):
+            if shapes[start]:
                 middle = (start + end) // 2
-                image.append(clip.landmarks[middle])
-                world.append(clip.world[middle])
-                labels.append(SIGNS[clip.shapes[middle] - 1])
-    right = [torch.from_numpy(np.array(points, np.float32)) for points in (image, world)]
-    first, second = (palm_scale(wrist_origin(points)).numpy() for points in right)
-    return Stills(first, second, np.array(labels))
+                found.append((clip.landmarks[middle], clip.world[middle], SIGNS[shapes[middle] - 1]))
+    image, world, labels = map(np.array, zip(*found, strict=True))
+    image, world = (palm_scale(wrist_origin(torch.from_numpy(points))).numpy() for points in (image, world))
+    return Stills(image, world, labels)

@@ -151,4 +151,3 @@ def test_still_hands_are_taken_from_tables_and_from_films(hands):
     held = film_stills([clip, clip])
     assert held.labels.tolist() == ["A", "L", "A", "L"]
     assert held.image[0] == pytest.approx(stills.image[0], abs=1e-4)
-    assert held.subset(held.labels == "L").labels.tolist() == ["L", "L"]
