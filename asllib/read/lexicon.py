@@ -83,8 +83,8 @@ class Lexicon:
             fit = word_scores(log_probabilities, candidates)
         return candidates[int(np.argmax(fit + PRIOR_WEIGHT * prior))]
 
-    def candidates(self, word: str, count: int = 400) -> tuple[str, ...]:
-        """Words of the lexicon that differ in few letters, near and frequent ones first."""
+    def candidates(self, word: str) -> tuple[str, ...]:
+        """At most 400 words of the lexicon that differ in few letters, near and frequent ones first."""
         from rapidfuzz import process
         from rapidfuzz.distance import Levenshtein
 
@@ -92,7 +92,7 @@ class Lexicon:
         most = 1 if length <= 2 else 2 if length == 3 else 3 if length <= 6 else 4
         near = process.extract(word, self._sorted, scorer=Levenshtein.distance, score_cutoff=most, limit=None)
         ranked = sorted(near, key=lambda found: LETTER_COST * found[1] - math.log(self._frequency[found[0]]))
-        return tuple(found[0] for found in ranked[:count])
+        return tuple(found[0] for found in ranked[:400])
 
 
 def check_names(names: Iterable[str]) -> tuple[str, ...]:

@@ -120,7 +120,7 @@ def teach(
     model: LandmarkCNN, examples: Examples, classes: int, memory: Tensor, settings: TeachingSettings
 ) -> LandmarkCNN:
     """Return a copy of the network whose last layer knows the examples, (M,) with labels below ``classes``."""
-    *_, (name, last) = model.named_modules()
+    *_, (name, last) = model.named_modules()  # the layer that the network ends with
     assert isinstance(last, nn.Linear)
     known = last.out_features
     layer = nn.Linear(last.in_features, classes)
