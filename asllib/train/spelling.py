@@ -115,7 +115,7 @@ def photo_stills() -> tuple[Stills, dict[str, Any]]:
 
 def join(*parts: Stills) -> Stills:
     """Stills of several sets as one."""
-    return Stills(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("image", "world", "labels")))
+    return Stills(np.concatenate([part.hands for part in parts]), np.concatenate([part.labels for part in parts]))
 
 
 def fit_spelling(
@@ -150,7 +150,7 @@ def fit_spelling(
     """
     set_seed(seed)
     model = SpellingNet(preset.network)
-    seen = hashlib.sha256(stills.image.tobytes())
+    seen = hashlib.sha256(stills.hands[:, 0].tobytes())
     for clip in clips:
         seen.update(clip.targets.tobytes() + clip.landmarks.tobytes())
 
