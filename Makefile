@@ -10,13 +10,13 @@ INSTALLED := .venv/.installed
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-install: $(INSTALLED) ## make .venv with the pinned versions
+install: $(INSTALLED) ## make .venv with the pinned versions and every extra
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[notebooks,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	touch $@
 
 reproduce: $(INSTALLED) ## run the notebooks: train the paper's two networks, draw every figure, write their results
@@ -28,11 +28,12 @@ test: $(INSTALLED) ## run every test, the notebooks too (small profile); JOBS=4 
 	ASLLIB_PROFILE=ci OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) \
 		--nbval-lax --nbval-current-env --nbval-cell-timeout=600 -x notebooks
 
-check: $(INSTALLED) ## quick: lint, format, types, fast tests
+check: $(INSTALLED) ## within a minute: lint, format, types, notebooks, quick tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	ASLLIB_PROFILE=ci OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m 'not slow' tests
+	$(BIN)/python tests/check_notebooks.py notebooks/*.ipynb
+	ASLLIB_PROFILE=ci OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m 'not slow' tests
 
 coverage: $(INSTALLED) ## say which lines and branches of asllib no test runs; pages in build/coverage
 	$(BIN)/coverage erase

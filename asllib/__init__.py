@@ -5,7 +5,7 @@ The public names are imported on first use, so that ``import asllib`` costs next
 
 from __future__ import annotations
 
-import lazy_loader
+from asllib.lazy import attach
 
 __version__ = "0.1.0"
 
@@ -14,10 +14,10 @@ _MODULES = {
     "data.registry": ("load_letters",),
     "errors": ("InputError",),
     "read.recognizer": ("Prediction", "Recognizer", "load_recognizer"),
-    "read.reader": ("read_text",),
+    "read.videos": ("read_text",),
 }
 
-__getattr__, _, _names = lazy_loader.attach(__name__, submod_attrs=_MODULES)
+__getattr__, _, _names = attach(__name__, _MODULES)
 __all__ = [*_names, "__version__"]
 
 

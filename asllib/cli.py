@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import os
 import re
+import shutil
 import sys
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from asllib.errors import InputError
+from asllib.paths import cache_dir, write_text
 
 if TYPE_CHECKING:
     from asllib.read import Reading
@@ -29,12 +33,11 @@ app = typer.Typer(
 data_app = typer.Typer(help="The data sets: list, fetch, check, draw.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
-Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - for stdout.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed for weights, order and augmentation.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Number of processes; by default one a core.")]
-Cluster = Annotated[
-    str | None, typer.Option("--cluster", metavar="ADDRESS", help="Use a Dask cluster; its scheduler's address.")
-]
+Json = Annotated[str | None, Option("--json", metavar="FILE", help="Write the result as JSON; - for stdout.")]
+Data = Annotated[str, Option(help="A data set's name, or a folder.")]
+Still = Annotated[str, Option(help="default, landmark, pixel, or a run folder.")]
+Workers = Annotated[int | None, Option(min=1, help="Number of processes; by default one a core.")]
+Cluster = Annotated[str | None, Option(metavar="ADDRESS", help="Use a Dask cluster; its scheduler's address.")]
 
 
 def main() -> None:
@@ -45,8 +48,7 @@ def main() -> None:
         finally:
             _flush()
     except InputError as error:
-        print(f"asl: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+        said = str(error)
     except SystemExit as ended:
         if ended.code == 130:  # Typer's answer to Ctrl+C
             print("asl: stopped", file=sys.stderr)
@@ -54,13 +56,15 @@ def main() -> None:
     except (ImportError, OSError) as error:  # a library of the system; a full disk, a folder that may not be written
         missing = _missing_library(str(error))
         if missing is not None:
-            print(f"asl: system library {missing} is missing; 'asl doctor' says what to install", file=sys.stderr)
-            raise SystemExit(1) from None
-        if isinstance(error, ImportError):
+            said = f"system library {missing} is missing; 'asl doctor' says what to install"
+        elif isinstance(error, ImportError):
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"asl: {where}{error.strerror or error}", file=sys.stderr)
-        raise SystemExit(1) from None
+        else:
+            said = (f"{error.filename}: " if error.filename else "") + f"{error.strerror or error}"
+    else:
+        return
+    print(f"asl: {said}", file=sys.stderr)
+    raise SystemExit(1)
 
 
 def _missing_library(message: str) -> str | None:
@@ -82,19 +86,13 @@ def _flush() -> None:
 
 
 def _emit(content: Any, target: str | None, text: str) -> None:
-    """Print text, unless the JSON goes to stdout; write the JSON where it is wanted."""
-    if target != "-":
-        print(text)
-    _write_json(content, target)
-
-
-def _write_json(content: Any, target: str | None) -> None:
-    from asllib.paths import write_text
-
+    """Print text, or the JSON if it goes to stdout; write the JSON where it is wanted."""
     document = json.dumps(content, indent=1)
     if target == "-":
         print(document)
-    elif target is not None:
+    elif text:
+        print(text)
+    if target is not None and target != "-":
         write_text(Path(target), document + "\n")
 
 
@@ -112,6 +110,31 @@ def _workplace(address: str | None, workers: int | None = None) -> Iterator[Exec
         yield executor
 
 
+@contextmanager
+def _unfinished(kind: str, work: str) -> Iterator[Path]:
+    """A folder in the cache that keeps what is done of this work until all of it is."""
+    folder = cache_dir() / kind / hashlib.sha256(work.encode()).hexdigest()[:16]
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import asllib
+
+        print(f"asllib {asllib.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _any_command(
+    version: Annotated[
+        bool, Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    pass
+
+
 @data_app.command("list")
 def data_list(json_file: Json = None) -> None:
     """Show the data sets, and which of them are on this machine."""
@@ -124,7 +147,7 @@ def data_list(json_file: Json = None) -> None:
 
 
 @data_app.command("fetch")
-def data_fetch(name: Annotated[str, typer.Argument(help="sign-mnist")], json_file: Json = None) -> None:
+def data_fetch(name: Annotated[str, Argument(help="sign-mnist")], json_file: Json = None) -> None:
     """Download a data set from its public source into the cache, checked by its hash."""
     from asllib.data import fetch_sign_mnist, find_sign_mnist
 
@@ -136,17 +159,15 @@ def data_fetch(name: Annotated[str, typer.Argument(help="sign-mnist")], json_fil
 
 @data_app.command("check")
 def data_check(
-    name: Annotated[str, typer.Argument(help="A data set's name, or a folder.")],
-    hands: Annotated[bool, typer.Option(help="Look for hands in photos too (slower).")] = True,
+    name: Annotated[str, Argument(help="A data set's name, or a folder.")],
+    hands: Annotated[bool, Option(help="Look for hands in photos too (slower).")] = True,
     json_file: Json = None,
 ) -> None:
     """Audit a data set: counts, duplicates, foreign classes, photos that a hand tracker cannot use."""
-    import dataclasses
-
     from asllib.data import load_letters
     from asllib.data.audit import audit
+    from asllib.hands.extract import track
     from asllib.read.recognizer import load_recognizer, read_letters
-    from asllib.train.examples import track
 
     letters = load_letters(name)
     pixels = letters.images[0].ndim == 2
@@ -159,17 +180,17 @@ def data_check(
 
 @data_app.command("render")
 def data_render(
-    out: Annotated[Path, typer.Option(help="The folder to write.")],
-    letters: Annotated[str, typer.Option(help="Some of A-Z.")] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
-    signers: Annotated[int, typer.Option(help="People.")] = 8,
-    views: Annotated[int, typer.Option(help="Pictures of each letter a person.")] = 12,
-    size: Annotated[int, typer.Option(help="Pixels of a picture's side, at least 28.")] = 224,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same set.")] = 0,
+    out: Annotated[Path, Option(help="The folder to write.")],
+    letters: Annotated[str, Option(help="Some of A-Z.")] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    signers: Annotated[int, Option(help="People.")] = 8,
+    views: Annotated[int, Option(help="Pictures of each letter a person.")] = 12,
+    size: Annotated[int, Option(help="Pixels of a picture's side, at least 28.")] = 224,
+    seed: Annotated[int, Option(help="The same seed gives the same set.")] = 0,
     cluster: Cluster = None,
     json_file: Json = None,
 ) -> None:
     """Photograph the synthetic signer: pictures, manifest.csv and true landmarks."""
-    from asllib.data.synthetic import draw_letters
+    from asllib.data.drawn import draw_letters
 
     letters = "".join(dict.fromkeys(letters.upper()))  # twice the same letter would be twice the same pictures
     with _workplace(cluster) as executor:
@@ -180,104 +201,90 @@ def data_render(
 
 @app.command()
 def extract(
-    folder: Annotated[str, typer.Argument(help="A folder of photos, or a data set's name.")],
-    out: Annotated[Path, typer.Option(help="Where to write: .csv, .csv.gz or .parquet.")],
+    folder: Annotated[str, Argument(help="A folder of photos, or a data set's name.")],
+    out: Annotated[Path, Option(help="Where to write: .csv, .csv.gz or .parquet.")],
     workers: Workers = None,
     cluster: Cluster = None,
     json_file: Json = None,
 ) -> None:
     """Find the hand in each photo and write the landmarks; a stopped run goes on where it was."""
-    import hashlib
-    import shutil
-
     from asllib.data import load_letters
     from asllib.hands import iter_landmarks, write_landmarks
-    from asllib.paths import cache_dir
 
     if not out.name.endswith((".csv", ".csv.gz", ".parquet")):
         raise InputError(f"{out}: give an ending of .csv, .csv.gz or .parquet")
     if not out.absolute().parent.is_dir():
         raise InputError(f"{out.parent}: no such folder")
     letters = load_letters(folder)
-    unfinished = cache_dir() / "extract" / hashlib.sha256(str(out.absolute()).encode()).hexdigest()[:16]
     found = 0
 
-    def parts(executor: Executor | None):
+    def counted(parts):
         nonlocal found
-        for part in iter_landmarks(
-            letters.images, letters.table["file"].array, letters.letters, workers=workers, checkpoint=unfinished,
-            executor=executor,
-        ):  # fmt: skip
+        for part in parts:
             found += int((part["score"] > 0).sum())
             yield part
 
-    with _workplace(cluster, workers) as executor:
-        write_landmarks(parts(executor), out)
-    shutil.rmtree(unfinished)
-    content = {"file": str(out), "n": len(letters), "hand_found": found / len(letters)}
-    text = f"{out}: {len(letters):,} photos, a hand in {found:,} ({found / len(letters):.1%})"
-    _emit(content, json_file, text)
+    with _unfinished("extract", str(out.absolute())) as done, _workplace(cluster, workers) as executor:
+        parts = iter_landmarks(
+            letters.images, letters.table["file"].array, letters.letters, workers=workers, checkpoint=done,
+            executor=executor,
+        )  # fmt: skip
+        write_landmarks(counted(parts), out)
+    share = found / len(letters)
+    text = f"{out}: {len(letters):,} photos, a hand in {found:,} ({share:.1%})"
+    _emit({"file": str(out), "n": len(letters), "hand_found": share}, json_file, text)
 
 
 @app.command()
 def train(
-    network: Annotated[str, typer.Argument(help="default, landmark, pixel or spelling.")],
-    out: Annotated[Path, typer.Option(help="The run folder to write.")],
-    preset: Annotated[str, typer.Option(help="best or paper; of pixel also people.")] = "best",
-    data: Annotated[str, typer.Option(help="A data set's name, or a folder.")] = "auto",
-    seed: Seed = 0,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Number of epochs; by default the preset's.")] = None,
+    network: Annotated[str, Argument(help="default, landmark, pixel or spelling.")],
+    out: Annotated[Path, Option(help="The run folder to write.")],
+    preset: Annotated[str, Option(help="best or paper; of pixel also people.")] = "best",
+    data: Data = "auto",
+    seed: Annotated[int, Option(min=0, help="Seed for weights, order and augmentation.")] = 0,
+    epochs: Annotated[int | None, Option(min=1, help="Number of epochs; by default the preset's.")] = None,
     json_file: Json = None,
 ) -> None:
     """Train a network on a set; the same command goes on with a run that was stopped."""
     from asllib.train.run import train_run
 
     card = train_run(network, preset, data, out, seed=seed, epochs=epochs)
-    metrics = ", ".join(
-        f"{name} {value:.2%}" if "accuracy" in name else f"{name} {value:.3f}"
-        for name, value in card["metrics"].items()
-    )
+    metrics = ", ".join(f"{n} {x:.2%}" if "accuracy" in n else f"{n} {x:.3f}" for n, x in card["metrics"].items())
     text = f"{out}: {card['network']} network, {card['parameters']:,} parameters; {metrics}"
     _emit({"run": str(out), **card}, json_file, text)
 
 
 @app.command()
 def tune(
-    network: Annotated[str, typer.Argument(help="landmark or pixel")],
+    network: Annotated[str, Argument(help="landmark or pixel")],
     trials: Annotated[
-        int, typer.Option(min=1, help="Number of trials in all, with those of other processes and of earlier calls.")
+        int, Option(min=1, help="Trials in all, with those of other processes and of earlier calls.")
     ] = 50,
-    data: Annotated[str, typer.Option(help="A data set's name, or a folder; its test part is not looked at.")] = "auto",
+    data: Annotated[str, Option(help="A data set's name, or a folder; its test part is not used.")] = "auto",
     storage: Annotated[
-        str | None, typer.Option(help="A folder for the study, which several processes may share; else the cache.")
+        str | None, Option(help="A folder for the study, which processes may share; else the cache.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of a trial; by default the preset's.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Trial k has this seed + k.")] = 0,
+    epochs: Annotated[int | None, Option(min=1, help="Epochs of a trial; by default the preset's.")] = None,
+    seed: Annotated[int, Option(min=0, help="Trial k has this seed + k.")] = 0,
     json_file: Json = None,
 ) -> None:
     """Search for better settings around the preset "best"; the same command joins in, or goes on after a stop."""
-    try:
-        import optuna  # noqa: F401
-    except ModuleNotFoundError:
-        raise InputError("package optuna is missing; run 'pip install \"asllib[tune]\"'") from None
     from asllib.tuning import tune
 
     found = tune(network, trials, data=data, storage=storage, epochs=epochs, seed=seed)
-    text = [
-        f"{found['trials']} trials of {found['epochs']} epochs, {found['pruned']} pruned; validation:",
-        f"  best    loss {found['best_value']:.4f}, accuracy {found['best_accuracy']:.2%}",
-    ]
-    if found["preset_value"] is not None:
-        text.append(f"  preset  loss {found['preset_value']:.4f}, accuracy {found['preset_accuracy']:.2%}")
-    text += [f"  {name:<24} {share:.0%} of the difference" for name, share in found["importance"].items()]
-    _emit(found, json_file, "\n".join([*text, found["best"]]))
+    lines = [f"{found['trials']} trials of {found['epochs']} epochs, {found['pruned']} pruned; validation:"]
+    for name in ("best", "preset"):
+        if found[f"{name}_value"] is not None:
+            lines.append(f"  {name:<7} loss {found[f'{name}_value']:.4f}, accuracy {found[f'{name}_accuracy']:.2%}")
+    lines += [f"  {name:<24} {share:.0%} of the difference" for name, share in found["importance"].items()]
+    _emit(found, json_file, "\n".join([*lines, found["best"]]))
 
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Option(help="default, landmark, pixel, or a run folder.")],
-    data: Annotated[str, typer.Option(help="A data set's name, or a folder.")] = "auto",
-    split: Annotated[str | None, typer.Option(help="Only this part of the set's own split.")] = None,
+    model: Still,
+    data: Data = "auto",
+    split: Annotated[str | None, Option(help="Only this part of the set's own split.")] = None,
     json_file: Json = None,
 ) -> None:
     """Read a whole set and report how much of it is right; a photo without a found hand counts as wrong.
@@ -287,7 +294,7 @@ def evaluate(
     import numpy as np
 
     from asllib.data import load_letters
-    from asllib.evaluation import read_letters, refusals, report
+    from asllib.evaluation import read_letters, refusals, report, report_lines
     from asllib.read.recognizer import load_recognizer
     from asllib.train.run import trained_on
 
@@ -305,35 +312,18 @@ def evaluate(
     found = report(letters.table, read, model, letters.name) | refusals(probabilities, right, recognizer.refuse_below)
     unseen = None if seen.all() else float(right[~seen].mean())
     found |= {"seen_in_training": int(seen.sum()), "accuracy_unseen": unseen}
-    low, high = found["interval"]
-    text = [
-        f"{model} on {found['data']}: {found['accuracy']:.2%} of {found['n']:,} right "
-        f"(95 % interval {low:.1%} to {high:.1%}), a hand in {found['hand_found']:.1%}",
-        *_said_for_sure(found),
-        *(f"  {name:<24} {share:.1%}" for name, share in found["by_source"].items()),
-        "  " + "  ".join(f"{letter} {share:.0%}" for letter, share in found["by_letter"].items()),
-    ]
-    _emit(found, json_file, "\n".join(text))
+    _emit(found, json_file, "\n".join(report_lines(found)))
+    said = f"on {seen.sum():,} of these {len(seen):,} images; of the others {unseen or 0:.2%} are right"
     if unseen is None:
         said = "on these images, or on others of the same set: expect less of new ones"
-    else:
-        said = f"on {seen.sum():,} of these {len(seen):,} images; of the others {unseen:.2%} are right"
     if seen.any():
         print(f"asl: {model} was trained {said}", file=sys.stderr)
 
 
-def _said_for_sure(found: dict[str, Any]) -> list[str]:
-    """The line about what ``asl predict`` would refuse, if it is any."""
-    if not found["refused"]:
-        return []
-    rest = "" if found["accuracy_said"] is None else f"; of the rest {found['accuracy_said']:.2%} right"
-    return [f"  {found['refused']:.1%} refused as no letter for sure{rest}"]
-
-
 @app.command()
 def predict(
-    files: Annotated[list[Path], typer.Argument(help="Photos of one hand each.")],
-    model: Annotated[str, typer.Option(help="default, landmark, pixel, or a run folder.")] = "default",
+    files: Annotated[list[Path], Argument(help="Photos of one hand each.")],
+    model: Still = "default",
     json_file: Json = None,
 ) -> None:
     """Read the letter in each photo."""
@@ -365,36 +355,39 @@ def predict(
 
 @app.command()
 def read(
-    videos: Annotated[
-        list[Path], typer.Argument(help="Videos (.mp4, .mov, .mjpeg, ..) or landmarks (.csv, .parquet).")
-    ],
-    fps: Annotated[float | None, typer.Option(help="Frames a second, if the file does not say it.")] = None,
+    videos: Annotated[list[Path], Argument(help="Videos (.mp4, .mov, .mjpeg, ..) or landmarks (.csv, .parquet).")],
+    fps: Annotated[float | None, Option(help="Frames a second, if the file does not say it.")] = None,
     model: Annotated[
-        str,
-        typer.Option(help="spelling (all letters); default, landmark, pixel (still letters, a vote); or a run folder."),
+        str, Option(help="spelling (all letters); default, landmark, pixel (still ones); or a run folder.")
     ] = "spelling",
-    correct: Annotated[
-        bool, typer.Option("--correct", help="Put likelier words in the place of what was read.")
-    ] = False,
-    name: Annotated[list[str] | None, typer.Option(help="A name that is never corrected; may be repeated.")] = None,
-    srt: Annotated[Path | None, typer.Option(help="Write subtitles (.srt).")] = None,
-    annotated: Annotated[Path | None, typer.Option(help="Write the video (.mp4) with hand and text drawn in.")] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Number of processes for several videos; by default one a core.")
-    ] = None,
+    correct: Annotated[bool, Option("--correct", help="Put likelier words in the place of what was read.")] = False,
+    name: Annotated[list[str] | None, Option(help="A name that is never corrected; may be repeated.")] = None,
+    srt: Annotated[Path | None, Option(help="Write subtitles (.srt).")] = None,
+    annotated: Annotated[Path | None, Option(help="Write the video (.mp4) with hand and text drawn in.")] = None,
+    workers: Workers = None,
     cluster: Cluster = None,
     json_file: Json = None,
 ) -> None:
     """Read the letters that a video spells, with their times; several videos at once, and on where it was stopped."""
-    from contextlib import nullcontext
-
-    from asllib.read import AnnotatedVideo, letters_json, load_network, read_text, write_subtitles
+    from asllib.read import AnnotatedVideo, letters_json, load_network, read_text, read_videos, write_subtitles
     from asllib.read.video import frame_rate
 
     if len(videos) > 1 or cluster is not None:
         if srt is not None or annotated is not None:
             raise InputError(f"{srt or annotated}: --srt and --annotated are for one video that is read here")
-        _read_many(videos, fps, model, correct, name or (), workers, cluster, json_file)
+        work = "\n".join(str(video.absolute()) for video in videos)
+        with _unfinished("read", work) as done:
+            with _workplace(cluster, workers) as executor:
+                readings = read_videos(
+                    videos, model, fps=fps, correct=correct, names=name or (), workers=workers, executor=executor,
+                    checkpoint=done, progress=True,
+                )  # fmt: skip
+            pairs = list(zip(map(str, videos), readings, strict=True))
+            every = [{"video": file, "text": one.text, "letters": letters_json(one.letters)} for file, one in pairs]
+            if len(videos) == 1:
+                del every[0]["video"]
+            lines = [f"{file}: {_said(one)}" for file, one in pairs]
+            _emit(every if len(videos) > 1 else every[0], json_file, "\n".join(lines))
         return
     video = videos[0]
     if annotated is not None and annotated.resolve() == video.resolve():
@@ -413,50 +406,22 @@ def read(
     if srt is not None:
         write_subtitles(srt, found)
     rows = letters_json(found.letters)
-    lines = [_said(found)]
-    lines += [f"  {r['start_s']:6.2f} s  {r['letter']}  {r['confidence']:.0%}" for r in rows]
-    _emit({"text": found.text, "letters": rows}, json_file, "\n".join(lines))
+    lines = [f"  {r['start_s']:6.2f} s  {r['letter']}  {r['confidence']:.0%}" for r in rows]
+    _emit({"text": found.text, "letters": rows}, json_file, "\n".join([_said(found), *lines]))
     if json_file == "-" and not found.text:
-        print(f"asl: {video}: {lines[0]}", file=sys.stderr)
+        print(f"asl: {video}: {_said(found)}", file=sys.stderr)
 
 
 def _said(found: Reading) -> str:
     return found.text or ("no letter was read" if found.hand_found else "no hand was found")
 
 
-def _read_many(
-    videos: list[Path], fps: float | None, model: str, correct: bool, names: Iterable[str], workers: int | None,
-    cluster: str | None, json_file: str | None,
-) -> None:  # fmt: skip
-    """Read several videos, or one on a cluster; what was read is kept until all are."""
-    import hashlib
-    import shutil
-
-    from asllib.paths import cache_dir
-    from asllib.read import letters_json, read_videos
-
-    listed = "\n".join(str(video.absolute()) for video in videos)
-    unfinished = cache_dir() / "read" / hashlib.sha256(listed.encode()).hexdigest()[:16]
-    with _workplace(cluster, workers) as executor:
-        found = read_videos(
-            videos, model, fps=fps, correct=correct, names=names, workers=workers, executor=executor,
-            checkpoint=unfinished, progress=True,
-        )  # fmt: skip
-    pairs = list(zip(videos, found, strict=True))
-    rows = [{"video": str(video), "text": one.text, "letters": letters_json(one.letters)} for video, one in pairs]
-    if len(videos) == 1:
-        del rows[0]["video"]
-    lines = "\n".join(f"{video}: {_said(one)}" for video, one in pairs)
-    _emit(rows if len(videos) > 1 else rows[0], json_file, lines)
-    shutil.rmtree(unfinished, ignore_errors=True)
-
-
 @app.command()
 def export(
-    model: Annotated[str, typer.Argument(help="default, landmark, pixel, spelling, or a run folder.")],
-    format: Annotated[str, typer.Option(help="onnx")] = "onnx",
-    out: Annotated[Path | None, typer.Option(help="The file to write; by default MODEL.onnx.")] = None,
-    int8: Annotated[bool, typer.Option("--int8", help="Store the weights in 8 bits: a quarter of the size.")] = False,
+    model: Annotated[str, Argument(help="default, landmark, pixel, spelling, or a run folder.")],
+    format: Annotated[str, Option(help="onnx")] = "onnx",
+    out: Annotated[Path | None, Option(help="The file to write; by default MODEL.onnx.")] = None,
+    int8: Annotated[bool, Option("--int8", help="Store the weights in 8 bits: a quarter of the size.")] = False,
     json_file: Json = None,
 ) -> None:
     """Write a network as one file for browsers, phones and other languages, checked against what it says here."""
@@ -475,22 +440,19 @@ def export(
 
 @app.command()
 def live(
-    source: Annotated[str | None, typer.Argument(help="A film, or the number of this machine's camera.")] = None,
+    source: Annotated[str | None, Argument(help="A film, or the number of this machine's camera.")] = None,
     model: Annotated[
-        str | None, typer.Option(help="By default spelling; else default, landmark, pixel, or a run folder.")
+        str | None, Option(help="By default spelling; else default, landmark, pixel, or a run folder.")
     ] = None,
-    port: Annotated[int, typer.Option(min=1024, max=65535, help="Port of the page.")] = 8866,
-    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
-    host: Annotated[str, typer.Option(help="Address to listen on; by default this machine alone.")] = "127.0.0.1",
-    certfile: Annotated[Path | None, typer.Option(help="Certificate for https (PEM).")] = None,
-    keyfile: Annotated[Path | None, typer.Option(help="The certificate's key (PEM).")] = None,
-    insecure: Annotated[bool, typer.Option("--insecure", help="Listen on a network without https.")] = False,
+    port: Annotated[int, Option(min=1024, max=65535, help="Port of the page.")] = 8866,
+    browser: Annotated[bool, Option(help="Open the page in a browser.")] = True,
+    host: Annotated[str, Option(help="Address to listen on; by default this machine alone.")] = "127.0.0.1",
+    certfile: Annotated[Path | None, Option(help="Certificate for https (PEM).")] = None,
+    keyfile: Annotated[Path | None, Option(help="The certificate's key (PEM).")] = None,
+    insecure: Annotated[bool, Option("--insecure", help="Listen on a network without https.")] = False,
 ) -> None:
     """Show letters to the camera and read text, on a page in the browser; without SOURCE its camera is used."""
-    try:
-        from asllib.live.server import serve
-    except ModuleNotFoundError as error:
-        raise InputError(f"package {error.name} is missing; run 'pip install \"asllib[notebooks]\"'") from None
+    from asllib.live.server import serve
 
     number = int(source) if source is not None and source.isdecimal() and len(source) < 4 else source
     serve(number, model, port, browser, host=host, certfile=certfile, keyfile=keyfile, insecure=insecure)
@@ -499,78 +461,32 @@ def live(
 @app.command()
 def reproduce(
     check: Annotated[
-        bool, typer.Option("--check", help="Say what a fresh run moves, and leave results and figures as they are.")
+        bool, Option("--check", help="Say what a fresh run moves; leave results and figures as they are.")
     ] = False,
     json_file: Json = None,
 ) -> None:
     """Run the numbered notebooks: train the paper's two networks, draw every figure, write their results."""
-    from tqdm.auto import tqdm
+    from asllib.reproduce import reproduce
 
-    from asllib.config import profile
-    from asllib.paths import project_root
-    from asllib.reproduce import moved, notebooks, put_back, run_notebook, snapshot, unwritten
-
-    books, before, begun = notebooks(), snapshot() if check else {}, time.time_ns()
-    keep = profile().name == "paper" and _real_data() and not check
-    print(
-        f"{len(books)} notebooks, profile {profile().name}" + ("" if keep else "; their stored outputs are left alone"),
-        file=sys.stderr if json_file == "-" else sys.stdout,
-    )
-    ran: list[dict[str, Any]] = []
-    content: dict[str, Any] = {"profile": profile().name, "notebooks": ran}
-    try:
-        for book in books:
-            with tqdm(desc=book.stem, unit="cell", bar_format="{desc}: {n_fmt}/{total_fmt} cells [{elapsed}]") as bar:
-
-                def show(done: int, total: int, bar=bar) -> None:
-                    bar.total, bar.n = total, done
-                    bar.refresh()
-
-                ran.append({"notebook": book.stem, "seconds": run_notebook(book, keep, show)})
-        lines, left = moved(before), unwritten(before, begun)
-    finally:
-        if check:  # else what is new stays
-            put_back(before)
-    if check:
-        if len(left) == len(before):
-            raise InputError(
-                f"nothing was compared: profile {profile().name} on this data wrote none of the {len(before)} results "
-                "and figures that are there"
-            )
-        said = ["\n  ".join([f"Not compared, since no notebook wrote them ({len(left)}):", *left])] if left else []
-        said += lines or [f"Nothing moved: {len(before) - len(left)} results and figures are what they were."]
-        _emit({**content, "moved": lines, "not_compared": left}, json_file, "\n".join(said))
-        raise typer.Exit(1 if lines else 0)
-    figures, results = str(project_root() / "figures"), str(project_root() / "data" / "results")
-    _emit({**content, "figures": figures, "results": results}, json_file, f"Figures: {figures}; results: {results}")
-
-
-def _real_data() -> bool:
-    """Tell whether both sets are real: only then are the outputs better than those that are stored."""
-    from asllib.data import find_photos, find_sign_mnist
-
-    return find_photos() is not None and find_sign_mnist() is not None
+    content, text = reproduce(check, lambda line: print(line, file=sys.stderr if json_file == "-" else sys.stdout))
+    _emit(content, json_file, text)
+    raise typer.Exit(1 if content.get("moved") else 0)
 
 
 @app.command()
 def doctor(json_file: Json = None) -> None:
     """Say what is missing on this machine and how to mend it."""
-    import dataclasses
-
     from asllib.doctor import examine
 
     broken, findings = 0, []
     for finding in examine():
-        mark = "ok     " if finding.ok else "MISSING" if finding.needed else "absent "
         if json_file != "-":  # at once: what comes next may end it
-            print(f"{mark} {finding.what}" + ("" if finding.ok else f"\n        -> {finding.mend}"))
+            print(finding)
         findings.append(dataclasses.asdict(finding))
         broken += finding.needed and not finding.ok
-    _write_json(findings, json_file)
+    _emit(findings, json_file, "" if broken else "Everything that is needed is here.")
     if broken:
         raise InputError(f"{broken} thing{'s' if broken > 1 else ''} to mend, see above")
-    if json_file != "-":
-        print("Everything that is needed is here.")
 
 
 if __name__ == "__main__":

@@ -14,74 +14,35 @@ from asllib.letters import STATIC
 class Training:
     """How a network is trained.
 
-    Attributes
-    ----------
-    epochs
-        At most so many passes over the training data.
-    min_steps
-        At least so many steps: a small set is passed over more often than ``epochs``.
-    learning_rate
-        Of Adam (constant), or the peak of one cycle of AdamW.
-    batch
-        Items a step.
-    patience
-        Stop after so many epochs in a row without progress; None trains all epochs.
-    min_delta
-        What counts as progress, in units of the loss.
-    stop_rule
-        "validation": progress is a validation loss below the best so far by min_delta. "gap", the paper's wording:
-        progress is a validation loss that is not above the training loss by min_delta or more.
-    one_cycle
-        Raise the learning rate for ``warm_up`` of all steps, then anneal it to 0 (Smith and Topin, 2018), with AdamW.
-    weight_decay, smoothing
-        Of AdamW; of the labels in the loss.
-    clip_norm
-        Gradients are scaled to be no longer than this; None leaves them.
-    bfloat16
-        Multiply in 16 bits where the processor has instructions for it, which is faster; sums and weights have 32.
+    Progress is, by ``stop_rule`` "validation", a validation loss below the best so far by ``min_delta``; by "gap", the
+    paper's wording, one that is not above the training loss by ``min_delta`` or more.
     """
 
-    epochs: int
-    learning_rate: float
-    batch: int
-    patience: int | None = None
-    min_delta: float = 1e-4
+    epochs: int  # passes over the training data, at most
+    learning_rate: float  # of Adam (constant), or the peak of one cycle of AdamW
+    batch: int  # items a step
+    patience: int | None = None  # epochs in a row without progress, after which it stops; None trains all epochs
+    min_delta: float = 1e-4  # in units of the loss
     stop_rule: str = "validation"
-    one_cycle: bool = False
-    warm_up: float = 0.25
-    weight_decay: float = 0.0
-    smoothing: float = 0.0
-    min_steps: int = 0
-    clip_norm: float | None = None
-    bfloat16: bool = False
+    one_cycle: bool = False  # AdamW, its rate raised, then annealed to 0 (Smith and Topin, 2018)
+    warm_up: float = 0.25  # part of the steps in which the rate is raised
+    weight_decay: float = 0.0  # of AdamW
+    smoothing: float = 0.0  # of the labels in the loss
+    min_steps: int = 0  # a small set is passed over more often than ``epochs``
+    clip_norm: float | None = None  # length that gradients are scaled down to; None leaves them
+    bfloat16: bool = False  # products in 16 bits where the processor has instructions for it; sums and weights have 32
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A network of still hands, its training and its data.
+    """A network of still hands, its training and its data."""
 
-    Attributes
-    ----------
-    network
-        Shape of the network: its ``Config``.
-    training
-        How it is trained.
-    augment
-        Changes to the training data, see the network's module; None for none.
-    alphabet
-        The letters it tells apart.
-    signers
-        Synthetic signers who are added to the photos.
-    added
-        Sets whose training parts are added.
-    """
-
-    network: Any
+    network: Any  # its ``Config``
     training: Training
-    augment: Any = None
-    alphabet: tuple[str, ...] = STATIC
-    signers: int = 0
-    added: tuple[str, ...] = ()
+    augment: Any = None  # changes to the training data, see the network's module
+    alphabet: tuple[str, ...] = STATIC  # the letters that it tells apart
+    signers: int = 0  # synthetic ones, who are added to the photos
+    added: tuple[str, ...] = ()  # sets whose training parts are added
 
 
 # The paper's hyperparameters (sections III-D and VII-C). It does not name the optimiser: Adam is the choice here.
@@ -92,34 +53,16 @@ PAPER_RATES = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)  # all that it names, from it
 
 @dataclass(frozen=True)
 class Profile:
-    """How large the notebooks run.
+    """How large the notebooks run."""
 
-    Attributes
-    ----------
-    name
-        "ci" (small) or "paper" (all of the real data).
-    per_letter
-        Images of a letter and source that are used at most; None for all.
-    per_letter_pixels
-        The same for the training images of 28x28 pixels.
-    seeds
-        Runs of each ``best`` network.
-    paper_epochs
-        Where the runs with the paper's settings end at the latest.
-    signers, views
-        Of the synthetic signer's set: how many people, and pictures a letter of each.
-    added
-        More people whose still letters join the training part of the synthetic set of 28x28 images.
-    """
-
-    name: str
-    per_letter: int | None
-    per_letter_pixels: int | None
-    seeds: int
-    paper_epochs: int
-    signers: int
-    views: int
-    added: int
+    name: str  # "ci" (small) or "paper" (all of the real data)
+    per_letter: int | None  # images of a letter and source, at most; None for all
+    per_letter_pixels: int | None  # the same of the training images of 28x28 pixels
+    seeds: int  # runs of each ``best`` network
+    paper_epochs: int  # where the runs with the paper's settings end at the latest
+    signers: int  # people of the synthetic set
+    views: int  # pictures a letter of each
+    added: int  # more people, whose still letters join the training part of the synthetic set of 28x28 images
 
 
 PROFILES = {

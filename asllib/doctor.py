@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
 
 from asllib.errors import InputError, first_line
 
@@ -25,21 +25,23 @@ DISK_GB = 2
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: whether it is in order, what it is, and how to mend it if not.
-
-    ``needed`` is False for what some uses do without.
-    """
+    """One thing that was looked at: whether it is in order, what it is, and how to mend it if not."""
 
     ok: bool
     what: str
     mend: str = ""
-    needed: bool = True
+    needed: bool = True  # False for what some uses do without
+
+    def __str__(self) -> str:
+        mark = "ok     " if self.ok else "MISSING" if self.needed else "absent "
+        return f"{mark} {self.what}" + ("" if self.ok else f"\n        -> {self.mend}")
 
 
 def examine() -> Iterator[Finding]:
     """Yield the findings one by one, quick ones first; nothing is changed."""
     yield Finding(sys.version_info >= (3, 11), f"Python {platform.python_version()}", "install Python 3.11 or later")
     yield from _packages()
+    yield from _extras()
     if sys.platform == "linux":
         yield from _libraries()
     yield from _tracker()
@@ -51,20 +53,8 @@ def examine() -> Iterator[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
-    from packaging.requirements import Requirement
-
-    for text in requires("asllib") or []:
-        wanted = Requirement(text)
-        if wanted.marker and not wanted.marker.evaluate({"extra": ""}):
-            continue
-        mend = f"run 'pip install \"{wanted.name}{wanted.specifier}\"'"
-        try:
-            found = version(wanted.name)
-        except PackageNotFoundError:
-            yield Finding(False, f"package {wanted.name} is missing", mend)
-            continue
-        if not wanted.specifier.contains(found, prereleases=True):
-            yield Finding(False, f"package {wanted.name} is {found}, {wanted.specifier} is needed", mend)
+    for wrong, requirement in _unmet(""):
+        yield Finding(False, wrong, f"run 'pip install \"{requirement}\"'")
     both = {name: _version(name) for name in ("opencv-python", "opencv-contrib-python")}
     if None not in both.values() and len(set(both.values())) > 1:
         yield Finding(
@@ -73,6 +63,28 @@ def _packages() -> Iterator[Finding]:
             "install opencv-python and opencv-contrib-python at one version",
         )
     yield Finding(True, "packages: looked at all that asllib requires")
+
+
+def _extras() -> Iterator[Finding]:
+    """What some uses need; the extras for work on asllib itself are left out."""
+    for extra in sorted({*(metadata("asllib").get_all("Provides-Extra") or ())} - {"all", "docs", "test"}):
+        wrong = "; ".join(wrong for wrong, _ in _unmet(extra))
+        what = f"extra {extra}" + (f": {wrong}" if wrong else "")
+        yield Finding(not wrong, what, f"run 'pip install \"asllib[{extra}]\"'", needed=False)
+
+
+def _unmet(extra: str) -> Iterator[tuple[str, str]]:
+    """What is wrong with each package of an extra ("" for those that are always needed), and its requirement."""
+    from packaging.requirements import Requirement
+
+    for wanted in map(Requirement, requires("asllib") or []):
+        marker, found = wanted.marker, _version(wanted.name)
+        if (marker is None) == bool(extra) or (marker and not marker.evaluate({"extra": extra})):
+            continue
+        if found is None:
+            yield f"package {wanted.name} is missing", f"{wanted.name}{wanted.specifier}"
+        elif not wanted.specifier.contains(found, prereleases=True):
+            yield f"package {wanted.name} is {found}, {wanted.specifier} is needed", f"{wanted.name}{wanted.specifier}"
 
 
 def _version(name: str) -> str | None:
@@ -130,8 +142,10 @@ def _data() -> Iterator[Finding]:
     except InputError as error:
         yield Finding(False, "data folder", str(error))
         return
-    for name, found in (("Sign Language MNIST", find_sign_mnist()), ("photos", find_photos())):
-        how = "'asl data fetch sign-mnist'" if "MNIST" in name else "data/README.md says where they come from"
+    for name, found, how in (
+        ("Sign Language MNIST", find_sign_mnist(), "'asl data fetch sign-mnist'"),
+        ("photos", find_photos(), "data/README.md says where they come from"),
+    ):
         mend = f"the synthetic signer takes its place; for the real data: {how}"
         yield Finding(found is not None, f"{name} in {found or folder}", mend, needed=False)
 
@@ -150,9 +164,5 @@ def _gpu() -> Iterator[Finding]:
     import torch
 
     found = torch.cuda.is_available()
-    yield Finding(
-        found,
-        f"GPU {torch.cuda.get_device_name() if found else 'not found'}",
-        "nothing to do: everything runs on the CPU",
-        needed=False,
-    )
+    what = f"GPU {torch.cuda.get_device_name() if found else 'not found'}"
+    yield Finding(found, what, "nothing to do: everything runs on the CPU", needed=False)

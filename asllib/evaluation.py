@@ -23,40 +23,29 @@ def read_letters(probabilities: np.ndarray, alphabet: Sequence[str]) -> np.ndarr
 def accuracy_interval(
     right: np.ndarray, groups: np.ndarray | None = None, draws: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """95 % interval of an accuracy.
+    """95 % interval of the accuracy of answers (N,) bool, of which those of a group (N,) belong together.
 
     Images of one photo or one person are right or wrong together, so groups, not images, are drawn anew (cluster
     bootstrap, percentiles). Where every draw gives the same, and without groups, the interval is Wilson's, of as many
     answers as there are groups.
-
-    Parameters
-    ----------
-    right
-        (N,) bool.
-    groups
-        (N,) what belongs together.
-    draws, seed
-        Of the bootstrap.
     """
-    n = len(right)
-    if n == 0:
+    if len(right) == 0:
         return 0.0, 1.0
-    number = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
-    count = int(number.max()) + 1
+    number = np.arange(len(right)) if groups is None else np.unique(groups, return_inverse=True)[1]
     hits, sizes = np.bincount(number, weights=right), np.bincount(number)
     if groups is None or np.ptp(hits / sizes) == 0:
-        return _wilson(float(np.mean(right)), count)
+        return _wilson(float(np.mean(right)), len(sizes))
     rng = np.random.default_rng(seed)
-    shares = []
-    for _ in range(draws):  # one at a time: a set may have a group an image
-        drawn = rng.integers(len(sizes), size=len(sizes))
-        shares.append(hits[drawn].sum() / sizes[drawn].sum())
-    low, high = np.percentile(shares, [2.5, 97.5])
+    drawn = (rng.integers(len(sizes), size=len(sizes)) for _ in range(draws))  # a set may have a group an image
+    low, high = np.percentile([hits[one].sum() / sizes[one].sum() for one in drawn], [2.5, 97.5])
     return float(low), float(high)
 
 
 def _wilson(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson, "Probable inference, the law of succession, and statistical inference", JASA 1927."""
+    """Wilson, "Probable inference, the law of succession, and statistical inference", JASA 1927.
+
+    SciPy's takes whole numbers of right answers, and a group may be right in part.
+    """
     extra = z * z / n
     middle = (share + extra / 2) / (1 + extra)
     half = z / (1 + extra) * np.sqrt(share * (1 - share) / n + extra / (4 * n))
@@ -64,20 +53,7 @@ def _wilson(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
 
 
 def report(table: pd.DataFrame, read: np.ndarray, model: str, data: str) -> dict:
-    """Sum up what a model read of a set.
-
-    Parameters
-    ----------
-    table
-        Of the ``LetterSet``: ``label, source, signer, original``.
-    read
-        (N,) letters, ``NO_HAND`` where no hand was found.
-
-    Returns
-    -------
-    dict
-        ``model, data, n, hand_found, accuracy, interval, by_letter, by_source, by_signer``; accuracies are shares.
-    """
+    """Sum up what was read, letters (N,) or ``NO_HAND``, of a set with this table: JSON of ``asl evaluate``, shares."""
     right = table["label"].to_numpy(str) == read
 
     def by(column: pd.Series) -> dict[str, float]:
@@ -97,46 +73,30 @@ def report(table: pd.DataFrame, read: np.ndarray, model: str, data: str) -> dict
 
 
 def refusals(probabilities: np.ndarray, right: np.ndarray, refuse_below: float) -> dict[str, float | None]:
-    """Sum up what a recogniser says that refuses hands of which it is not sure.
+    """Sum up a recogniser that refuses hands of which it is less sure than ``refuse_below``.
 
-    Parameters
-    ----------
-    probabilities
-        (N, classes); all 0 where no hand was found.
-    right
-        (N,) bool: the most likely letter is the right one.
-    refuse_below
-        The recogniser's.
-
-    Returns
-    -------
-    dict
-        ``refused``: the share that shows a hand, but no letter for sure; ``accuracy_said``: how much is right of the
-        letters that are said, None if none is.
+    ``probabilities`` are (N, classes), all 0 where no hand was found; ``right`` (N,) bool says where the likeliest
+    letter is the right one. The result has the share that is ``refused``, of hands that were found, and
+    ``accuracy_said``, how much is right of the letters that are said, None if none is.
     """
     sure = probabilities.max(1).astype(float)
     said = (sure > 0) & (sure >= refuse_below)
-    return {
-        "refused": float(((sure > 0) & ~said).mean()),
-        "accuracy_said": float(right[said].mean()) if said.any() else None,
-    }
+    accuracy = float(right[said].mean()) if said.any() else None
+    return {"refused": float(((sure > 0) & ~said).mean()), "accuracy_said": accuracy}
 
 
-def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
-    """Expected calibration error: how far confidence and accuracy lie apart on average, 0..1.
-
-    Parameters
-    ----------
-    confidence
-        (N,) in 0..1.
-    right
-        (N,) bool.
-    bins
-        Equal ranges of confidence that are compared (Guo et al., "On calibration of modern neural networks", 2017).
-    """
-    place = np.clip((np.asarray(confidence) * bins).astype(int), 0, bins - 1)
-    gaps = np.bincount(place, weights=np.asarray(confidence) - np.asarray(right), minlength=bins)
-    return float(np.abs(gaps).sum() / max(1, len(place)))
+def report_lines(found: dict) -> list[str]:
+    """A ``report`` joined with ``refusals``, as ``asl evaluate`` prints it."""
+    low, high = found["interval"]
+    lines = [
+        f"{found['model']} on {found['data']}: {found['accuracy']:.2%} of {found['n']:,} right "
+        f"(95 % interval {low:.1%} to {high:.1%}), a hand in {found['hand_found']:.1%}"
+    ]
+    if found["refused"]:
+        rest = "" if found["accuracy_said"] is None else f"; of the rest {found['accuracy_said']:.2%} right"
+        lines.append(f"  {found['refused']:.1%} refused as no letter for sure{rest}")
+    lines += [f"  {name:<24} {share:.1%}" for name, share in found["by_source"].items()]
+    return [*lines, "  " + "  ".join(f"{letter} {share:.0%}" for letter, share in found["by_letter"].items())]
 
 
 def character_error_rate(pairs: Iterable[tuple[str, str]]) -> float:
@@ -148,37 +108,28 @@ def character_error_rate(pairs: Iterable[tuple[str, str]]) -> float:
 def confusion(truth: np.ndarray, read: np.ndarray, alphabet: Sequence[str]) -> np.ndarray:
     """Count truth against what was read, (L, L + 1) integers; the last column is "no hand" or another letter.
 
-    Raises
-    ------
-    InputError
-        If a true letter is not in the alphabet.
+    InputError names a true letter that is not in the alphabet.
     """
-    foreign = sorted(set(truth) - set(alphabet))
+    from sklearn.metrics import confusion_matrix
+
+    letters = list(alphabet)
+    foreign = sorted(set(truth) - set(letters))
     if foreign:
-        raise InputError(f"{', '.join(foreign)}: not among the letters {', '.join(alphabet)}")
-    places = {letter: place for place, letter in enumerate(alphabet)}
-    matrix = np.zeros((len(places), len(places) + 1), int)
-    for true, seen in zip(truth, read, strict=True):
-        matrix[places[true], places.get(seen, len(places))] += 1
-    return matrix
+        raise InputError(f"{', '.join(foreign)}: not among the letters {', '.join(letters)}")
+    known = np.where(np.isin(read, letters), read, NO_HAND)
+    return confusion_matrix(truth, known, labels=[*letters, NO_HAND])[:-1]
 
 
 def worst_pairs(matrix: np.ndarray, alphabet: Sequence[str], most: int = 10) -> pd.DataFrame:
-    """List the pairs of letters that are taken for each other most often.
+    """List the pairs of letters that ``confusion`` shows taken for each other most often.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``pair, errors, share``: both directions added up; the share is of all items of the two letters.
+    Columns ``pair, errors, share``: both directions added up; the share is of all items of the two letters.
     """
-    letters = matrix[:, : len(alphabet)]
-    errors = letters + letters.T
+    errors = matrix[:, : len(alphabet)] + matrix[:, : len(alphabet)].T
     totals = matrix.sum(1)
     rows = [
-        (f"{alphabet[j]}/{alphabet[i]}", int(errors[i, j]), errors[i, j] / max(1, totals[i] + totals[j]))
-        for i in range(len(alphabet))
-        for j in range(i)
-        if errors[i, j]
+        (f"{alphabet[j]}/{alphabet[i]}", int(errors[i, j]), errors[i, j] / (totals[i] + totals[j]))
+        for i, j in zip(*np.nonzero(np.tril(errors, -1)), strict=True)
     ]
     pairs = pd.DataFrame(rows, columns=["pair", "errors", "share"])
     return pairs.sort_values(["errors", "pair"], ascending=[False, True], ignore_index=True).head(most)

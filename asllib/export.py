@@ -6,38 +6,41 @@ browser, on a phone, in other languages.
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
 import tempfile
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import asllib
 from asllib.errors import InputError
 from asllib.hands.landmarks import FINGERS
 from asllib.hands.look import WIDTH
+from asllib.hands.pixels import SIDE
 from asllib.hands.stream import RATE
+from asllib.lazy import extra
 from asllib.networks.default import DefaultNet
 from asllib.networks.pixel import PixelCNN
 from asllib.networks.registry import Network
 from asllib.networks.spelling import SpellingNet
 from asllib.networks.store import load_model
 from asllib.paths import write_bytes
-from asllib.preprocess import SIDE
 
-if TYPE_CHECKING:
+with extra("export"):
     import onnx
+    import onnxruntime
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+    from onnxruntime.quantization import quantize_dynamic
 
 OPSET = 23  # the newest that PyTorch 2.13 writes; ONNX Runtime 1.32 and onnxruntime-web 1.30 read it
 TOLERANCE = 1e-4  # that a probability of the file may differ from PyTorch's
 INT8_TOLERANCE = 0.2  # the same with weights of 8 bits
-LICENCE = "MIT"
 
 
 class WholeModel(nn.Module):
@@ -65,103 +68,62 @@ def random_landmarks(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor
     bones = torch.stack([spread.sin() * bend.cos(), -spread.cos() * bend.cos(), -bend.sin()], 3) * length[..., None]
     world = torch.zeros(n, 21, 3)
     world[:, torch.tensor(list(FINGERS.values()))] = bones.cumsum(2)
-    turn = torch.deg2rad(uniform(-90, 90))
-    x, y = world[..., 0], world[..., 1]
-    sin, cos = turn.sin()[:, None], turn.cos()[:, None]
-    world = torch.stack([cos * x - sin * y, sin * x + cos * y, world[..., 2]], 2)
+    turn = torch.deg2rad(uniform(-90, 90))[:, None]
+    x, y, z = world.unbind(2)
+    world = torch.stack([turn.cos() * x - turn.sin() * y, turn.sin() * x + turn.cos() * y, z], 2)
     place = torch.cat([uniform(0.3, 0.7, 1, 2), torch.zeros(n, 1, 1)], 2)
     return world * uniform(1.5, 3, 1, 1) + place, world
 
 
 def sample_inputs(model: nn.Module, n: int, steps: int = 40, seed: int = 0) -> dict[str, Tensor]:
-    """Make inputs of the size of real ones, by the names that they have in the file.
+    """Make inputs of the size of real ones for n images, hands or films, by the names that they have in the file.
 
-    Parameters
-    ----------
-    model
-        Any network of ``asllib.networks.store``.
-    n
-        Images, hands or films.
-    steps
-        Moments of a film, for the spelling network.
-    seed
-        The same seed makes the same inputs.
-
-    Returns
-    -------
-    dict
-        ``image`` (n, 28, 28) uint8; or ``landmarks`` and ``world`` (n, 21, 3) float32, ``left`` (n,) bool, ``aspect``
-        (n,) float32, and for ``default`` ``embedding`` (n, 1152) float32. Of ``spelling`` ``landmarks`` and
-        ``world`` are (n, steps, 21, 3), NaN at moments without a hand, and ``left`` is (n, steps).
+    ``image`` (n, 28, 28) uint8; or ``landmarks`` and ``world`` (n, 21, 3) float32, ``left`` (n,) bool, ``aspect`` (n,)
+    float32, and for ``default`` ``embedding`` (n, 1152) float32. Of ``spelling`` ``landmarks`` and ``world`` are
+    (n, steps, 21, 3), NaN at moments without a hand, and ``left`` is (n, steps). The same seed makes the same.
     """
     generator = torch.Generator().manual_seed(seed)
     if isinstance(model, PixelCNN):
         coarse = torch.rand(n, 1, 7, 7, generator=generator)
         return {"image": (255 * F.interpolate(coarse, (SIDE, SIDE), mode="bilinear"))[:, 0].to(torch.uint8)}
     landmarks, world = random_landmarks(n, generator)
-    left = torch.arange(n) % 2 == 1
-    inputs = {"landmarks": landmarks, "world": world, "left": left, "aspect": torch.tensor([4 / 3, 1, 9 / 16])}
-    inputs["aspect"] = inputs["aspect"][torch.arange(n) % 3]
+    number = torch.arange(n)
+    aspect = torch.tensor([4 / 3, 1, 9 / 16])[number % 3]
+    inputs = {"landmarks": landmarks, "world": world, "left": number % 2 == 1, "aspect": aspect}
     if isinstance(model, DefaultNet):
         noise = torch.randn(n, WIDTH, generator=generator)
         inputs["embedding"] = (model.mean + model.std * noise).clamp_min(0).detach()
     if isinstance(model, SpellingNet):
-        later = random_landmarks(n, generator)
         part = torch.linspace(0, 1, steps)[:, None, None]
-        for name, end in zip(("landmarks", "world"), later, strict=True):
+        for name, end in zip(("landmarks", "world"), random_landmarks(n, generator), strict=True):
             inputs[name] = inputs[name][:, None] * (1 - part) + end[:, None] * part
             inputs[name][:, steps // 2 : steps // 2 + 3] = torch.nan  # a hand that is lost for a moment
-        inputs["left"] = left[:, None].expand(n, steps).contiguous()
+        inputs["left"] = inputs["left"][:, None].expand(n, steps).contiguous()
     return inputs
 
 
 def export_onnx(name: str | Path, out: str | Path, *, int8: bool = False) -> dict[str, Any]:
-    """Write a network as an ONNX file that takes raw inputs, and compare what it says with PyTorch.
+    """Write a shipped network or a run folder as an ONNX file that takes raw inputs; docs/export.md says what it holds.
 
-    Parameters
-    ----------
-    name
-        A shipped network (``asllib.networks.store.SHIPPED``) or a run folder.
-    out
-        The file to write, ``.onnx``; what it is made of and takes is in docs/export.md.
-    int8
-        Store the weights in 8 bits.
-
-    Returns
-    -------
-    dict
-        ``file, model, network, int8, opset, bytes, inputs, classes, difference``, the last the largest difference of a
-        probability between ONNX Runtime and PyTorch.
-
-    Raises
-    ------
-    InputError
-        If there is no such network, a package is missing, or the file would not say what PyTorch says; then nothing
-        is written.
+    ``int8`` stores the weights in 8 bits. Returns ``file, model, network, int8, opset, bytes, inputs, classes,
+    difference``, the last the largest difference of a probability between ONNX Runtime and PyTorch. InputError if there
+    is no such network, or the file would not say what PyTorch says; then nothing is written.
     """
-    out = Path(out)
+    out, allowed = Path(out), INT8_TOLERANCE if int8 else TOLERANCE
     if out.suffix != ".onnx":
         raise InputError(f"{out}: use a name that ends in .onnx")
     if not out.absolute().parent.is_dir():
         raise InputError(f"{out.parent}: no such folder")
-    for package in ("onnx", "onnxscript", "onnxruntime"):
-        try:
-            importlib.import_module(package)
-        except ModuleNotFoundError:
-            raise InputError(f"package {package} is missing; run 'pip install \"asllib[export]\"'") from None
     model, card = load_model(name)
     whole = WholeModel(model)
-    graph = _trace(whole)
-    if int8:
-        graph = _quantise(graph)
+    graph = _quantise(_trace(whole)) if int8 else _trace(whole)
     _add_facts(graph, model, card)
     content = graph.SerializeToString()
     difference = _compare(content, whole)
-    if not difference <= (INT8_TOLERANCE if int8 else TOLERANCE):
+    if not difference <= allowed:
         raise InputError(
-            f"{name}: ONNX Runtime's probabilities differ from PyTorch's by {difference:.2g}, at most "
-            f"{INT8_TOLERANCE if int8 else TOLERANCE:g} is allowed; no file was written"
-            + ("; export without --int8" if int8 else "")
+            f"{name}: ONNX Runtime's probabilities differ from PyTorch's by {difference:.2g}, at most {allowed:g} is "
+            "allowed; no file was written" + ("; export without --int8" if int8 else "")
         )
     write_bytes(out, content)
     return {
@@ -183,29 +145,19 @@ def labels(model: nn.Module, card: dict[str, Any]) -> list[str]:
 
 
 def _trace(whole: WholeModel) -> onnx.ModelProto:
-    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
-
     inputs = sample_inputs(whole.model, 3)
     moving = isinstance(whole.model, SpellingNet)
     sizes = tuple({0: "n", 1: "t"} if moving and tensor.ndim > 1 else {0: "n"} for tensor in inputs.values())
-    log = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = log.level
+    logging.disable(logging.WARNING)  # it says that torchvision is missing, which nothing here uses
     try:
-        log.setLevel(logging.ERROR)  # it says that torchvision is missing, which nothing here uses
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                whole,
-                tuple(inputs.values()),
-                dynamo=True,
-                opset_version=OPSET,
-                input_names=list(inputs),
-                output_names=["probabilities"],
-                dynamic_shapes=(sizes,),
-                verbose=False,
-            )
+                whole, tuple(inputs.values()), dynamo=True, opset_version=OPSET, input_names=list(inputs),
+                output_names=["probabilities"], dynamic_shapes=(sizes,), verbose=False,
+            )  # fmt: skip
     finally:
-        log.setLevel(level)
+        logging.disable(logging.NOTSET)
     assert program is not None  # it is what dynamo=True returns
     ClearMetadataAndDocStringPass()(program.model)  # where in whose folders each line of the source stood
     return program.model_proto
@@ -213,9 +165,6 @@ def _trace(whole: WholeModel) -> onnx.ModelProto:
 
 def _quantise(graph: onnx.ModelProto) -> onnx.ModelProto:
     """Weights of 8 bits, a scale for each output of a layer; activations are scaled as they come."""
-    import onnx
-    from onnxruntime.quantization import quantize_dynamic
-
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "int8.onnx"
         logging.disable(logging.WARNING)  # it advises a step of preparation that the exporter has done
@@ -228,10 +177,6 @@ def _quantise(graph: onnx.ModelProto) -> onnx.ModelProto:
 
 def _add_facts(graph: onnx.ModelProto, model: nn.Module, card: dict[str, Any]) -> None:
     """Put what a program has to know into the file: as metadata, and as outputs for JavaScript, which sees no other."""
-    import onnx
-
-    import asllib
-
     names, threshold = labels(model, card), float(card.get("refuse_below", 0.0))
     facts = {
         "labels": json.dumps(names),
@@ -239,27 +184,23 @@ def _add_facts(graph: onnx.ModelProto, model: nn.Module, card: dict[str, Any]) -
         "refuse_below": repr(threshold),
         "weights_sha256": card["weights_sha256"],
         "asllib_version": asllib.__version__,
-        "licence": LICENCE,
+        "licence": "MIT",
     }
     if isinstance(model, SpellingNet):
         # One moment more than an answer depends on: the first of a window has none before it to have moved from.
         facts |= {"moments_per_second": f"{RATE:g}", "window": str(model.config.memory + 1)}
         facts["delay"] = str(model.config.delay)
     onnx.helper.set_model_props(graph, facts)
-    constants: dict[str, tuple[int, list[int], list[Any]]] = {
-        "labels": (onnx.TensorProto.STRING, [len(names)], [name.encode() for name in names]),
-        "refuse_below": (onnx.TensorProto.FLOAT, [1], [threshold]),
-    }
-    for name, (kind, shape, values) in constants.items():
-        graph.graph.initializer.append(onnx.helper.make_tensor(name, kind, shape, values))
-        graph.graph.output.append(onnx.helper.make_tensor_value_info(name, kind, shape))
+    outputs = {"labels": np.array(names, object), "refuse_below": np.array([threshold], np.float32)}
+    for name, values in outputs.items():
+        constant = onnx.numpy_helper.from_array(values, name)
+        graph.graph.initializer.append(constant)
+        graph.graph.output.append(onnx.helper.make_tensor_value_info(name, constant.data_type, values.shape))
     onnx.checker.check_model(graph, full_check=True)
 
 
 def _compare(content: bytes, whole: WholeModel) -> float:
     """Largest difference of a probability between ONNX Runtime and PyTorch, for several items and one."""
-    import onnxruntime
-
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     largest = 0.0
     for n, steps in ((32, 60), (1, 40), (1, 1)):

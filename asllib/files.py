@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import re
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
-from isal import igzip, isal_zlib  # three times as fast as Python's gzip
+import numpy as np
 
 from asllib.errors import InputError
 
@@ -30,20 +33,16 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # a file's contents decide; Pillow's o
 def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
     """Read a file, unpacked if its name ends in ``.gz``.
 
-    Raises
-    ------
-    InputError
-        If it is missing or no plain file, its gzip is damaged, or it holds more than ``most`` bytes.
+    InputError if it is missing or no plain file, its gzip is damaged, or it holds more than ``most`` bytes.
     """
     try:
         if not path.is_file():  # a pipe would be waited for
             raise InputError(f"{path}: no such file")
-        with igzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             content = file.read(most + 1)
     except InputError:
         raise
-    # ValueError: a zero byte in the name. isal's stub takes its error for an instance.
-    except (OSError, EOFError, isal_zlib.error, ValueError) as error:  # type: ignore[misc]
+    except (OSError, EOFError, zlib.error, ValueError) as error:  # ValueError: a zero byte in the name
         raise InputError(f"{path}: cannot be read to its end ({error}); get the file again") from None
     if len(content) > most:
         raise InputError(f"{path}: more than {most / 2**20:,.0f} MB; split it")
@@ -72,11 +71,8 @@ def check_columns(path: object, names: Sequence[str]) -> None:
 def read_csv(path: Path) -> pd.DataFrame:
     """Read a CSV file (UTF-8, plain or gzipped) in which every value stays text, "" where there is none.
 
-    Raises
-    ------
-    InputError
-        Naming the file, and the row where there is one: it is no such table, a row has another number of values than
-        the header, or a column's name comes twice.
+    InputError names the file, and the row where there is one: it is no such table, a row has another number of values
+    than the header, or a column's name comes twice.
     """
     import pyarrow as pa
     from pyarrow import csv as pa_csv
@@ -120,10 +116,7 @@ def read_csv(path: Path) -> pd.DataFrame:
 def read_parquet(path: Path) -> pd.DataFrame:
     """Read a Parquet file, whatever its columns.
 
-    Raises
-    ------
-    InputError
-        If it is missing, damaged, has a column twice, or holds more than ``MAX_BYTES`` of values.
+    InputError if it is missing, damaged, has a column twice, or holds more than ``MAX_BYTES`` of values.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -150,10 +143,7 @@ def read_parquet(path: Path) -> pd.DataFrame:
 def read_json(path: Path, what: str = "JSON file") -> dict[str, Any]:
     """Read a JSON object; ``what`` names it in messages.
 
-    Raises
-    ------
-    InputError
-        If the file is missing, above 16 MB, no JSON, or another value than an object.
+    InputError if the file is missing, above 16 MB, no JSON, or another value than an object.
     """
     try:
         content = json.loads(read_bytes(path, MAX_JSON))
@@ -170,10 +160,7 @@ def read_json(path: Path, what: str = "JSON file") -> dict[str, Any]:
 def open_image(file: Path | bytes, name: str, most: int = MAX_PIXELS) -> Iterator[PIL.Image.Image]:
     """Open an image by its header; what goes wrong in the body of the ``with``, as decoding, ends in one line too.
 
-    Raises
-    ------
-    InputError
-        If it is missing, no JPEG, PNG, WebP or BMP, has more than ``most`` pixels, or is damaged.
+    InputError if it is missing, no JPEG, PNG, WebP or BMP, has more than ``most`` pixels, or is damaged.
     """
     import PIL.Image
 
@@ -197,18 +184,56 @@ def open_image(file: Path | bytes, name: str, most: int = MAX_PIXELS) -> Iterato
         raise InputError(f"{name}: not a readable image ({reason}); give a .jpg or .png photo") from None
 
 
+@dataclass(frozen=True)
+class PhotoFiles:
+    """Photos in a folder as a sequence that reads each one when it is asked for; small to send to a process."""
+
+    root: Path  # the folder
+    files: tuple[str, ...]  # paths relative to it
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, i: SupportsIndex) -> np.ndarray:
+        return read_image(self.root / self.files[i])
+
+    def read_bytes(self, i: int) -> bytes:
+        """Read a photo's file as it is, for ``decode_image``; InputError if it is missing, or larger than any photo."""
+        return read_bytes(self.root / self.files[i])
+
+    @property
+    def paths(self) -> list[Path]:
+        """Full paths of the files."""
+        return [self.root / file for file in self.files]
+
+
+Images = Sequence[np.ndarray] | np.ndarray | PhotoFiles  # whatever gives an image for a position
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Read a photo, (H, W, 3) uint8 RGB, turned upright as its EXIF says.
+
+    InputError if the file is missing, is no image, or has more than 100 million pixels.
+    """
+    return decode_image(Path(path), path)
+
+
+def decode_image(file: Path | bytes, name: object) -> np.ndarray:
+    """Decode a photo, or the bytes of its file, see ``read_image``; errors call it ``name``."""
+    import PIL.ImageOps
+
+    with open_image(file, str(name)) as image:
+        image = PIL.ImageOps.exif_transpose(image)
+        if image.mode.startswith("I"):  # grey of 16 bits, which a conversion would cut off at 255
+            gray = np.clip(np.array(image, np.float64) / 257, 0, 255).astype(np.uint8)
+            return np.repeat(gray[..., None], 3, axis=2)
+        return np.array(image.convert("RGB"))
+
+
 def inside(folder: Path, file: str, where: str) -> Path:
     """Path of a file that a table or card names, which has to lie in the folder, links followed.
 
-    Parameters
-    ----------
-    where
-        What names it, for the message.
-
-    Raises
-    ------
-    InputError
-        If it lies elsewhere, or is not there.
+    InputError, which begins with ``where``, what names it, if it lies elsewhere or is not there.
     """
     try:
         path = (folder / file).resolve()

@@ -17,82 +17,97 @@ from concurrent.futures import (
     wait,
 )
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import asllib
+from asllib.cache import load
 from asllib.errors import InputError, first_line
+from asllib.lazy import extra
+from asllib.paths import replacing
 
 IN_FLIGHT = 128 * 2**20  # bytes of the inputs that wait or are worked on: memory does not grow with the work
 _ANSWER_S = 15  # that a scheduler may take to answer, and its first worker to be there
 
 
+@dataclass(frozen=True)
+class Job:
+    """A function and its arguments, their size in bytes, and where its result is kept for a later run, if anywhere."""
+
+    call: tuple[Any, ...]
+    size: int = 0
+    path: Path | None = None
+
+
 class Here(Executor):
-    """Runs each call at once, in this thread."""
+    """Runs each call at once, in this thread; an error is raised by ``submit``."""
 
     def submit(self, fn: Callable, /, *args: Any, **kwargs: Any) -> Future:
-        """Call and return what came of it; an error is raised here."""
-        return finished(fn(*args, **kwargs))
+        """Call, and wrap what came of it."""
+        future: Future = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
 
 
-def finished(value: Any) -> Future:
-    """Wrap a value that is known as a future that is done."""
-    future: Future = Future()
-    future.set_result(value)
-    return future
+def results(
+    jobs: Iterable[Job],
+    executor: Executor,
+    read: Callable[[Path], Any] | None = None,
+    write: Callable[[Any, Path], object] | None = None,
+    in_flight: int = IN_FLIGHT,
+) -> Iterator[Any]:
+    """Yield the results of jobs in their order; what is kept is read, and what is not yet needed not yet submitted.
 
-
-def as_done(jobs: Iterable[tuple[Any, int, Future]], in_flight: int = IN_FLIGHT) -> Iterator[tuple[Any, Any]]:
-    """Go through jobs in the order in which they are done; what is not yet needed is not yet submitted.
-
-    Parameters
-    ----------
-    jobs
-        A name, the size of the inputs in bytes, and the future. A generator that submits as it is asked for the next.
-    in_flight
-        Bytes of inputs above which it is not asked.
-
-    Yields
-    ------
-    tuple
-        The name and the result.
-
-    Raises
-    ------
-    InputError
-        If a worker process was killed. Errors of a job are raised as they are.
+    ``jobs`` are asked for the next one while less than ``in_flight`` bytes of inputs wait or are worked on. ``write``
+    keeps a result in its job's file as soon as it is known; one that cannot be ``read`` is made again. InputError if a
+    worker process was killed; errors of a job are raised as they are.
     """
-    jobs = iter(jobs)
-    running: dict[Future, tuple[Any, int]] = {}
-    size = 0
+    waiting: dict[Future, tuple[int, Job]] = {}
+    done: dict[int, Any] = {}  # but not yet their turn
+    numbered, size, turn = enumerate(jobs), 0, 0
     try:
         while True:
-            job = next(jobs, None)
-            if job is None and not running:
+            number, job = next(numbered, (0, None))
+            if job is None and not waiting:
                 return
             if job is not None:
-                running[job[2]] = job[:2]
-                size += job[1]
-            ready, _ = wait(running, None if job is None or size >= in_flight else 0, FIRST_COMPLETED)
+                known = load(job.path, read) if job.path and read else None
+                if known is not None:
+                    done[number] = known
+                else:
+                    waiting[executor.submit(*job.call)] = number, job
+                    size += job.size
+            ready, _ = wait(waiting, None if job is None or size >= in_flight else 0, FIRST_COMPLETED)
             for future in ready:
-                name, its_size = running.pop(future)
-                size -= its_size
-                yield name, future.result()
+                number, job = waiting.pop(future)
+                size -= job.size
+                done[number] = future.result()
+                if job.path and write:
+                    with replacing(job.path) as temporary:
+                        write(done[number], temporary)
+            while turn in done:
+                yield done.pop(turn)
+                turn += 1
     except BrokenExecutor:
         raise InputError(
             "a worker process was killed, perhaps for want of memory; run it again with fewer --workers: what is done "
             "is kept (a script of your own must do its work below: if __name__ == '__main__':)"
         ) from None
     finally:  # after an error, Ctrl-C or a stopped cell: what has not begun never begins
-        for future in running:
+        for future in waiting:
             future.cancel()
 
 
 @contextmanager
-def processes(workers: int | None = None) -> Iterator[Executor]:
-    """Processes of this machine, by default one a core."""
+def workplace(executor: Executor | None, workers: int) -> Iterator[Executor]:
+    """The executor that is given, else so many processes of this machine; the work of one is done here."""
+    if executor is not None or workers == 1:
+        yield executor or Here()
+        return
     # Spawned, not forked: MediaPipe runs threads, and a fork of a process with threads can hang.
     spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers or os.cpu_count() or 1, mp_context=spawn, initializer=_begin)
+    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin)
     try:
         yield pool
     finally:
@@ -115,23 +130,13 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def cluster(address: str) -> Iterator[Executor]:
-    """Workers of a Dask cluster, which have the same version of asllib installed.
+    """Workers of a Dask cluster with the same version of asllib, by its scheduler's address, ``tcp://10.0.0.1:8786``.
 
-    Parameters
-    ----------
-    address
-        Of the scheduler, as in ``tcp://10.0.0.1:8786``.
-
-    Raises
-    ------
-    InputError
-        If the package is missing, no scheduler or no worker answers, a worker has no asllib or another version, or the
-        cluster breaks down on the way.
+    InputError if the package is missing, no scheduler or no worker answers, a worker has no asllib or another version,
+    or the cluster breaks down on the way.
     """
-    try:
+    with extra("cluster"):
         from distributed import Client, KilledWorker
-    except ModuleNotFoundError as error:
-        raise InputError(f"package {error.name} is missing; run 'pip install \"asllib[cluster]\"'") from None
     try:
         client = Client(address, timeout=_ANSWER_S, set_as_default=False)
     except (OSError, ValueError) as error:

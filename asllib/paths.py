@@ -65,12 +65,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Readers see the old file or the new one, also after a full disk, a killed process or a power cut. The temporary name
     begins with a dot, so that nobody takes it for data, and keeps the ending, which often decides on the format. A
-    device or a pipe is written to as it is.
-
-    Raises
-    ------
-    InputError
-        If the disk is full, or the place cannot be written to.
+    device or a pipe is written to as it is. InputError if the disk is full, or the place cannot be written to.
     """
     temporary = path.parent / f".{secrets.token_hex(4)}-{path.name}"  # no other thread's or machine's
     try:

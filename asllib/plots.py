@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from asllib.data.letterset import LetterSet
 from asllib.evaluation import NO_HAND
@@ -187,9 +188,9 @@ def all_models(curves: Mapping[str, Mapping[str, Sequence[float]]], chance: floa
     figure = line_panels(curves, "epoch", "validation accuracy", caption)
     for axis in figure.axes:
         axis.axhline(chance, color=GRAY, linestyle="--", linewidth=1)
-        where = {"ha": "right", "va": "top", "transform": axis.get_yaxis_transform()}
-        axis.text(0.99, chance - 0.015, f"guessing, {round(1 / chance)} letters", color=GRAY, fontsize=9, **where)
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        said, place = f"guessing, {round(1 / chance)} letters", axis.get_yaxis_transform()
+        axis.text(0.99, chance - 0.015, said, color=GRAY, fontsize=9, ha="right", va="top", transform=place)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import math
 import os
 import sys
@@ -10,8 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from asllib.config import profile
 from asllib.errors import InputError
 from asllib.files import read_json
+from asllib.lazy import extra
 from asllib.paths import figures_dir, project_root, replacing, results_dir
 
 KERNEL = "python3"
@@ -19,6 +24,43 @@ CELL_S = 3600  # that a cell may take
 BAND = 0.02  # that a number of another machine may differ by, relative to the larger one, and shares as such
 _NOT_COMPARED = {"versions", "seconds", "milliseconds", "optuna"}  # of the machine, not of what was found
 _PICTURE = 0.02  # mean difference of a figure's pixels, of the whole range: fonts differ, curves do not
+
+
+def reproduce(check: bool, say: Callable[[str], None] = print) -> tuple[dict[str, Any], str]:
+    """Run all notebooks; return what came of it, as JSON and as text.
+
+    With ``check`` results and figures are left as they were, and what a fresh run moves is named; InputError if that
+    run wrote none of them.
+    """
+    from tqdm.auto import tqdm
+
+    from asllib.data import find_photos, find_sign_mnist
+
+    books, before, begun, name = notebooks(), snapshot() if check else {}, time.time_ns(), profile().name
+    # Only where both sets are real are the outputs better than those that are stored.
+    keep = name == "paper" and not check and find_photos() is not None and find_sign_mnist() is not None
+    say(f"{len(books)} notebooks, profile {name}" + ("" if keep else "; their stored outputs are left alone"))
+    ran: list[dict[str, Any]] = []
+    try:
+        for book in books:
+            with tqdm(desc=book.stem, unit="cell", bar_format="{desc}: {n_fmt}/{total_fmt} cells [{elapsed}]") as bar:
+                ran.append({"notebook": book.stem, "seconds": run_notebook(book, keep, bar)})
+        lines, left = moved(before), [_name(path) for path in sorted(before) if path.stat().st_mtime_ns < begun]
+    finally:
+        if check:  # else what is new stays
+            put_back(before)
+    content: dict[str, Any] = {"profile": name, "notebooks": ran}
+    if not check:
+        figures, results = str(project_root() / "figures"), str(project_root() / "data" / "results")
+        return {**content, "figures": figures, "results": results}, f"Figures: {figures}; results: {results}"
+    if len(left) == len(before):
+        raise InputError(
+            f"nothing was compared: profile {name} on this data wrote none of the {len(before)} results and figures "
+            "that are there"
+        )
+    said = ["\n  ".join([f"Not compared, since no notebook wrote them ({len(left)}):", *left])] if left else []
+    said += lines or [f"Nothing moved: {len(before) - len(left)} results and figures are what they were."]
+    return {**content, "moved": lines, "not_compared": left}, "\n".join(said)
 
 
 def notebooks() -> list[Path]:
@@ -29,29 +71,18 @@ def notebooks() -> list[Path]:
     return found
 
 
-def run_notebook(path: Path, keep: bool, on_cell: Callable[[int, int], None] = lambda done, total: None) -> float:
+def run_notebook(path: Path, keep: bool, bar: Any = None) -> float:
     """Run a notebook in a fresh kernel; return the seconds.
 
-    Parameters
-    ----------
-    path
-        The notebook.
-    keep
-        Write the outputs back into it, once it has run to its end.
-    on_cell
-        Called after each cell with the number of cells done and in all.
-
-    Raises
-    ------
-    InputError
-        If a cell fails or takes more than ``CELL_S``, or the kernel dies; the message names the notebook and the error.
+    ``keep`` writes the outputs back into it, once it has run to its end; ``bar``, a tqdm, counts the cells. InputError
+    names the notebook and the error if a cell fails or takes more than ``CELL_S``, or the kernel dies.
     """
-    import nbformat
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+    with extra("notebooks"):
+        import nbformat
+        from nbclient import NotebookClient
+        from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     notebook = nbformat.read(path, as_version=4)
-    total = len(notebook.cells)
     client = NotebookClient(
         notebook,
         timeout=CELL_S,
@@ -61,11 +92,18 @@ def run_notebook(path: Path, keep: bool, on_cell: Callable[[int, int], None] = l
         store_widget_state=False,
         extra_arguments=["--log-level=ERROR"],  # its warnings would tear the progress bar
     )
-    client.on_cell_complete = lambda cell, cell_index, **_: on_cell(cell_index + 1, total)
+    if bar is not None:
+        bar.reset(len(notebook.cells))
+        client.on_cell_complete = lambda cell, cell_index, **_: bar.update()
     started = time.perf_counter()
-    _use_this_python(client)
+    # The interpreter that runs now, whatever the installed kernel spec names, and folders that are right in there too.
+    spec = client.create_kernel_manager().kernel_spec
+    assert spec is not None
+    spec.argv[0] = sys.executable
+    named = {name: os.environ[name] for name in ("ASLLIB_DATA", "ASLLIB_CACHE") if os.environ.get(name)}
+    folders = {name: str(Path(folder).expanduser().resolve()) for name, folder in named.items()}
     try:
-        client.execute(env=_environment())
+        client.execute(env={**os.environ, **folders})
     except CellExecutionError as error:
         what = f"{error.ename}: {error.evalue}".splitlines()[0]
         raise InputError(f"{path.name} failed: {what}; open it and run it to see where") from None
@@ -74,21 +112,25 @@ def run_notebook(path: Path, keep: bool, on_cell: Callable[[int, int], None] = l
     except DeadKernelError:
         raise InputError(f"{path.name} failed: its kernel died; was the memory full?") from None
     if keep:
-        _clean(notebook)
+        for cell in notebook.cells:
+            cell.metadata.pop("execution", None)
+            if cell.cell_type == "code":
+                cell.outputs = [output for output in cell.outputs if not _is_noise(output)]
+        notebook.metadata.pop("widgets", None)
         with replacing(path) as temporary:
             nbformat.write(notebook, temporary)
     return time.perf_counter() - started
+
+
+def _is_noise(output: dict[str, Any]) -> bool:
+    """Tell whether an output changes from run to run and says nothing: progress bars and log lines."""
+    return output.get("name") == "stderr" or "application/vnd.jupyter.widget-view+json" in output.get("data", {})
 
 
 def snapshot() -> dict[Path, bytes]:
     """Contents of all results and figures but small runs', to compare a fresh run with and to put back."""
     files = (*results_dir().rglob("*.json"), *figures_dir().rglob("*.png"), *figures_dir().rglob("*.csv"))
     return {path: path.read_bytes() for path in files if path.parent.name != "ci"}
-
-
-def unwritten(before: dict[Path, bytes], since: int) -> list[str]:
-    """Name the files of a ``snapshot`` that nobody wrote since a moment of ``time.time_ns``: they cannot have moved."""
-    return [_name(path) for path in sorted(before) if path.stat().st_mtime_ns < since]
 
 
 def put_back(before: dict[Path, bytes]) -> None:
@@ -102,30 +144,15 @@ def put_back(before: dict[Path, bytes]) -> None:
 
 
 def moved(before: dict[Path, bytes], band: float = BAND) -> list[str]:
-    """Say what a run has changed: one line a number, text or figure that is not what it was.
+    """Say what differs from a ``snapshot``: one line a number, text or figure that is not what it was.
 
-    Parameters
-    ----------
-    before
-        The ``snapshot`` before the run.
-    band
-        That a number may differ by, relative to the larger of the two; shares up to 1 by as much in all.
-
-    Returns
-    -------
-    list of str
-        Empty if all is as it was, or was not written: see ``unwritten``.
+    Numbers may differ by ``band``, relative to the larger of the two; shares up to 1 by as much in all.
     """
-    import json
-
     lines = []
     for path, content in sorted(before.items()):
         now = path.read_bytes()
-        if now == content:
-            continue
         if path.suffix == ".png":
-            apart = _pictures_apart(content, now)
-            if apart > _PICTURE:
+            if now != content and (apart := _pictures_apart(content, now)) > _PICTURE:
                 lines.append(f"{_name(path)}: looks different, by {apart:.1%} of the range on average")
             continue
         old, new = (json.loads(content), read_json(path)) if path.suffix == ".json" else (_table(content), _table(now))
@@ -137,11 +164,8 @@ def _name(path: Path) -> str:
     return str(path.relative_to(project_root()))
 
 
-def _table(content: bytes) -> dict[Any, Any]:
+def _table(content: bytes) -> dict[str, list[float | str]]:
     """Columns of a CSV file by their names; cells that are no numbers, or blank, as texts."""
-    import io
-
-    import pandas as pd
 
     def value(cell: str) -> float | str:
         try:
@@ -149,14 +173,14 @@ def _table(content: bytes) -> dict[Any, Any]:
         except ValueError:
             return cell
 
-    table = pd.read_csv(io.BytesIO(content), keep_default_na=False, dtype=str)
-    return {name: [value(cell) for cell in column] for name, column in table.items()}
+    names, *rows = csv.reader(io.StringIO(content.decode()))
+    return {name: [value(row[place]) for row in rows] for place, name in enumerate(names)}
 
 
 def _differences(where: str, old: Any, new: Any, band: float) -> Iterator[tuple[str, Any, Any]]:
     """Yield place, old and new value of what differs in two JSON documents."""
     if isinstance(old, dict) and isinstance(new, dict):
-        for key in [*old, *(key for key in new if key not in old)]:
+        for key in dict.fromkeys([*old, *new]):
             if key not in _NOT_COMPARED:
                 yield from _differences(f"{where}.{key}".lstrip("."), old.get(key), new.get(key), band)
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
@@ -182,28 +206,3 @@ def _pictures_apart(old: bytes, new: bytes) -> float:
         return 1.0
     height, width = np.minimum(one.shape, other.shape)
     return float(np.abs(one[:height, :width].astype(float) - other[:height, :width]).mean() / 255)
-
-
-def _environment() -> dict[str, str]:
-    """This process's variables, with folders that are right in the kernel's working directory too."""
-    named = {name: os.environ[name] for name in ("ASLLIB_DATA", "ASLLIB_CACHE") if os.environ.get(name)}
-    return {**os.environ, **{name: str(Path(folder).expanduser().resolve()) for name, folder in named.items()}}
-
-
-def _use_this_python(client) -> None:
-    """Start the kernel with the interpreter that runs now, whatever the installed kernel spec names."""
-    manager = client.create_kernel_manager()
-    manager.kernel_spec.argv[0] = sys.executable
-
-
-def _clean(notebook) -> None:
-    """Drop what changes from run to run and says nothing: progress bars and log lines."""
-    for cell in notebook.cells:
-        cell.metadata.pop("execution", None)
-        if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if not _is_noise(output)]
-    notebook.metadata.pop("widgets", None)
-
-
-def _is_noise(output) -> bool:
-    return output.get("name") == "stderr" or "application/vnd.jupyter.widget-view+json" in output.get("data", {})

@@ -32,19 +32,14 @@ def versions() -> dict[str, str]:
 
 def data_card(letters: LetterSet) -> dict[str, Any]:
     """Name, size and hash of a set, for results and model cards."""
-    return {
-        "name": letters.name,
-        "rows": len(letters),
-        "sha256": letters.sha256(),
-        "synthetic": letters.synthetic,
-    }
+    return {"name": letters.name, "rows": len(letters), "sha256": letters.sha256(), "synthetic": letters.synthetic}
 
 
 def place(root: Path, synthetic: bool) -> Path:
-    """Folder within ``root`` for what this run makes.
+    """Folder within ``root`` for what this run makes, so that no run overwrites what was made from better data.
 
     The profile "paper" on real data writes to ``root`` itself and on the synthetic signer to ``root/synthetic``; small
-    runs write to ``root/ci``, which git ignores. So no run overwrites what was made from better data.
+    runs write to ``root/ci``, which git ignores.
     """
     if profile().name == "ci":
         return root / "ci"
@@ -53,15 +48,9 @@ def place(root: Path, synthetic: bool) -> Path:
 
 def save_result(name: str, values: Mapping[str, Any], data: LetterSet, seed: int | list[int] = 0) -> Path:
     """Write ``NAME.json`` with values, data hash, seed, profile and versions; return its path."""
-    content = {
-        **values,
-        "data": data_card(data),
-        "seed": seed,
-        "profile": profile().name,
-        "versions": versions(),
-    }
+    about = {"data": data_card(data), "seed": seed, "profile": profile().name, "versions": versions()}
     path = place(results_dir(), data.synthetic) / f"{name}.json"
-    write_text(path, json.dumps(_standard(content), indent=1, default=float, allow_nan=False) + "\n")
+    write_text(path, json.dumps(_standard({**values, **about}), indent=1, default=float, allow_nan=False) + "\n")
     return path
 
 
@@ -75,24 +64,12 @@ def _standard(value: Any) -> Any:
 
 
 def load_result(name: str, synthetic: bool = False) -> dict[str, Any]:
-    """Read a result of this profile back.
-
-    Raises
-    ------
-    InputError
-        If it is not there yet, or damaged.
-    """
+    """Read a result of this profile back; InputError if it is not there yet, or damaged."""
     return _read(place(results_dir(), synthetic) / f"{name}.json", "run the notebook that makes it, or 'asl reproduce'")
 
 
 def load_study() -> dict[str, Any]:
-    """Results of ``benchmarks/study.py`` by system, as they are committed, whatever the profile.
-
-    Raises
-    ------
-    InputError
-        If they are not there, or damaged.
-    """
+    """Results of ``benchmarks/study.py`` by system, as committed, whatever the profile; InputError as above."""
     path, maker = results_dir() / "study.json", "run 'python benchmarks/study.py'"
     systems = _read(path, maker).get("systems")
     if not isinstance(systems, dict):
@@ -101,21 +78,14 @@ def load_study() -> dict[str, Any]:
 
 
 def load_tuning(network: str) -> dict[str, Any] | None:
-    """Summary of ``asl tune``, as it is committed, whatever the profile: of real data, else of the synthetic signer's.
+    """Summary of ``asl tune``, as committed, whatever the profile: of real data, else of the synthetic signer's.
 
-    Parameters
-    ----------
-    network
-        "landmark" or "pixel"; for a search on a folder of one's own "landmark-NAME".
-
-    Returns
-    -------
-    dict or None
-        See ``asllib.tuning.summarise``; None if there is none.
+    ``network`` is "landmark" or "pixel", for a search on a folder of one's own "landmark-NAME"; None if there is none.
     """
-    paths = (folder / f"tune_{network}.json" for folder in (results_dir(), results_dir() / "synthetic"))
-    path = next((path for path in paths if path.is_file()), None)
-    return None if path is None else _read(path, f"run 'asl tune {network}'")
+    for folder in (results_dir(), results_dir() / "synthetic"):
+        if (path := folder / f"tune_{network}.json").is_file():
+            return _read(path, f"run 'asl tune {network}'")
+    return None
 
 
 def _read(path: Path, maker: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,16 +18,22 @@ from asllib.data import SOURCES, groups, split_groups
 from asllib.data.audit import near_duplicate_groups, thumbnails
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
+from asllib.hands.extract import track
+from asllib.lazy import extra
 from asllib.networks.pixel import small_set
 from asllib.networks.registry import preset as find_preset
 from asllib.paths import cache_dir
 from asllib.results import data_card, save_result
-from asllib.train.examples import epochs_for, for_pixels, hand_examples, track, train
+from asllib.train.examples import epochs_for, for_pixels, hand_examples, train
 from asllib.train.loop import Examples, History
 from asllib.train.run import parts, pixel_set, training_sets
 
-if TYPE_CHECKING:
+with extra("tune"):
     import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+    from optuna.study import MaxTrialsCallback
+    from optuna.trial import TrialState
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +70,7 @@ SPACES: dict[str, dict[str, Range | tuple[int, ...]]] = {
         "augment.jitter": Range(0, 0.06),
     },
 }
+_ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 def tune(
@@ -75,81 +82,67 @@ def tune(
     epochs: int | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Search around the preset "best" for the lowest validation loss.
+    """Search around the preset "best" of "pixel" or "landmark" for the lowest validation loss.
 
-    The preset itself is the first trial; trials that fall behind the median of the others are pruned. The summary is
-    written among the results, as ``tune_NETWORK.json``, or ``tune_NETWORK-NAME.json`` for a folder NAME. The same call
-    goes on with a study that was stopped; several at once share the work.
+    The preset itself is the first trial; trial k has the seed ``seed + k``, and those that fall behind the median of
+    the others are pruned. ``trials`` counts them all: the same call goes on with a study that was stopped, and several
+    at once share one whose log lies in the folder ``storage``, else the cache. ``epochs`` are the preset's, or as
+    given. The test part of ``data``, a set's name or a folder, is dropped first, see ``tuning_parts``.
 
-    Parameters
-    ----------
-    network
-        "pixel" or "landmark".
-    trials
-        Of the whole study, pruned ones included.
-    data
-        A data set's name, or a folder. Its test part is dropped before anything else is done, see ``tuning_parts``.
-    storage
-        A folder for ``studies.log``, by default the cache folder.
-    epochs
-        Of each trial, in the place of the preset's.
-    seed
-        Trial k has weights, order and augmentation by ``seed + k``.
-
-    Returns
-    -------
-    dict
-        The summary, see ``summarise``, and ``best``, the best settings as code.
-
-    Raises
-    ------
-    InputError
-        If there is no search space for the network, or the data does not do.
+    Returns ``summarise``, which is also written among the results, and ``best``, the best settings as code. InputError
+    if there is no search space for the network, or the data does not do.
     """
-    import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-    from optuna.study import MaxTrialsCallback
-    from optuna.trial import TrialState
-
     if network not in SPACES:
         raise InputError(f"no search space for the {network!r} network; choose {' or '.join(SPACES)}")
     preset, space = find_preset(network, "best"), SPACES[network]
     letters, fitting, deciding = tuning_parts(network, training_sets(network, preset, data)[0])
     epochs = epochs or epochs_for(preset.training, len(fitting))
-    card = data_card(letters)
-    about = {"preset": repr(preset), "space": repr(space), "data": card["sha256"], "epochs": epochs, "seed": seed}
-    name = f"{network}-{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]}"
+    sha256 = data_card(letters)["sha256"]
+    about = {"preset": repr(preset), "space": repr(space), "data": sha256, "epochs": epochs, "seed": seed}
     folder = cache_dir() if storage is None else Path(storage).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(
-        study_name=name,
+        study_name=f"{network}-{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]}",
         storage=JournalStorage(JournalFileBackend(str(folder / "studies.log"))),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=epochs // 3),
         load_if_exists=True,
     )
-    ended = (TrialState.COMPLETE, TrialState.PRUNED)
-    known = len(study.get_trials(states=ended))
+    known = len(study.get_trials(states=_ENDED))
     study.sampler = optuna.samplers.TPESampler(seed=seed + known)  # one that goes on does not draw the same again
-    if not any("preset" in trial.user_attrs for trial in study.get_trials(states=(*ended, TrialState.WAITING))):
+    if not any("preset" in trial.user_attrs for trial in study.get_trials(states=(*_ENDED, TrialState.WAITING))):
         study.enqueue_trial(values_of(preset, space), user_attrs={"preset": True})
+
+    def attempt(trial: optuna.Trial) -> float:
+        def on_epoch(history: History) -> None:
+            loss = history.valid_loss[-1]
+            trial.report(loss, len(history) - 1)
+            trial.set_user_attr("accuracy", history.valid_accuracy[-1])
+            if not math.isfinite(loss) or trial.should_prune():
+                raise optuna.TrialPruned
+
+        values = {
+            name: trial.suggest_float(name, where.low, where.high, log=where.log)
+            if isinstance(where, Range)
+            else trial.suggest_categorical(name, where)
+            for name, where in space.items()
+        }
+        settings, own = with_values(preset, values), seed + trial.number
+        return train(
+            settings, fitting, deciding, seed=own, epochs=epochs, progress=False, on_epoch=on_epoch
+        )[1].valid_loss[-1]  # fmt: skip
+
     if known < trials:
-        study.optimize(
-            lambda trial: _evaluate(trial, preset, space, fitting, deciding, epochs, seed),
-            n_trials=trials - known,
-            callbacks=[MaxTrialsCallback(trials, states=ended)],  # others may share the study
-            show_progress_bar=True,
-        )
+        enough = MaxTrialsCallback(trials, states=_ENDED)  # others may share the study
+        study.optimize(attempt, n_trials=trials - known, callbacks=[enough], show_progress_bar=True)
     summary = {"network": network, "epochs": epochs, **summarise(study)}
     save_result(result_name(network, data), summary, letters, seed)
     return {**summary, "best": as_code(with_values(preset, summary["best_parameters"]))}
 
 
 def result_name(network: str, data: str) -> str:
-    """Name of a search's summary: one on other data, such as somebody's own folder, takes no other's place."""
-    usual = ("auto", "synthetic", "sign-mnist" if network == "pixel" else "photos")
-    if data in usual:
+    """``tune_NETWORK``; a search on other data, such as somebody's own folder, takes no other's place."""
+    if data in ("auto", "synthetic", "sign-mnist" if network == "pixel" else "photos"):
         return f"tune_{network}"
     return f"tune_{network}-{data if data in SOURCES else Path(data).resolve().name}"
 
@@ -209,25 +202,23 @@ def as_code(preset: Preset) -> str:
 
 
 def summarise(study: optuna.Study) -> dict[str, Any]:
-    """What was found: values are validation losses, lower is better.
+    """What was found: values are validation losses, None for no number.
 
-    Returns
-    -------
-    dict
-        ``best_value``, ``best_accuracy``, ``best_parameters``; ``preset_value``, ``preset_accuracy``;
-        ``importance`` (parameter -> share, most important first; empty below 4 complete trials); ``trials``,
-        ``complete``, ``pruned``; ``history``, one row a trial that ended: ``number, state, value, accuracy, epochs``,
-        of a pruned one the last that it reached; ``optuna``, the version.
+    ``importance`` (parameter -> share) has the most important first, and nothing below 4 complete trials; ``history``
+    has a row for each trial that ended, with its last value.
     """
-    import optuna
-    from optuna.trial import TrialState
-
     complete = study.get_trials(states=(TrialState.COMPLETE,))
     if not complete:
         raise InputError(
             "every trial was pruned: the loss was no number, even with the preset's settings; check the data"
         )
-    rows = [_row(trial) for trial in study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))]
+    history = []
+    for trial in study.get_trials(states=_ENDED):
+        last = max(trial.intermediate_values, default=-1)
+        value, accuracy = trial.intermediate_values.get(last, math.nan), trial.user_attrs.get("accuracy")
+        about = {"number": trial.number, "state": trial.state.name.lower()}
+        about |= {"value": value if math.isfinite(value) else None, "accuracy": accuracy, "epochs": last + 1}
+        history.append(about)
     preset = next((trial for trial in complete if "preset" in trial.user_attrs), None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that few trials tell little
@@ -239,53 +230,9 @@ def summarise(study: optuna.Study) -> dict[str, Any]:
         "preset_value": None if preset is None else preset.value,
         "preset_accuracy": None if preset is None else preset.user_attrs["accuracy"],
         "importance": importance,
-        "trials": len(rows),
+        "trials": len(history),
         "complete": len(complete),
-        "pruned": len(rows) - len(complete),
-        "history": rows,
+        "pruned": len(history) - len(complete),
+        "history": history,
         "optuna": optuna.__version__,
     }
-
-
-def _row(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
-    last = max(trial.intermediate_values, default=-1)
-    value = trial.intermediate_values.get(last)
-    return {
-        "number": trial.number,
-        "state": trial.state.name.lower(),
-        "value": None if value is None or not math.isfinite(value) else value,
-        "accuracy": trial.user_attrs.get("accuracy"),
-        "epochs": last + 1,
-    }
-
-
-def _evaluate(
-    trial: optuna.Trial,
-    preset: Preset,
-    space: Mapping[str, Range | tuple],
-    fitting: Examples,
-    deciding: Examples,
-    epochs: int,
-    seed: int,
-) -> float:
-    import optuna
-
-    values = {
-        name: trial.suggest_float(name, where.low, where.high, log=where.log)
-        if isinstance(where, Range)
-        else trial.suggest_categorical(name, where)
-        for name, where in space.items()
-    }
-
-    def on_epoch(history: History) -> None:
-        loss = history.valid_loss[-1]
-        trial.report(loss, len(history) - 1)
-        trial.set_user_attr("accuracy", history.valid_accuracy[-1])
-        if not math.isfinite(loss) or trial.should_prune():
-            raise optuna.TrialPruned
-
-    settings = with_values(preset, values)
-    _, history = train(
-        settings, fitting, deciding, seed=seed + trial.number, epochs=epochs, progress=False, on_epoch=on_epoch
-    )
-    return history.valid_loss[-1]

@@ -170,7 +170,7 @@ def bench_loading(rounds: int = 5) -> list[Row]:
     from baselines import load_by_pandas
 
     from asllib.data import find_sign_mnist, load_sign_mnist, write_pixel_csv
-    from asllib.data.synthetic import load_synthetic
+    from asllib.data.drawn import load_synthetic
 
     with tempfile.TemporaryDirectory() as made:
         folder = find_sign_mnist()

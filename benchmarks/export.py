@@ -24,12 +24,13 @@ from asllib import load_letters, load_recognizer
 from asllib.data.letterset import LetterSet
 from asllib.evaluation import character_error_rate, read_letters, report
 from asllib.export import export_onnx
+from asllib.hands import track
+from asllib.hands.features import landmark_inputs
 from asllib.hands.stream import RATE, resample
 from asllib.read.decoder import PeakSpeller, Said
-from asllib.read.reader import MOVING_SETTINGS, load_spelling
-from asllib.read.stream import TAIL_S, read_stream
+from asllib.read.reader import MOVING_SETTINGS, TAIL_S, load_network
+from asllib.read.videos import read_stream
 from asllib.results import data_card, save_result
-from asllib.train.examples import landmark_inputs, track
 from asllib.train.films import Stream, films
 from asllib.train.run import parts
 
@@ -77,7 +78,7 @@ def read(file: Path, asked: Asked) -> tuple[np.ndarray, float]:
 def spell(file: Path, streams: list[Stream]) -> list[str]:
     """What the exported spelling network reads in films, each put in as a whole."""
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    model, _ = load_spelling()
+    model = load_network()
     texts = []
     for stream in streams:
         even = resample(stream)

@@ -20,12 +20,13 @@ from overlap import overlap
 from asllib import load_letters
 from asllib.data import leave_one_out
 from asllib.data.letterset import LetterSet
+from asllib.hands import Looks, track
 from asllib.letters import LETTERS, STATIC
 from asllib.networks import preset
 from asllib.networks.landmark import look_probabilities
 from asllib.results import save_result
 from asllib.signer import render_letters
-from asllib.train.examples import Looks, hand_examples, join, track, train
+from asllib.train.examples import hand_examples, join, train
 
 # Letter shapes were tuned on the training part of these two; the other two are only reported on.
 TUNED_ON = ("davidlee", "keptsecret")

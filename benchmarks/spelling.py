@@ -35,7 +35,7 @@ def practice(count: int = 40, seed: int = 5005) -> dict:
     from asllib.evaluation import character_error_rate
     from asllib.read import decoder
     from asllib.read.reader import MOVING_SETTINGS
-    from asllib.read.stream import read_stream
+    from asllib.read.videos import read_stream
     from asllib.train.films import films, practice_plans
 
     streams = list(films(practice_plans(count, seed, speeds=(1.8, 4.2))))
@@ -69,7 +69,7 @@ def weights(count: int = 200) -> dict:
 
     from asllib.evaluation import character_error_rate
     from asllib.read import decoder
-    from asllib.read.stream import read_stream
+    from asllib.read.videos import read_stream
     from asllib.train.films import Plan, films
 
     def by_weight(rate: Callable[[], float]) -> dict[str, float]:
@@ -111,7 +111,7 @@ def eye(count: int = 200) -> dict:
     from asllib.letters import STATIC
     from asllib.networks.store import load_model
     from asllib.read.decoder import read_embedding
-    from asllib.read.stream import read_stream
+    from asllib.read.videos import read_stream
     from asllib.train.clips import batch_clips, film_clip
     from asllib.train.films import films
 
@@ -154,12 +154,12 @@ def strangers() -> dict:
     import torch
 
     from asllib import load_letters
+    from asllib.hands import track
     from asllib.hands.features import landmark_inputs
     from asllib.letters import STATIC
     from asllib.networks.spelling import moment_features
     from asllib.networks.store import load_model
     from asllib.read.decoder import WEIGHT, read_embedding
-    from asllib.train.examples import track
 
     model, _ = load_model("spelling")
     places = [1 + model.config.signs.index(letter) for letter in STATIC]
@@ -195,7 +195,7 @@ def words(count: int, speeds: list[float], fps: float, size: tuple[int, int]) ->
 
     from asllib.evaluation import character_error_rate
     from asllib.read.lexicon import Lexicon
-    from asllib.read.stream import read_stream
+    from asllib.read.videos import read_stream
     from asllib.train import films as streams
     from asllib.train.films import films
 
@@ -295,8 +295,8 @@ def strokes() -> dict:
 
 def idle(minutes: float) -> dict:
     """False letters a minute on synthetic idle hands and on the real video of a hand that does not sign."""
-    from asllib.read.reader import read_text
-    from asllib.read.stream import read_stream
+    from asllib.read import read_text
+    from asllib.read.videos import read_stream
     from asllib.train.films import Plan, films
 
     plans = [Plan("", number, TEST_SEED + 1, 10.0, seconds=20.0) for number in range(round(minutes * 3))]
@@ -326,7 +326,7 @@ def real_files() -> dict[str, str]:
 def videos(phases: int = 10) -> dict:
     """What is read in the two real videos, before any lexicon, as they are and begun up to a moment later."""
     from asllib.hands.stream import RATE
-    from asllib.read.reader import read_text
+    from asllib.read import read_text
     from asllib.read.video import iter_frames
 
     result: dict = {"phases": {}}

@@ -20,7 +20,7 @@ from functools import cached_property, partial
 import numpy as np
 import pandas as pd
 import torch
-from scoring import TEST_SEED
+from scoring import TEST_SEED, calibration_error, named_hands
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC, LinearSVC
@@ -29,34 +29,25 @@ from torch import nn
 from asllib import load_letters
 from asllib.config import Training
 from asllib.data import leave_one_out, people, split
+from asllib.data.drawn import added_letters
 from asllib.data.letterset import LetterSet
-from asllib.data.other_hands import named_hands
-from asllib.data.synthetic import added_letters
-from asllib.evaluation import accuracy_interval, calibration_error, confusion, read_letters, worst_pairs
+from asllib.evaluation import accuracy_interval, confusion, read_letters, worst_pairs
+from asllib.hands import Looks, track
 from asllib.hands.features import landmark_features, landmark_inputs
 from asllib.hands.landmarks import read_landmarks
 from asllib.hands.look import hand_crop, look_at
+from asllib.hands.pixels import crop_square, resize, to_gray, to_pixels
 from asllib.hands.tracker import HandTracker, table_hands
 from asllib.letters import STATIC
 from asllib.networks import ImageAugment, Network, PixelCNN, PixelConfig, parameter_count, preset
 from asllib.networks.landmark import look_probabilities
 from asllib.networks.pixel import crop_set
 from asllib.paths import data_dir, results_dir
-from asllib.preprocess import crop_square, resize, to_gray, to_pixels
 from asllib.read.recognizer import Recognizer, load_recognizer
 from asllib.read.video import iter_frames
 from asllib.results import data_card, save_result
 from asllib.signer import render_word
-from asllib.train.examples import (
-    Looks,
-    for_pixels,
-    hand_examples,
-    join,
-    pixel_examples,
-    track,
-    train,
-    turned,
-)
+from asllib.train.examples import for_pixels, hand_examples, join, pixel_examples, train, turned
 from asllib.train.films import SIZE
 from asllib.train.loop import Examples, example_batches, fit, set_seed, split_batches
 from asllib.train.run import KEPT, drawn_examples, pixel_set

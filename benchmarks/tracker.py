@@ -26,7 +26,7 @@ from asllib.hands import Attempt, HandTracker, model_file
 from asllib.hands.tracker import find
 from asllib.letters import STATIC
 from asllib.paths import data_dir, results_dir
-from asllib.read.reader import read_text
+from asllib.read import read_text
 from asllib.read.video import iter_frames
 from asllib.results import save_result
 

@@ -9,8 +9,12 @@ import torch
 from hypothesis import HealthCheck, Phase, settings
 
 from asllib.data.letterset import LetterSet
+from asllib.hands import extract
+from asllib.hands.landmarks import SIZE_COLUMNS
 from asllib.hands.look import Hand
+from asllib.hands.tracker import ATTEMPTS, LOOKS
 from asllib.letters import STATIC
+from asllib.paths import cache_dir
 
 torch.set_num_threads(1)  # the networks here are tiny: more threads only wait for each other
 
@@ -118,6 +122,21 @@ def hands():
         return (world * 2.5 + [0.5, 0.8, 0]).astype(np.float32), world
 
     return make
+
+
+@pytest.fixture(scope="session")
+def keep_looks():
+    """Puts the landmarks of a set's photos into the cache, as if a tracker had seen them in every look."""
+
+    def keep(letters: LetterSet, table: pd.DataFrame) -> None:
+        folder = cache_dir() / "looks"
+        folder.mkdir(parents=True)
+        seen = table.loc[table.index.repeat(len(LOOKS)), ["side", *extract._NUMBERS, *SIZE_COLUMNS]]
+        for start, photos in extract._chunks(letters.images, letters.table["file"].tolist()):
+            part = seen.iloc[start * len(LOOKS) :][: len(photos) * len(LOOKS)].assign(embedding=b"")
+            part.to_parquet(folder / f"{extract._key(photos, ATTEMPTS, True)}.parquet", index=False)
+
+    return keep
 
 
 @pytest.fixture

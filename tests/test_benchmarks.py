@@ -86,6 +86,7 @@ def test_rows_say_how_many_times_better_and_whether_the_floor_is_held(benchmarks
     assert row("x", "y", 1.0, 2.0, "ms")["held"] is None
 
 
+@pytest.mark.slow
 def test_the_peak_of_a_process_is_its_own(benchmarks):
     run_process = benchmarks[0].run_process
     little, much = run_process(["-c", "pass"])[1], run_process(["-c", "x = b'1' * 300_000_000"])[1]
@@ -198,6 +199,7 @@ def test_networks_are_trained_once_and_seeds_are_summed_up(study, monkeypatch):
     assert found["standard_deviation"]["x"] == pytest.approx(0.1 / 2**0.5)
 
 
+@pytest.mark.slow
 def test_the_live_cell_is_measured_and_held_to_its_floors(live, blobs):
     import cv2
 
@@ -232,6 +234,7 @@ def tracker(monkeypatch):
         sys.modules.pop(name)
 
 
+@pytest.mark.slow
 def test_photos_are_made_harder_in_each_way(tracker, blobs):
     photo = np.repeat(blobs(1, 96)[0][..., None], 3, 2)
     photo[:30] = 255  # the upper edge

@@ -234,6 +234,10 @@ def test_render_refuses_the_folder_that_one_is_in_before_it_draws(refused, tmp_p
     assert ".: the folder that you are in" in refused("data", "render", "--out", ".")
 
 
+def test_the_version_is_the_packages(asl):
+    assert asl("--version") == (0, f"asllib {asllib.__version__}\n", "")
+
+
 def test_every_command_but_live_has_json():
     from typer.main import get_command
 

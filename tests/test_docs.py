@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import re
 import shlex
 import shutil
@@ -10,14 +12,13 @@ import sys
 from pathlib import Path
 from unittest import SkipTest
 
-import numpy as np
 import pandas as pd
 import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
 from asllib.data import load_photos
-from asllib.hands import ATTEMPTS, LOOKS, read_landmarks, write_landmarks
+from asllib.hands import read_landmarks
 from asllib.letters import STATIC
 from asllib.paths import cache_dir, project_root
 
@@ -26,27 +27,28 @@ DOCS = ROOT / "docs"
 MADE = DOCS / "reference" / "commands.md"  # by the build, from the help texts
 OUTSIDE = (ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md"))
 PAGES = sorted({*OUTSIDE, *DOCS.rglob("*.md")} - {MADE})
+CARDS = [ROOT / "data" / "README.md", ROOT / "asllib" / "weights" / "README.md"]
 
 # What is not run, by page: an invisible comment above the block gives the reason.
 NOT_RUN = {
     "CONTRIBUTING.md": ["installs, tests and trains for minutes", "runs a notebook on the real data"],
-    "README.md": ["a server that runs until Ctrl+C", "installs packages"],
+    "README.md": ["installs packages, and starts a server that runs until Ctrl+C"],
     "benchmarks/README.md": ["measures for minutes"],
     "docs/cluster.md": ["servers that run until Ctrl+C", "needs a cluster"],
     "docs/live.md": ["a server that runs until Ctrl+C", "a server that runs until Ctrl+C", "needs a remote server"],
     "docs/photos.md": ["draws 48 synthetic signers first: minutes"],
     "docs/reference/reproduce.md": ["trains for minutes", "trains for minutes"],
     "docs/tune.md": ["trains for minutes"],
-    "docs/start.md": ["installs packages", "installs packages"],
+    "docs/reference/installation.md": ["installs packages"],
+    "docs/start.md": ["installs packages"],
 }
 SHOWN = {"text", "toctree", "include", "eval-rst", "javascript"}  # fences that hold no code that runs here
 
 
 @pytest.fixture(scope="module")
-def given(tmp_path_factory):
+def given(tmp_path_factory, keep_looks):
     """A folder with the files that the pages name, small and drawn, an empty data folder and a cache beside it."""
     from asllib.signer import render_word, write_letters, write_video
-    from asllib.train.examples import _identity, without_pictures
 
     root = tmp_path_factory.mktemp("docs")
     hand_model = cache_dir() / "signer"
@@ -64,10 +66,7 @@ def given(tmp_path_factory):
         letters = load_photos("my_photos")
         truth = read_landmarks("my_photos/landmarks.csv").copy().assign(width=64, height=64)
         # A drawn hand knows its landmarks: nobody has to look for 240 hands in every way.
-        looks = root / "cache" / "looks" / _identity(letters, (*ATTEMPTS, *LOOKS))
-        for number in range(len(LOOKS)):
-            write_landmarks(truth, looks.with_name(f"{looks.name}-{number}.parquet"))
-        np.save(looks.with_suffix(".npy"), without_pictures([truth] * len(LOOKS)).embeddings)
+        keep_looks(letters, truth)
         write_letters("new_photos", "BDFLVW", signers=1, views=1, size=224, seed=1)
         shutil.copy(next(Path("new_photos/V").glob("*.jpg")), "photo.jpg")
         write_letters("recorded", "GHY", signers=1, views=5, size=64)
@@ -147,7 +146,8 @@ def source_text() -> str:
 
 
 def messages() -> list[str]:
-    lines = (DOCS / "reference" / "troubleshooting.md").read_text(encoding="utf-8").splitlines()
+    pages = (DOCS / "reference" / name for name in ("troubleshooting.md", "installation.md"))
+    lines = [line for page in pages for line in page.read_text(encoding="utf-8").splitlines()]
     return [re.match(r"\| `([^`]+)` \|", line)[1] for line in lines if line.startswith("| `")]
 
 
@@ -157,7 +157,7 @@ def test_the_messages_of_the_table_are_those_of_the_source(message):
     assert re.search(pattern, source_text()), message
 
 
-def test_the_table_has_messages_and_a_foreign_one_would_be_seen():
+def test_the_tables_have_messages_and_a_foreign_one_would_be_seen():
     assert len(messages()) >= 20
     assert not re.search(re.escape("Camera refused: try again later."), source_text())
 
@@ -182,8 +182,6 @@ def test_the_band_of_a_check_is_the_one_in_the_text():
 
 
 def test_counts_in_the_data_card_are_those_of_the_audits():
-    import json
-
     card = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
     photos = json.loads((ROOT / "data" / "results" / "audit_photos.json").read_text())
     pixels = json.loads((ROOT / "data" / "results" / "audit_sign_mnist.json").read_text())
@@ -197,10 +195,137 @@ def test_counts_in_the_data_card_are_those_of_the_audits():
 
 
 def test_relative_links_lead_somewhere():
-    for page in [*PAGES, ROOT / "CHANGELOG.md", ROOT / "data" / "README.md"]:
+    for page in [*PAGES, *CARDS, ROOT / "CHANGELOG.md"]:
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
             if not target.startswith("http") and (page.parent / target).resolve() != MADE:
                 assert (page.parent / target).exists(), (page, target)
+
+
+def load_script(name: str):
+    """A script of the pages as a module; docs/ is no package, and its numbers.py no module of Python."""
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", DOCS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_numbers_of_the_pages_are_those_of_the_results():
+    assert load_script("numbers").main(check=True) == [], "run 'python docs/numbers.py'"
+
+
+def test_every_share_in_readme_and_cards_comes_from_a_result():
+    """Percentages stand between the marks of docs/numbers.py; the paper's and the data card's own counts do not."""
+    for page in (ROOT / "README.md", CARDS[1], DOCS / "accuracy.md", DOCS / "groups.md", DOCS / "videos.md"):
+        text = re.sub(r"<!-- (?:number|table) .*?<!-- -->", "", page.read_text(encoding="utf-8"), flags=re.S)
+        assert set(re.findall(r"[\d.]+ %", text)) <= {"40 %", "66.67 %"}, page
+
+
+def test_no_number_begins_a_line():
+    """There the comment would end the paragraph."""
+    for page in [*PAGES, *CARDS]:
+        assert not re.search(r"^ *<!-- number", page.read_text(encoding="utf-8"), re.M), page
+
+
+@pytest.fixture
+def small_site(tmp_path):
+    """A page and two results."""
+    numbers = load_script("numbers")
+    (tmp_path / "data" / "results").mkdir(parents=True)
+    found = {"films": {"a": 0.5, "b": 0.75}, "list": [1, 3], "seconds": 12.34}
+    (tmp_path / "data" / "results" / "tracker.json").write_text(json.dumps(found))
+
+    def fill(text: str, check: bool = False) -> tuple[str, list]:
+        page = tmp_path / "README.md"
+        page.write_text(text, encoding="utf-8")
+        old = numbers.main(tmp_path, check)
+        return page.read_text(encoding="utf-8"), old
+
+    return numbers, fill, tmp_path / "data" / "results"
+
+
+@pytest.mark.parametrize(
+    ("mark", "written"),
+    [
+        ("tracker/films/a %", "50.0 %"),
+        ("tracker/films/a error", "50.0 %"),
+        ("tracker/films/* percent", "62.5"),
+        ("tracker/films/* max 2", "0.75"),
+        ("tracker/films/* min %", "50.0 %"),
+        ("tracker/list/1 count", "3"),
+        ("tracker/seconds s", "12.3 s"),
+    ],
+)
+def test_a_number_is_filled_in(small_site, mark, written):
+    _, fill, _ = small_site
+    text = f"Of all films <!-- number {mark} -->1 %<!-- --> are read."
+    new, old = fill(text)
+    assert new == f"Of all films <!-- number {mark} -->{written}<!-- --> are read."
+    assert [path.name for path in old] == ["README.md"]
+    assert fill(new)[1] == []
+
+
+def test_a_check_names_an_old_page_and_writes_nothing(small_site):
+    _, fill, _ = small_site
+    text = "<!-- number tracker/films/a % -->49.0 %<!-- -->"
+    new, old = fill(text, check=True)
+    assert new == text and len(old) == 1
+
+
+def test_a_number_without_a_result_ends_in_one_line(small_site):
+    _, fill, _ = small_site
+    for path in ("tracker/films/c", "people/valid/default/mean", "tracker/films"):
+        with pytest.raises(SystemExit, match=f"README.md: no result {path} in data/results"):
+            fill(f"<!-- number {path} % --><!-- -->")
+
+
+def test_a_row_waits_for_its_result(small_site, monkeypatch):
+    numbers, fill, results = small_site
+    rows = [
+        "| who | right |",
+        "| --- | --- |",
+        "| a | {tracker/films/a %} |",
+        "| people | {people/valid/default/mean %} |",
+    ]
+    monkeypatch.setitem(numbers.TABLES, "test", rows)
+    text, _ = fill("<!-- table test --><!-- -->")
+    assert "| a | 50.0 % |" in text and "people" not in text
+    (results / "people.json").write_text(json.dumps({"valid": {"default": {"mean": 0.9}}}))
+    text, old = fill(text)
+    assert "| a | 50.0 % |\n| people | 90.0 % |\n" in text and old
+    monkeypatch.setitem(numbers.TABLES, "test", [*rows[:2], ("| no | {people/none/mean %} |", rows[2])])
+    assert fill(text)[0] == "<!-- table test -->\n\n| who | right |\n| --- | --- |\n| a | 50.0 % |\n\n<!-- -->"
+    monkeypatch.setitem(numbers.TABLES, "test", [*rows[:2], "| no | {people/none/mean %} |"])
+    assert fill(text)[0] == "<!-- table test -->\n\n<!-- -->"
+
+
+def words(page: Path) -> int:
+    """How many words a page has without tables of results, comments, code and addresses."""
+    left_out = re.compile(r"<!-- table .*?<!-- -->|<!--.*?-->|^ *```.*?^ *```", re.S | re.M)
+    text = left_out.sub("", page.read_text(encoding="utf-8"))
+    return len(re.findall(r"\S*\w\S*", re.sub(r"\]\([^)]*\)", "]", text)))
+
+
+@pytest.mark.parametrize(
+    "page",
+    [ROOT / "README.md", *CARDS, *(page for page in PAGES if DOCS in page.parents and page.name != "study.md")],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
+def test_a_page_is_short(page):
+    assert words(page) <= 700
+
+
+@pytest.mark.slow
+def test_the_reading_picture_is_of_what_is_read(tmp_path, monkeypatch):
+    from PIL import Image
+
+    picture = load_script("picture")
+    monkeypatch.setattr(picture, "figures_dir", lambda: tmp_path)
+    monkeypatch.setattr(picture, "FRAME", (240, 180))
+    said = []
+    monkeypatch.setattr(picture, "beneath", lambda frame, text, *_: said.append(text) or Image.fromarray(frame))
+    with Image.open(picture.draw_reading("V")) as made:
+        assert made.n_frames > 10 and made.size == (240, 180)
+    assert said[0] == "" and said[-1].strip() == "V"
 
 
 def test_versions_and_names_agree():

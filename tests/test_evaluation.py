@@ -8,7 +8,6 @@ from asllib.errors import InputError
 from asllib.evaluation import (
     NO_HAND,
     accuracy_interval,
-    calibration_error,
     confusion,
     read_letters,
     refusals,
@@ -152,7 +151,6 @@ def test_photos_of_one_name_in_two_sources_are_two_photos(table):
 def test_confusion_counts_truth_by_row_and_no_hand_in_the_last_column():
     matrix = confusion(np.array(list("AABBC")), np.array(["A", "B", "B", NO_HAND, "Y"]), "ABC")
     assert matrix.tolist() == [[1, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0, 1]]
-    assert confusion(np.array([]), np.array([]), STATIC).shape == (24, 25)
     with pytest.raises(InputError, match="Y: not among the letters A, B, C"):
         confusion(np.array(list("AY")), np.array(list("AA")), "ABC")
 
@@ -174,13 +172,3 @@ def test_as_many_worst_pairs_as_there_are_errors(rng):
     matrix = confusion(truth, read, STATIC)
     assert matrix.sum() == 500
     assert worst_pairs(matrix, STATIC, most=1000)["errors"].sum() == (truth != read).sum()
-
-
-def test_calibration_error():
-    sure, right = np.full(100, 0.9), np.arange(100) < 90
-    assert calibration_error(sure, right) == pytest.approx(0)
-    assert calibration_error(sure, np.arange(100) < 50) == pytest.approx(0.4)
-    mixed = np.concatenate([sure, np.full(100, 0.2)])
-    assert calibration_error(mixed, np.concatenate([right, np.arange(100) < 40])) == pytest.approx(0.1)
-    assert calibration_error(np.ones(3), np.ones(3, bool)) == 0
-    assert calibration_error(np.array([]), np.array([], bool)) == 0

@@ -33,10 +33,8 @@ from optuna.trial import TrialState
 from safetensors.torch import load_file
 
 from asllib.data import load_photos, write_pixel_csv
-from asllib.hands import landmark_columns, read_landmarks, write_landmarks
-from asllib.hands.tracker import ATTEMPTS, LOOKS
+from asllib.hands import landmark_columns, read_landmarks
 from asllib.letters import STATIC
-from asllib.train.examples import _identity, without_pictures
 
 sys.path.append(str(Path(__file__).parent))
 import faults_child
@@ -336,9 +334,9 @@ def pixels(commands):
 
 
 @pytest.fixture(scope="module")
-def photos(commands):
+def photos(commands, keep_looks):
     """Plain photos of 24 letters, and in the cache the hands that a tracker would have found in them."""
-    folder, cache = commands.log.parent / "photos", commands.log.parent / "cache" / "looks"
+    folder = commands.log.parent / "photos"
     rng = np.random.default_rng(0)
     for letter in STATIC:
         (folder / letter).mkdir(parents=True)
@@ -349,10 +347,9 @@ def photos(commands):
     letters = load_photos(folder)
     table = pd.DataFrame(rng.uniform(0.2, 0.8, (240, 127)).astype(np.float32), columns=landmark_columns()[3:])
     table = table.assign(file=letters.table["file"], label=letters.letters, side="right", width=8, height=8)
-    name = _identity(letters, (*ATTEMPTS, *LOOKS))
-    for number in range(len(LOOKS)):
-        write_landmarks(table, cache / f"{name}-{number}.parquet")
-    np.save(cache / f"{name}.npy", without_pictures([table] * len(LOOKS)).embeddings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASLLIB_CACHE", str(commands.log.parent / "cache"))
+        keep_looks(letters, table)
     return folder
 
 
@@ -407,7 +404,9 @@ def test_a_killed_search_goes_on_with_what_it_had_tried(faults, pixels):
     def ended(out):
         """Number -> loss of the trials that ended, and the numbers of the others that are not given up."""
         trials = tried(out)
-        over = {trial.number: trial.value for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)}
+        over = {
+            trial.number: trial.value for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+        }
         return over, [trial.number for trial in trials if trial.state in (TrialState.RUNNING, TrialState.WAITING)]
 
     def same(out, whole):

@@ -14,10 +14,10 @@ import pandas as pd
 import pytest
 
 from asllib.data import load_photos
-from asllib.data.synthetic import draw_letters
+from asllib.data.drawn import draw_letters
 from asllib.errors import InputError, first_line
 from asllib.hands import ATTEMPTS, extract, extract_landmarks, read_landmarks
-from asllib.parallel import as_done, cluster, processes
+from asllib.parallel import Here, Job, cluster, results, workplace
 from asllib.read import read_text, read_videos
 from asllib.signer import write_letters, write_video
 
@@ -51,36 +51,69 @@ def refuse(what: str) -> None:
     raise InputError(f"{what}: not this one")
 
 
-def test_what_is_done_first_comes_first():
+def number(path: Path) -> int:
+    return int(path.read_text())
+
+
+def test_results_come_in_the_order_of_their_jobs():
     with ThreadPoolExecutor(2) as pool:
-        jobs = [(k, 0, pool.submit(sleepy, seconds, 10 * k)) for k, seconds in enumerate((0.3, 0.0))]
-        assert list(as_done(jobs)) == [(1, 10), (0, 0)]
+        jobs = [Job((sleepy, seconds, 10 * k)) for k, seconds in enumerate((0.3, 0.0, 0.1))]
+        assert list(results(jobs, pool)) == [0, 10, 20]
+    assert list(results([], Here())) == []
+
+
+class Promises(Executor):
+    """Gives futures that a test keeps for it."""
+
+    def __init__(self) -> None:
+        self.futures = [Future() for _ in range(9)]
+
+    def submit(self, fn, /, *arguments):
+        return self.futures[fn]
 
 
 def test_little_waits_and_an_error_ends_what_has_not_begun():
-    futures = [Future() for _ in range(9)]
-    asked = []
+    promises, asked = Promises(), []
+    futures = promises.futures
 
     def jobs():
-        for k, future in enumerate(futures):
+        for k in range(9):
             asked.append(k)
             if k == 3:  # no more than three jobs of 40 wait at once: the first is done before the fourth
                 assert futures[0].done()
-            yield k, 40, future
+            yield Job((k,), 40)
 
     with ThreadPoolExecutor(1) as later:
         later.submit(lambda: (time.sleep(0.1), futures[0].set_result("done")))
         later.submit(lambda: (time.sleep(0.2), futures[1].set_exception(InputError("x: bad"))))
-        found = as_done(jobs(), in_flight=100)
-        assert next(found) == (0, "done") and asked == [0, 1, 2]
+        found = results(jobs(), promises, in_flight=100)
+        assert next(found) == "done" and asked == [0, 1, 2]
         with pytest.raises(InputError, match="x: bad"):
             next(found)
     assert asked == [0, 1, 2, 3] and futures[2].cancelled() and futures[3].cancelled() and not futures[4].done()
 
 
+def test_a_result_is_kept_as_soon_as_it_is_known_and_read_the_next_time(tmp_path):
+    def write(value, path):
+        path.write_text(str(value))
+
+    paths = [tmp_path / "below" / str(k) for k in range(3)]
+    promises = Promises()
+    jobs = [Job((k,), 1, path) for k, path in enumerate(paths)]
+    promises.futures[1].set_result(10)
+    promises.futures[2].set_exception(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        list(results(jobs, promises, number, write))
+    assert list(paths[0].parent.iterdir()) == [paths[1]] and paths[1].read_text() == "10"
+    calls = [Job((sleepy, 0, 7), 1, paths[0]), Job((refuse, "it is kept"), 1, paths[1]), Job((sleepy, 0, 8))]
+    assert list(results(calls, Here(), number, write)) == [7, 10, 8]
+    paths[1].write_text("half")
+    assert list(results([Job((sleepy, 0, 9), 1, paths[1])], Here(), number, write)) == [9] and number(paths[1]) == 9
+
+
 def test_a_killed_process_of_ours_is_one_line():
-    with processes(1) as pool, pytest.raises(InputError, match="a worker process was killed"):
-        list(as_done([(0, 0, pool.submit(os._exit, 9))]))
+    with workplace(None, 2) as pool, pytest.raises(InputError, match="a worker process was killed"):
+        list(results([Job((os._exit, 9))], pool))
 
 
 def test_a_cluster_gives_the_same_table(scheduler, lit_hands, hand_table, tmp_path, monkeypatch):
@@ -91,7 +124,7 @@ def test_a_cluster_gives_the_same_table(scheduler, lit_hands, hand_table, tmp_pa
             extract_landmarks(photos, executor=executor, attempts=FAST, progress=False), hand_table
         )
         with pytest.raises(InputError, match="x: not this one"):
-            list(as_done([(0, 0, executor.submit(refuse, "x"))]))
+            list(results([Job((refuse, "x"))], executor))
 
 
 class Murderous(Executor):
@@ -133,12 +166,14 @@ def test_the_command_stopped_goes_on(scheduler, lit_hands, no_data, asl):
     started.kill()
     started.wait()
     assert not out.exists()
-    before = set(chunks.glob("*/[0-9a-f]*.parquet"))
+    before = {path.name for path in chunks.glob("*/[0-9a-f]*.parquet")}
     real = extract._store
     stored = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(extract, "CHUNK", 8)
-        patch.setattr(extract, "_store", lambda part, path: (stored.append(path), real(part, path)))
+        patch.setattr(
+            extract, "_store", lambda part, path: (stored.append(path.name.partition("-")[2]), real(part, path))
+        )
         code, said, err = asl("extract", photos, "--out", out, "--cluster", scheduler)
     assert code == 0 and "48 photos" in said, err
     assert not set(stored) & before and len(stored) == 6 - len(before) < 6

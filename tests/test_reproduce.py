@@ -87,6 +87,7 @@ def test_what_came_new_is_gone_when_results_are_put_back(project):
     assert reproduce.snapshot() == before and not any(path.exists() for path in new) and notes.exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_is_no_check_keeps_what_is_there_and_what_is_new(project, monkeypatch):
     notebook(project, "open('../data/results/two.json', 'w').write('{}')")
     monkeypatch.setattr("sys.argv", ["asl", "reproduce"])
@@ -97,6 +98,7 @@ def test_a_run_that_is_no_check_keeps_what_is_there_and_what_is_new(project, mon
     assert names == {"one.json", "one.png", "two.json"}
 
 
+@pytest.mark.slow
 def test_folders_that_are_named_from_here_are_the_same_in_a_notebook(project, monkeypatch, tmp_path):
     notebook(
         project, "import os; assert os.path.samefile(os.environ['ASLLIB_DATA'], '../mine'), os.environ['ASLLIB_DATA']"
@@ -130,6 +132,7 @@ def test_a_check_runs_the_notebooks_and_leaves_results_as_they_were(project, mon
     assert found["not_compared"] == ["figures/one.png"]
 
 
+@pytest.mark.slow
 def test_a_check_that_compares_nothing_fails(project, monkeypatch, capsys):
     notebook(project, "open('../data/results/another.json', 'w').write('{}')")
     monkeypatch.setattr("sys.argv", ["asl", "reproduce", "--check"])

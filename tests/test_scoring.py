@@ -6,14 +6,23 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scoring import bootstrap, errors_by_letter, groups, load_sequences, read_strokes, sequence_stream, test_plans
+from scoring import (
+    bootstrap,
+    calibration_error,
+    errors_by_letter,
+    groups,
+    load_sequences,
+    read_strokes,
+    sequence_stream,
+    test_plans,
+)
 
 from asllib.errors import InputError
 from asllib.evaluation import character_error_rate
 from asllib.hands.stream import Stream
 from asllib.networks.store import load_model
 from asllib.read.speller import ReadLetter
-from asllib.read.stream import delays, read_stream
+from asllib.read.videos import delays, read_stream
 from asllib.signer.scene import draw_signer
 from asllib.train.films import Plan, films
 
@@ -34,6 +43,16 @@ def test_the_interval_holds_the_rate_and_shrinks_with_more_words():
     lower, higher = bootstrap(PAIRS * 25)
     assert low < lower < character_error_rate(PAIRS) < higher < high
     assert bootstrap([("AB", "AB")] * 3) == (0.0, 0.0)
+
+
+def test_confidence_that_is_not_accuracy_is_an_error():
+    sure, right = np.full(100, 0.9), np.arange(100) < 90
+    assert calibration_error(sure, right) == pytest.approx(0)
+    assert calibration_error(sure, np.arange(100) < 50) == pytest.approx(0.4)
+    mixed = np.concatenate([sure, np.full(100, 0.2)])
+    assert calibration_error(mixed, np.concatenate([right, np.arange(100) < 40])) == pytest.approx(0.1)
+    assert calibration_error(np.ones(3), np.ones(3, bool)) == 0
+    assert calibration_error(np.array([]), np.array([], bool)) == 0
 
 
 def test_delays_are_those_of_right_letters_from_the_middle_of_their_hold(hands):

@@ -7,10 +7,10 @@ import pytest
 from asllib import results, tuning
 from asllib.config import Preset, Training
 from asllib.data import SOURCES, write_pixel_csv
+from asllib.hands import without_pictures
 from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_columns, world_columns
 from asllib.letters import STATIC
 from asllib.networks import PixelCNN, PixelConfig, preset
-from asllib.train.examples import without_pictures
 from asllib.train.run import training_sets
 from asllib.tuning import SPACES, Range, as_code, result_name, tune, tuning_parts, values_of, with_values
 

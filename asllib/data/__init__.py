@@ -5,16 +5,14 @@ The names below are imported on first use: a worker that decodes photos loads no
 
 from __future__ import annotations
 
-import lazy_loader
+from asllib.lazy import attach
 
 _MODULES = {
-    "letterset": ("LetterSet", "PhotoFiles", "decode_image", "read_image"),
+    "letterset": ("LetterSet", "PhotoFiles", "load_photos", "read_image"),
     "people_set": ("find_people", "load_people", "load_sequences", "signer_weights"),
-    "photos": ("load_photos",),
-    "pixel_csv": ("read_pixel_csv", "write_pixel_csv"),
     "registry": ("SOURCES", "find_photos", "load_letters"),
-    "sign_mnist": ("fetch_sign_mnist", "find_sign_mnist", "load_sign_mnist"),
+    "sign_mnist": ("fetch_sign_mnist", "find_sign_mnist", "load_sign_mnist", "read_pixel_csv", "write_pixel_csv"),
     "splits": ("groups", "leave_one_out", "leave_people_out", "people", "split", "split_groups"),
 }
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=_MODULES)
+__getattr__, __dir__, __all__ = attach(__name__, _MODULES)

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from asllib.data.letterset import Images, LetterSet
+from asllib.cache import digest
+from asllib.data.letterset import LetterSet
+from asllib.files import Images
 from asllib.hands.landmarks import landmark_arrays
+from asllib.hands.pixels import resize, to_gray
 from asllib.letters import LETTERS, STATIC
-from asllib.preprocess import resize, to_gray
 
 THUMB = 14  # pixels a side of the pictures that are compared
 NEAR = 0.97  # correlation from which two of them show the same photo; see `near_duplicate_groups`
@@ -22,64 +24,32 @@ FOREIGN = 0.5  # of the median class's agreement; below it a class looks foreign
 
 @dataclass(frozen=True)
 class Audit:
-    """The findings on one set; ``lines`` gives them as text.
-
-    Attributes
-    ----------
-    name, rows
-        The set and its size.
-    counts
-        Items by letter or sign, in the order of the alphabet.
-    missing, unexpected
-        Still letters without an item; labels that are no letters (or J and Z, which a still image cannot show).
-    imbalance
-        Largest class over smallest.
-    value_range
-        Darkest and brightest value of the images that were looked at.
-    exact, near
-        Items that are the same image as, or nearly the same as, another one.
-    copies
-        Items of a photo: the median size of the groups of near duplicates, singles included.
-    originals
-        How many different photos there seem to be: the groups; where photos have copies, a group with several times
-        the usual number counts as several photos that look alike, one with less than half of it as strays.
-    across
-        Pairs of parts of the set's own split -> share of the second's items with a near duplicate in the first.
-    least_shared
-        The same pairs, where groups are in both -> the fewest items that such a group has in either part. As many as
-        a photo has copies: whole photos were dealt out, and those that look alike are different photos.
-    conflicts
-        Exact duplicates with different labels.
-    foreign
-        Letters that a recogniser reads as something else far more often than the others of the set.
-    agreement
-        Share of each letter's items that the recogniser reads as that letter.
-    small
-        Photos with a side below 96 pixels.
-    tight, no_hand
-        Photos whose hand touches the border (a landmark within 2 % of it, or beyond): cropped too tight for a hand
-        tracker without help. Photos in which no hand was found. None if nobody looked.
-    """
+    """The findings on one set; ``lines`` gives them as text."""
 
     name: str
     rows: int
-    counts: dict[str, int]
-    missing: tuple[str, ...]
-    unexpected: tuple[str, ...]
-    imbalance: float
-    value_range: tuple[int, int]
-    exact: int
-    near: int
-    copies: int
+    counts: dict[str, int]  # items by letter or sign, in the order of the alphabet
+    missing: tuple[str, ...]  # still letters without an item
+    unexpected: tuple[str, ...]  # labels that are no letters, and J and Z, which a still image cannot show
+    imbalance: float  # largest class over smallest
+    value_range: tuple[int, int]  # darkest and brightest value
+    exact: int  # items that are the same image as another one
+    near: int  # items that are that, or nearly
+    copies: int  # items of a photo: the median size of the groups of near duplicates, singles included
+    # How many different photos there seem to be: the groups; where photos have copies, a group with several times the
+    # usual number counts as several photos that look alike, one with less than half of it as strays.
     originals: int
+    # Pairs of parts of the set's own split -> share of the second's items with a near duplicate in the first.
     across: dict[str, float]
+    # The same pairs, where groups are in both -> the fewest items that such a group has in either part. As many as a
+    # photo has copies: whole photos were dealt out, and those that look alike are different photos.
     least_shared: dict[str, int]
-    conflicts: int
-    foreign: tuple[str, ...]
-    agreement: dict[str, float]
-    small: int
-    tight: int | None
-    no_hand: int | None
+    conflicts: int  # exact duplicates with different labels
+    foreign: tuple[str, ...]  # letters that a recogniser reads as something else far more often than the others
+    agreement: dict[str, float]  # share of each letter's items that the recogniser reads as that letter
+    small: int  # photos with a side below 96 pixels
+    tight: int | None  # photos whose hand touches the border: too tight for a tracker without help; None: not looked at
+    no_hand: int | None  # photos in which no hand was found; None: not looked at
 
     def lines(self) -> list[str]:
         """The report, one finding a line."""
@@ -116,14 +86,8 @@ def audit(
 ) -> Audit:
     """Check a set of letters.
 
-    Parameters
-    ----------
-    letters
-        The set.
-    predictions
-        (N,) what a recogniser reads, None or "" where nothing; for the classes that look foreign. Without it, none do.
-    landmarks
-        The set's landmark table (see ``extract_landmarks``), for what a hand tracker makes of it.
+    ``predictions`` (N,) is what a recogniser reads, None or "" where nothing, for the classes that look foreign;
+    ``landmarks`` the set's table (see ``extract_landmarks``), for what a hand tracker makes of it.
     """
     found = letters.table["label"].value_counts()
     order = [name for name in LETTERS if name in found] + sorted(set(found.index) - set(LETTERS))
@@ -165,24 +129,11 @@ def thumbnails(images: Images) -> np.ndarray:
 
 
 def near_duplicate_groups(thumbs: np.ndarray, near: float = NEAR, chunk: int = 512) -> np.ndarray:
-    """Group images that look like changed copies of one photo.
+    """Group images that look like changed copies of one photo: (N,) the number of each image's group, from 0.
 
-    Two belong together if their small grey pictures correlate above ``near``, which brightness and contrast do not
-    change; groups are the connected components.
-
-    Parameters
-    ----------
-    thumbs
-        (N, 14, 14) float32, see ``thumbnails``.
-    near
-        Correlation, -1..1.
-    chunk
-        Rows compared at a time, which bounds the memory: of what they have in common the groups alone are kept.
-
-    Returns
-    -------
-    numpy.ndarray
-        (N,) the number of each image's group, from 0.
+    Two belong together if their ``thumbnails`` (N, 14, 14) correlate above ``near``, which brightness and contrast do
+    not change; groups are the connected components. ``chunk`` rows are compared at a time, which bounds the memory: of
+    what they have in common the groups alone are kept.
     """
     import torch
     from scipy.sparse import coo_matrix
@@ -238,14 +189,12 @@ def _across(split: np.ndarray, group: np.ndarray) -> tuple[dict[str, float], dic
 
 def _look(letters: LetterSet) -> tuple[np.ndarray, np.ndarray, int, int, int]:
     """Read each image once: small pictures, hashes, darkest and brightest value, how many are too small."""
-    import hashlib
-
     thumbs, digests = [], []
     low, high, small = 255, 0, 0
     for i in range(len(letters)):
         image = letters.images[i]
         thumbs.append(resize(to_gray(image), THUMB))
-        digests.append(hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).hexdigest())
+        digests.append(digest("", image))
         low, high = min(low, int(image.min())), max(high, int(image.max()))
         small += image.ndim == 3 and min(image.shape[:2]) < MIN_SIDE
     return np.stack(thumbs).astype(np.float32), np.array(digests), low, high, int(small)

@@ -1,4 +1,4 @@
-"""The one shape that every data source is loaded into."""
+"""The one shape that every data source is loaded into, and folders of photos: ``FOLDER/LETTER/*.jpg|png``."""
 
 from __future__ import annotations
 
@@ -6,41 +6,33 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import SupportsIndex
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from asllib.errors import InputError
-from asllib.files import open_image, read_bytes
+from asllib.files import PhotoFiles, inside, read_csv
+from asllib.files import read_image as read_image  # exported by asllib.data
 from asllib.letters import STATIC, encode
 
 COLUMNS = ("file", "label", "source", "signer", "original", "split")
+ENDINGS = (".jpg", ".jpeg", ".png")
 
 
 @dataclass(frozen=True)
 class LetterSet:
     """Images of letters, and for each its letter and where it comes from.
 
-    Attributes
-    ----------
-    name
-        What captions call it.
-    table
-        One row an image, text columns ``file, label, source, signer, original, split``. ``label`` is a letter, or
-        a sign such as ``space``; ``original`` is the photo that the image was derived from; ``split`` is the one
-        that the set came with, "" for none.
-    images
-        uint8 images, one a row: an (N, 28, 28) array, or (H, W, 3) RGB images that are read from
-        their files when asked for.
-    synthetic
-        Drawn by the synthetic signer.
+    ``table`` has one row an image, text columns ``file, label, source, signer, original, split``. ``label`` is a letter
+    or a sign such as ``space``; ``original`` is the photo that the image was derived from; ``split`` is the one that
+    the set came with, "" for none.
     """
 
-    name: str
+    name: str  # what captions call it
     table: pd.DataFrame
-    images: np.ndarray | PhotoFiles
-    synthetic: bool = False
+    images: np.ndarray | PhotoFiles  # uint8: (N, 28, 28), or (H, W, 3) RGB images that are read when asked for
+    synthetic: bool = False  # drawn by the synthetic signer
 
     def __post_init__(self) -> None:
         if len(self.table) != len(self.images):
@@ -65,7 +57,11 @@ class LetterSet:
         """Take the items of a boolean mask or of an array of positions."""
         which = np.asarray(which)
         places = np.flatnonzero(which) if which.dtype == bool else which
-        return replace(self, table=self.table.iloc[places].reset_index(drop=True), images=take(self.images, places))
+        if isinstance(self.images, np.ndarray):
+            images: np.ndarray | PhotoFiles = self.images[places]
+        else:
+            images = PhotoFiles(self.images.root, tuple(self.images.files[i] for i in places))
+        return replace(self, table=self.table.iloc[places].reset_index(drop=True), images=images)
 
     def only(self, letters: Sequence[str] = STATIC) -> LetterSet:
         """Keep the items whose letter is one of these; a set of nothing else comes back as it is."""
@@ -103,76 +99,63 @@ def _spread(n: int, most: int) -> np.ndarray:
     return np.arange(n) if n <= most else np.arange(most) * n // most
 
 
-def take(images: np.ndarray | PhotoFiles, places: np.ndarray) -> np.ndarray | PhotoFiles:
-    """Take images by position: of an array an array, of a list of files a shorter list of files."""
-    if isinstance(images, np.ndarray):
-        return images[places]
-    return PhotoFiles(images.root, tuple(images.files[i] for i in places))
+def load_photos(folder: str | Path, name: str | None = None) -> LetterSet:
+    """Load a folder of photos, called by its own name unless another is given; they are read when they are used.
 
-
-@dataclass(frozen=True)
-class PhotoFiles:
-    """Photos in a folder as a sequence that reads each one when it is asked for; small to send to a process.
-
-    Attributes
-    ----------
-    root
-        The folder.
-    files
-        Paths relative to it.
+    It has a ``manifest.csv`` (columns ``file,label``, optionally ``source,signer,original,split``), or one folder a
+    letter. InputError if there are no photos, or a row of the manifest names a file that is missing or outside.
     """
-
-    root: Path
-    files: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, i: SupportsIndex) -> np.ndarray:
-        return read_image(self.root / self.files[i])
-
-    def read_bytes(self, i: int) -> bytes:
-        """Read a photo's file as it is, for ``decode_image``.
-
-        Raises
-        ------
-        InputError
-            If the file is missing, or larger than any photo.
-        """
-        return read_bytes(self.root / self.files[i])
-
-    @property
-    def paths(self) -> list[Path]:
-        """Full paths of the files."""
-        return [self.root / file for file in self.files]
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; a data folder is FOLDER/LETTER/*.jpg or has a manifest.csv")
+    manifest = folder / "manifest.csv"
+    table = read_manifest(folder) if manifest.is_file() else _from_folders(folder)
+    if table.empty:
+        raise InputError(f"{folder}: no photos; put .jpg or .png files into {folder.name}/A, {folder.name}/B, ...")
+    synthetic = bool((table["source"] == "synthetic").all())
+    return LetterSet(name or folder.name, table, PhotoFiles(folder, tuple(table["file"])), synthetic)
 
 
-Images = Sequence[np.ndarray] | np.ndarray | PhotoFiles  # whatever gives an image for a position
+def read_manifest(folder: Path) -> pd.DataFrame:
+    """Read the ``manifest.csv`` of a folder: text columns ``file, label, source, signer, original, split``.
 
-
-def read_image(path: str | Path) -> np.ndarray:
-    """Read a photo.
-
-    Returns
-    -------
-    numpy.ndarray
-        (H, W, 3) uint8 RGB, turned upright as its EXIF says.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, is no image, or has more than 100 million pixels.
+    InputError if a row has no file or label, or names a file that is missing or outside the folder.
     """
-    return decode_image(Path(path), path)
+    manifest = folder / "manifest.csv"
+    table = read_csv(manifest)
+    for column in ("file", "label"):
+        if column not in table:
+            raise InputError(f"{manifest}: column {column} is missing; it has {', '.join(table.columns)}")
+        empty = table.index[table[column].str.strip() == ""]
+        if len(empty):
+            raise InputError(f"{manifest}: row {empty[0] + 1} has no {column}")
+    for column in table.columns:
+        zero = table.index[table[column].str.contains("\0", regex=False)]
+        if len(zero):  # numpy takes it for the end of a text
+            raise InputError(f"{manifest}: row {zero[0] + 1}, {column} has a zero byte; remove it")
+    for row, file in enumerate(table["file"], 1):
+        inside(folder, file, f"{manifest}: row {row}")
+    table["label"] = table["label"].map(_sign)
+    return _fill(table, folder.name)
 
 
-def decode_image(file: Path | bytes, name: object) -> np.ndarray:
-    """Decode a photo, or the bytes of its file, see ``read_image``; errors call it ``name``."""
-    import PIL.ImageOps
+def _from_folders(folder: Path) -> pd.DataFrame:
+    # A hidden name is a half-written photo, or what a system keeps beside it.
+    files = sorted(path for path in folder.glob("[!.]*/[!.]*") if path.suffix.lower() in ENDINGS)
+    rows = [(str(path.relative_to(folder)), _sign(path.parent.name)) for path in files]
+    for file, _ in rows:
+        inside(folder, file, str(folder))  # a link may lead elsewhere, a name be no text
+    return _fill(pd.DataFrame(rows, columns=["file", "label"], dtype=str), folder.name)
 
-    with open_image(file, str(name)) as image:
-        image = PIL.ImageOps.exif_transpose(image)
-        if image.mode.startswith("I"):  # grey of 16 bits, which a conversion would cut off at 255
-            gray = np.clip(np.array(image, np.float64) / 257, 0, 255).astype(np.uint8)
-            return np.repeat(gray[..., None], 3, axis=2)
-        return np.array(image.convert("RGB"))
+
+def _sign(name: str) -> str:
+    name = name.strip()
+    return name.upper() if len(name) == 1 else name
+
+
+def _fill(table: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Add what a table does not say, also in single cells: the folder is the source, each photo its own original."""
+    defaults: dict[str, Any] = {"source": source, "signer": "unknown", "original": table["file"], "split": ""}
+    for column, value in defaults.items():
+        table[column] = table[column].where(table[column].str.strip() != "", value) if column in table else value
+    return table[[*COLUMNS]]

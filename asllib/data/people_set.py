@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from asllib.data.letterset import LetterSet
-from asllib.data.photos import load_photos
+from asllib.data.letterset import LetterSet, load_photos
 from asllib.errors import InputError
 from asllib.files import inside, read_csv
 from asllib.hands.landmarks import image_columns, world_columns
@@ -34,15 +33,8 @@ def find_people() -> Path | None:
 def load_people(folder: Path | None = None) -> LetterSet:
     """Load the photos of ``people`` without those that show another letter than their label says.
 
-    Returns
-    -------
-    LetterSet
-        With two more columns, ``licence`` and ``repository``. ``split`` is "train" or "valid".
-
-    Raises
-    ------
-    InputError
-        If it is not here, or a signer is both in "train" and in "valid".
+    Their table has two more columns, ``licence`` and ``repository``; ``split`` is "train" or "valid". InputError if
+    they are not here, or a signer is both in "train" and in "valid".
     """
     folder = folder or find_people()
     if folder is None:
@@ -85,34 +77,18 @@ def signer_weights(table: pd.DataFrame) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Sequences:
-    """Signs by one signer as landmarks of N clips of T frames, without world points and pictures.
-
-    Attributes
-    ----------
-    file, signer, split, licence, repository
-        Whose they are.
-    still
-        Taken from photos, a frame each.
-    aspect
-        Width / height of the frames.
-    letters
-        (N,) A-Z.
-    left
-        (N,) bool: a left hand.
-    landmarks
-        (N, T, 21, 3) float32 as in ``Hand``; NaN where no hand was found.
-    """
+    """Signs by one signer as landmarks of N clips of T frames, without world points and pictures."""
 
     file: str
     signer: str
     split: str
     licence: str
     repository: str
-    still: bool
-    aspect: float
-    letters: np.ndarray
-    left: np.ndarray
-    landmarks: np.ndarray
+    still: bool  # taken from photos, a frame each
+    aspect: float  # width / height of the frames
+    letters: np.ndarray  # (N,) A-Z
+    left: np.ndarray  # (N,) bool: a left hand
+    landmarks: np.ndarray  # (N, T, 21, 3) float32 as in ``Hand``; NaN where no hand was found
 
     def __len__(self) -> int:
         return len(self.letters)
@@ -159,9 +135,17 @@ def load_sequences(split: str, folder: Path | None = None) -> list[Sequences]:
 
 
 def join_tables(parts: Sequence[Sequences], every: int = 1) -> pd.DataFrame:
-    """One landmark table of several signers' frames that show a hand, see ``Sequences.table``."""
-    table = pd.concat([part.table(every) for part in parts], ignore_index=True)
-    return table[table["score"] > 0].reset_index(drop=True)
+    """One landmark table of several signers' frames that show a hand, see ``Sequences.table``.
+
+    It has the columns of a ``LetterSet``'s table too: a clip is an original.
+    """
+    tables = []
+    for part in parts:
+        table = part.table(every)
+        clip = part.file + "/" + table["file"].str.split("/").str[-2]
+        tables.append(table.assign(source="people", original=clip, licence=part.licence, repository=part.repository))
+    joined = pd.concat(tables, ignore_index=True)
+    return joined[joined["score"] > 0].reset_index(drop=True)
 
 
 def _read(path: Path, signer: str, split: str, licence: str, repository: str) -> Sequences:

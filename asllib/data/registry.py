@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from asllib.data.letterset import LetterSet
+from asllib.data.drawn import load_synthetic
+from asllib.data.letterset import LetterSet, load_photos
 from asllib.data.people_set import load_people
-from asllib.data.photos import load_photos
 from asllib.data.sign_mnist import fetch_sign_mnist, find_sign_mnist, load_sign_mnist
-from asllib.data.synthetic import load_synthetic
 from asllib.errors import InputError
 from asllib.paths import data_dir
 
@@ -22,7 +21,7 @@ SOURCES = {
 
 
 def load_letters(name: str = "auto", *, pixels: bool = False) -> LetterSet:
-    """Load a set of letters.
+    """Load a set of letters; InputError if there is no such data, or it is damaged.
 
     Parameters
     ----------
@@ -31,16 +30,14 @@ def load_letters(name: str = "auto", *, pixels: bool = False) -> LetterSet:
         that is here, else the synthetic signer, which says so in one line.
     pixels
         For "auto" and "synthetic": 28x28 grey images, Sign Language MNIST or its like, in the place of photos.
-
-    Raises
-    ------
-    InputError
-        If there is no such data, or it is damaged.
     """
     if name == "sign-mnist":
         return load_sign_mnist(find_sign_mnist() or fetch_sign_mnist())
     if name == "photos":
-        return load_photos(find_photos() or _no_photos(), "photos of the letters")
+        folder = find_photos()
+        if folder is None:
+            raise InputError(f"no photos in {data_dir() / 'photos'}; put LETTER folders and a manifest.csv there")
+        return load_photos(folder, "photos of the letters")
     if name == "people":
         return load_people()
     if name == "synthetic":
@@ -63,7 +60,3 @@ def find_photos() -> Path | None:
     """Folder ``photos`` in the data folder, or None."""
     folder = data_dir() / "photos"
     return folder if (folder / "manifest.csv").is_file() else None
-
-
-def _no_photos() -> Path:
-    raise InputError(f"no photos in {data_dir() / 'photos'}; put LETTER folders and a manifest.csv there")

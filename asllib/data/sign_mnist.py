@@ -1,10 +1,11 @@
-"""Sign Language MNIST: 34,627 grey 28x28 images of the 24 still letters (Kaggle, CC0)."""
+"""Sign Language MNIST: 34,627 grey 28x28 images of the 24 still letters (Kaggle, CC0), and its format, a pixel CSV."""
 
 from __future__ import annotations
 
-import contextlib
+import csv
 import gzip
 import hashlib
+import io
 import tempfile
 import zipfile
 import zlib
@@ -14,12 +15,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from asllib.cache import kept
 from asllib.data.letterset import LetterSet
-from asllib.data.pixel_csv import SIDE, check_labels, read_pixel_rows
 from asllib.errors import InputError
+from asllib.files import csv_header, read_bytes
+from asllib.lazy import extra
 from asllib.letters import letters_of_25
 from asllib.paths import cache_dir, data_dir, replacing, write_bytes
 
+SIDE = 28
+PIXEL_COLUMNS = [f"pixel{i}" for i in range(1, SIDE * SIDE + 1)]
 KAGGLE_NAME = "datamunge/sign-language-mnist"
 ROWS = {"train": 27_455, "test": 7_172}
 # sha256 of the unzipped official files with LF line ends (first) and CRLF (sizes only are known of these).
@@ -40,11 +45,8 @@ def find_sign_mnist() -> Path | None:
 def load_sign_mnist(folder: Path) -> LetterSet:
     """Load the official train and test files of a folder, plain or gzipped; what was read is kept in the cache folder.
 
-    Returns
-    -------
-    LetterSet
-        Images (N, 28, 28) uint8; ``split`` is "train" or "test", the official one. Signer and original are unknown:
-        every image counts as one of its own, so that intervals are narrower than they should be.
+    ``split`` is the official one. Signer and original are unknown: every image counts as one of its own, so that
+    intervals are narrower than they should be.
     """
     paths: dict[str, Path] = {}
     for split in ROWS:
@@ -88,18 +90,20 @@ def fetch_sign_mnist() -> Path:
 def _read(path: Path) -> np.ndarray:
     """Rows of a file, label and pixels, (N, 785) uint8: from the cache by the file's hash, else read and kept."""
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    stored = cache_dir() / "pixels" / f"{digest[:32]}.npy"
-    with contextlib.suppress(OSError, ValueError, EOFError):  # a broken file is as good as none
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    stored = cache_dir() / "pixels" / f"{sha256[:32]}.npy"
+
+    def read(stored: Path) -> np.ndarray:
         rows = np.load(stored)
-        if rows.dtype == np.uint8 and rows.ndim == 2 and rows.shape[1] == 1 + SIDE * SIDE:
-            check_labels(rows, stored)
-            return rows
-    rows = read_pixel_rows(path)
-    # A cache that cannot be written costs time, no more.
-    with contextlib.suppress(InputError), replacing(stored) as temporary:
-        np.save(temporary, rows)
-    return rows
+        if rows.dtype != np.uint8 or rows.ndim != 2 or rows.shape[1] != 1 + SIDE * SIDE:
+            raise InputError(f"{stored}: {rows.dtype} {rows.shape}")
+        check_labels(rows, stored)
+        return rows
+
+    try:
+        return kept(stored, lambda temporary: np.save(temporary, read_pixel_rows(path)), read)
+    except InputError:  # a cache that cannot be written costs time, no more
+        return read_pixel_rows(path)
 
 
 def _download(name: str, anew: bool) -> bytes:
@@ -108,8 +112,9 @@ def _download(name: str, anew: bool) -> bytes:
     A download that was stopped is gone on with, unless it is to be made ``anew``: one that was killed while it was
     unpacked looks like any other to kagglehub, and what comes of it is damaged.
     """
-    import kagglehub
-    from kagglehub.exceptions import DataCorruptionError
+    with extra("download"):
+        import kagglehub
+        from kagglehub.exceptions import DataCorruptionError
 
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -125,3 +130,80 @@ def _file(folder: Path, split: str) -> Path | None:
         if path.is_file():
             return path
     return None
+
+
+def read_pixel_csv(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read a pixel CSV, ``label,pixel1..pixel784``, plain or gzipped, its columns in any order; check every value.
+
+    Images are (N, 28, 28) uint8, 0 is black, labels (N,) int64, 0..24 without 9. InputError names the file, the row and
+    the reason: a column missing or repeated, a row cut off, a text, no still letter's label, a value outside 0..255.
+    """
+    rows = read_pixel_rows(Path(path))
+    return rows[:, 1:].reshape(-1, SIDE, SIDE), rows[:, 0].astype(np.int64)
+
+
+def read_pixel_rows(path: Path) -> np.ndarray:
+    """Read a pixel CSV as ``read_pixel_csv`` does: (N, 785) uint8, in each row the label, then the pixels."""
+    import pyarrow as pa
+    from pyarrow import csv as pa_csv
+
+    content = read_bytes(path)
+    header = csv_header(path, content)
+    expected = ["label", *PIXEL_COLUMNS]
+    missing = [name for name in expected if name not in header]
+    if missing:
+        raise InputError(
+            f"{path}: column {missing[0]} is missing ({len(missing)} in all); expected label,pixel1..pixel784"
+        )
+    if len(header) > len(expected):
+        raise InputError(f"{path}: {len(header)} columns instead of 785, label,pixel1..pixel784")
+    try:
+        # Every value is read as one byte: a text, a hole, a number below 0 or above 255 stops the reader.
+        types = pa_csv.ConvertOptions(column_types=dict.fromkeys(expected, pa.uint8()))
+        table = pa_csv.read_csv(pa.BufferReader(content), convert_options=types).select(expected)
+        if any(column.null_count for column in table.columns):
+            raise pa.ArrowInvalid("empty values")
+    except (pa.ArrowException, KeyError) as error:
+        raise _diagnosis(path, content, header, error) from None
+    if table.num_rows == 0:
+        raise InputError(f"{path}: no rows below the header")
+    rows = np.stack([column.to_numpy() for column in table.columns], axis=1)
+    check_labels(rows, path)
+    return rows
+
+
+def check_labels(rows: np.ndarray, path: Path) -> None:
+    """Raise InputError unless each row (785,) begins with a label, 0..24 without 9."""
+    labels = rows[:, 0]
+    wrong = np.flatnonzero((labels > 24) | (labels == 9))
+    if len(wrong):
+        raise InputError(f"{path}: row {wrong[0] + 1}, label is {labels[wrong[0]]}; expected 0..24 without 9 (J moves)")
+
+
+def write_pixel_csv(path: str | Path, images: np.ndarray, labels: np.ndarray) -> None:
+    """Write images (N, 28, 28) uint8 and labels (N,), 0..24 without 9, as a pixel CSV, .csv or .csv.gz."""
+    table = pd.DataFrame(np.asarray(images).reshape(len(images), -1), columns=PIXEL_COLUMNS)
+    table.insert(0, "label", np.asarray(labels))
+    with replacing(Path(path)) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def _diagnosis(path: Path, content: bytes, header: list[str], error: Exception) -> InputError:
+    """Read the file once more, slowly, to name the first row that is wrong."""
+    try:
+        # Invalid bytes become a sign that is no digit. Empty lines are no rows; the first that is one is the header.
+        rows = filter(None, csv.reader(io.StringIO(content.decode("utf-8-sig", errors="replace"), newline="")))
+        next(rows, None)
+        number = 0
+        for number, row in enumerate(rows, 1):
+            if len(row) != SIDE * SIDE + 1:
+                return InputError(f"{path}: row {number} has {len(row)} values instead of 785; was the file cut off?")
+            for name, value in zip(header, row, strict=True):
+                if not value.isascii() or not value.isdigit() or int(value[:4]) > 255:
+                    expected = "0..24 without 9" if name == "label" else "a whole number in 0..255"
+                    return InputError(f"{path}: row {number}, {name} is {value[:20]!r}; expected {expected}")
+    except csv.Error as cause:
+        return InputError(f"{path}: cannot be read to its end ({cause}); get the file again")
+    if number == 0:
+        return InputError(f"{path}: no rows below the header")
+    return InputError(f"{path}: not a pixel CSV ({str(error).splitlines()[0]})")

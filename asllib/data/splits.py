@@ -33,22 +33,10 @@ def people(table: pd.DataFrame) -> np.ndarray:
 
 
 def split(letters: LetterSet, by: str | None = None, seed: int = 0) -> np.ndarray:
-    """Split 60/30/10 into "train", "valid" and "test", every letter in the same proportion.
+    """Split 60/30/10 into "train", "valid" and "test", (N,), every letter in the same proportion.
 
-    Parameters
-    ----------
-    letters
-        The set.
-    by
-        None splits image by image, as the paper does; "original", "signer" or "source" keeps what belongs together
-        in one part, as near to 60/30/10 as the groups allow.
-    seed
-        Of the shuffle.
-
-    Returns
-    -------
-    numpy.ndarray
-        (N,) of "train", "valid" or "test".
+    Image by image, as the paper does; by "original", "signer" or "source" what belongs together stays in one part, as
+    near to 60/30/10 as the groups allow. ``seed`` is that of the shuffle.
     """
     return split_groups(letters.letters, None if by is None else groups(letters, by), seed)
 

@@ -5,7 +5,7 @@ The names below are imported on first use: ``import asllib.hands`` loads neither
 
 from __future__ import annotations
 
-import lazy_loader
+from asllib.lazy import attach
 
 _MODULES = {
     "landmarks": (
@@ -22,17 +22,11 @@ _MODULES = {
         "world_columns",
         "write_landmarks",
     ),
-    "tracker": (
-        "ATTEMPTS",
-        "LOOKS",
-        "Attempt",
-        "HandTracker",
-        "table_hands",
-    ),
-    "extract": ("extract_landmarks", "iter_landmarks"),
+    "tracker": ("ATTEMPTS", "LOOKS", "Attempt", "HandTracker", "table_hands"),
+    "extract": ("Looks", "extract_landmarks", "iter_landmarks", "track", "track_once", "without_pictures"),
     "look": ("Crop", "Hand", "cut", "hand_crop", "look_at", "mirror_hand", "model_file"),
-    "features": ("landmark_features", "normalisation_steps"),
+    "features": ("landmark_features", "landmark_inputs", "normalisation_steps"),
     "drawing": ("FINGER_COLORS", "draw_hand"),
 }
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=_MODULES)
+__getattr__, __dir__, __all__ = attach(__name__, _MODULES)

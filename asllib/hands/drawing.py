@@ -24,19 +24,9 @@ _OUTLINE = (0, 0, 0)
 
 
 def draw_hand(image: np.ndarray, hand: Hand | None) -> np.ndarray:
-    """Return a copy of an image with the hand's bones and joints drawn on it.
+    """Return a copy of an image (H, W, 3) uint8 RGB with the bones and joints of a hand, if there is one, drawn on it.
 
-    Parameters
-    ----------
-    image
-        (H, W, 3) uint8, RGB; it is not changed.
-    hand
-        The hand in this image; None gives the plain copy.
-
-    Returns
-    -------
-    numpy.ndarray
-        (H, W, 3) uint8. Lines and dots grow with the image.
+    Lines and dots grow with the image.
     """
     import cv2
 

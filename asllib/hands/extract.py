@@ -1,34 +1,108 @@
-"""Landmarks of many images, on all cores or a cluster, with a folder that lets a stopped run go on."""
+"""Landmarks of many images, on all cores or a cluster; what was found is kept, so that a stopped run goes on."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
+from asllib.cache import digest
 from asllib.errors import InputError
+from asllib.files import Images, PhotoFiles, decode_image
 from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_columns, world_columns
 from asllib.hands.look import WIDTH, Hand, tracker_version
 from asllib.hands.tracker import ATTEMPTS, LOOKS, Attempt, HandTracker, check_image
-from asllib.parallel import IN_FLIGHT, Here, as_done, finished, processes
-from asllib.paths import replacing
+from asllib.parallel import IN_FLIGHT, Job, results, workplace
+from asllib.paths import cache_dir
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from asllib.data.letterset import Images
+    from asllib.data.letterset import LetterSet
 
 CHUNK = 64  # images a task: about a second; also what is redone when one image of it has changed
 CHUNK_BYTES = 8 * 2**20  # fewer images where they are large
 FEW = 128  # below this a pool's start costs more than it saves
 
 _NUMBERS = ["score", *image_columns(), *world_columns()]
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What was seen of each photo in each of the ways of ``asllib.hands.LOOKS``."""
+
+    tables: tuple[pd.DataFrame, ...]  # of landmarks, one row a photo, in its coordinates; the first is the plain look
+    embeddings: np.ndarray  # (looks, N, 1152) float16; NaN where no hand was seen, or where only landmarks are known
+
+    def __len__(self) -> int:
+        return len(self.tables[0])
+
+    @property
+    def found(self) -> np.ndarray:
+        """(N,) bool: a hand was found."""
+        return (self.tables[0]["score"] > 0).to_numpy()
+
+    def first(self) -> pd.DataFrame:
+        """The plain look: one row a photo."""
+        return self.tables[0]
+
+    def subset(self, which: np.ndarray) -> Looks:
+        """Take the photos of a boolean mask."""
+        return Looks(tuple(table[which].reset_index(drop=True) for table in self.tables), self.embeddings[:, which])
+
+
+def without_pictures(tables: Sequence[pd.DataFrame]) -> Looks:
+    """Looks of which only landmark tables are known."""
+    return Looks(tuple(tables), np.full((len(tables), len(tables[0]), WIDTH), np.nan, np.float16))
+
+
+def track(
+    letters: LetterSet, *, workers: int | None = None, executor: Executor | None = None, progress: bool = True
+) -> Looks:
+    """Look at the hand in each photo of a set; what was seen is kept in the cache folder.
+
+    ``workers``, ``executor`` and ``progress`` are those of ``extract_landmarks``.
+    """
+    whole = pd.concat(
+        _in_parts(*_photos(letters), workers, cache_dir() / "looks", executor, ATTEMPTS, True, progress),
+        ignore_index=True,
+    )
+    embeddings = np.full((len(whole), WIDTH), np.nan, np.float16)
+    packed = whole.pop("embedding")
+    embeddings[[len(one) > 0 for one in packed]] = np.frombuffer(b"".join(packed), np.float16).reshape(-1, WIDTH)
+    ways = range(len(LOOKS))  # of each photo in turn
+    tables = tuple(whole.iloc[way :: len(LOOKS)].reset_index(drop=True) for way in ways)
+    return Looks(tables, np.stack([embeddings[way :: len(LOOKS)] for way in ways]))
+
+
+def track_once(
+    letters: LetterSet,
+    attempts: Sequence[Attempt] = ATTEMPTS,
+    *,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Find the hand in each photo of a set by the attempts given; the landmark table is kept in the cache folder.
+
+    ``ATTEMPTS[:1]`` is the tracker as it comes, without a retry.
+    """
+    return extract_landmarks(
+        *_photos(letters), workers=workers, checkpoint=cache_dir() / "landmarks", executor=executor, attempts=attempts,
+        progress=progress,
+    )  # fmt: skip
+
+
+def _photos(letters: LetterSet) -> tuple[Images, list[str], list[str]]:
+    """The images of a set, their files and letters; InputError if they are no photos."""
+    if len(letters) and letters.images[0].ndim == 2:
+        height, width = letters.images[0].shape
+        raise InputError(f"{letters.name}: grey images of {width}x{height} pixels; hands are looked for in photos")
+    return letters.images, letters.table["file"].tolist(), letters.letters.tolist()
 
 
 def extract_landmarks(
@@ -42,9 +116,10 @@ def extract_landmarks(
     attempts: Sequence[Attempt] = ATTEMPTS,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Find the hand in each image and return one row an image, in the order of the images.
+    """Find the hand in each image: a table with one row an image, ``landmark_columns()``, then ``SIZE_COLUMNS``.
 
-    The result does not depend on where it is worked out, nor on how often the run was stopped.
+    Where no hand was found the score is 0, the side is missing and the coordinates are NaN. The result does not depend
+    on where it is worked out, nor on how often the run was stopped.
 
     Parameters
     ----------
@@ -52,34 +127,24 @@ def extract_landmarks(
         Any sequence of (H, W, 3) uint8 RGB images. Photos in files (``PhotoFiles``) go to the workers as the bytes of
         their files, so that other machines need not see this one's disk.
     files, labels
-        The names and labels that go into the table; by default ``images.files`` if there is one, else the
-        position, and no labels.
+        What the table calls them, by default the names of the files, else their positions, and no labels.
     workers
         Processes; by default one a core, and none (all is done here) for fewer than 128 images.
     checkpoint
         A folder of this machine for finished chunks of at most 64 images. A later call with the same folder takes from
         it what it holds and does the rest; the files' bytes or the pixels decide, so a changed image is done again.
     executor
-        Runs the chunks instead of processes of our own: threads, processes, or a cluster (``asllib.parallel.cluster``).
+        Threads, processes or a cluster (``asllib.parallel.cluster``) in the place of our own processes.
     attempts
         What is tried on an image in turn, see ``HandTracker``.
     progress
         Show a bar with the time left.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``landmark_columns()``, then width and height of the image in pixels. Where no hand was found the
-        score is 0, the side is missing and the coordinates are NaN.
-
     Raises
     ------
     InputError
-        If an image cannot be read (its file is named), files or labels are not as many as images, or a worker was
-        killed.
+        An image cannot be read (its file is named), files or labels are not as many, or a worker was killed.
     """
-    import pandas as pd
-
     parts = iter_landmarks(
         images, files, labels, workers=workers, checkpoint=checkpoint, executor=executor, attempts=attempts,
         progress=progress,
@@ -106,110 +171,55 @@ def iter_landmarks(
         if values is not None and len(values) != n:
             raise InputError(f"{len(values)} {name} for {n} images; give one for each image")
     folder = None if checkpoint is None else Path(checkpoint)
-    return _in_parts(images, files, labels, workers, folder, executor, tuple(attempts), False, progress)
-
-
-def extract_looks(
-    images: Images,
-    files: Sequence[str],
-    labels: Sequence[str],
-    *,
-    workers: int | None = None,
-    checkpoint: str | os.PathLike[str] | None = None,
-    executor: Executor | None = None,
-    progress: bool = True,
-) -> tuple[list[pd.DataFrame], np.ndarray]:
-    """Look at the hand in each image in all the ways of ``LOOKS``; parameters as in :func:`extract_landmarks`.
-
-    Returns
-    -------
-    tables
-        A table a look, each as ``extract_landmarks`` returns it.
-    embeddings
-        (looks, N, 1152) float16, NaN where a look saw no hand.
-    """
-    import pandas as pd
-
-    folder = None if checkpoint is None else Path(checkpoint)
-    parts = _in_parts(images, files, labels, workers, folder, executor, ATTEMPTS, True, progress)
-    whole = pd.concat(parts, ignore_index=True)
-    embeddings = np.full((len(LOOKS), len(images), WIDTH), np.nan, np.float16)
-    tables = []
-    for number in range(len(LOOKS)):
-        table = whole[whole["look"] == number]
-        for row, packed in enumerate(table["embedding"]):
-            if packed:
-                embeddings[number, row] = np.frombuffer(packed, np.float16)
-        tables.append(table.drop(columns=["look", "embedding"]).reset_index(drop=True))
-    return tables, embeddings
+    return _in_parts(images, files, labels, workers, folder, executor, attempts, False, progress)
 
 
 def _in_parts(
-    images, files, labels, workers, folder, executor, attempts, every_look, progress
+    images: Images,
+    files: Sequence[str],
+    labels: Sequence[str] | None,
+    workers: int | None,
+    folder: Path | None,
+    executor: Executor | None,
+    attempts: Sequence[Attempt],
+    every_look: bool,
+    progress: bool,
 ) -> Iterator[pd.DataFrame]:
-    """Yield the rows of chunk after chunk, in the order of the images; with ``every_look`` those of all looks."""
-    import pandas as pd
+    """Yield the rows of chunk after chunk, in the order of the images; with ``every_look`` one for each look."""
     from tqdm.auto import tqdm
 
-    n = len(images)
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-    place: AbstractContextManager[Executor]
-    if executor is not None:
-        place, in_flight = nullcontext(executor), IN_FLIGHT
-    elif workers == 1 or (workers is None and n < FEW):
-        place, in_flight = nullcontext(Here()), IN_FLIGHT
-    else:
-        workers = workers or os.cpu_count() or 1
-        place, in_flight = processes(workers), min(IN_FLIGHT, 2 * workers * CHUNK_BYTES)
+    n, looks = len(images), len(LOOKS) if every_look else 1
+    columns = [*landmark_columns(), *SIZE_COLUMNS, *(["embedding"] if every_look else [])]
+    workers = workers or (1 if n < FEW else os.cpu_count() or 1)
+    in_flight = IN_FLIGHT if executor is not None else min(IN_FLIGHT, 2 * workers * CHUNK_BYTES)
 
-    looks = len(LOOKS) if every_look else 1
-    columns = [*landmark_columns(), *SIZE_COLUMNS, *(["look", "embedding"] if every_look else [])]
+    def jobs() -> Iterator[Job]:
+        for start, chunk in _chunks(images, files):
+            names = [str(file) for file in files[start : start + len(chunk)]]
+            path = None if folder is None else folder / f"{_key(chunk, attempts, every_look)}.parquet"
+            yield Job(
+                (_extract_chunk, chunk, names, attempts, every_look),
+                sum(map(_size, chunk)),
+                path,
+            )
 
-    def named(start: int, part: pd.DataFrame) -> pd.DataFrame:
-        places = range(start, start + len(part) // looks)
-        names = pd.DataFrame(
-            {
-                "file": [str(files[i]) for i in places for _ in range(looks)],
-                "label": [None if labels is None else str(labels[i]) for i in places for _ in range(looks)],
-            },
-            dtype=str,
-        )
-        return pd.concat([names, part], axis=1)[columns]
-
-    if not n:
-        yield named(0, _table([], [], every_look))
-        return
-    with place as running, tqdm(total=n, desc="hands", unit="photo", disable=not progress) as bar:
-
-        def jobs():
-            for start, chunk in _chunks(images, files):
-                size = sum(map(_size, chunk))
-                stored = None if folder is None else folder / f"{_key(chunk, attempts, every_look)}.parquet"
-                part = None if stored is None else _stored(stored)
-                if part is None:
-                    names = [str(file) for file in files[start : start + len(chunk)]]
-                    yield (start, stored), size, running.submit(_extract_chunk, chunk, names, attempts, every_look)
-                else:
-                    yield (start, None), size, finished(part)
-
-        done: dict[int, pd.DataFrame] = {}  # but not yet their turn
-        turn = 0
-        for (start, stored), part in as_done(jobs(), in_flight):
-            if stored is not None:
-                _store(part, stored)
-            done[start] = part
+    start = 0
+    # The bar of what is kept already would come and go at once.
+    with (
+        workplace(executor, workers) as place,
+        tqdm(total=n, desc="hands", unit="photo", disable=not progress, delay=0.5) as bar,
+    ):
+        for part in results(jobs(), place, pd.read_parquet, _store, in_flight):
+            rows = [start + row // looks for row in range(len(part))]
+            names = [[str(files[i]) for i in rows], [None if labels is None else str(labels[i]) for i in rows]]
+            about = pd.DataFrame(dict(zip(("file", "label"), names, strict=True)), dtype=str)
             bar.update(len(part) // looks)
-            while turn in done:
-                part = done.pop(turn)
-                yield named(turn, part)
-                turn += len(part) // looks
+            start += len(part) // looks
+            yield pd.concat([about, part], axis=1)[columns]
 
 
 def _chunks(images: Images, files: Sequence[str]) -> Iterator[tuple[int, list[np.ndarray | bytes]]]:
     """Yield images in a row, of files their bytes, and the number of the first: at most so many, and so large."""
-    from asllib.data.letterset import PhotoFiles
-
     chunk: list[np.ndarray | bytes] = []
     size = start = 0
     for i in range(len(images)):
@@ -238,11 +248,9 @@ def _read(images: Images, i: int, name: str) -> np.ndarray:
 
 
 def _extract_chunk(
-    images: list[np.ndarray | bytes], names: Sequence[str], attempts: tuple[Attempt, ...], every_look: bool
+    images: list[np.ndarray | bytes], names: Sequence[str], attempts: Sequence[Attempt], every_look: bool
 ) -> pd.DataFrame:
     """Find the hands of a chunk; what runs on a worker."""
-    from asllib.data.letterset import decode_image
-
     tracker = HandTracker(attempts=attempts)
     hands, shapes = [], []
     for image, name in zip(images, names, strict=True):  # one at a time: decoded photos can be large
@@ -256,36 +264,16 @@ def _extract_chunk(
     return _table(hands, shapes, every_look)
 
 
-def _key(images: list[np.ndarray | bytes], attempts: tuple[Attempt, ...], every_look: bool) -> str:
+def _key(images: list[np.ndarray | bytes], attempts: Sequence[Attempt], every_look: bool) -> str:
     """Hash of all that the result depends on: the images, the attempts and looks, and the tracker."""
-    digest = hashlib.blake2b(
-        f"4 {tracker_version()} {attempts} {LOOKS if every_look else LOOKS[:1]}".encode(), digest_size=20
-    )
-    for image in images:
-        digest.update((f"{len(image)} bytes" if isinstance(image, bytes) else str(image.shape)).encode())
-        digest.update(image if isinstance(image, bytes) else np.ascontiguousarray(image).data)
-    return digest.hexdigest()
-
-
-def _stored(path: Path) -> pd.DataFrame | None:
-    import pandas as pd
-
-    if not path.is_file():
-        return None
-    try:
-        return pd.read_parquet(path)
-    except Exception:  # a broken file is as good as none: it is made again and replaced
-        return None
+    return digest(f"4 {tracker_version()} {tuple(attempts)} {LOOKS if every_look else LOOKS[:1]}", *images)
 
 
 def _store(part: pd.DataFrame, path: Path) -> None:
-    with replacing(path) as temporary:
-        part.to_parquet(temporary, index=False)
+    part.to_parquet(path, index=False)
 
 
 def _table(hands: list[Hand | None], shapes: list[tuple[int, ...]], every_look: bool) -> pd.DataFrame:
-    import pandas as pd
-
     numbers = np.full((len(hands), len(_NUMBERS)), np.nan, np.float32)
     numbers[:, 0] = 0
     for row, hand in zip(numbers, hands, strict=True):
@@ -298,6 +286,5 @@ def _table(hands: list[Hand | None], shapes: list[tuple[int, ...]], every_look: 
     if every_look:
         seen = [None if hand is None else hand.embedding for hand in hands]
         packed = [b"" if embedding is None else embedding.astype(np.float16).tobytes() for embedding in seen]
-        table["look"] = np.arange(len(hands)) % len(LOOKS)
         table["embedding"] = pd.Series(packed, dtype=object)
     return table

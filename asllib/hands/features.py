@@ -23,12 +23,7 @@ _MIRROR = torch.tensor([-1.0, 1.0, 1.0])
 def true_aspect(points: Tensor, aspect: Tensor) -> Tensor:
     """Bring image landmarks into one unit, the image's height.
 
-    Parameters
-    ----------
-    points
-        (..., 21, 3): x in widths, y in heights, z in widths, as MediaPipe gives them.
-    aspect
-        (...) width / height of the images.
+    MediaPipe gives x in widths, y in heights and z in widths; ``aspect`` (...) is width / height of the images.
     """
     scale = torch.stack([aspect, torch.ones_like(aspect), aspect], dim=-1)  # (..., 3)
     return points * scale[..., None, :]
@@ -78,13 +73,8 @@ def bone_directions(points: Tensor) -> Tensor:
 def left_by_geometry(world: Tensor) -> Tensor:
     """Tell left hands (True) from right ones by the shape alone, (B,).
 
-    Fingers bend towards the palm: in a right hand the bent fingers lie on one side of the plane through
-    wrist, index knuckle and little knuckle, in a left hand on the other.
-
-    Parameters
-    ----------
-    world
-        (B, 21, 3) points in one unit.
+    Fingers bend towards the palm: in a right hand the bent fingers lie on one side of the plane through wrist, index
+    knuckle and little knuckle, in a left hand on the other. ``world`` (B, 21, 3) is in one unit.
     """
     palm = torch.linalg.cross(world[:, 5] - world[:, 0], world[:, 17] - world[:, 0])  # (B, 3)
     bend = (world[:, TIPS] - world[:, KNUCKLES]).sum(1)
@@ -92,26 +82,19 @@ def left_by_geometry(world: Tensor) -> Tensor:
 
 
 def landmark_features(landmarks: Tensor, world: Tensor, left: Tensor, aspect: Tensor) -> Tensor:
-    """Turn the landmarks of a batch of hands into what the landmark network takes.
+    """Turn the landmarks of a batch of hands into what the landmark network takes, (B, 9, 21) float32.
+
+    Channels 0-2 are image x, y, z in palm sizes from the wrist, 3-5 unit vectors of the image's bones, 6-8 world x, y,
+    z in palm sizes from the wrist. A left hand has the features of the right hand that a mirror shows.
 
     Parameters
     ----------
-    landmarks
-        (B, 21, 3) image landmarks: fractions of the width and height, z in widths.
-    world
-        (B, 21, 3) world landmarks in metres; where they are not known (NaN or 0), the image's take their place.
+    landmarks, world
+        (B, 21, 3) as in ``Hand``; where world landmarks are not known (NaN or 0), the image's take their place.
     left
-        (B,) bool: the tracker calls it a left hand. It is mirrored to a right one. The tracker's word is
-        taken and not ``left_by_geometry``'s, which is wrong more often on flat hands seen from the front.
+        (B,) bool, the tracker's word: ``left_by_geometry`` is wrong more often on flat hands seen from the front.
     aspect
         (B,) width / height of the images.
-
-    Returns
-    -------
-    Tensor
-        (B, 9, 21) float32. Channels 0-2: image x, y, z in palm sizes from the wrist; 3-5: unit vectors of
-        the image's bones; 6-8: world x, y, z in palm sizes from the wrist. A left hand has the features of
-        the right hand that a mirror shows.
     """
     image = true_aspect(landmarks.float(), aspect.float())
     solid = torch.where(known_world(world)[:, None, None], world.float(), image)
@@ -138,11 +121,8 @@ Step = Callable[[Tensor, Tensor, Tensor], Tensor]
 def normalisation_steps() -> tuple[tuple[str, Step], ...]:
     """Name the steps that image landmarks go through, in order, to see what each of them buys.
 
-    Returns
-    -------
-    tuple
-        Pairs of a name and a function (points (B, 21, 3), left (B,), aspect (B,)) -> points. All of them in
-        turn give the first three channels of ``landmark_features``.
+    Each has a function (points (B, 21, 3), left (B,), aspect (B,)) -> points. All of them in turn give the first three
+    channels of ``landmark_features``.
 
     Examples
     --------

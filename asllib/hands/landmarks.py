@@ -17,50 +17,15 @@ from asllib.paths import replacing
 if TYPE_CHECKING:
     import pandas as pd
 
-LANDMARK_NAMES: tuple[str, ...] = (
-    "wrist",
-    "thumb_cmc",
-    "thumb_mcp",
-    "thumb_ip",
-    "thumb_tip",
-    "index_mcp",
-    "index_pip",
-    "index_dip",
-    "index_tip",
-    "middle_mcp",
-    "middle_pip",
-    "middle_dip",
-    "middle_tip",
-    "ring_mcp",
-    "ring_pip",
-    "ring_dip",
-    "ring_tip",
-    "little_mcp",
-    "little_pip",
-    "little_dip",
-    "little_tip",
-)
-
+_THUMB, _FINGER = ("cmc", "mcp", "ip", "tip"), ("mcp", "pip", "dip", "tip")
+_JOINTS = {"thumb": _THUMB, "index": _FINGER, "middle": _FINGER, "ring": _FINGER, "little": _FINGER}
+LANDMARK_NAMES: tuple[str, ...] = ("wrist", *(f"{name}_{joint}" for name in _JOINTS for joint in _JOINTS[name]))
 # Each finger from its base to its tip; the wrist (0) belongs to none.
-FINGERS: dict[str, tuple[int, int, int, int]] = {
-    "thumb": (1, 2, 3, 4),
-    "index": (5, 6, 7, 8),
-    "middle": (9, 10, 11, 12),
-    "ring": (13, 14, 15, 16),
-    "little": (17, 18, 19, 20),
-}
-
+FINGERS: dict[str, tuple[int, ...]] = {name: tuple(range(4 * k + 1, 4 * k + 5)) for k, name in enumerate(_JOINTS)}
 # The bone that ends in landmark i starts in PARENTS[i]; the wrist is its own parent.
 PARENTS: tuple[int, ...] = tuple(0 if i == 0 or i % 4 == 1 else i - 1 for i in range(21))
-
 # What is drawn: the bones of every finger and the line across the knuckles.
-CONNECTIONS: tuple[tuple[int, int], ...] = (
-    *((PARENTS[i], i) for i in range(1, 21)),
-    (5, 9),
-    (9, 13),
-    (13, 17),
-)
-
+CONNECTIONS: tuple[tuple[int, int], ...] = (*((PARENTS[i], i) for i in range(1, 21)), (5, 9), (9, 13), (13, 17))
 SIZE_COLUMNS: tuple[str, str] = ("width", "height")
 MAX_SIZE = 100_000  # pixels a side
 
@@ -80,8 +45,7 @@ def world_columns() -> list[str]:
 def landmark_columns() -> list[str]:
     """Names of the columns that every landmark table has, in order.
 
-    Tables made by ``extract_landmarks`` end with two more, ``SIZE_COLUMNS``: the true aspect ratio of a hand
-    cannot be had from fractions of width and height alone.
+    Most end with ``SIZE_COLUMNS``: fractions of width and height alone do not tell a hand's true aspect ratio.
     """
     return ["file", "label", "side", "score", *image_columns(), *world_columns()]
 
@@ -89,16 +53,8 @@ def landmark_columns() -> list[str]:
 def landmark_arrays(table: pd.DataFrame) -> dict[str, np.ndarray]:
     """Turn a landmark table into the arrays that ``landmark_features`` takes.
 
-    Parameters
-    ----------
-    table
-        As read by ``read_landmarks``. Without width and height the images are taken to be square.
-
-    Returns
-    -------
-    dict
-        ``landmarks`` (N, 21, 3) and ``world`` (N, 21, 3) float32, ``left`` (N,) bool, ``aspect`` (N,) float32
-        (width / height), ``found`` (N,) bool; where ``found`` is False the coordinates are NaN.
+    They are ``landmarks`` and ``world`` (N, 21, 3) float32, ``left`` (N,) bool, ``aspect`` (N,) float32, width / height
+    or 1 in a table without them, and ``found`` (N,) bool: where it is False the coordinates are NaN.
     """
     n = len(table)
     if all(name in table for name in SIZE_COLUMNS):
@@ -115,46 +71,37 @@ def landmark_arrays(table: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def read_landmarks(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read a landmark table from CSV (plain or gzipped) or Parquet, and check it.
+    """Read a landmark table from CSV (plain or gzipped) or Parquet: ``landmark_columns()``, then any further columns.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``landmark_columns()``, then any further columns of the file. Text columns hold strings or missing
-        values, numbers are float32 (width and height int32).
-
-    Raises
-    ------
-    InputError
-        If the file is not such a table: a column is missing, a number is text, missing or out of range (a
-        cut-off last row too), or a side is neither left nor right.
+    Text columns hold strings or missing values, numbers are float32 (width and height int32). InputError if the file is
+    not such a table: a column is missing, a number is text, missing or out of range (a cut-off last row too), or a side
+    is neither left nor right.
     """
-    path = Path(path)
-    if path.name.endswith((".csv", ".csv.gz")):
-        table = read_csv(path)
-        # Only an empty field is missing, so that a file or label called "NA" stays what it is.
-        return check_landmarks(table.mask(table == ""), path)
+    path = _named(path)
     if path.suffix == ".parquet":
         return check_landmarks(read_parquet(path), path)
-    raise InputError(f"{path}: {path.suffix or 'no'} ending; a landmark table is .csv, .csv.gz or .parquet")
+    table = read_csv(path)
+    # Only an empty field is missing, so that a file or label called "NA" stays what it is.
+    return check_landmarks(table.mask(table == ""), path)
+
+
+def _named(path: str | os.PathLike[str]) -> Path:
+    path = Path(path)
+    if not path.name.endswith((".csv", ".csv.gz", ".parquet")):
+        raise InputError(f"{path}: {path.suffix or 'no'} ending; a landmark table is .csv, .csv.gz or .parquet")
+    return path
 
 
 def write_landmarks(table: pd.DataFrame | Iterable[pd.DataFrame], path: str | os.PathLike[str]) -> None:
     """Check a landmark table and write it as CSV or Parquet, by the name's ending.
 
     The file appears complete or not at all. A table that comes in parts (``iter_landmarks``) never is in memory as a
-    whole.
-
-    Raises
-    ------
-    InputError
-        If the table is not valid, see ``read_landmarks``, the name ends otherwise, or the file cannot be written.
+    whole. InputError if the table is not valid, see ``read_landmarks``, the name ends otherwise, or the file cannot be
+    written.
     """
     import pandas as pd
 
-    path = Path(path)
-    if not path.name.endswith((".csv", ".csv.gz", ".parquet")):
-        raise InputError(f"{path}: {path.suffix or 'no'} ending; a landmark table is .csv, .csv.gz or .parquet")
+    path = _named(path)
     parts = [table] if isinstance(table, pd.DataFrame) else _gather(table)
     checked = (check_landmarks(part, path) for part in parts)
     with replacing(path) as temporary:
@@ -193,13 +140,7 @@ def _write_csv(parts: Iterator[pd.DataFrame], path: Path) -> None:
 
 
 def check_landmarks(table: pd.DataFrame, name: object = "landmarks") -> pd.DataFrame:
-    """Return the table with its columns in order and in their types, or say what is wrong with it.
-
-    Raises
-    ------
-    InputError
-        One line: the column and the row (the first is 1), the value, and what to do.
-    """
+    """Return the table with its columns in order and in their types; InputError names column, row from 1, and value."""
     check_columns(name, [str(column) for column in table])
     columns = landmark_columns()
     missing = [column for column in columns if column not in table]
@@ -226,13 +167,9 @@ def check_landmarks(table: pd.DataFrame, name: object = "landmarks") -> pd.DataF
     known = side.isin(["left", "right"]).to_numpy()
     _refuse(name, "side", table, found & ~known, "the side of a found hand is left or right")
     values = table[numbers[1:]].to_numpy()
-    for bad, rule in (
-        (
-            found[:, None] & ~np.isfinite(values),
-            "a found hand has 126 finite coordinates; the row may be cut off",
-        ),
-        (np.abs(values) > 20, "coordinates are fractions of width and height, or metres, not pixels"),
-    ):
+    missing_rule = "a found hand has 126 finite coordinates; the row may be cut off"
+    range_rule = "coordinates are fractions of width and height, or metres, not pixels"
+    for bad, rule in ((found[:, None] & ~np.isfinite(values), missing_rule), (np.abs(values) > 20, range_rule)):
         if bad.any():
             place = int(np.argwhere(bad)[0, 1])
             _refuse(name, numbers[1 + place], table, bad[:, place], rule)

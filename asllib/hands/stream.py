@@ -12,42 +12,23 @@ from asllib.hands.look import WIDTH, Hand
 
 RATE = 20.0  # moments a second
 _EMPTY_S = 5.0  # of time without a hand are moments at most
+_EMPTY = np.full((21, 3), np.nan, np.float32)
 GAP_S = 0.3  # a hand that is lost for no longer is taken to have moved straight on
 
 
 @dataclass(frozen=True)
 class Stream:
-    """A hand in F frames.
+    """A hand in F frames."""
 
-    Attributes
-    ----------
-    times
-        (F,) seconds.
-    landmarks, world
-        (F, 21, 3) float32 as in ``Hand``; NaN where no hand was found.
-    left
-        (F,) bool: the tracker calls it a left hand.
-    aspect
-        Width / height of the frames.
-    word
-        What is spelled.
-    positions
-        (F,) which letter of the word is held or drawn, -1 on the way and at rest.
-    signer
-        Who.
-    embeddings
-        (F, 1152) float16 as in ``Hand``; None where there were no pictures.
-    """
-
-    times: np.ndarray
-    landmarks: np.ndarray
-    world: np.ndarray
-    left: np.ndarray
-    aspect: float
-    word: str = ""
-    positions: np.ndarray | None = None
+    times: np.ndarray  # (F,) seconds
+    landmarks: np.ndarray  # (F, 21, 3) float32 as in ``Hand``; NaN where no hand was found
+    world: np.ndarray  # the same
+    left: np.ndarray  # (F,) bool: the tracker calls it a left hand
+    aspect: float  # width / height of the frames
+    word: str = ""  # what is spelled
+    positions: np.ndarray | None = None  # (F,) which letter of the word is held or drawn, -1 on the way and at rest
     signer: str = ""
-    embeddings: np.ndarray | None = None
+    embeddings: np.ndarray | None = None  # (F, 1152) float16 as in ``Hand``; None where there were no pictures
 
     def __len__(self) -> int:
         return len(self.times)
@@ -70,41 +51,26 @@ class Stream:
 
 def stream_of(hands: Sequence[Hand | None], times: Sequence[float] | np.ndarray, aspect: float, **truth) -> Stream:
     """Gather the hands of a video's frames into a stream."""
-    empty = np.full((21, 3), np.nan, np.float32)
     if all(hand is None or hand.embedding is not None for hand in hands):
         truth["embeddings"] = np.zeros((len(hands), WIDTH), np.float16)
         for i, hand in enumerate(hands):
             if hand is not None:
                 truth["embeddings"][i] = hand.embedding
-    return Stream(
-        times=np.asarray(times, np.float64),
-        landmarks=np.array([empty if hand is None else hand.landmarks for hand in hands], np.float32).reshape(
-            -1, 21, 3
-        ),
-        world=np.array([empty if hand is None else hand.world for hand in hands], np.float32).reshape(-1, 21, 3),
-        left=np.array([hand is not None and hand.side == "left" for hand in hands], bool),
-        aspect=float(aspect),
-        **truth,
+    landmarks, world = (
+        np.array([_EMPTY if hand is None else getattr(hand, name) for hand in hands], np.float32).reshape(-1, 21, 3)
+        for name in ("landmarks", "world")
     )
+    left = np.array([hand is not None and hand.side == "left" for hand in hands], bool)
+    return Stream(np.asarray(times, np.float64), landmarks, world, left, float(aspect), **truth)
 
 
 @dataclass(frozen=True)
 class Moment:
-    """The hand at one moment.
-
-    Attributes
-    ----------
-    time_s
-        Seconds.
-    landmarks, world
-        (21, 3) as in ``Hand``; NaN if there is no hand.
-    left
-        It is a left hand.
-    """
+    """The hand at one moment."""
 
     time_s: float
-    landmarks: np.ndarray
-    world: np.ndarray
+    landmarks: np.ndarray  # (21, 3) as in ``Hand``; NaN if there is no hand
+    world: np.ndarray  # the same
     left: bool
 
 
@@ -142,12 +108,11 @@ class Resampler:
         self._seen = (time_s, hand)
 
     def _missing(self, until: float) -> Iterator[Moment]:
-        empty = np.full((21, 3), np.nan, np.float32)
         assert self._next is not None  # push sets it first
         # More than the network remembers; after hours without a frame every one of them would take minutes.
         self._next = max(self._next, math.floor((until - _EMPTY_S) * self.rate))
         while self._next <= until * self.rate + 1e-6:
-            yield self._moment(empty, empty)
+            yield self._moment(_EMPTY, _EMPTY)
 
     def _moment(self, landmarks: np.ndarray, world: np.ndarray) -> Moment:
         assert self._next is not None
@@ -163,15 +128,9 @@ def resample(stream: Stream, rate: float = RATE) -> Stream:
     times = np.array([m.time_s for m in moments])
     positions = None
     if stream.positions is not None and len(times):
-        nearest = np.abs(stream.times[None] - times[:, None]).argmin(1)
-        positions = stream.positions[nearest]
-    return Stream(
-        times,
-        np.array([m.landmarks for m in moments], np.float32).reshape(-1, 21, 3),
-        np.array([m.world for m in moments], np.float32).reshape(-1, 21, 3),
-        np.array([m.left for m in moments], bool),
-        stream.aspect,
-        stream.word,
-        positions,
-        stream.signer,
+        positions = stream.positions[np.abs(stream.times[None] - times[:, None]).argmin(1)]
+    landmarks, world = (
+        np.array([getattr(m, name) for m in moments], np.float32).reshape(-1, 21, 3) for name in ("landmarks", "world")
     )
+    left = np.array([m.left for m in moments], bool)
+    return Stream(times, landmarks, world, left, stream.aspect, stream.word, positions, stream.signer)

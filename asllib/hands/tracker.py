@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from asllib.errors import InputError
+from asllib.hands.landmarks import landmark_arrays
 from asllib.hands.look import DARK, PRESENCE, Hand, hand_crop, light_up, look_at, model_file
 from asllib.quiet import LOG_LINE, without_lines
 
@@ -31,31 +32,17 @@ PALM_SIDE = 192  # pixels a side that the palm detector looks at
 class Attempt:
     """How an image is shown to the palm detector.
 
-    Attributes
-    ----------
-    part
-        None: all of it. Else a square: where it lies, 0 at the left and at the top to 1, and its side as a part of the
-        image's shorter side.
-    pad
-        Border on every side, as a fraction of the longer side, filled by repeating the outermost pixels.
-    size
-        The longer side in pixels after padding, to which the image is resized; None leaves it.
-    blur
-        Standard deviation in pixels of a blur after that.
-    tint
-        Colours are multiplied by ``TINT``.
-    lit
-        A dark image is brightened; others are not shown again.
-    confidence
-        What the palm detector and MediaPipe's own look must reach, 0..1. With less, parts of a hand pass for one too.
+    ``part`` is a square: where it lies, 0 at the left and at the top to 1, and its side as a part of the image's
+    shorter one; None shows all. ``confidence`` is what the palm detector and MediaPipe's own look must reach, 0..1:
+    with less, parts of a hand pass for one too.
     """
 
     part: tuple[float, float, float] | None = None
-    pad: float = 0.0
-    size: int | None = None
-    blur: float = 0.0
-    tint: bool = False
-    lit: bool = False
+    pad: float = 0.0  # border on every side, as a fraction of the longer one, of the outermost pixels repeated
+    size: int | None = None  # pixels of the longer side after padding, to which the image is resized; None leaves it
+    blur: float = 0.0  # standard deviation in pixels of a blur after that
+    tint: bool = False  # colours are multiplied by ``TINT``
+    lit: bool = False  # a dark image is brightened; others are not shown again
     confidence: float = 0.5
 
 
@@ -98,15 +85,8 @@ LOST_S = 1.5  # seconds in which a hand that was lost is waited for where it was
 class HandTracker:
     """Finds a hand in single images, or finds and follows one in the frames of a video.
 
-    In a video a hand is looked for as in a photo, each frame as it comes and by one more of the attempts, in turn. Once
-    found it is followed by looks alone, as MediaPipe does, until a look says that it is gone.
-
-    Parameters
-    ----------
-    video
-        False: every image stands alone. True: frames follow each other.
-    attempts
-        What is tried in turn until a hand is found.
+    In a ``video`` a hand is looked for as in a photo, each frame as it comes and by one more of the ``attempts``, in
+    turn. Once found it is followed by looks alone, as MediaPipe does, until a look says that it is gone.
 
     Examples
     --------
@@ -128,40 +108,30 @@ class HandTracker:
         return self._track is not None
 
     def detect(self, image: np.ndarray, timestamp_ms: float | None = None) -> Hand | None:
-        """Find the hand in an image, or None.
+        """Find the hand in an image (H, W, 3) uint8 RGB, or None; a video's frame has its time in milliseconds.
 
-        Parameters
-        ----------
-        image
-            (H, W, 3) uint8, RGB.
-        timestamp_ms
-            Time of a video frame in milliseconds. Not given for single images.
-
-        Raises
-        ------
-        InputError
-            If the array is not such an image, or a time is given without ``video``, or the other way round.
+        InputError if the array is not such an image, or a time is given without ``video``, or the other way round.
         """
         image = _checked(image)
-        if self.video != (timestamp_ms is not None):
-            raise InputError(
-                "a video tracker needs timestamp_ms with each frame"
-                if self.video
-                else "timestamp_ms is for HandTracker(video=True) only"
-            )
-        if timestamp_ms is not None:
-            return self._next(image, float(timestamp_ms))
-        return next(iter(self._looks(image, LOOKS[:1])), None)
+        if timestamp_ms is None and self.video:
+            raise InputError("a video tracker needs timestamp_ms with each frame")
+        if timestamp_ms is None:
+            return next(iter(self._looks(image, LOOKS[:1])), None)
+        if not self.video:
+            raise InputError("timestamp_ms is for HandTracker(video=True) only")
+        ms = float(timestamp_ms)
+        if self._track is not None:
+            hand = self._follow(self._track, image, ms)
+            if hand is not None:
+                return hand
+            self._lost, self._track = self._track, None
+        return self._find(image, ms)
 
     def detect_looks(self, image: np.ndarray) -> tuple[Hand, ...]:
         """Look at the hand in a single image in the ways of ``LOOKS``, each turned and zoomed a little otherwise.
 
-        The looks err independently, so that the mean of what a network says to each is right more often.
-
-        Returns
-        -------
-        tuple
-            A hand a look, in the coordinates of the image; empty if there is no hand. They agree on its side.
+        The looks err independently, so that the mean of what a network says to each is right more often. They agree on
+        the hand's side; all are in the coordinates of the image, and there is none if there is no hand.
         """
         if self.video:
             raise InputError("detect_looks is for single images, not for HandTracker(video=True)")
@@ -175,18 +145,8 @@ class HandTracker:
                     return hands
         return ()
 
-    def _next(self, image: np.ndarray, ms: float) -> Hand | None:
-        """Follow the hand into the next frame of a video, or find one."""
-        if self._track is not None:
-            hand = self._follow(image, ms)
-            if hand is not None:
-                return hand
-            self._lost, self._track = self._track, None
-        return self._find(image, ms)
-
-    def _follow(self, image: np.ndarray, ms: float) -> Hand | None:
-        track = self._track
-        assert track is not None
+    def _follow(self, track: _Track, image: np.ndarray, ms: float) -> Hand | None:
+        """Follow the hand into the next frame of a video; None if it is gone."""
         moving = track.looks_around(image, ms)
         if moving is not None:
             better = BETTER if track.has_moved else -BETTER
@@ -251,15 +211,10 @@ class _Track:
     def go_on(self, hand: Hand, ms: float, aspect: float) -> None:
         """Take the hand of the next frame."""
         before, now = (one.landmarks[:, :2] * (aspect, 1.0) for one in (self.hand, hand))
-        palm = max(1e-6, float(np.linalg.norm(now[[5, 9, 13, 17]] - now[0], axis=1).mean()))
-        if float(np.abs(now - before).mean()) / palm > STILL * max(1e-3, (ms - self.ms) / 1000):
+        if float(np.abs(now - before).mean()) / palm_of(now) > STILL * max(1e-3, (ms - self.ms) / 1000):
             self._moved_ms = ms
             self._moving_ms += ms - self.ms
         self.hand, self.ms = hand, ms
-
-    def still(self, ms: float) -> bool:
-        """Whether the hand has not moved for a while."""
-        return ms - self._moved_ms > 1000 * STILL_S
 
     def distance(self, other: Hand, image: np.ndarray) -> float:
         """How far another hand is away, in lengths of this one."""
@@ -275,7 +230,7 @@ class _Track:
         """Where something moves while this hand is still, 0..1 from the left and the top; else None."""
         import cv2
 
-        if not self.still(ms) or ms - self._around_ms < 1000 * AGAIN_S:
+        if ms - self._moved_ms <= 1000 * STILL_S or ms - self._around_ms < 1000 * AGAIN_S:
             self._small = None
             return None
         small = cv2.resize(image, (32, 24), interpolation=cv2.INTER_AREA).astype(np.int16)
@@ -381,10 +336,14 @@ def prominence(hand: Hand, aspect: float) -> float:
     Twice as near is worth 1, as are two thirds of the picture's height; 1 less if it hangs down.
     """
     points = hand.landmarks[:, :2] * (aspect, 1.0)
-    size = max(1e-6, float(np.linalg.norm(points[[5, 9, 13, 17]] - points[0], axis=1).mean()))
     x, y = points[9] - points[0]
     hangs = max(0.0, y / max(1e-6, math.hypot(x, y)))
-    return math.log2(size) - 1.5 * float(points[:, 1].mean()) - hangs
+    return math.log2(palm_of(points)) - 1.5 * float(points[:, 1].mean()) - hangs
+
+
+def palm_of(points: np.ndarray) -> float:
+    """Mean distance of the knuckles from the wrist, of points (21, 2)."""
+    return max(1e-6, float(np.linalg.norm(points[[5, 9, 13, 17]] - points[0], axis=1).mean()))
 
 
 def odds(hand: Hand) -> float:
@@ -399,13 +358,7 @@ def with_side(hand: Hand, right: float) -> Hand:
 
 
 def prepare(image: np.ndarray, attempt: Attempt) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
-    """Change an (H, W, 3) uint8 image as an attempt says.
-
-    Returns
-    -------
-    tuple
-        The changed image, and scale (3,) and offset (3,) that bring landmarks in it back to the image.
-    """
+    """Change an (H, W, 3) uint8 image as an attempt says; scale (3,) and offset (3,) bring landmarks back to it."""
     import cv2
 
     height, width = image.shape[:2]
@@ -480,7 +433,6 @@ def _landmarker(confidence: float) -> Any:
 
 
 def _close(landmarker: Any) -> None:
-    """Close a landmarker at the interpreter's exit."""
     try:
         landmarker.close()
     except RuntimeError:  # its thread is gone already: only its __del__ remains, which would print a TypeError
@@ -489,12 +441,9 @@ def _close(landmarker: Any) -> None:
 
 def table_hands(table: pd.DataFrame) -> list[Hand | None]:
     """Take the hands out of a landmark table, one a row; None where none was found."""
-    from asllib.hands.landmarks import landmark_arrays
-
     arrays = landmark_arrays(table)
+    parts = zip(arrays["landmarks"], arrays["world"], arrays["left"], table["score"].tolist(), strict=True)
     return [
         Hand(points, world, "left" if left else "right", score) if score > 0 else None
-        for points, world, left, score in zip(
-            arrays["landmarks"], arrays["world"], arrays["left"], table["score"].tolist(), strict=True
-        )
+        for points, world, left, score in parts
     ]

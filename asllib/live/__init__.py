@@ -5,8 +5,8 @@ The names below are imported on first use: ``import asllib.live`` loads neither 
 
 from __future__ import annotations
 
-import lazy_loader
+from asllib.lazy import attach
 
 _MODULES = {"widget": ("LiveReader", "SignRecorder")}
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=_MODULES)
+__getattr__, __dir__, __all__ = attach(__name__, _MODULES)

@@ -8,11 +8,11 @@ from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 
-from asllib.data.letterset import COLUMNS
-from asllib.data.photos import read_manifest
+from asllib.data.letterset import COLUMNS, read_manifest
 from asllib.errors import InputError
 from asllib.hands.landmarks import SIZE_COLUMNS, landmark_columns, read_landmarks, write_landmarks
 from asllib.hands.look import Hand
@@ -20,6 +20,9 @@ from asllib.hands.tracker import HandTracker
 from asllib.live.session import Message, Session, points, trouble
 from asllib.paths import write_bytes, write_text
 from asllib.train.signs import LANDMARKS
+
+Row = dict[Hashable, Any]  # of the manifest
+HAND = [*landmark_columns(), *SIZE_COLUMNS]  # what is written of a hand
 
 COUNTDOWN = 3.0  # seconds to form the sign
 PAUSE = 0.25  # seconds between two kept frames at least
@@ -40,25 +43,11 @@ HINTS = (
 
 
 class RecordingSession(Session):
-    """Ask for one sign after the other and keep frames in which the hand is well in view.
+    """Ask for one sign after the other and keep ``per_sign`` frames of each in which the hand is well in view.
 
-    Parameters
-    ----------
-    folder
-        The data folder; one that was recorded before is gone on with.
-    signs
-        Names: letters, or any signs.
-    per_sign
-        How many frames of each.
-    signer
-        Whose hand it is, for the manifest.
-    source
-        See ``Session``.
-
-    Raises
-    ------
-    InputError
-        If a name cannot be a folder's, the number is below 1, or the folder holds something else.
+    Signs are letters, or names of any signs; ``signer`` says in the manifest whose hand it is; ``source`` is that of
+    ``Session``. A data folder that was recorded before is gone on with. InputError if a name cannot be a folder's, the
+    number is below 1, or the folder holds something else.
     """
 
     def __init__(
@@ -95,46 +84,33 @@ class RecordingSession(Session):
 
     def state(self) -> Message:
         """Which sign is asked for, and how far it is."""
-        kept = self.kept
-        return {
-            "sign": self._sign,
-            "kept": kept.get(self._sign or "", 0),
-            "of": self.per_sign,
-            "signs": [[sign, kept[sign]] for sign in self.signs],
-            "passed": [[reason, n] for reason, n in self._passed.most_common()],
-            "folder": str(self.folder),
-        }
+        kept, passed = self.kept, [[reason, n] for reason, n in self._passed.most_common()]
+        about = {"sign": self._sign, "kept": kept.get(self._sign or "", 0), "of": self.per_sign}
+        return {**about, "signs": [[*one] for one in kept.items()], "passed": passed, "folder": str(self.folder)}
 
     @property
     def _sign(self) -> str | None:
         return self.signs[self._at] if self._at < len(self.signs) else None
 
     def _go_on(self, at: int) -> None:
-        """Turn to the first sign from there on that is not complete; to none at the end."""
-        kept, end = self.kept, len(self.signs)
-        self._begin(next((i for i in range(at, end) if kept[self.signs[i]] < self.per_sign), end))
+        """Turn to the first sign from there on that is not complete, else to none; a countdown starts."""
+        self._at, kept = at, self.kept
+        while self._sign is not None and kept[self._sign] >= self.per_sign:
+            self._at += 1
+        self._passed.clear()
+        self._started: float | None = None  # with the next frame
+        self._kept_last: tuple[float, Hand] | None = None
 
     def _over(self) -> str:
         """What is said when no sign is asked for any more."""
         missing = ", ".join(f"{sign} {n} of {self.per_sign}" for sign, n in self.kept.items() if n < self.per_sign)
-        if missing:
-            return f"Not complete: {missing}. Run this cell again to go on. The folder is {self.folder}."
-        return f"Done. The folder is {self.folder}."
-
-    def _begin(self, at: int) -> None:
-        """Turn to a sign; its countdown starts with the next frame."""
-        self._at = at
-        self._passed.clear()
-        self._started: float | None = None
-        self._kept_last: tuple[float, Hand] | None = None
+        said = f"Not complete: {missing}. Run this cell again to go on." if missing else "Done."
+        return f"{said} The folder is {self.folder}."
 
     def _answer(self, message: Message, buffers: Sequence[bytes]) -> tuple[Message, list[bytes]]:
         if message.get("type") == "start":
             self._started = None
         return super()._answer(message, buffers)
-
-    def _settings(self, message: Message) -> None:
-        raise InputError("the recorder has no settings")
 
     def _edit(self, message: Message) -> None:
         if self._sign is None:
@@ -146,7 +122,7 @@ class RecordingSession(Session):
                 self._write([row for row in self._rows if row not in thrown])
             for row in thrown:  # last: the manifest never names a photo that is not there
                 (self.folder / row["file"]).unlink(missing_ok=True)
-            self._begin(self._at)
+            self._go_on(self._at)
         elif what == "skip":
             self._go_on(self._at + 1)
         else:
@@ -157,18 +133,16 @@ class RecordingSession(Session):
         reason = trouble(hand, self._speed(hand, seconds))
         if self._started is None:
             self._started = seconds
-        left = COUNTDOWN - (seconds - self._started)
+        left = max(0.0, COUNTDOWN - (seconds - self._started))
+        status, hint = reason or "Ready.", ""
+        if self._sign is not None and left == 0:
+            status = self._keep(frame, hand, reason, seconds)
+            left = 0.0 if self._started is not None else COUNTDOWN  # of the next sign
         if self._sign is None:
             status, left = self._over(), 0.0
-        elif left > 0:
-            status = reason or "Ready."
         else:
-            status = self._keep(frame, hand, reason, seconds)
-            left = 0.0 if self._started is not None else COUNTDOWN
-            if self._sign is None:
-                status, left = self._over(), 0.0
-        hint = HINTS[self.kept.get(self._sign, 0) * len(HINTS) // self.per_sign % len(HINTS)] if self._sign else ""
-        return {"hand": points(hand), "status": status, "hint": hint, "left": max(0.0, left), **self.state()}
+            hint = HINTS[self.kept[self._sign] * len(HINTS) // self.per_sign % len(HINTS)]
+        return {"hand": points(hand), "status": status, "hint": hint, "left": left, **self.state()}
 
     def _keep(self, frame: np.ndarray, hand: Hand | None, reason: str, seconds: float) -> str:
         """Keep a frame or count why not; go on to the next sign when there are enough."""
@@ -190,47 +164,36 @@ class RecordingSession(Session):
         return "Kept."
 
     def _save(self, frame: np.ndarray, hand: Hand) -> None:
-        import cv2
-
-        number = 1 + max(
-            (int(Path(row["file"]).stem.rpartition("-")[2]) for row in self._rows if row["label"] == self._sign),
-            default=0,
-        )
-        file = f"{self._sign}/{self.signer}-{number:04d}.jpg"
+        numbers = [int(Path(row["file"]).stem.rpartition("-")[2]) for row in self._rows if row["label"] == self._sign]
+        file = f"{self._sign}/{self.signer}-{1 + max(numbers, default=0):04d}.jpg"
         path = self.folder / file
         if not path.parent.resolve().is_relative_to(self.folder.resolve()):
             raise InputError(f"{path.parent}: a link out of {self.folder}; remove it")
         if not self._rows:
             self._write([])  # a folder that is left before its first photo must be known as the recorder's
         data = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
-        write_bytes(self.folder / file, data)
-        row: dict[Hashable, Any] = {
-            "file": file,
-            "label": self._sign,
-            "source": "recorded",
-            "signer": self.signer,
-            "original": file,
-            "split": "",
-        }
+        write_bytes(path, data)
+        row: Row = {"file": file, "label": self._sign, "source": "recorded", "signer": self.signer, "original": file}
         coordinates = np.concatenate([hand.landmarks.ravel(), hand.world.ravel()]).tolist()
         self._hands[file] = [file, self._sign, hand.side, hand.score, *coordinates, frame.shape[1], frame.shape[0]]
-        self._write([*self._rows, row])
+        self._write([*self._rows, row | {"split": ""}])
 
-    def _write(self, rows: list[dict[Hashable, Any]]) -> None:
+    def _write(self, rows: list[Row]) -> None:
         """Write landmarks, then the manifest, with which a photo counts; after each photo, so that none is lost."""
         hands = [self._hands[row["file"]] for row in rows]
-        table = pd.DataFrame(hands, columns=[*landmark_columns(), *SIZE_COLUMNS])
-        write_landmarks(table, self.folder / LANDMARKS)
+        write_landmarks(pd.DataFrame(hands, columns=HAND), self.folder / LANDMARKS)
         write_text(self.folder / "manifest.csv", pd.DataFrame(rows, columns=[*COLUMNS]).to_csv(index=False))
         self._rows = rows
 
-    def _earlier(self) -> tuple[list[dict[Hashable, Any]], dict[str, list]]:
+    def _earlier(self) -> tuple[list[Row], dict[str, list]]:
         """What the folder holds from an earlier recording."""
         for path in (self.folder, *self.folder.parents):
             if path.is_file():
                 raise InputError(f"{path}: a file; name a folder")
         if not (self.folder / "manifest.csv").is_file():
-            if self.folder.exists() and any(_foreign(path) for path in self.folder.iterdir()):
+            # A recording that was killed before its first photo leaves nothing but these.
+            there = self.folder.iterdir() if self.folder.exists() else ()
+            if any(path.name != LANDMARKS and not path.name.startswith(".") for path in there):
                 raise InputError(f"{self.folder}: holds something else; name a new folder")
             return [], {}
         table = read_manifest(self.folder)  # its files lie in the folder: choosing "again" deletes them
@@ -240,17 +203,11 @@ class RecordingSession(Session):
         if not (self.folder / LANDMARKS).is_file() or not own.all():
             raise InputError(f"{self.folder}: was not written by the recorder; name a new folder")
         hands = read_landmarks(self.folder / LANDMARKS)
-        columns = [*landmark_columns(), *SIZE_COLUMNS]
-        if set(columns) - set(hands) or (len(table) and not set(hands["file"]) & set(table["file"])):
+        if set(HAND) - set(hands) or (len(table) and not set(hands["file"]) & set(table["file"])):
             raise InputError(f"{self.folder / LANDMARKS}: does not belong to the manifest beside it; name a new folder")
-        known = {row[0]: row for row in hands[columns].to_numpy(object).tolist()}
+        known = {row[0]: row for row in hands[HAND].to_numpy(object).tolist()}
         # A recorder that was killed between the two files leaves a photo in one of them alone.
         return [row for row in table.to_dict("records") if row["file"] in known], known
-
-
-def _foreign(path: Path) -> bool:
-    """Tell whether a file is none of those that a recording leaves when it is killed before its first photo."""
-    return path.name != LANDMARKS and not path.name.startswith(".")
 
 
 def _alike(hand: Hand, other: Hand) -> bool:

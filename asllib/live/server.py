@@ -15,12 +15,14 @@ import webbrowser
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-import nbformat
-from jupyter_core.paths import jupyter_config_path
-from tornado.ioloop import IOLoop
-from voila.app import Voila
-
 from asllib.errors import InputError
+from asllib.lazy import extra
+
+with extra("live"):
+    import nbformat
+    from jupyter_core.paths import jupyter_config_path
+    from tornado.ioloop import IOLoop
+    from voila.app import Voila
 
 CELL = """\
 import os
@@ -53,13 +55,12 @@ class SecurePage(Voila):
             browser = webbrowser.get(self.browser or None)
         except webbrowser.Error:  # none here: the link is printed
             return
-        host = str(self.ip)
-        link = escape(self.link(_HERE.get(host, host)))
-        folder = Path(self.notebook_path).parent  # with which it is removed
-        handle, file = tempfile.mkstemp(suffix=".html", dir=folder)  # mode 0600
-        os.close(handle)
-        head = f'<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={link}">'
-        Path(file).write_text(f'{head}<a href="{link}">asl live</a>\n', encoding="utf-8")
+        link = escape(self.link(_HERE.get(str(self.ip), str(self.ip))))
+        # Mode 0600, in the notebook's folder, with which it is removed.
+        handle, file = tempfile.mkstemp(suffix=".html", dir=Path(self.notebook_path).parent)
+        with open(handle, "w", encoding="utf-8") as page:  # noqa: PTH123 - a handle is no path
+            page.write('<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" ')
+            page.write(f'content="0; url={link}"><a href="{link}">asl live</a>\n')
         arguments = Path(file).as_uri(), self.webbrowser_open_new
         threading.Thread(target=browser.open, args=arguments, daemon=True).start()
 
@@ -75,29 +76,10 @@ def serve(
     keyfile: Path | None = None,
     insecure: bool = False,
 ) -> None:
-    """Serve the live cell until it is interrupted, to those alone who have the token.
+    """Serve a ``LiveReader`` of this source and model until it is interrupted, to those alone who have the token.
 
-    Parameters
-    ----------
-    source
-        None for the browser's camera; the number of this machine's camera, or a film.
-    model
-        See ``LiveReader``.
-    port
-        Of the host's address.
-    browser
-        Open the page in a browser.
-    host
-        The address to listen on; by default this machine alone can reach it.
-    certfile, keyfile
-        Certificate and key (PEM) for https.
-    insecure
-        Listen on a network without them.
-
-    Raises
-    ------
-    InputError
-        If there is no such model or film, the port is taken, or others could listen in.
+    See ``check_host`` for who can reach it. InputError if there is no such model or film, the port is taken, or others
+    could listen in.
     """
     from asllib.live.session import models
     from asllib.read import load_network
@@ -113,29 +95,26 @@ def serve(
             probe.bind((host, port))
         except OSError as error:
             raise InputError(f"port {port}: {error.strerror}; give another one with --port") from None
-    if not _loopback(host):
+    if not ipaddress.ip_address(host).is_loopback:
         print(f"asl: listening on {host}: whoever has the link can use the page and its kernel", file=sys.stderr)
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel of this environment, not one in the user's folder
     cell = nbformat.v4.new_code_cell(CELL.format(folder=str(Path.cwd()), source=source, model=model))
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    book = nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel})
-    token = secrets.token_urlsafe(16)
+    settings = {
+        "ip": host,
+        "port": port,
+        "port_retries": 0,
+        "token": secrets.token_urlsafe(16),
+        "open_browser": browser,
+        "log_level": "ERROR",
+        "kernel_websocket_connection_class": "asllib.live.connection.PromptConnection",
+    }
     with tempfile.TemporaryDirectory(prefix="asl-") as folder:
-        nbformat.write(book, Path(folder) / "asl live.ipynb")
+        book = Path(folder) / "asl live.ipynb"
+        nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel}), book)
         app = SecurePage(config_file_paths=jupyter_config_path())  # not the working folder's, which may be anybody's
         app.certificate = certificate
-        app.initialize(
-            [
-                str(Path(folder) / "asl live.ipynb"),
-                f"--Voila.ip={host}",
-                f"--Voila.port={port}",
-                "--Voila.port_retries=0",
-                f"--Voila.token={token}",
-                f"--Voila.open_browser={browser}",
-                "--Voila.log_level=ERROR",
-                "--Voila.kernel_websocket_connection_class=asllib.live.connection.PromptConnection",
-            ]
-        )
+        app.initialize([str(book), *(f"--Voila.{name}={value}" for name, value in settings.items())])
         link = app.link(socket.gethostname() if host in _HERE else host)
         IOLoop.current().add_callback(print, f"{link}\nThe live page is there; Ctrl+C ends it.", flush=True)  # once up
         app.start()
@@ -144,15 +123,15 @@ def serve(
 def check_host(
     host: str, certfile: Path | None = None, keyfile: Path | None = None, insecure: bool = False
 ) -> ssl.SSLContext | None:
-    """Load the certificate to serve with; None where there is none and none is needed.
+    """Load the certificate (PEM) to serve with; None where there is none and none is needed.
 
-    Raises
-    ------
-    InputError
-        If the host is no address, certificate and key do not belong together, or a network would be listened on
-        without them and ``insecure`` does not ask for that.
+    InputError if the host is no address, certificate and key do not belong together, or a network would be listened on
+    without them and ``insecure`` does not ask for that.
     """
-    local = _loopback(host)
+    try:
+        local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        raise InputError(f"host {host}: give an address, as 127.0.0.1 (this machine alone) or 0.0.0.0") from None
     if (certfile is None) != (keyfile is None):
         raise InputError("a certificate and its key belong together: give both --certfile and --keyfile")
     if certfile is not None and keyfile is not None:
@@ -169,10 +148,3 @@ def check_host(
             "give --certfile and --keyfile, or --insecure if that is meant"
         )
     return None
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        raise InputError(f"host {host}: give an address, as 127.0.0.1 (this machine alone) or 0.0.0.0") from None

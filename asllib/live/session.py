@@ -7,9 +7,11 @@ import math
 import time
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import cv2
 import numpy as np
 
 from asllib.errors import InputError
@@ -18,9 +20,6 @@ from asllib.hands.look import Hand, hand_crop, look_at
 from asllib.letters import FIRST_SIX, STATIC
 from asllib.read.video import iter_frames
 
-if TYPE_CHECKING:
-    from asllib.read import TextReader
-
 Message = dict[str, Any]
 
 MAX_SIDE = 1920  # pixels; the browser sends 320
@@ -28,16 +27,15 @@ EDGE = 0.01  # of the picture's width or height
 FAR = 0.07  # palm length in picture heights, below which landmarks are poor
 FAINT = 0.15  # probability below which the likeliest letter is not worth a word
 FAST = 2.5  # palm lengths a second, above which no letter is held
+NETWORKS = ("spelling", "default", "landmark", "pixel")  # as they are listed
+ALPHABETS = {"all": ("All that it knows", None), "still": ("24 still letters", STATIC), "six": ("A to F", FIRST_SIX)}
 
 
 class Session:
     """Answer the messages of a camera view; what it does with a hand is up to its kinds.
 
-    Parameters
-    ----------
-    source
-        None: frames come from the browser. Else a camera's number or a film of this machine, whose frames are sent
-        to the browser.
+    Without a ``source`` frames come from the browser. Else it is a camera's number or a film of this machine, whose
+    frames are sent to the browser.
     """
 
     def __init__(self, source: int | str | Path | None = None) -> None:
@@ -52,40 +50,35 @@ class Session:
         self._last: tuple[float, Hand] | None = None
 
     def answer(self, message: Any, buffers: Sequence[bytes] = ()) -> tuple[Message, list[bytes]]:
-        """Answer one message; there is an answer to everything, and no exception.
+        """Answer one message, with its ``view`` and ``id``; the frame as JPEG is added if this machine has the camera.
 
-        Returns
-        -------
-        message
-            With ``type``, and the ``view`` and ``id`` of what is answered.
-        buffers
-            The frame as JPEG, if this machine has the camera.
+        There is an answer to everything, and no exception.
         """
         if not isinstance(message, dict):
             return {"type": "error", "message": f"a message is a dictionary, not {type(message).__name__}"}, []
-        back = {key: message[key] for key in ("view", "id") if key in message}
+        images: list[bytes] = []
         try:
             reply, images = self._answer(message, buffers)
         except InputError as error:
-            reply, images = {"type": "error", "message": str(error)}, []
+            reply = {"type": "error", "message": str(error)}
             if message.get("type") == "settings":  # the page's lists go back to what is in use
                 reply |= self.state()
         except Exception as error:  # a bug must not stop the frames: it is shown in the cell
-            reply, images = {"type": "error", "message": f"{type(error).__name__}: {error}"}, []
-        return {**reply, **back}, images
+            reply = {"type": "error", "message": f"{type(error).__name__}: {error}"}
+        return {**reply, **{key: message[key] for key in ("view", "id") if key in message}}, images
 
     def warm(self) -> None:
         """Do once what makes a first frame slow, so that it is none of the signer's; nothing that is shown changes."""
 
     def close(self) -> None:
-        """Let the camera go."""
-        self.release()
-
-    def release(self) -> None:
         """Let this machine's camera go; the next frame opens it again."""
         frames, self._frames = self._frames, None
         if frames is not None:
             frames.close()
+
+    def state(self) -> Message:
+        """What a view shows when it appears."""
+        raise NotImplementedError
 
     def _answer(self, message: Message, buffers: Sequence[bytes]) -> tuple[Message, list[bytes]]:
         kind, view = message.get("type"), message.get("view")
@@ -94,11 +87,11 @@ class Session:
         if kind == "start":
             self._view, self._last, self._ended = view, None, ""
             self._offset = self._time + 1.0 - _seconds(message)
-            self.release()
+            self.close()
         elif kind == "stop":
             if view == self._view:
                 self._view = None
-                self.release()
+                self.close()
         elif kind == "settings":
             self._settings(message)
         elif kind == "edit":
@@ -112,29 +105,25 @@ class Session:
             return {"type": "taken", "message": "The camera was started elsewhere; press Start to have it here."}, []
         if self._ended:  # a second frame was on its way
             return {"type": "ended", "message": self._ended}, []
-        started = time.perf_counter()
+        images: list[bytes] = []
         if self.source is None:
-            seconds = self._offset + _seconds(message)
-            frame, images = decode(buffers), []
+            started = time.perf_counter()
+            seconds, frame = _seconds(message), decode(buffers)
         else:
             if self._frames is None:
-                self._frames = _paced(iter_frames(self.source))
-                self._offset = self._time + 1.0
+                self._frames, self._offset = _paced(iter_frames(self.source)), self._time + 1.0
             try:
-                taken = next(self._frames, None)
-            except InputError as error:
-                taken, self._ended = None, str(error)
-            if taken is None:
+                seconds, frame = next(self._frames)
+            except (InputError, StopIteration) as error:
                 over = "The film is over; press Start."
                 if isinstance(self.source, int):
                     over = f"camera {self.source} gives no more frames: was it unplugged?"
-                self._ended = self._ended or over
-                self.release()
+                self._ended = str(error) or over
+                self.close()
                 return {"type": "ended", "message": self._ended, **self._finish()}, []
             started = time.perf_counter()  # waiting for the camera is no work
-            seconds, frame = self._offset + taken[0], taken[1]
             images = [encode(frame)]
-        self._time = max(self._time + 1e-3, seconds)
+        self._time = max(self._time + 1e-3, self._offset + seconds)
         reply = self._read(frame, self._time)
         return {"type": "reading", **reply, "ms": 1000 * (time.perf_counter() - started)}, images
 
@@ -146,12 +135,8 @@ class Session:
         x, y = (hand.landmarks - last[1].landmarks)[:, :2].T
         return float(np.hypot(x, y).mean() / max(palm_length(hand), 1e-3) / max(seconds - last[0], 1e-3))
 
-    def state(self) -> Message:
-        """What a view shows when it appears."""
-        raise NotImplementedError
-
     def _settings(self, message: Message) -> None:
-        raise NotImplementedError
+        raise InputError("the recorder has no settings")
 
     def _edit(self, message: Message) -> None:
         raise NotImplementedError
@@ -179,25 +164,14 @@ def _paced(frames: Iterator[tuple[float, np.ndarray]]) -> Generator[tuple[float,
 
 
 def decode(buffers: Sequence[bytes]) -> np.ndarray:
-    """Decode the JPEG of a message to (H, W, 3) uint8 RGB.
-
-    Raises
-    ------
-    InputError
-        If there is none, it is no image, or one of more than 1920 pixels a side.
-    """
-    import cv2
-
-    data, frame = bytes(buffers[0]) if buffers else b"", None
-    try:
-        with open_image(data, "frame", most=2**62) as image:  # the header: nothing is unpacked yet
-            width, height = image.size
-            if max(width, height) <= MAX_SIDE:
-                frame = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-    except InputError:
-        width = height = 0
-    if max(width, height) > MAX_SIDE:
-        raise InputError(f"a frame of {width}x{height} pixels; send at most {MAX_SIDE} a side")
+    """Decode the JPEG of a message to (H, W, 3) uint8 RGB; InputError if it is none, or above 1920 pixels a side."""
+    data, frame, size = bytes(buffers[0]) if buffers else b"", None, (0, 0)
+    with suppress(InputError), open_image(data, "frame", most=2**62) as image:  # the header: nothing is unpacked yet
+        size = image.size
+        if max(size) <= MAX_SIDE:
+            frame = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    if max(size) > MAX_SIDE:
+        raise InputError(f"a frame of {size[0]}x{size[1]} pixels; send at most {MAX_SIDE} a side")
     if frame is None:
         raise InputError(f"a frame of {len(data)} bytes is not an image; it is left out")
     return frame
@@ -205,8 +179,6 @@ def decode(buffers: Sequence[bytes]) -> np.ndarray:
 
 def encode(frame: np.ndarray) -> bytes:
     """Encode (H, W, 3) uint8 RGB as JPEG, at most 640 pixels wide."""
-    import cv2
-
     if frame.shape[1] > 640:
         frame = cv2.resize(frame, (640, round(frame.shape[0] * 640 / frame.shape[1])), interpolation=cv2.INTER_AREA)
     return cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
@@ -222,14 +194,11 @@ def trouble(hand: Hand | None, speed: float) -> str:
     """Say why a hand cannot be read well, "" if it can."""
     if hand is None:
         return "No hand in view."
-    points = hand.landmarks[:, :2]
-    if points.min() < EDGE or points.max() > 1 - EDGE:
+    if np.abs(hand.landmarks[:, :2] - 0.5).max() > 0.5 - EDGE:
         return "Hand too close to the edge."
     if palm_length(hand) < FAR:
         return "Come closer to the camera."
-    if speed > FAST:
-        return "Hold still."
-    return ""
+    return "Hold still." if speed > FAST else ""
 
 
 def points(hand: Hand | None) -> list[list[float]] | None:
@@ -242,17 +211,13 @@ def models() -> list[str]:
     from asllib.networks.store import SHIPPED
     from asllib.paths import project_root
 
-    found = []
+    found = [name for name in NETWORKS if name in SHIPPED]
     runs = {(folder / "runs").resolve() for folder in (project_root(), Path.cwd())}
     for card in sorted(card for folder in runs for card in folder.glob("*/card.json")):
-        try:
-            told = read_json(card)
-            spells = told.get("network") == "spelling"
-            if spells or told.get("network") in ("default", "landmark", "pixel"):
+        with suppress(InputError):
+            if read_json(card).get("network") in NETWORKS:
                 found.append(str(card.parent))
-        except InputError:
-            continue
-    return [*(name for name in ("spelling", "default", "landmark", "pixel") if name in SHIPPED), *found]
+    return found
 
 
 def _titled(names: Iterable[str]) -> list[list[str]]:
@@ -264,12 +229,8 @@ def _titled(names: Iterable[str]) -> list[list[str]]:
 class ReadingSession(Session):
     """The live cell's session: every frame goes through ``asllib.read.TextReader``, the path of ``asl read``.
 
-    Parameters
-    ----------
-    source
-        See ``Session``.
-    model
-        One of ``models()``, by default the first, or what else ``asllib.read.load_network`` takes.
+    ``source`` is that of ``Session``; ``model`` one of ``models()``, by default the first, or what else
+    ``asllib.read.load_network`` takes.
     """
 
     def __init__(self, source: int | str | Path | None = None, model: str | Path | None = None) -> None:
@@ -283,7 +244,7 @@ class ReadingSession(Session):
         self._network = load_network(self.model)
         self.settings = usual_settings(self._network)
         self._suggested: tuple[str, tuple[str, ...]] = ("", ())  # for which text, and what
-        self._reader = self._open()
+        self._open()
 
     @property
     def text(self) -> str:
@@ -292,11 +253,11 @@ class ReadingSession(Session):
 
     def state(self) -> Message:
         """Text, settings, and what can be chosen."""
-        chosen = {"model": self.model, "alphabet": self.alphabet}
+        sliders = {"confidence": self.settings.confidence, "hold_s": self.settings.hold_s}
         return {
             "text": self.text,
             "words": self._words(),
-            "settings": {**chosen, "confidence": self.settings.confidence, "hold_s": self.settings.hold_s},
+            "settings": {"model": self.model, "alphabet": self.alphabet, **sliders},
             "models": _titled(dict.fromkeys([self.model, *models()])),
             "alphabets": [[name, title] for name, (title, _) in ALPHABETS.items()],
         }
@@ -370,45 +331,30 @@ class ReadingSession(Session):
     def _read(self, frame: np.ndarray, seconds: float) -> Message:
         self._used = True
         reading = self._reader.read(frame, seconds)
-        letter, confidence = reading.letter, reading.confidence
-        if confidence < FAINT:
-            letter = None
+        confidence = reading.confidence
+        letter = None if confidence < FAINT else reading.letter
         status = trouble(reading.hand, self._speed(reading.hand, seconds))
-        if not status and letter is None:
-            status = "No letter yet."
-        elif not status:
-            sure = confidence >= self.settings.confidence
-            status = f"Reading {letter}." if sure else f"Not sure; is it {letter}?"
-        return {
-            "hand": points(reading.hand),
-            "letter": letter,
-            "confidence": round(confidence, 3),
-            "text": self.text,
-            "words": self._words(),
-            "status": status,
-        }
+        if not status:
+            sure = f"Reading {letter}." if confidence >= self.settings.confidence else f"Not sure; is it {letter}?"
+            status = "No letter yet." if letter is None else sure
+        shown = {"hand": points(reading.hand), "letter": letter, "confidence": round(confidence, 3)}
+        return {**shown, "text": self.text, "words": self._words(), "status": status}
 
     def _finish(self) -> Message:
         """Read the film's end as ``read_text`` does."""
         self._reader.finish()
         return {"text": self.text, "words": self._words()}
 
-    def _open(self) -> TextReader:
-        """A new reader with the chosen network, letters and settings."""
+    def _open(self) -> None:
+        """Take a new reader with the chosen network, letters and settings."""
         from asllib.read import TextReader
 
         self._used = False  # whether it has read a frame of the signer's
-        return TextReader(self._network, self.settings, letters=ALPHABETS[self.alphabet][1])
+        self._reader = TextReader(self._network, self.settings, letters=ALPHABETS[self.alphabet][1])
 
     def _reopen(self) -> None:
         """Take a new reader, which goes on with the text."""
-        before, self._reader = self._reader, self._open()
+        before = self._reader
+        self._open()
         self._reader.text, self._reader.lexicon = before.text, before.lexicon
         self.warm()
-
-
-ALPHABETS: dict[str, tuple[str, Sequence[str] | None]] = {
-    "all": ("All that it knows", None),
-    "still": ("24 still letters", STATIC),
-    "six": ("A to F", FIRST_SIX),
-}

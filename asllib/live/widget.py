@@ -13,19 +13,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import anywidget
-import traitlets
+import torch
 
+from asllib.lazy import extra
 from asllib.live.recording import RecordingSession
 from asllib.live.session import ReadingSession, Session
+
+with extra("live"):
+    import anywidget
+    import traitlets
 
 STATIC = Path(__file__).parent / "static"
 LATE = 2  # messages that may wait: the browser sends no more frames, but a kernel that was busy finds old ones too
 IDLE = 5.0  # seconds without a message after which this machine's camera is let go
-
 CLOSED = "Closed; run this cell again."
+TAKEN = "Another live cell took over; run this cell again to use it."
 
-_current: weakref.ref[CameraWidget] | None = None
+_open: weakref.WeakSet[CameraWidget] = weakref.WeakSet()
 
 
 def _bundle(name: str) -> str:
@@ -34,28 +38,24 @@ def _bundle(name: str) -> str:
     return (STATIC / "camera.js").read_text(encoding="utf-8") + own
 
 
+def _stop_all(why: str) -> None:
+    for widget in list(_open):
+        widget.stop(why)
+
+
 class CameraWidget(anywidget.AnyWidget):
     """A session shown in a notebook.
 
     The kernel hands each message of the browser to some thread; all are queued for one worker, which alone uses the
     session and sends the answers, so that nothing is shared and a busy notebook does not stop the picture.
-
-    Parameters
-    ----------
-    session
-        What answers the messages.
     """
 
     _css = STATIC / "live.css"
     remote = traitlets.Bool(False).tag(sync=True)  # the camera is this machine's
 
     def __init__(self, session: Session) -> None:
-        global _current
-        import torch
-
-        _stop_current()
+        _stop_all(TAKEN)
         super().__init__(remote=session.source is not None)
-        _current = weakref.ref(self)
         self._session: Session | None = session
         self._end = CLOSED
         self._messages: queue.Queue[tuple[contextvars.Context, Any, list] | None] = queue.Queue()
@@ -65,7 +65,8 @@ class CameraWidget(anywidget.AnyWidget):
         torch.get_num_threads()  # settles this thread's number: else PyTorch would take the worker's for it
         self._worker = threading.Thread(target=self._work, args=(session,), name="asllib-live", daemon=True)
         self._worker.start()
-        atexit.register(_stop_at_exit, weakref.ref(self))
+        _open.add(self)
+        atexit.register(_stop_all, CLOSED)
 
     def stop(self, why: str = CLOSED) -> None:
         """End the session: camera, tracker and thread are let go, and the cell says why. Twice does no harm."""
@@ -87,12 +88,10 @@ class CameraWidget(anywidget.AnyWidget):
         if self._session is None:
             view = content.get("view") if isinstance(content, dict) else None
             self.send({"type": "closed", "message": self._end, "view": view})
-            return
-        self._messages.put((contextvars.copy_context(), content, buffers))
+        else:
+            self._messages.put((contextvars.copy_context(), content, buffers))
 
     def _work(self, session: Session) -> None:
-        import torch
-
         torch.set_num_threads(1)  # the networks are tiny: more threads only wait for each other
         with contextlib.suppress(Exception):  # what is wrong is told at the first frame
             session.warm()  # as the page loads: a `hello` that comes meanwhile is answered when all is ready
@@ -102,7 +101,7 @@ class CameraWidget(anywidget.AnyWidget):
                     item = self._messages.get(timeout=IDLE)
                 except queue.Empty:
                     with contextlib.suppress(Exception):
-                        session.release()
+                        session.close()
                     continue
                 if item is None:
                     break
@@ -119,37 +118,12 @@ class CameraWidget(anywidget.AnyWidget):
             session.close()
 
 
-def _stop_current() -> None:
-    if _current is not None and (before := _current()) is not None:
-        before.stop("Another live cell took over; run this cell again to use it.")
-
-
-def _stop_at_exit(widget: weakref.ref[CameraWidget]) -> None:
-    if (found := widget()) is not None:
-        found.stop()
-
-
 class LiveReader(CameraWidget):
     """The live cell: show letters to a camera, read text.
 
-    Parameters
-    ----------
-    source
-        None for the browser's camera; the number of a camera on the kernel's machine, or a film there.
-    model
-        One of ``asllib.live.session.models()``, by default the first, or a run folder.
-
-    Raises
-    ------
-    InputError
-        If there is no such model or film.
-
-    Examples
-    --------
-    >>> live = LiveReader()
-    >>> live.text
-    ''
-    >>> live.close()
+    ``source`` is None for the browser's camera; else the number of a camera on the kernel's machine, or a film there.
+    ``model`` is one of ``asllib.live.session.models()``, by default the first, or a run folder. InputError if there is
+    no such model or film.
     """
 
     _esm = _bundle("reader.js")
@@ -177,25 +151,8 @@ class SignRecorder(CameraWidget):
     """The recorder: asks for one sign after the other, and writes a data folder for ``add_signs``.
 
     It counts down, keeps frames in which the hand is well in view, asks for slight turns and distances, and shows why
-    other frames are not kept. Kept frames, and nothing else, are written, with landmarks and a manifest.
-
-    Parameters
-    ----------
-    folder
-        The data folder; one that was recorded before is gone on with.
-    signs
-        Letters, or names of any signs.
-    per_sign
-        How many frames of each.
-    signer
-        Whose hand it is, for the manifest.
-    source
-        None for the browser's camera; the number of a camera on the kernel's machine, or a film there.
-
-    Raises
-    ------
-    InputError
-        See ``asllib.live.recording.RecordingSession``.
+    other frames are not kept. Kept frames, and nothing else, are written, with landmarks and a manifest. It takes what
+    ``asllib.live.recording.RecordingSession`` takes.
     """
 
     _esm = _bundle("recorder.js")
@@ -208,5 +165,5 @@ class SignRecorder(CameraWidget):
         signer: str = "me",
         source: int | str | Path | None = None,
     ) -> None:
-        _stop_current()  # it may record into this folder, which is read now
+        _stop_all(TAKEN)  # another one may record into this folder, which is read now
         super().__init__(RecordingSession(folder, signs, per_sign, signer, source))

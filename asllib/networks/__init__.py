@@ -5,7 +5,7 @@ The names below are imported on first use: ``import asllib.networks`` does not l
 
 from __future__ import annotations
 
-import lazy_loader
+from asllib.lazy import attach
 
 _MODULES = {
     "default": ("DefaultConfig", "DefaultNet"),
@@ -16,4 +16,4 @@ _MODULES = {
     "store": ("load_model", "save_model"),
 }
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=_MODULES)
+__getattr__, __dir__, __all__ = attach(__name__, _MODULES)

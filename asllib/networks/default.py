@@ -30,6 +30,8 @@ class DefaultConfig:
         letter, they are less sure than they are right.
     doubt
         What both say together is no surer than this power of the landmark branch's highest probability.
+    share
+        Share of the hands with an embedding that the landmark branch answers for in training, as for all without.
     classes
         Letters, 24 for all still ones.
     """
@@ -39,6 +41,7 @@ class DefaultConfig:
     noise: float = 0.3
     sharpen: float = 1.5
     doubt: float = 0.4
+    share: float = 0.25
     classes: int = 24
 
 
@@ -46,7 +49,7 @@ PRESETS = {
     "best": Preset(
         DefaultConfig(),
         Training(epochs=40, learning_rate=3e-3, batch=128, one_cycle=True, weight_decay=0.05, smoothing=0.05),
-        LandmarkAugment(),
+        LandmarkAugment(flat=0.2),
         signers=48,
     ),
 }
@@ -120,6 +123,6 @@ class DefaultNet(Network):
         landmark, embedding = self.branches(inputs)
         blind = inputs[:, -1:].isnan()  # (B, 1): no embedding
         if self.training:
-            by_landmarks = torch.rand_like(landmark[:, :1]) < 0.5
+            by_landmarks = torch.rand_like(landmark[:, :1]) < self.config.share
             return torch.where(blind | by_landmarks, landmark, embedding)
         return torch.where(blind, self.config.sharpen * landmark, self.multiply(landmark, embedding))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from asllib.networks.pixel import check_turn
 from asllib.networks.registry import Network, register
 
 if TYPE_CHECKING:
-    from asllib.train.examples import Looks
+    from asllib.hands.extract import Looks
 
 # Row f: the wrist, then the four joints of finger f from base to tip.
 GRID = [[0, *joints] for joints in FINGERS.values()]  # 5 x 5 landmark numbers
@@ -63,12 +64,15 @@ class LandmarkAugment:
         Change of the size along each axis, as people's hands differ.
     jitter
         Standard deviation of each point, in palm lengths: the tracker's error.
+    flat
+        Share of the hands whose world landmarks are dropped, as they are missing in tables of others.
     """
 
     turn: float = 15.0
     tilt: float = 30.0
     stretch: float = 0.15
     jitter: float = 0.03
+    flat: float = 0.0
 
     def __post_init__(self) -> None:
         check_turn(self.turn)
@@ -79,9 +83,10 @@ PRESETS = {
     "best": Preset(
         LandmarkConfig(),
         Training(epochs=30, learning_rate=4e-3, batch=128, one_cycle=True, weight_decay=0.05, smoothing=0.05),
-        LandmarkAugment(),
+        LandmarkAugment(flat=0.2),
     ),
 }
+PRESETS["people"] = dataclasses.replace(PRESETS["best"], signers=48)
 
 
 @register("landmark", LandmarkConfig, PRESETS)
@@ -180,7 +185,9 @@ def augment_landmarks(
         noise = torch.randn(points.shape, generator=generator).to(points) * how.jitter * palm
         return (points - wrist) @ matrix.transpose(1, 2) + wrist + noise
 
-    return move(landmarks * unit) / unit, move(world)
+    world = move(world)
+    dropped = torch.rand(batch, generator=generator).to(world) < how.flat
+    return move(landmarks * unit) / unit, torch.where(dropped[:, None, None], torch.nan, world)
 
 
 def _rotation(x: Tensor, y: Tensor, z: Tensor) -> Tensor:

@@ -13,14 +13,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asllib.config import PAPER_TRAINING, Preset, Training
-from asllib.data.letterset import LetterSet, PhotoFiles
+from asllib.data.letterset import LetterSet
+from asllib.files import PhotoFiles
+from asllib.hands.pixels import SIDE, to_gray, to_pixels
 from asllib.hands.tracker import table_hands
 from asllib.letters import FIRST_SIX
 from asllib.networks.registry import Network, register
-from asllib.preprocess import SIDE, to_gray, to_pixels
 
 if TYPE_CHECKING:
-    from asllib.train.examples import Looks
+    from asllib.hands.extract import Looks
 
 MAX_TURN = 30.0  # degrees; halfway to 90 less the leeway that signers take: G and Q, K and P, H and U are 90 apart
 
@@ -242,7 +243,7 @@ def crop_set(letters: LetterSet, looks: Looks, *, background: bool = False) -> t
     letters, looks
         The set, and what was seen of it.
     background
-        Keep what lies around the hand, see ``asllib.preprocess.to_pixels``.
+        Keep what lies around the hand, see ``asllib.hands.pixels.to_pixels``.
 
     Returns
     -------

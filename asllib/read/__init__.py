@@ -5,15 +5,15 @@ The names below are imported on first use: ``import asllib.read`` loads neither 
 
 from __future__ import annotations
 
-import lazy_loader
+from asllib.lazy import attach
 
 _MODULES = {
     "decoder": ("HandListener", "PeakSpeller", "Said"),
     "lexicon": ("Lexicon", "draw_words"),
-    "reader": ("FrameReading", "ReadWord", "Reading", "TextReader", "load_network", "read_text"),
+    "reader": ("FrameReading", "ReadWord", "TextReader", "load_network"),
     "speller": ("ReadLetter", "Speller", "SpellerSettings"),
     "subtitles": ("AnnotatedVideo", "annotate", "letters_json", "write_subtitles"),
-    "videos": ("read_videos",),
+    "videos": ("Reading", "read_stream", "read_text", "read_videos"),
 }
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=_MODULES)
+__getattr__, __dir__, __all__ = attach(__name__, _MODULES)

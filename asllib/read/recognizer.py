@@ -14,15 +14,15 @@ from torch import Tensor
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
 from asllib.evaluation import NO_HAND, read_letters
+from asllib.hands.extract import Looks, track
 from asllib.hands.look import WIDTH, Hand
+from asllib.hands.pixels import to_pixels
 from asllib.hands.tracker import HandTracker
 from asllib.letters import LETTERS
 from asllib.networks.landmark import look_probabilities
 from asllib.networks.pixel import PixelCNN, as_small, set_probabilities
 from asllib.networks.registry import Network
 from asllib.networks.store import fold, load_model
-from asllib.preprocess import to_pixels
-from asllib.train.examples import Looks, track
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ import numpy as np
 
 from asllib.errors import InputError
 from asllib.paths import replacing, write_text
-from asllib.read.reader import FrameReading, Reading
+from asllib.read.reader import FrameReading
 from asllib.read.speller import ReadLetter
 from asllib.read.video import MJPEG_FPS, check_written
+from asllib.read.videos import Reading
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -41,13 +41,18 @@ def iter_frames(source: str | os.PathLike[str] | int, fps: float | None = None) 
     InputError
         If the file is not there or no video, the camera does not open or gives no frame, or there is no frame rate.
     """
-    if fps is not None and not (math.isfinite(fps) and fps > 0):
-        raise InputError(f"fps={fps}: a video has more than 0 frames a second")
+    check_rate(fps)
     if isinstance(source, int):
         return _camera_frames(source)
     path = Path(source)
     _check_file(path)
     return _file_frames(path, fps)
+
+
+def check_rate(fps: float | None) -> None:
+    """Raise InputError unless frames a second, where they are given, are more than 0."""
+    if fps is not None and not (math.isfinite(fps) and fps > 0):
+        raise InputError(f"fps={fps}: a video has more than 0 frames a second")
 
 
 def count_frames(source: str | os.PathLike[str] | int) -> int | None:

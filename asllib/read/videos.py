@@ -1,25 +1,168 @@
-"""Many videos, on all cores or a cluster, with a folder that lets a stopped run go on."""
+"""Whole videos to text: one, a table of landmarks, many on all cores or a cluster, or a stream whose truth is known."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
 from pathlib import Path
+from typing import Any, TypeGuard
+
+import numpy as np
+import pandas as pd
+from rapidfuzz.distance import Levenshtein
 
 from asllib.errors import InputError
-from asllib.hands.look import tracker_version
+from asllib.hands.landmarks import landmark_arrays, read_landmarks
+from asllib.hands.look import Hand, tracker_version
+from asllib.hands.stream import Stream
+from asllib.hands.tracker import Side, table_hands
+from asllib.networks.spelling import SpellingNet
 from asllib.networks.store import SHIPPED, WEIGHTS
-from asllib.parallel import Here, as_done, processes
-from asllib.paths import write_text
-from asllib.read.lexicon import check_names
-from asllib.read.reader import Reading, ReadWord, load_network, read_text
-from asllib.read.speller import ReadLetter
+from asllib.parallel import Job, results, workplace
+from asllib.read.lexicon import Lexicon, check_names
+from asllib.read.reader import FrameReading, ReadWord, TextReader, load_network
+from asllib.read.recognizer import Recognizer
+from asllib.read.speller import ReadLetter, SpellerSettings
+from asllib.read.video import check_rate, count_frames, iter_frames
+
+Video = str | os.PathLike[str] | int | Iterable[tuple[float, np.ndarray]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """What was read in a video.
+
+    Attributes
+    ----------
+    text
+        The letters with the spaces between words.
+    letters
+        Each letter that was not taken back with its time and confidence, as it was read: correction changes none.
+    words
+        Each word with its time.
+    hand_found
+        Part of the frames with a hand, 0..1.
+    seconds
+        Length of the video.
+    """
+
+    text: str
+    letters: tuple[ReadLetter, ...]
+    words: tuple[ReadWord, ...]
+    hand_found: float
+    seconds: float
+
+
+def read_text(
+    video: Video,
+    recognizer: Recognizer | SpellingNet | None = None,
+    *,
+    fps: float | None = None,
+    correct: bool = False,
+    names: Iterable[str] = (),
+    progress: bool = False,
+    on_frame: Callable[[float, np.ndarray | None, FrameReading], None] | None = None,
+) -> Reading:
+    """Read a video, or a table of landmarks.
+
+    Parameters
+    ----------
+    video
+        A file, a camera's number (read until Ctrl+C or until it is unplugged), or pairs of a time in seconds and a
+        frame (H, W, 3) uint8 RGB; or a landmark table (.csv, .csv.gz, .parquet; see
+        ``asllib.hands.read_landmarks``) of frames in order, with a column ``time_s`` or a frame rate.
+    recognizer
+        See ``TextReader``.
+    fps
+        Frames a second of a file that does not say it.
+    correct
+        Put the words of the lexicon in the place of what was read, where they are likelier.
+    names
+        Words that are not to be corrected.
+    progress
+        Show a bar with the time left.
+    on_frame
+        Called with the time, the frame (None for landmarks) and what was read in it.
+
+    Raises
+    ------
+    InputError
+        If the video or table cannot be read, has no times, or a recogniser of pictures is given landmarks alone.
+    """
+    from tqdm.auto import tqdm
+
+    names = check_names(names)
+    frames: Iterable[tuple[float, Any]]  # of a table a hand and the aspect in the place of a frame
+    total, hands = None, _is_table(video)
+    if hands and getattr(recognizer, "kind", "") == "pixel":
+        raise InputError(f"{video}: landmarks have no picture for a pixel network; use spelling, default or landmark")
+    if _is_table(video):
+        frames = read_hands(video, fps)
+    elif isinstance(video, (str, os.PathLike, int)):
+        frames, total = iter_frames(video, fps), count_frames(video)
+    else:
+        frames = video
+    count = found = 0
+    moment = 0.0
+    reader = TextReader(recognizer)
+    if correct:
+        reader.correcting, reader.lexicon = True, Lexicon(names=names)
+    try:
+        for moment, frame in tqdm(frames, total=total, desc="Reading", unit="frame", delay=1, disable=not progress):
+            reading = reader.read_hand(frame[0], moment, frame[1]) if hands else reader.read(frame, moment)
+            count += 1
+            found += reading.hand is not None
+            if on_frame is not None:
+                on_frame(moment, None if hands else frame, reading)
+    except KeyboardInterrupt:
+        if not isinstance(video, int):  # a camera has no end but this: what it showed is kept
+            raise
+    reader.finish()
+    if correct:
+        reader.correct()
+    return Reading(reader.text.strip(), reader.letters, reader.words, found / max(count, 1), moment)
+
+
+def _is_table(video: object) -> TypeGuard[str | os.PathLike[str]]:
+    return isinstance(video, (str, os.PathLike)) and os.fspath(video).endswith((".csv", ".csv.gz", ".parquet"))
+
+
+def read_hands(
+    path: str | os.PathLike[str], fps: float | None = None
+) -> Iterator[tuple[float, tuple[Hand | None, float]]]:
+    """Go through a landmark table as through a video: times in seconds, and each frame's hand and aspect ratio.
+
+    Raises
+    ------
+    InputError
+        If the table cannot be read, or has neither a column ``time_s`` of increasing numbers nor a frame rate.
+    """
+    table = read_landmarks(path)
+    check_rate(fps)
+    if fps is not None:
+        times = np.arange(len(table)) / fps
+    elif "time_s" in table:
+        times = pd.to_numeric(table["time_s"], errors="coerce").to_numpy(np.float64)
+    else:
+        raise InputError(f"{path}: no column time_s; give the frame rate with fps (--fps)")
+    bad = ~np.isfinite(times) | (np.diff(times, prepend=-np.inf) <= 0)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        if fps is not None:
+            raise InputError(f"{path}: with {fps} frames a second row {row + 1} has no later time than the one before")
+        raise InputError(
+            f"{path}: time_s is {table['time_s'].iloc[row]} in row {row + 1}: times are numbers that increase"
+        )
+    aspects, side = landmark_arrays(table)["aspect"], Side()
+    for moment, hand, aspect in zip(times.tolist(), table_hands(table), aspects.tolist(), strict=True):
+        if hand is not None:  # a table's sides are a frame's each, the hand's side is that of all frames so far
+            hand = side.of(hand, moment)
+        yield moment, (hand, aspect)
 
 
 def read_videos(
@@ -63,36 +206,24 @@ def read_videos(
     from tqdm.auto import tqdm
 
     paths = [Path(video).absolute() for video in videos]
-    missing = [str(video) for video, path in zip(videos, paths, strict=True) if not path.is_file()]
-    if missing:
-        raise InputError(f"{missing[0]}: no such video")
+    for video, path in zip(videos, paths, strict=True):
+        if not path.is_file():
+            raise InputError(f"{video}: no such video")
     card, trained = Path(WEIGHTS if str(model) in SHIPPED else "", model, "card.json"), ""
     if card.is_file():  # another network may be trained into a run folder later, or come with another asllib
         trained = hashlib.sha256(card.read_bytes()).hexdigest()
         model = model if str(model) in SHIPPED else str(card.parent.absolute())
     options = (model, trained, fps, correct, check_names(names))
-    stored = [None if checkpoint is None else Path(checkpoint) / f"{_key(path, options)}.json" for path in paths]
-    found: dict[int, Reading] = {}
-    for i, path in enumerate(stored):
-        known = None if path is None else _load(path)
-        if known is not None:
-            found[i] = known
-    todo = [i for i in range(len(paths)) if i not in found]
-    most = min(workers or os.cpu_count() or 1, len(todo))
-    place: AbstractContextManager[Executor]
-    if executor is not None:
-        place = nullcontext(executor)
-    else:
-        place = processes(most) if most > 1 else nullcontext(Here())
-    with place as running:
-        jobs = ((i, 0, running.submit(_read, str(paths[i]), *options)) for i in todo)
-        with tqdm(total=len(paths), initial=len(found), desc="Reading", unit="video", disable=not progress) as bar:
-            for i, reading in as_done(jobs):
-                found[i] = reading
-                if stored[i] is not None:
-                    write_text(stored[i], json.dumps(dataclasses.asdict(reading), default=float))
-                bar.update()
-    return [found[i] for i in range(len(paths))]
+    folder = None if checkpoint is None else Path(checkpoint)
+    jobs = [
+        Job((_read, str(path), *options), path=None if folder is None else folder / f"{_key(path, options)}.json")
+        for path in paths
+    ]
+    missing = sum(job.path is None or not job.path.is_file() for job in jobs)
+    most = max(1, min(workers or os.cpu_count() or 1, missing))
+    with workplace(executor, most) as place:
+        read = results(jobs, place, _load, _store)
+        return list(tqdm(read, total=len(paths), desc="Reading", unit="video", disable=not progress))
 
 
 def _read(path: str, model: str, trained: str, fps: float | None, correct: bool, names: tuple[str, ...]) -> Reading:
@@ -100,8 +231,8 @@ def _read(path: str, model: str, trained: str, fps: float | None, correct: bool,
     return read_text(path, _network(model, trained), fps=fps, correct=correct, names=names)
 
 
-@functools.lru_cache(maxsize=1)
-def _network(model: str, trained: str):
+@lru_cache(maxsize=1)
+def _network(model: str, trained: str) -> Recognizer | SpellingNet:
     return load_network(model)
 
 
@@ -112,13 +243,57 @@ def _key(path: Path, options: tuple) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _load(path: Path) -> Reading | None:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        letters = tuple(ReadLetter(**letter) for letter in values.pop("letters"))
-        words = tuple(ReadWord(**word) for word in values.pop("words"))
-        return Reading(letters=letters, words=words, **values)
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError):  # a broken file is as good as none
-        return None
+def _load(path: Path) -> Reading:
+    values = json.loads(path.read_text(encoding="utf-8"))
+    letters = tuple(ReadLetter(**letter) for letter in values.pop("letters"))
+    words = tuple(ReadWord(**word) for word in values.pop("words"))
+    return Reading(letters=letters, words=words, **values)
+
+
+def _store(reading: Reading, path: Path) -> None:
+    path.write_text(json.dumps(dataclasses.asdict(reading), default=float), encoding="utf-8")
+
+
+@dataclasses.dataclass(frozen=True)
+class Spelled:
+    """A stream of a known word that was read."""
+
+    word: str
+    letters: tuple[ReadLetter, ...]
+    corrected: str  # after the lexicon
+    delays: tuple[float, ...]  # see ``delays``
+    seconds: float  # its length
+
+    @property
+    def read(self) -> str:
+        """The letters that were read."""
+        return "".join(letter.letter for letter in self.letters)
+
+
+def read_stream(
+    stream: Stream,
+    settings: SpellerSettings | None = None,
+    lexicon: Lexicon | None = None,
+    recognizer: Recognizer | SpellingNet | None = None,
+) -> Spelled:
+    """Read a stream's hands as a live video's: the same reader, frame by frame."""
+    reader = TextReader(recognizer, settings)
+    reader.settings = dataclasses.replace(reader.settings, space_s=60.0)  # a stream is one word, to its end
+    letters: list[ReadLetter] = []
+    for hand, time in zip(stream.hands(), stream.times, strict=True):
+        letters += reader.read_hand(hand, float(time), stream.aspect).letters
+    letters += reader.finish()
+    read = "".join(letter.letter for letter in letters)
+    corrected = read if lexicon is None or not read else lexicon.correct(read, reader.evidence())
+    return Spelled(stream.word, tuple(letters), corrected, tuple(delays(stream, letters)), float(stream.times[-1]))
+
+
+def delays(stream: Stream, letters: Sequence[ReadLetter]) -> list[float]:
+    """Seconds from the middle of each hold to the moment at which its letter was written, for right letters."""
+    read = "".join(letter.letter for letter in letters)
+    found = []
+    for same in Levenshtein.opcodes(read, stream.word).as_matching_blocks():
+        for i in range(same.size):
+            held = stream.times[stream.positions == same.b + i]
+            found.append(letters[same.a + i].end_s - (held[0] + held[-1]) / 2)
+    return found

@@ -6,9 +6,8 @@ the palm; metres. A right hand that shows its palm therefore has its thumb at +x
 
 import gzip
 import os
+import re
 import sys
-import tempfile
-import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,16 +16,19 @@ from typing import Any
 
 import numpy as np
 import torch
-import warp as wp
 from torch.nn.functional import normalize
 
+from asllib.lazy import extra
 from asllib.paths import cache_dir, replacing
+from asllib.quiet import without_lines
 from asllib.signer.alphabet import HIGHEST, INDEX, LETTERS, LOWEST, OTHERS
+
+with extra("signer"):
+    import warp as wp
 
 FOREARM_RINGS = 7  # of vertices, from the wrist to the elbow
 RING = 0.24 / FOREARM_RINGS  # metres from one to the next
 MIDDLING = (0.5, 0.5, 0.5, 0.5, 0.5, 0.5)  # the phenotype of a middling person
-_starting = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -56,26 +58,19 @@ def _start_warp(folder: Path) -> None:
     """Start warp, with its kernels in the folder, and without its C++ warning where there is no graphics card."""
     os.environ.setdefault("WARP_CACHE_PATH", str(folder / "warp"))
     wp.config.log_level = wp.LOG_ERROR
-    with _starting, tempfile.TemporaryFile() as held:
-        stderr = os.dup(2)
-        os.dup2(held.fileno(), 2)
-        try:
-            wp.init()
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            held.seek(0)
-            os.write(2, b"".join(line for line in held if not line.startswith(b"Warp CUDA warning")))
+    with without_lines(re.compile(b"Warp CUDA warning")):
+        wp.init()
 
 
 def _anny_model() -> Any:
     """The package's right hand: from our cache, 4 MB, or built from MakeHuman's text files."""
     folder = cache_dir() / "signer"
     _start_warp(folder)
-    import anny
-    import anny.models.full_model as full_model
-    import anny.paths
-    from anny.models.model_data import ModelData
+    with extra("signer"):
+        import anny
+        import anny.models.full_model as full_model
+        import anny.paths
+        from anny.models.model_data import ModelData
 
     path = folder / "anny-hand-right.safetensors"
     if path.exists():

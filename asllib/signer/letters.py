@@ -1,10 +1,14 @@
 """Sets of letters: many signers, many views, in memory or in a folder."""
 
+from __future__ import annotations
+
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,7 +17,10 @@ from asllib.letters import LETTERS
 from asllib.paths import replacing, write_text
 from asllib.signer.alphabet import clip_to_limits, draw_habit
 
-BATCH = 64
+if TYPE_CHECKING:
+    from asllib.signer.scene import Signer
+
+BATCH = 64  # pictures
 CREW = 8  # signers whose letters are settled at once
 MIN_SIZE = 28  # pixels of a picture's side
 ALPHABET = "".join(LETTERS)
@@ -63,8 +70,7 @@ def iter_letters(
     first_signer: int = 0,
 ) -> Iterator[SyntheticShots]:
     """The same as :func:`render_letters` in pieces of at most 64 pictures, for sets that do not fit in memory."""
-    from asllib.signer.render import photograph
-    from asllib.signer.scene import draw_shot, draw_signer, letter_poses
+    from asllib.signer.scene import draw_signer, letter_poses
 
     letters = check_letters(letters, signers, views, size, seed)
     last = first_signer + signers
@@ -76,19 +82,37 @@ def iter_letters(
             part = plan[start : start + BATCH]
             # Each picture has its own stream, so that a larger set begins with the smaller one's pictures.
             streams = [np.random.default_rng([seed, n, ord(letters[place]), view]) for n, place, view in part]
-            # No one makes a letter twice in quite the same way.
-            habits = np.stack([draw_habit(rng, 0.35) for rng in streams])
             shown = [people[n] for n, _, _ in part]
-            images, landmarks, world = photograph(
-                clip_to_limits(np.stack([poses[n][place] for n, place, _ in part]) + habits),
-                shown,
-                [draw_shot(rng, angle) for rng in streams],
-                (size, size),
-                [int(rng.integers(2**31)) for rng in streams],
-            )
-            labels = [letters[place] for _, place, _ in part]
-            names, sides = [who.name for who in shown], [who.side for who in shown]
-            yield SyntheticShots(images, labels, names, sides, landmarks, world)
+            made = np.stack([poses[n][place] for n, place, _ in part])
+            images, landmarks, world = photograph_each(made, shown, streams, size, angle)
+            labels, names = [letters[place] for _, place, _ in part], [who.name for who in shown]
+            yield SyntheticShots(images, labels, names, [who.side for who in shown], landmarks, world)
+
+
+def photograph_each(
+    poses: np.ndarray,  # (B, angles) degrees
+    people: Sequence[Signer],
+    streams: Sequence[np.random.Generator],
+    size: int,
+    angle: float = 35.0,
+    steps: int = 6,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """``photograph`` poses, each with a camera, a light and a room of its own from its stream of random numbers."""
+    from asllib.signer.render import photograph
+    from asllib.signer.scene import draw_shot
+
+    # No one makes a letter twice in quite the same way.
+    habits = np.stack([draw_habit(rng, 0.35) for rng in streams])
+    shots = [draw_shot(rng, angle) for rng in streams]
+    seeds = [int(rng.integers(2**31)) for rng in streams]
+    return photograph(clip_to_limits(poses + habits), people, shots, (size, size), seeds, steps=steps)
+
+
+def jpeg(image: np.ndarray, quality: int = 95) -> bytes:
+    """Encode an (H, W, 3) uint8 RGB image."""
+    import cv2
+
+    return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 def render_letters(
@@ -107,11 +131,9 @@ def render_letters(
     The same ``seed`` gives the same set; one whose ``first_signer`` lies beyond another set's last has other people.
     InputError tells which value cannot be drawn.
     """
-    parts = list(iter_letters(letters, signers, views, size, seed, angle, first_signer))
-    labels = [label for part in parts for label in part.labels]
-    names = [signer for part in parts for signer in part.signers]
-    sides = [side for part in parts for side in part.sides]
-    images, landmarks, world = map(np.concatenate, zip(*((p.images, p.landmarks, p.world) for p in parts), strict=True))
+    parts = [vars(part) for part in iter_letters(letters, signers, views, size, seed, angle, first_signer)]
+    labels, names, sides = (list(chain(*(part[name] for part in parts))) for name in ("labels", "signers", "sides"))
+    images, landmarks, world = (np.concatenate([p[name] for p in parts]) for name in ("images", "landmarks", "world"))
     return SyntheticShots(images, labels, names, sides, landmarks, world)
 
 
@@ -132,7 +154,6 @@ def write_letters(
     ``OUT/landmarks.csv`` (file, label, side, score, x0..z20, wx0..wz20). The manifest appears last, so a folder with
     one is complete.
     """
-    import cv2
     from tqdm.auto import tqdm
 
     letters, out = check_letters(letters, signers, views, size, seed), Path(out)
@@ -152,8 +173,7 @@ def write_letters(
                 name = f"{signer}-{counts[label + signer]:03d}"
                 counts[label + signer] += 1
                 file = f"{label}/{name}.jpg"
-                _, data = cv2.imencode(".jpg", part.images[k][..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
-                (out / file).write_bytes(data.tobytes())
+                (out / file).write_bytes(jpeg(part.images[k]))
                 manifest.append(f"{file},{label},synthetic,{signer},{name},{size},{size}\n")
                 table.append(f"{file},{label},{part.sides[k]},1.0,{','.join(f'{value:.6g}' for value in values[k])}\n")
             bar.update(len(part))

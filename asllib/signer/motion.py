@@ -11,7 +11,7 @@ from asllib.errors import InputError
 from asllib.letters import MOVING
 from asllib.paths import replacing
 from asllib.signer.alphabet import ANGLES, INDEX, LETTERS, OTHERS, clip_to_limits
-from asllib.signer.letters import MIN_SIZE
+from asllib.signer.letters import MIN_SIZE, jpeg
 
 HOLD = 0.45  # of a letter's time the hand stands still; the rest is the way to the next
 STROKE_SECONDS = 0.7
@@ -154,17 +154,16 @@ def word_motion(
     ``rng`` varies the times by a tenth, chooses between slide and bounce of a doubled letter, and how J and Z are
     drawn; without it the word slides and keeps time.
     """
-    for character in word.upper():
-        if character not in LETTERS and character != " ":
-            raise InputError(f"{character!r} in {word!r} is not a letter: use A-Z and spaces")
+    foreign = [character for character in word.upper() if character not in (*LETTERS, " ")]
+    if foreign:
+        raise InputError(f"{foreign[0]!r} in {word!r} is not a letter: use A-Z and spaces")
     if not word.strip():
         raise InputError("no letters in the word: give some of A-Z")
     if not (fps > 0 and letters_per_second > 0):
         raise InputError(f"fps {fps} and letters_per_second {letters_per_second} must be above 0")
     habit = StrokeHabit() if rng is None else draw_stroke_habit(rng)
     lift = BOUNCE if rng is not None and rng.random() < 0.4 else 0.0
-    plan = _Planner(fps, rng)
-    place, before = np.zeros(3), " "
+    plan, place, before = _Planner(fps, rng), np.zeros(3), " "
     share = 1 / letters_per_second
     way, hold = share * (1 - HOLD), share * HOLD
     if known is None:
@@ -311,9 +310,8 @@ def _film(
 
 def _tremor(count: int, fps: float, rng: np.random.Generator, channels: int) -> np.ndarray:
     """(count, channels) slow unsteadiness of about one unit: no hand stands quite still."""
-    knots = int(np.ceil(count / fps * 2)) + 2
+    knots, times = int(np.ceil(count / fps * 2)) + 2, np.arange(count) / fps * 2
     values = rng.normal(0, 1, (knots, channels))
-    times = np.arange(count) / fps * 2
     return np.stack([np.interp(times, np.arange(knots), column) for column in values.T], 1)
 
 
@@ -323,8 +321,6 @@ def write_video(path: str | os.PathLike[str], frames: np.ndarray, fps: float = 3
     An ``.mjpeg`` is JPEGs one after the other, without a frame rate. InputError if the path has another ending, there
     are no frames, the disk is full, or the folder cannot be written.
     """
-    import cv2
-
     path, frames = Path(path), np.asarray(frames)
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not len(frames):
         raise InputError(f"frames must be (F, H, W, 3) uint8, got {frames.shape} {frames.dtype}")
@@ -333,9 +329,10 @@ def write_video(path: str | os.PathLike[str], frames: np.ndarray, fps: float = 3
         raise InputError(f"{path.name}: use a name that ends in .mp4 or .mjpeg")
     with replacing(path) as partial:
         if kind == ".mjpeg":
-            pictures = (cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1] for frame in frames)
-            partial.write_bytes(b"".join(picture.tobytes() for picture in pictures))
+            partial.write_bytes(b"".join(jpeg(frame, 92) for frame in frames))
             return path
+        import cv2
+
         partial.touch()
         height, width = frames.shape[1:3]
         writer = cv2.VideoWriter(str(partial), cv2.VideoWriter.fourcc(*"mp4v"), fps, (width, height))

@@ -9,11 +9,14 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-import warp as wp
 from scipy.spatial.transform import Rotation
 
+from asllib.lazy import extra
 from asllib.signer.hand import DIGITS, FOREARM_RINGS, MIDDLING, RING, hand_model, hand_shape, hold, settle
 from asllib.signer.scene import Shot, Signer, backdrop
+
+with extra("signer"):
+    import warp as wp
 
 # The ten tones of the Monk skin tone scale (E. Monk, 2019, skintone.google): sRGB, then linear colours.
 _MONK = np.array([*bytes.fromhex("f6ede4f3e7dbf7ead0eadabad7bd96a07e56825c436041343a312a292420")]).reshape(10, 3) / 255

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from asllib.hands.features import landmark_inputs, mirror_left, palm_scale, true_aspect, wrist_origin
@@ -31,25 +32,13 @@ _PALM = 0.09  # metres
 
 @dataclass(frozen=True)
 class Clip:
-    """A hand at T even moments, with what is to be read.
+    """A hand at T even moments, with what is to be read: a right hand, in one unit for x, y and z."""
 
-    Attributes
-    ----------
-    landmarks, world
-        (T, 21, 3) float32, a right hand seen in one unit for x, y and z; NaN without a hand.
-    targets
-        (T,) int64: the number of the sign that is shown, ``NEITHER``, or ``IGNORE``.
-    shapes
-        (T,) int64: the number of the handshape that is shown, ``NEITHER`` or ``IGNORE``.
-    spelled
-        Numbers of the signs in order.
-    """
-
-    landmarks: np.ndarray
-    world: np.ndarray
-    targets: np.ndarray
-    shapes: np.ndarray
-    spelled: tuple[int, ...]
+    landmarks: np.ndarray  # (T, 21, 3) float32, NaN without a hand
+    world: np.ndarray  # the same
+    targets: np.ndarray  # (T,) int64: the number of the sign that is shown, NEITHER or IGNORE
+    shapes: np.ndarray  # (T,) int64: the number of the handshape that is shown, NEITHER or IGNORE
+    spelled: tuple[int, ...]  # numbers of the signs in order
 
 
 @dataclass(frozen=True)
@@ -67,8 +56,7 @@ class Stills:
     def rows_of(self) -> dict[str, np.ndarray]:
         """The positions of each label, in the order of the labels: looked up for every word that is pieced together."""
         kinds, which = np.unique(self.labels, return_inverse=True)
-        order, ends = np.argsort(which, kind="stable"), np.cumsum(np.bincount(which, minlength=len(kinds)))
-        return dict(zip(kinds.tolist(), np.split(order, ends[:-1]), strict=True))
+        return {kind: np.flatnonzero(which == number) for number, kind in enumerate(kinds.tolist())}
 
     def subset(self, which: np.ndarray) -> Stills:
         """Take the hands of a mask or of positions."""
@@ -112,28 +100,19 @@ def film_clip(stream: Stream) -> Clip:
     return Clip(landmarks.astype(np.float32), world.astype(np.float32), targets, shapes, tuple(spelled))
 
 
-def _rotation(about: int, degrees: np.ndarray | float) -> np.ndarray:
-    """(..., 3, 3) right-handed rotations about an axis; image coordinates (x right, y down, z away)."""
-    angle = np.deg2rad(np.asarray(degrees, np.float64))
-    c, s = np.cos(angle), np.sin(angle)
-    matrix = np.zeros((*angle.shape, 3, 3))
-    a, b = [(1, 2), (2, 0), (0, 1)][about]
-    matrix[..., about, about] = 1
-    matrix[..., a, a] = matrix[..., b, b] = c
-    matrix[..., a, b], matrix[..., b, a] = -s, s
-    return matrix
+def _rotation(z: np.ndarray | float, x: np.ndarray | float, y: np.ndarray | float) -> np.ndarray:
+    """(..., 3, 3) of a hand that is turned about y, x and z in turn, in degrees; x is right, y down, z away."""
+    return Rotation.from_euler("ZXY", np.stack([z, x, y], -1), degrees=True).as_matrix()
 
 
-def _hang(image: np.ndarray, world: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Image and world points (21, 3) of a hand that hangs down."""
-    down = _rotation(2, rng.choice([-1, 1]) * rng.uniform(90, 180)) @ _rotation(1, rng.uniform(-40, 40))
-    return image @ down.T, world @ down.T
+def _hang(rng: np.random.Generator) -> np.ndarray:
+    """A rotation (3, 3) that lets a hand hang down."""
+    return _rotation(rng.choice([-1, 1]) * rng.uniform(90, 180), 0.0, rng.uniform(-40, 40))
 
 
-def _turned(image: np.ndarray, world: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Image and world points (21, 3) of a hand seen any way up, and from elsewhere."""
-    way = _rotation(2, rng.uniform(-180, 180)) @ _rotation(0, rng.uniform(-40, 40)) @ _rotation(1, rng.uniform(-60, 60))
-    return image @ way.T, world @ way.T
+def _any_way_up(rng: np.random.Generator) -> np.ndarray:
+    """A rotation (3, 3) to any way up, seen from elsewhere."""
+    return _rotation(rng.uniform(-180, 180), rng.uniform(-40, 40), rng.uniform(-60, 60))
 
 
 def still_clip(stills: Stills, count: int, rng: np.random.Generator) -> Clip:
@@ -145,10 +124,10 @@ def still_clip(stills: Stills, count: int, rng: np.random.Generator) -> Clip:
     image, world = stills.image[rows].astype(np.float32), stills.world[rows].astype(np.float32)
     for i, label in enumerate(labels):
         if label in _HANGS and rng.random() < UPSIDE_DOWN:
-            image[i], world[i] = _hang(image[i], world[i], rng)
+            image[i], world[i] = _moved(image[i], world[i], _hang(rng))
             shapes[i] = NEITHER
         elif label not in SIGNS and rng.random() < ANY_WAY_UP:
-            image[i], world[i] = _turned(image[i], world[i], rng)
+            image[i], world[i] = _moved(image[i], world[i], _any_way_up(rng))
     return Clip(image, world, np.full(count, NEITHER), shapes, ())
 
 
@@ -160,11 +139,7 @@ class _Pieces:
     cut: bool  # from letter to letter, as in films put together from pieces
     at: np.ndarray
     scale: float = 1.0
-    image: list[np.ndarray] = field(default_factory=list)
-    world: list[np.ndarray] = field(default_factory=list)
-    place: list[np.ndarray] = field(default_factory=list)
-    size: list[np.ndarray] = field(default_factory=list)
-    targets: list[np.ndarray] = field(default_factory=list)
+    parts: list[list[np.ndarray]] = field(default_factory=list)  # each of image, world, place, size and targets
 
     def moments(self, seconds: float, least: int = 1) -> int:
         """About so many seconds, in moments."""
@@ -172,20 +147,18 @@ class _Pieces:
 
     def add(self, points, solid, at, scale, label, count: int) -> None:
         """Add moments; what is the same in all of them may be given once."""
-        self.image.append(np.broadcast_to(points, (count, 21, 3)))
-        self.world.append(np.broadcast_to(solid, (count, 21, 3)))
-        self.place.append(np.broadcast_to(at, (count, 2)))
-        self.size.append(np.broadcast_to(scale, (count,)))
-        self.targets.append(np.broadcast_to(label, (count,)))
+        given = ((points, (21, 3)), (solid, (21, 3)), (at, (2,)), (scale, ()), (label, ()))
+        self.parts.append([np.broadcast_to(value, (count, *shape)) for value, shape in given])
 
     def go(self, points: np.ndarray, solid: np.ndarray, goal: np.ndarray, scale: float, seconds: float, dip=0.0):
         """Go to the next hand smoothly, in an arc of ``dip`` palms; arrive at once if the film is cut."""
         count = 0 if self.cut else self.moments(seconds)
-        if count and self.image:
+        if count and self.parts:
             way = minimum_jerk(np.arange(1, count + 1) / (count + 1))
             w = way[:, None, None]
             path = self.at + (goal - self.at) * way[:, None] + dip * np.sin(np.pi * way)[:, None] * [0, 1]
-            image, world = self.image[-1][-1] * (1 - w) + points * w, self.world[-1][-1] * (1 - w) + solid * w
+            image, world = (part[-1] for part in self.parts[-1][:2])
+            image, world = image * (1 - w) + points * w, world * (1 - w) + solid * w
             self.add(image, world, path, self.scale + (scale - self.scale) * way, NEITHER, count)
         self.at, self.scale = goal, scale
 
@@ -242,12 +215,13 @@ class _Pieces:
 
     def clip(self, spelled: Sequence[int]) -> Clip:
         """All moments as a clip."""
-        points = np.concatenate(self.image) * np.concatenate(self.size)[:, None, None]
-        points[..., :2] += np.concatenate(self.place)[:, None]
-        numbers = np.concatenate(self.targets).astype(np.int64)
-        unknown = np.full(len(numbers), IGNORE)  # the handshape part learns from the stills themselves
-        world = np.concatenate(self.world).astype(np.float32)
-        return Clip(points.astype(np.float32), world, numbers, unknown, tuple(spelled))
+        image, world, place, size, targets = (np.concatenate(column) for column in zip(*self.parts, strict=True))
+        image = image * size[:, None, None]
+        image[..., :2] += place[:, None]
+        unknown = np.full(len(targets), IGNORE)  # the handshape part learns from the stills themselves
+        return Clip(
+            image.astype(np.float32), world.astype(np.float32), targets.astype(np.int64), unknown, tuple(spelled)
+        )
 
 
 def piece_together(stills: Stills, rng: np.random.Generator, letters: int = 7) -> Clip:
@@ -279,9 +253,9 @@ def piece_together(stills: Stills, rng: np.random.Generator, letters: int = 7) -
         doubled = name == before
         hangs = name in _HANGS and not doubled and rng.random() < UPSIDE_DOWN
         if hangs:
-            points, solid = _hang(points, solid, rng)
+            points, solid = _moved(points, solid, _hang(rng))
         elif name not in SIGNS and not doubled and rng.random() < ANY_WAY_UP:
-            points, solid = _turned(points, solid, rng)
+            points, solid = _moved(points, solid, _any_way_up(rng))
         if doubled and not pieces.cut:
             pieces.double(points, solid, share * (1 - hold_part))
         else:
@@ -316,8 +290,8 @@ def _draw_with(stills: Stills, name: str, row: int, pieces: _Pieces) -> tuple[np
 
 
 def _moved(points: np.ndarray, solid: np.ndarray, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A still hand's image and world points (21, 3) turned about the wrist by (T, 3, 3)."""
-    return np.einsum("tij,nj->tni", turn, points), np.einsum("tij,nj->tni", turn, solid)
+    """A still hand's image and world points (21, 3) turned about the wrist by rotations (..., 3, 3)."""
+    return points @ turn.swapaxes(-1, -2), solid @ turn.swapaxes(-1, -2)
 
 
 def stroke(letter: str, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -335,9 +309,9 @@ def stroke(letter: str, count: int, rng: np.random.Generator) -> tuple[np.ndarra
         return np.interp(when, np.linspace(0, 1, fine), smooth)
 
     # The signer's axes are x right, y up, z to the viewer: half a turn about x away from the image's.
-    turn = _rotation(2, -at(lean)) @ _rotation(0, at(pitch)) @ _rotation(1, -at(spin))
+    turn = _rotation(-at(lean), at(pitch), -at(spin))
     flat = np.stack([at(path[:, 0]), -at(path[:, 1])], 1) / _PALM
-    return turn, (flat - flat[0]) @ _rotation(2, rng.normal(0, 8))[:2, :2].T
+    return turn, (flat - flat[0]) @ _rotation(rng.normal(0, 8), 0.0, 0.0)[:2, :2].T
 
 
 def gesture(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -353,19 +327,17 @@ def augment(clip: Clip, rng: np.random.Generator) -> Clip:
     """See the clip from elsewhere, by another tracker, faster or slower, with some frames lost."""
     landmarks, world, targets, shapes = clip.landmarks, clip.world, clip.targets, clip.shapes
     count = len(targets)
-    if rng.random() < 0.7 and count > 4:  # faster or slower, linear in between moments
-        factor = float(np.exp(rng.uniform(np.log(0.5), np.log(1.5))))
-        places = np.arange(0, count - 1, factor)
-        low, part = places.astype(int), (places % 1)[:, None, None].astype(np.float32)
-        landmarks = landmarks[low] * (1 - part) + landmarks[low + 1] * part
-        world = world[low] * (1 - part) + world[low + 1] * part
+    if rng.random() < 0.7 and count > 4:  # faster or slower
+        places = np.arange(0, count - 1, float(np.exp(rng.uniform(np.log(0.5), np.log(1.5)))))
+        landmarks, world = _between(landmarks, places), _between(world, places)
         nearest, count = np.round(places).astype(int), len(places)
         targets, shapes = targets[nearest], shapes[nearest]
-    turn = _rotation(2, rng.uniform(-18, 18)) @ _rotation(0, rng.uniform(-20, 20)) @ _rotation(1, rng.uniform(-20, 20))
+    turn = _rotation(rng.uniform(-18, 18), rng.uniform(-20, 20), rng.uniform(-20, 20))
     matrix = (turn @ np.diag(1 + rng.uniform(-0.08, 0.08, 3))).astype(np.float32).T
 
     def move(points: np.ndarray) -> np.ndarray:
-        return points @ matrix + _jitter(count, rng) * _median(np.linalg.norm(points[:, 9] - points[:, 0], axis=-1))
+        known = points[np.isfinite(points[:, 0, 0])]
+        return points @ matrix + _jitter(count, rng) * (_palm(known) if len(known) else 1.0)
 
     landmarks, world = move(landmarks), move(world)
     landmarks[rng.random(count) < rng.choice([0.0, 0.0, 0.02])] = np.nan
@@ -382,7 +354,7 @@ def wander(clip: Clip, rng: np.random.Generator) -> Clip:
     if not found.any():
         return clip
     hands = clip.landmarks[found]
-    palm, middle = np.median(np.linalg.norm(hands[:, 9] - hands[:, 0], axis=-1)), hands[:, 0].mean(0)
+    palm, middle = _palm(hands), hands[:, 0].mean(0)
     places = np.arange(len(found)) / (RATE * rng.uniform(0.5, 1.5))
     knots = rng.normal(0, rng.uniform(0, 1), (int(places[-1]) + 2, 3))
     low, part = places.astype(int), (places % 1)[:, None]
@@ -393,22 +365,23 @@ def wander(clip: Clip, rng: np.random.Generator) -> Clip:
     return replace(clip, landmarks=moved.astype(np.float32))
 
 
-def _median(lengths: np.ndarray) -> float:
-    """The median of what is known; 1 if nothing is."""
-    known = lengths[np.isfinite(lengths)]
-    return float(np.median(known)) if len(known) else 1.0
+def _between(points: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Points (T, 21, 3) at places between the moments, linear in between."""
+    low, part = places.astype(int), (places % 1)[:, None, None].astype(points.dtype)
+    return points[low] * (1 - part) + points[low + 1] * part
+
+
+def _palm(hands: np.ndarray) -> float:
+    """The median length of the palm in (T, 21, 3), none of them missing."""
+    return float(np.median(np.linalg.norm(hands[:, 9] - hands[:, 0], axis=-1)))
 
 
 def _jitter(count: int, rng: np.random.Generator) -> np.ndarray:
     """(count, 21, 3) errors in palm sizes: most of them last, some change from moment to moment."""
     size = rng.uniform(0.005, 0.03)
     lasting = rng.normal(0, rng.uniform(0, 0.06), (1, 21, 3))
-    slow = rng.normal(0, size, (count // 5 + 2, 21, 3))
-    places = np.arange(count) / 5
-    low, part = places.astype(int), (places % 1)[:, None, None]
-    return (lasting + slow[low] * (1 - part) + slow[low + 1] * part + rng.normal(0, size / 2, (count, 21, 3))).astype(
-        np.float32
-    )
+    slow = _between(rng.normal(0, size, (count // 5 + 2, 21, 3)), np.arange(count) / 5)
+    return (lasting + slow + rng.normal(0, size / 2, (count, 21, 3))).astype(np.float32)
 
 
 def batch_clips(clips: Sequence[Clip], tail: int) -> tuple[Tensor, Tensor, list[Tensor], Tensor]:

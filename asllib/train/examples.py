@@ -3,145 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 
 from asllib.config import Preset, Training
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
-from asllib.hands.extract import extract_landmarks, extract_looks
+from asllib.hands.extract import Looks
 from asllib.hands.features import landmark_inputs
-from asllib.hands.landmarks import read_landmarks, write_landmarks
-from asllib.hands.look import WIDTH, tracker_version
-from asllib.hands.tracker import ATTEMPTS, LOOKS, Attempt
 from asllib.letters import STATIC
 from asllib.networks.registry import Network, build
-from asllib.paths import cache_dir, replacing
-from asllib.preprocess import SIDE
 from asllib.train.loop import NO_LETTER, Examples, History, example_batches, fit, set_seed
 
 
 def pixel_examples(images: np.ndarray, labels: np.ndarray) -> Examples:
     """Hold 28x28 images in memory as bytes, (N, 28, 28) uint8."""
     return Examples((torch.as_tensor(np.ascontiguousarray(images)),), torch.as_tensor(labels))
-
-
-@dataclasses.dataclass(frozen=True)
-class Looks:
-    """What was seen of each photo in each of the ways of ``asllib.hands.LOOKS``.
-
-    Attributes
-    ----------
-    tables
-        Landmark tables, one row a photo, all in the coordinates of the photo. The first is the plain look.
-    embeddings
-        (looks, N, 1152) float16; NaN where no hand was seen, or where only landmarks are known.
-    """
-
-    tables: tuple[pd.DataFrame, ...]
-    embeddings: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.tables[0])
-
-    @property
-    def found(self) -> np.ndarray:
-        """(N,) bool: a hand was found."""
-        return (self.tables[0]["score"] > 0).to_numpy()
-
-    def first(self) -> pd.DataFrame:
-        """The plain look: one row a photo."""
-        return self.tables[0]
-
-    def subset(self, which: np.ndarray) -> Looks:
-        """Take the photos of a boolean mask."""
-        return Looks(tuple(table[which].reset_index(drop=True) for table in self.tables), self.embeddings[:, which])
-
-
-def without_pictures(tables: Sequence[pd.DataFrame]) -> Looks:
-    """Looks of which only landmark tables are known."""
-    return Looks(tuple(tables), np.full((len(tables), len(tables[0]), WIDTH), np.nan, np.float16))
-
-
-def track(
-    letters: LetterSet, *, workers: int | None = None, executor: Executor | None = None, progress: bool = True
-) -> Looks:
-    """Look at the hand in each photo of a set; what was seen is kept in the cache folder."""
-    _check_photos(letters)
-    folder = cache_dir() / "looks"
-    stored = folder / f"{_identity(letters, (*ATTEMPTS, *LOOKS))}.npy"
-    tables = [stored.with_name(f"{stored.stem}-{number}.parquet") for number in range(len(LOOKS))]
-    if not stored.is_file():
-        seen, embeddings = extract_looks(
-            letters.images,
-            letters.table["file"].tolist(),
-            letters.letters.tolist(),
-            checkpoint=folder / "chunks",
-            workers=workers,
-            executor=executor,
-            progress=progress,
-        )
-        for table, path in zip(seen, tables, strict=True):
-            write_landmarks(table, path)
-        with replacing(stored) as temporary, temporary.open("wb") as file:  # last: where it is, all is
-            np.save(file, embeddings)
-    return Looks(tuple(map(read_landmarks, tables)), np.load(stored))
-
-
-def track_once(
-    letters: LetterSet,
-    attempts: Sequence[Attempt] = ATTEMPTS,
-    *,
-    workers: int | None = None,
-    executor: Executor | None = None,
-    progress: bool = True,
-) -> pd.DataFrame:
-    """Find the hand in each photo of a set by the attempts given; the landmark table is kept in the cache folder.
-
-    ``ATTEMPTS[:1]`` is the tracker as it comes, without a retry.
-    """
-    _check_photos(letters)
-    folder = cache_dir() / "landmarks"
-    stored = folder / f"{_identity(letters, attempts)}.parquet"
-    if stored.is_file():
-        return read_landmarks(stored)
-    table = extract_landmarks(
-        letters.images,
-        letters.table["file"].tolist(),
-        letters.letters.tolist(),
-        attempts=attempts,
-        checkpoint=folder / "chunks",
-        workers=workers,
-        executor=executor,
-        progress=progress,
-    )
-    write_landmarks(table, stored)
-    return table
-
-
-def _check_photos(letters: LetterSet) -> None:
-    if len(letters) and letters.images[0].ndim == 2:
-        raise InputError(f"{letters.name}: grey images of {SIDE}x{SIDE} pixels; hands are looked for in photos")
-
-
-def _identity(letters: LetterSet, ways: Sequence[object]) -> str:
-    """Name of the cached tables: changes with the photos, the labels, the tracker and the ways of looking."""
-    digest = hashlib.sha256(f"3 {tracker_version()} {tuple(ways)}".encode())
-    digest.update("\n".join(letters.letters).encode())
-    if isinstance(letters.images, np.ndarray):
-        digest.update(np.ascontiguousarray(letters.images).data)
-    else:
-        for path in letters.images.paths:
-            status = path.stat()
-            digest.update(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:32]
 
 
 def hand_examples(looks: Looks, labels: np.ndarray, weights: np.ndarray | None = None) -> Examples:

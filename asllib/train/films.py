@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from asllib.data.synthetic import signer_version
+from asllib.data.drawn import signer_version
 from asllib.hands.look import tracker_version
 from asllib.hands.stream import Stream, stream_of
 from asllib.hands.tracker import HandTracker

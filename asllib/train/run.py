@@ -12,13 +12,22 @@ import pandas as pd
 import torch
 
 from asllib.config import Preset
-from asllib.data import find_people, find_photos, leave_people_out, load_letters, signer_weights, split
+from asllib.data import (
+    find_people,
+    find_photos,
+    leave_people_out,
+    load_letters,
+    load_sequences,
+    signer_weights,
+    split,
+)
+from asllib.data.drawn import added_letters, random_hands
 from asllib.data.letterset import LetterSet
-from asllib.data.other_hands import random_hands
-from asllib.data.people_set import signers_apart
-from asllib.data.synthetic import added_letters
+from asllib.data.people_set import join_tables, signers_apart
 from asllib.errors import InputError
 from asllib.evaluation import read_letters
+from asllib.hands.extract import Looks, track, without_pictures
+from asllib.letters import encode
 from asllib.networks.default import DefaultConfig
 from asllib.networks.landmark import look_probabilities
 from asllib.networks.pixel import PixelCNN, crop_set, set_probabilities, small_set
@@ -26,7 +35,7 @@ from asllib.networks.registry import Network, preset
 from asllib.networks.store import check_new_run, load_model, save_model, tidy_run
 from asllib.paths import write_text
 from asllib.results import data_card, versions
-from asllib.train.examples import Looks, for_pixels, hand_examples, join, track, train, turned
+from asllib.train.examples import for_pixels, hand_examples, join, train, turned
 from asllib.train.loop import NO_LETTER, Examples, History
 from asllib.train.spelling import train_spelling
 
@@ -214,46 +223,80 @@ def pixel_set(letters: LetterSet, looks: Looks | None = None) -> LetterSet:
     return dataclasses.replace(letters.subset(places), images=images[found])
 
 
+@dataclasses.dataclass(frozen=True)
+class Hands:
+    """Hands of one set: a row of its table, what was seen in each look, and a label each."""
+
+    table: pd.DataFrame
+    looks: Looks
+    labels: np.ndarray
+
+    def subset(self, which: np.ndarray) -> Hands:
+        """Take the hands of a boolean mask."""
+        return Hands(self.table[which].reset_index(drop=True), self.looks.subset(which), self.labels[which])
+
+
+def hands_of(letters: LetterSet, alphabet: tuple[str, ...]) -> Hands:
+    """Look at the hands of a set of photos."""
+    return Hands(letters.table, track(letters), letters.labels(alphabet))
+
+
+FRAMES = 2  # of the filmed sequences every so many frames are learned from: neighbours are nearly the same
+
+
+def sequence_frames(which: str, alphabet: tuple[str, ...], every: int = FRAMES) -> Hands:
+    """Frames of the landmark sequences of ``people``, "train" or "valid", that show a letter of the alphabet."""
+    table = join_tables(load_sequences(which), every)
+    table = table[table["label"].isin(alphabet)].reset_index(drop=True)
+    return Hands(table, without_pictures([table]), encode(table["label"], alphabet))
+
+
+def joined_examples(parts: Sequence[Hands], drawn: Sequence[Examples], doubts: bool) -> Examples:
+    """Every hand as an example, of several sets every signer alike; drawn hands too, and turned ones to doubt."""
+    tables = [part.table for part in parts]
+    weights = signer_weights(pd.concat(tables)) if len(parts) > 1 else np.ones(len(tables[0]))
+    places = np.split(weights, np.cumsum([len(table) for table in tables])[:-1])
+    known = [hand_examples(part.looks, part.labels, some) for part, some in zip(parts, places, strict=True)]
+    examples = join([*known, *drawn])
+    return join([examples, turned(examples)]) if doubts else examples
+
+
 def _train_hands(settings, sets, seed, epochs, checkpoint):
     """Train ``landmark`` or ``default``: every hand is an example, and of several sets every signer counts alike."""
     early, doubts = settings.training.patience is not None, isinstance(settings.network, DefaultConfig)
-    seen, part = [track(letters) for letters in sets], [parts(letters) for letters in sets]
+    known, part = [hands_of(letters, settings.alphabet) for letters in sets], [parts(letters) for letters in sets]
     drawn = drawn_examples(settings, doubts)
+    films = [sequence_frames("train", settings.alphabet)] if any(signers_apart(one.table) for one in sets) else []
 
     def fit(left_out: np.ndarray, checkpoint: Path):
         """Train on all but some photos of the first set."""
-        learned, tables = [], []
-        for number, (letters, looks, own) in enumerate(zip(sets, seen, part, strict=True)):
-            fitting = own == "train" if early else learnable(letters, own)
-            fitting = fitting & ~left_out if number == 0 else fitting
-            learned.append((looks.subset(fitting), letters.labels(settings.alphabet)[fitting]))
-            tables.append(letters.table[fitting])
-        weights = signer_weights(pd.concat(tables)) if len(sets) > 1 else np.ones(sum(map(len, tables)))
-        places = np.split(weights, np.cumsum([len(table) for table in tables])[:-1])
-        weighed = [hand_examples(*one, some) for one, some in zip(learned, places, strict=True)]
-        examples = join([*weighed, *drawn])
-        examples = join([examples, turned(examples)]) if doubts else examples
+        pairs = zip(sets, part, strict=True)
+        fitting = [own == "train" if early else learnable(letters, own) for letters, own in pairs]
+        fitting[0] = fitting[0] & ~left_out
+        learned = [hands.subset(mask) for hands, mask in zip(known, fitting, strict=True)]
+        examples = joined_examples([*learned, *films], drawn, doubts)
         return train(settings, examples, valid, seed=seed, epochs=epochs, checkpoint=checkpoint)
 
     first, tenth = sets[0], part[0] == "test"
-    deciding = part[0] == "valid"
-    valid = hand_examples(seen[0].subset(deciding), first.labels(settings.alphabet)[deciding]) if early else None
+    deciding = known[0].subset(part[0] == "valid")
+    valid = hand_examples(deciding.looks, deciding.labels) if early else None
     model, history = fit(tenth, checkpoint)
-    read = [look_probabilities(model, looks) for looks in seen]
+    read = [look_probabilities(model, hands.looks) for hands in known]
     about: dict[str, Any] = {"metrics": accuracies(sets, read, settings.alphabet)}
     if doubts:
         sure = [
-            probabilities.max(1)[looks.found & (own == "valid")]
-            for letters, probabilities, looks, own in zip(sets, read, seen, part, strict=True)
+            probabilities.max(1)[hands.looks.found & (own == "valid")]
+            for letters, probabilities, hands, own in zip(sets, read, known, part, strict=True)
             if signers_apart(letters.table)
         ]
         if not sure:  # nobody was kept apart: a network trained on the others says how sure it is of each
             folds = [where for _, where in leave_people_out(first)] or [tenth]
             for number, where in enumerate(folds):
                 other = fit(where, checkpoint.with_name(f"checkpoint-{number}.pt"))[0]
-                sure.append(look_probabilities(other, seen[0].subset(where)).max(1)[seen[0].found[where]])
-        known = np.concatenate(sure)
-        about["refuse_below"] = float(np.quantile(known, 1 - KEPT)) if len(known) else 0.0
+                unseen = known[0].subset(where).looks
+                sure.append(look_probabilities(other, unseen).max(1)[unseen.found])
+        together = np.concatenate(sure)
+        about["refuse_below"] = float(np.quantile(together, 1 - KEPT)) if len(together) else 0.0
     return model, history, about
 
 

@@ -18,11 +18,12 @@ from asllib.data import load_photos
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
 from asllib.files import read_bytes, read_json
+from asllib.hands.extract import Looks, track, without_pictures
 from asllib.hands.landmarks import read_landmarks
 from asllib.networks.landmark import LandmarkAugment, LandmarkCNN
 from asllib.networks.store import WEIGHTS, check_new_run, load_model, save_model
 from asllib.results import data_card, versions
-from asllib.train.examples import Looks, hand_examples, track, without_pictures
+from asllib.train.examples import hand_examples
 from asllib.train.loop import Examples
 
 FEWEST = 5  # examples of a sign

@@ -19,8 +19,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from asllib.config import Training, profile
 from asllib.data import find_photos, load_letters
-from asllib.data.other_hands import random_hands
-from asllib.data.synthetic import added_letters, signer_version
+from asllib.data.drawn import added_letters, random_hands, signer_version
+from asllib.hands.extract import track
 from asllib.letters import MOVING
 from asllib.networks.registry import Network
 from asllib.networks.spelling import NEITHER, SpellingNet, SpellingPreset
@@ -38,7 +38,6 @@ from asllib.train.clips import (
     stills_of,
     wander,
 )
-from asllib.train.examples import track
 from asllib.train.films import SIZE, SMALL, Plan, films, practice_plans
 from asllib.train.loop import Batches, History, fit, set_seed
 

@@ -5,9 +5,8 @@ import pytest
 from asllib.data import load_letters, load_sequences, signer_weights
 from asllib.data.people_set import join_tables, signers_apart, wrong_labels
 from asllib.errors import InputError
-from asllib.hands.features import landmark_features
+from asllib.hands.features import landmark_features, landmark_inputs
 from asllib.letters import STATIC
-from asllib.train.examples import landmark_inputs
 
 PHOTOS = ["file,label,source,signer,original,split,licence,repository"]
 
@@ -108,6 +107,7 @@ def test_damaged_landmarks_are_refused_in_one_line(sequences, damage):
     assert "\n" not in str(error.value) and str(sequences) in str(error.value)
 
 
+@pytest.mark.slow
 def test_the_real_people_are_complete_and_without_what_was_seen_to_be_wrong(real_data):
     letters, wrong = load_letters("people"), wrong_labels()
     table = letters.table

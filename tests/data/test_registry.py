@@ -5,7 +5,7 @@ import pytest
 
 import asllib
 from asllib import config
-from asllib.data import find_photos, load_letters, synthetic, write_pixel_csv
+from asllib.data import drawn, find_photos, load_letters, write_pixel_csv
 from asllib.errors import InputError
 from asllib.letters import LETTERS, STATIC
 
@@ -13,7 +13,7 @@ from asllib.letters import LETTERS, STATIC
 @pytest.fixture
 def tiny_signer(no_data, monkeypatch):
     """The synthetic set at its smallest: 4 signers, one picture of each letter."""
-    monkeypatch.setattr(synthetic, "SIZE", 96)
+    monkeypatch.setattr(drawn, "SIZE", 96)
     small = dataclasses.replace(config.PROFILES["ci"], signers=4, views=1)
     monkeypatch.setitem(config.PROFILES, "ci", small)
     monkeypatch.setenv("ASLLIB_PROFILE", "ci")
@@ -92,14 +92,13 @@ def test_a_data_folder_that_is_not_there_is_named(monkeypatch, tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_that_draw_the_same_set_both_have_it(no_data):
-    from asllib.data import synthetic
     from asllib.signer import write_letters
 
     def second(folder):
-        assert len(synthetic.cached_drawing("one", "drawn", first)) == 1
+        assert len(drawn.cached_drawing("one", "drawn", first)) == 1
         first(folder)
 
     def first(folder):
         write_letters(folder, "A", signers=1, views=1, size=64)
 
-    assert len(synthetic.cached_drawing("one", "drawn", second)) == 1
+    assert len(drawn.cached_drawing("one", "drawn", second)) == 1

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from asllib.data import sign_mnist
-from asllib.data.pixel_csv import write_pixel_csv
 from asllib.data.registry import load_letters
-from asllib.data.sign_mnist import find_sign_mnist, load_sign_mnist
+from asllib.data.sign_mnist import find_sign_mnist, load_sign_mnist, write_pixel_csv
 from asllib.errors import InputError
 from asllib.letters import STATIC
 

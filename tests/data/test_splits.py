@@ -56,6 +56,7 @@ def test_a_grouped_split_shares_no_group(crowd, by, off):
 @pytest.mark.filterwarnings("ignore:The least populated class")
 @settings(max_examples=30, deadline=None)
 @given(data=st.data(), n_groups=st.integers(10, 40), n_letters=st.integers(2, 6), seed=st.integers(0, 99))
+@pytest.mark.slow
 def test_no_grouped_split_ever_leaks(data, n_groups, n_letters, seed):
     sizes = data.draw(st.lists(st.integers(1, 12), min_size=n_groups, max_size=n_groups))
     group = np.repeat(np.arange(n_groups), sizes).astype(str)

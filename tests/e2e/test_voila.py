@@ -81,7 +81,7 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def test_this_machines_film_is_shown_and_read_and_makes_the_readmes_picture(page_of, browser, film, spelled):
+def test_this_machines_film_is_shown_and_read_and_makes_the_notebooks_picture(page_of, browser, film, spelled):
     from playwright.sync_api import expect
 
     page = browser(None).new_context(viewport={"width": 1000, "height": 600}).new_page()

@@ -20,9 +20,11 @@ from asllib.hands import (
     landmark_columns,
     landmarks,
     read_landmarks,
+    track,
+    track_once,
     write_landmarks,
 )
-from asllib.hands.extract import extract_looks
+from asllib.hands.look import WIDTH
 
 FAST = ATTEMPTS[:1]
 
@@ -158,17 +160,19 @@ def test_a_table_in_parts_is_written_as_the_whole(tmp_path, ending, hands, monke
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_looks_come_with_embeddings_in_the_order_of_the_images(drawn, tmp_path, workers, monkeypatch):
+@pytest.mark.slow
+def test_looks_come_with_embeddings_in_the_order_of_the_images(letter_set, drawn, no_data, workers, monkeypatch):
     monkeypatch.setattr(extract, "CHUNK", 2)
-    blank = np.zeros((64, 80, 3), np.uint8)
-    images = [blank, drawn[0][5], drawn[0][6], blank, drawn[0][7]]
-    names, letters = [f"{i}.jpg" for i in range(5)], list("AYBAV")
-    options = {"workers": workers, "checkpoint": tmp_path, "progress": False}
-    tables, embeddings = extract_looks(images, names, letters, **options)
+    blank = np.zeros((224, 224, 3), np.uint8)
+    images = np.stack([blank, drawn[0][5], drawn[0][6], blank, drawn[0][7]])
+    letters = letter_set(list("AYBAV"), images)
+    looks = track(letters, workers=workers, progress=False)
+    tables, embeddings = looks.tables, looks.embeddings
     assert len(tables) == len(LOOKS) and embeddings.shape == (len(LOOKS), 5, 1152) and embeddings.dtype == np.float16
     for number, table in enumerate(tables):
-        assert list(table) == [*landmark_columns(), *SIZE_COLUMNS] and table["file"].tolist() == names
-        assert table["label"].tolist() == letters and table["width"].tolist() == [80, 224, 224, 80, 224]
+        assert list(table) == [*landmark_columns(), *SIZE_COLUMNS]
+        assert table["file"].tolist() == letters.table["file"].tolist()
+        assert table["label"].tolist() == list("AYBAV") and set(table["width"]) == {224}
         found = (table["score"] > 0).to_numpy()
         assert not found[[0, 3]].any() and (number > 0 or found[[1, 2, 4]].all())
         np.testing.assert_array_equal(np.isfinite(embeddings[number]).all(1), found)
@@ -181,17 +185,34 @@ def test_looks_come_with_embeddings_in_the_order_of_the_images(drawn, tmp_path, 
             np.testing.assert_array_equal(said, hand.embedding.astype(np.float16))
 
     monkeypatch.setattr(extract, "_extract_chunk", lambda *_: pytest.fail("looked at again"))
-    again, same = extract_looks(images, names, letters, **options | {"workers": 1})
-    np.testing.assert_array_equal(same, embeddings)
-    for table, other in zip(tables, again, strict=True):
+    again = track(letters, workers=1, progress=False)
+    np.testing.assert_array_equal(again.embeddings, embeddings)
+    for table, other in zip(tables, again.tables, strict=True):
         pd.testing.assert_frame_equal(table, other)
 
 
-def test_looks_and_single_landmarks_share_no_checkpoint(tmp_path):
-    images = pictures(2)
-    table = extract_landmarks(images, checkpoint=tmp_path, progress=False)
-    tables, embeddings = extract_looks(images, list("ab"), list("AB"), checkpoint=tmp_path, progress=False)
-    assert len(list(tmp_path.iterdir())) == 2 and len(table) == len(tables[-1]) == 2 and np.isnan(embeddings).all()
+def test_what_was_seen_is_kept_and_looked_for_anew_in_other_photos(letter_set, no_data, monkeypatch):
+    photos = np.full((1, 64, 64, 3), 128, np.uint8)
+    letters = letter_set(["A"], photos)
+    looks = track(letters, progress=False)
+    assert len(looks.tables) == len(LOOKS) and not looks.found.any()
+    assert list(looks.tables[0]["label"]) == ["A"]
+    assert looks.embeddings.shape == (len(LOOKS), 1, WIDTH) and np.isnan(looks.embeddings).all()
+    kept = no_data / "cache" / "looks"
+    with monkeypatch.context() as patch:
+        patch.setattr(extract, "HandTracker", lambda attempts: pytest.fail("looked for again"))
+        track(letters, progress=False)
+    photos[0, 0, 0, 0] ^= 1
+    track(letters, progress=False)
+    assert len(list(kept.iterdir())) == 2
+    monkeypatch.setattr("asllib.hands.look.version", lambda name: f"{name} 9.9")
+    track(letters, progress=False)
+    assert len(list(kept.iterdir())) == 3
+    table = track_once(letters, FAST, progress=False)
+    assert table["label"].tolist() == ["A"] and table["score"].tolist() == [0]
+    assert len(list((no_data / "cache" / "landmarks").iterdir())) == 1
+    with pytest.raises(InputError, match="grey images of 28x28 pixels"):
+        track(letter_set(["A"]))
 
 
 def test_large_images_make_small_chunks(monkeypatch):

@@ -128,6 +128,7 @@ def test_landmarks_lie_on_the_drawn_hand(drawn):
     assert np.mean([hand.side == one.side for hand, one in zip(drawn[1], seen, strict=True)]) >= 0.75
 
 
+@pytest.mark.slow
 def test_another_turn_size_or_the_mirror_changes_little(drawn):
     ways = {"turn": {"turn": 12.0}, "near": {"zoom": 0.9}, "far": {"turn": -12.0, "zoom": 1.15}}
     distances = {name: [] for name in [*ways, "as the other hand"]}
@@ -172,6 +173,7 @@ def test_embeddings_tell_hands_apart(drawn):
     assert likeness[0, 1] > 0.98 > likeness[0, 2] + 0.1
 
 
+@pytest.mark.slow
 def test_another_library_makes_the_same_numbers_of_the_crop(drawn, tmp_path):
     image, hand = drawn[0][0], drawn[1][0]
     with zipfile.ZipFile(model_file()) as task:

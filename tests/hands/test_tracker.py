@@ -242,6 +242,7 @@ def test_threads_find_what_one_finds(drawn):
 
 
 @pytest.mark.parametrize(("found", "how"), [(True, "import asllib.hands"), (False, "import asllib.hands"), (False, "")])
+@pytest.mark.slow
 def test_nothing_is_printed_not_even_at_exit(tmp_path, drawn, found, how):
     np.save(tmp_path / "image.npy", drawn[0][BIG] if found else np.zeros((64, 64, 3), np.uint8))
     code = (
@@ -352,6 +353,7 @@ def test_attempts_are_made_in_turn_until_one_finds_a_hand(drawn, monkeypatch):
     assert HandTracker().detect(image) is not None and asked == useful(ATTEMPTS, image)[:3]
 
 
+@pytest.mark.slow
 def test_tight_crops_are_found_at_a_later_attempt(photos, read_photo):
     rows = photos[(photos["source"] == "massey") & photos["label"].isin(list("CEMO"))].iloc[::4]
     images = [read_photo(path) for path in rows["path"]]
@@ -492,6 +494,7 @@ def test_another_hand_that_is_more_prominent_takes_over_from_one_that_is_still(d
     assert 15 < changed < 30 and min(places[changed:]) > 0.4  # at once, and for good
 
 
+@pytest.mark.slow
 def test_a_hand_that_spells_is_not_left_for_another_one(drawn, finds):
     film, tracker = [drawn[0][i] for i in (4, 5, 6)], HandTracker(video=True)
     for step in range(45):

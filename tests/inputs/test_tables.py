@@ -28,10 +28,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asllib.data import load_photos, read_pixel_csv
-from asllib.data.pixel_csv import PIXEL_COLUMNS
+from asllib.data.sign_mnist import PIXEL_COLUMNS
 from asllib.errors import InputError
 from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_columns, read_landmarks
-from asllib.read.reader import read_hands
+from asllib.read.videos import read_hands
 
 # An error in a library's callback ends no reader, but prints a traceback: no one line.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")]

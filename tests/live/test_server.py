@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -39,11 +38,7 @@ def test_a_bad_choice_is_refused(arguments, message, taken):
     assert isinstance(run.exception, InputError) and message in str(run.exception)
 
 
-def test_the_quick_connection_is_where_it_is_said_to_be_and_needs_no_voila():
-    root = Path(__file__).parents[2]
-    texts = [(root / name).read_text() for name in ("Makefile", "docs/live.md", "asllib/live/server.py")]
-    named = {name for text in texts for name in re.findall(r"connection_class=(\S+?)[\"\s]", text + "\n")}
-    assert named == {"asllib.live.connection.PromptConnection"}
+def test_the_quick_connection_is_one_of_the_servers_and_needs_no_voila():
     program = """
 import sys
 from tornado.util import import_object

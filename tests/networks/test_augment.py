@@ -182,6 +182,14 @@ def test_a_stretch_stays_within_its_limit_along_each_axis_by_itself(batch):
     assert (torch.corrcoef(sizes.T) - torch.eye(3)).abs().max() < 0.5
 
 
+def test_some_hands_lose_their_world_landmarks_as_tables_of_others_have_none():
+    landmarks = torch.rand(2000, 21, 3, generator=seeded())
+    world, aspect = torch.rand(2000, 21, 3, generator=seeded(1)), torch.ones(2000)
+    points, moved = augment_landmarks(landmarks, world, aspect, LandmarkAugment(flat=0.2), seeded())
+    dropped = moved.isnan().all((1, 2))
+    assert 0.15 < dropped.float().mean() < 0.25 and points.isfinite().all() and moved[~dropped].isfinite().all()
+
+
 def test_jitter_is_measured_in_palm_lengths(batch):
     how = LandmarkAugment(turn=0, tilt=0, stretch=0, jitter=0.02)
     _, world = augment_landmarks(*batch, how, seeded())

@@ -50,6 +50,7 @@ def test_every_parameter_gets_a_gradient(images, batch_norm):
         assert (batch_norm and name.endswith("bias")) or parameter.grad.abs().max() > 1e-6, name
 
 
+@pytest.mark.slow
 def test_a_small_set_is_overfitted_to_zero_loss(images):
     torch.manual_seed(0)
     model = PixelCNN(PixelConfig(dropout=0.0))

@@ -68,6 +68,7 @@ def test_an_embedding_names_the_handshape_and_not_whether_there_is_one(model):
     assert (told[:, 7] > plain[:, 7]).all()
 
 
+@pytest.mark.slow
 def test_it_learns_handshapes_in_time_by_heart():
     torch.manual_seed(0)
     model = SpellingNet(SMALL)

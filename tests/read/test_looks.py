@@ -11,7 +11,7 @@ from asllib.letters import STATIC
 from asllib.networks.store import load_model
 from asllib.read import TextReader
 from asllib.read.decoder import HandListener, read_embedding
-from asllib.read.stream import read_stream
+from asllib.read.videos import read_stream
 from asllib.signer import render_letters
 from asllib.train import films as streams
 from asllib.train.films import Plan, films, follow, shoot, stream_of
@@ -71,6 +71,7 @@ def test_it_is_what_default_makes_of_the_look(drawn):
     np.testing.assert_allclose(read_embedding(hand.embedding), said, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_mirrored_hand_is_heard_as_the_hand(drawn):
     for hand in drawn[0][:3]:
         np.testing.assert_allclose(heard(mirror_hand(hand)), heard(hand), atol=1e-4)

@@ -15,8 +15,9 @@ from asllib.letters import LETTERS
 from asllib.networks.spelling import SpellingNet
 from asllib.read import Reading, ReadLetter, ReadWord, TextReader, read_text, read_videos, write_subtitles
 from asllib.read.decoder import Said
-from asllib.read.reader import FrameReading, read_hands
+from asllib.read.reader import FrameReading
 from asllib.read.subtitles import annotate, letters_json
+from asllib.read.videos import read_hands
 
 
 class Pointing:
@@ -185,7 +186,7 @@ def hear(reader, word, write=None):
     for place, letter in enumerate(word):
         rows[4 * place : 4 * place + 3, 1 + LETTERS.index(letter)] = 0.99
         rows[4 * place + 3, 0] = 0.99  # neither
-    reader._letters._word.extend(rows)
+    reader._moments.extend(rows)
     for letter in write or word:
         reader._write(ReadLetter(letter, 0.0, 0.1, 0.9))
 
@@ -230,14 +231,13 @@ def test_of_a_word_of_more_than_a_minute_the_rest_is_no_evidence(hands):
     landmarks, world = hands(1)
     hand = Hand(landmarks[0], world[0], "right", 1.0)
     reader = TextReader()
-    moving = reader._letters
-    hear(reader, "H" * (moving._word.maxlen // 4), "H")
+    hear(reader, "H" * (reader._moments.maxlen // 4), "H")
     assert reader.evidence() is not None
     for frame in range(20):
         reader.read_hand(hand, frame / 30, 1.0)
     assert reader.evidence() is None
     reader.space()
-    assert reader.evidence() is None and not moving._cut
+    assert reader.evidence() is None and reader._whole
 
 
 @pytest.mark.parametrize("sign, becomes", [("space", "AB "), ("del", "A"), ("5", "AB5"), ("wave", "AB wave ")])
@@ -351,7 +351,7 @@ def test_the_network_that_sees_hands_move_reads_only_chosen_letters_too():
     said = np.zeros(1 + len(signs), np.float32)
     said[[1 + signs.index("A"), 1 + signs.index("B")]] = 0.6, 0.4
     heard = SimpleNamespace(hear=lambda hand, time_s, aspect: [Said(time_s, said.copy())])
-    reader._letters.listener = heard
+    reader._listener = heard
     shown = [reader.read_hand(None, frame / 20, 1.0) for frame in range(20)]
     assert reader.text == "" and shown[-1].probabilities.argmax() == LETTERS.index("B")
 

@@ -10,7 +10,7 @@ import asllib
 from asllib.data import load_photos
 from asllib.errors import InputError
 from asllib.evaluation import NO_HAND, read_letters
-from asllib.hands import LOOKS, Hand
+from asllib.hands import LOOKS, Hand, track, without_pictures
 from asllib.hands.landmarks import image_columns, world_columns
 from asllib.letters import FIRST_SIX, LETTERS, STATIC
 from asllib.networks import LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig
@@ -18,7 +18,6 @@ from asllib.networks.default import DefaultConfig, DefaultNet
 from asllib.networks.pixel import crop_set
 from asllib.networks.store import save_model
 from asllib.read.recognizer import load_recognizer, spread
-from asllib.train.examples import track, without_pictures
 
 
 @pytest.fixture
@@ -69,6 +68,7 @@ def test_one_image_reads_the_same_as_a_set(pixel, blobs, letter_set):
     np.testing.assert_allclose(alone, spread(whole, pixel.alphabet), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_28x28_image_file_is_read_as_the_grey_image_it_is(pixel, landmark, blobs, tmp_path):
     images, root = blobs(6), tmp_path / "small"
     (root / "A").mkdir(parents=True)
@@ -154,6 +154,7 @@ def test_the_pixel_network_takes_the_mean_of_the_looks_that_found_a_hand(pixel, 
     assert said.sum(1) == pytest.approx([1, 1, 0], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_mirrored_photo_gives_the_same_letter_with_nearly_the_same_confidence(drawn):
     recognizer, compared = load_recognizer("default"), []
     for i in range(len(drawn)):
@@ -163,6 +164,7 @@ def test_a_mirrored_photo_gives_the_same_letter_with_nearly_the_same_confidence(
     assert len(compared) >= 4 and np.mean(np.array(compared) < 0.1) > 0.8
 
 
+@pytest.mark.slow
 def test_a_hand_that_shows_no_letter_for_sure_is_refused(tmp_path, drawn):
     torch.manual_seed(0)
     model = DefaultNet(DefaultConfig())
@@ -228,6 +230,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
         asllib.load_recognizer(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_shipped_pixel_network_reads_the_official_test(real_data):
     from asllib.data import load_sign_mnist
 

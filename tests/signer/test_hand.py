@@ -128,6 +128,7 @@ def test_no_finger_passes_through_another(overlap):
     assert deep.max() < 0.0035, letters[deep.max(0).argmax()]
 
 
+@pytest.mark.slow
 def test_overlap_is_measured_on_the_skin(overlap):
     pose = torch.tensor([OTHERS["open-five"].angles] * 2, dtype=torch.float32)
     pose[1, [ANGLES.index("index_spread"), ANGLES.index("middle_spread")]] = torch.tensor([-14.0, 12.0])

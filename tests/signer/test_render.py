@@ -36,6 +36,7 @@ def test_landmarks_lie_on_the_hand():
     assert np.median(errors) < 0.06
 
 
+@pytest.mark.slow
 def test_the_tracker_finds_nearly_every_hand_and_its_side(alphabet_shots):
     from asllib.hands import HandTracker
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from asllib.config import Preset, Training
+from asllib.hands import Looks, without_pictures
 from asllib.hands.features import landmark_inputs
 from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_arrays, landmark_columns, world_columns
 from asllib.hands.look import WIDTH
-from asllib.hands.tracker import ATTEMPTS, LOOKS
 from asllib.letters import FIRST_SIX, STATIC
 from asllib.networks import (
     DefaultConfig,
@@ -21,16 +21,7 @@ from asllib.networks import (
 )
 from asllib.networks.landmark import look_probabilities
 from asllib.train import examples as runs
-from asllib.train.examples import (
-    Looks,
-    for_pixels,
-    hand_examples,
-    pixel_examples,
-    track,
-    train,
-    turned,
-    without_pictures,
-)
+from asllib.train.examples import for_pixels, hand_examples, pixel_examples, train, turned
 from asllib.train.loop import NO_LETTER, Examples, evaluate_loss
 
 SHORT = Training(epochs=30, learning_rate=4e-3, batch=16, one_cycle=True)
@@ -186,53 +177,6 @@ def test_pixel_examples_of_an_alphabet(letter_set):
     assert examples.labels.tolist() == [0, 5, 1]
     np.testing.assert_array_equal(examples.inputs[0], letters.images[[0, 2, 5]])
     assert for_pixels(letters).labels.tolist() == [0, 5, 6, 1]
-
-
-def test_tracking_is_kept_in_the_cache_and_made_anew_for_other_photos(letter_set, no_data):
-    photos = np.full((1, 64, 64, 3), 128, np.uint8)
-    letters = letter_set(["A"], photos)
-    looks = track(letters, progress=False)
-    assert len(looks.tables) == len(LOOKS) and not looks.found.any()
-    assert list(looks.tables[0]["label"]) == ["A"]
-    assert looks.embeddings.shape == (len(LOOKS), 1, WIDTH) and np.isnan(looks.embeddings).all()
-    stored = no_data / "cache" / "looks"
-    times = {path: path.stat().st_mtime_ns for path in stored.glob("*.*")}
-    assert sorted(path.suffix for path in times) == [".npy", *[".parquet"] * len(LOOKS)]
-    again = track(letters, progress=False)
-    for table, other in zip(again.tables, looks.tables, strict=True):
-        pd.testing.assert_frame_equal(table, other, check_dtype=False)
-    assert {path: path.stat().st_mtime_ns for path in stored.glob("*.*")} == times
-    next(stored.glob("*.npy")).unlink()  # as after a kill: it is written last
-    track(letters, progress=False)
-    assert {path.name for path in stored.glob("*.*")} == {path.name for path in times}
-    photos[0, 0, 0, 0] ^= 1
-    track(letters, progress=False)
-    assert len(list(stored.glob("*.*"))) == 2 * len(times)
-
-
-def test_hands_come_back_from_the_cache_as_they_were_seen(letter_set, no_data):
-    from asllib.hands import HandTracker
-    from asllib.signer import render_letters
-
-    photos = render_letters("LYV", 1, 1, seed=3).images
-    letters = letter_set(list("LYV"), photos)
-    looks, again = track(letters, progress=False), track(letters, progress=False)
-    assert looks.found.sum() >= 2
-    np.testing.assert_array_equal(again.embeddings, looks.embeddings)
-    place = int(np.flatnonzero(looks.found)[0])
-    hand, *others = HandTracker().detect_looks(photos[place])
-    points = landmark_arrays(again.tables[0])["landmarks"][place]
-    np.testing.assert_allclose(points, hand.landmarks, atol=1e-5)
-    np.testing.assert_array_equal(again.embeddings[0, place], hand.embedding.astype(np.float16))
-    assert len(others) == np.isfinite(again.embeddings[1:, place]).all(1).sum()
-
-
-def test_another_tracker_finds_hands_anew(letter_set, monkeypatch):
-    letters = letter_set(["A"], np.zeros((1, 8, 8, 3), np.uint8))
-    before = runs._identity(letters, ATTEMPTS)
-    assert runs._identity(letters, ATTEMPTS) == before
-    monkeypatch.setattr("asllib.hands.look.version", lambda name: f"{name} 9.9")
-    assert runs._identity(letters, ATTEMPTS) != before
 
 
 def test_turned_hands_keep_their_shape_and_show_no_letter(hands):

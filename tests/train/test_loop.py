@@ -244,6 +244,7 @@ def test_without_early_stopping_the_last_weights_are_kept(pixels):
     assert evaluate_loss(model, wrong)[0] == pytest.approx(history.valid_loss[-1], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_fit_overfits_a_small_set_to_zero_loss(pixels, landmarks):
     settings = Training(epochs=30, learning_rate=4e-3, batch=16, one_cycle=True)
     for model, examples in (
@@ -283,6 +284,7 @@ def test_one_cycle_ends_at_a_rate_of_zero_and_plain_adam_keeps_its_rate(pixels):
     assert schedule is None and optimiser.param_groups[0]["lr"] == 3e-3
 
 
+@pytest.mark.slow
 def test_the_paper_rate_of_1e_8_moves_nothing(pixels):
     """Why the paper's runs stalled: the loss after 10 epochs is still that of guessing."""
     for rate, learns in ((1e-3, True), (1e-8, False)):
@@ -393,6 +395,7 @@ def test_a_hand_without_a_letter_weighs_half(rng):
     torch.testing.assert_close(letter_loss(logits, none), 0.5 * torch.nn.functional.cross_entropy(logits, shares))
 
 
+@pytest.mark.slow
 def test_hands_without_a_letter_count_in_no_accuracy(pixels):
     half = pixels.labels.clone()
     half[24:] = NO_LETTER

@@ -114,6 +114,7 @@ def test_the_same_call_gives_the_same_network(folder, run, tmp_path):
     assert again["metrics"] == run[1]["metrics"]
 
 
+@pytest.mark.slow
 def test_without_tether_and_memory_more_is_forgotten(halves, tmp_path):
     (taught, _), _ = halves
     loose = TeachingSettings(keep=0.0, tether=0.0)

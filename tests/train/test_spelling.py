@@ -57,6 +57,7 @@ def test_batches_are_the_same_in_however_many_processes():
     assert len(many) == 217 and np.array_equal(np.stack(few[3:]), np.stack(many[:147]))
 
 
+@pytest.mark.slow
 def test_training_lowers_the_losses_and_the_handshape_part_stays_fixed_in_the_second(clips, stills):
     model, histories = fit_spelling(SMALL, clips, stills, steps=8, progress=False)
     assert [len(history) for history in histories.values()] == [3, 4] and not model.training

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from study import named_hands
 
-from asllib.data.other_hands import APART, distance_to_letters, named_hands, random_hands, random_handshape
+from asllib.data.drawn import APART, distance_to_letters, random_hands, random_handshape
 from asllib.letters import STATIC
 from asllib.signer.alphabet import LETTERS, OTHERS
 
@@ -27,5 +28,5 @@ def test_they_are_drawn_once(no_data, monkeypatch):
     assert named.images[0].shape == (224, 224, 3) and named.images[0].std() > 10
     random = random_hands(1, 3)
     assert set(random.letters) == {"other"} and len(random) == 3
-    monkeypatch.setattr("asllib.data.other_hands._write", lambda *arguments: pytest.fail("drawn again"))
+    monkeypatch.setattr("asllib.signer.letters.photograph_each", lambda *arguments: pytest.fail("drawn again"))
     assert named_hands(signers=1, views=1).sha256() == named.sha256()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from asllib.hands.landmarks import FINGERS
 from asllib.hands.look import Hand
-from asllib.preprocess import (
+from asllib.hands.pixels import (
     crop_box,
     crop_square,
     hand_crop,
@@ -38,6 +38,7 @@ def test_grey_is_the_brightness_that_people_see():
     assert to_gray(grey) is grey
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 10_000), st.integers(20, 700), st.integers(20, 700))
 def test_the_crop_keeps_all_landmarks_inside(seed, width, height):

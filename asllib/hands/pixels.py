@@ -19,13 +19,7 @@ def to_gray(image: np.ndarray) -> np.ndarray:
 
 
 def crop_box(hand: Hand, width: int, height: int, margin: float = MARGIN) -> tuple[int, int, int]:
-    """Find the square around a hand in pixels.
-
-    Returns
-    -------
-    tuple
-        left, top, side; the square may reach beyond the image.
-    """
+    """Find the square around a hand, (left, top, side) in pixels; it may reach beyond the image."""
     points = hand.landmarks[:, :2] * [width, height]
     low, high = points.min(0), points.max(0)
     side = max(8, round(float((high - low).max()) * (1 + 2 * margin)))
@@ -51,20 +45,7 @@ def hand_crop(image: np.ndarray, hand: Hand | None, margin: float = MARGIN) -> n
 
 
 def hand_mask(points: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Where a hand with these landmarks can be: the palm, and each finger as thick as people's are.
-
-    Parameters
-    ----------
-    points
-        (21, 2) landmarks in pixels.
-    height, width
-        Of the image.
-
-    Returns
-    -------
-    numpy.ndarray
-        (height, width) bool.
-    """
+    """Where a hand with landmarks (21, 2) in pixels can be, (height, width) bool: palm, and fingers of usual width."""
     import cv2
 
     palm = np.sqrt(((points[[5, 9, 13, 17]] - points[0]) ** 2).sum(1).mean())
@@ -98,21 +79,10 @@ def resize(image: np.ndarray, side: int = SIDE) -> np.ndarray:
 
 
 def to_pixels(image: np.ndarray, hand: Hand | None, *, background: bool = False) -> np.ndarray:
-    """Turn a photo into the image that the pixel network reads.
+    """Turn a photo (H, W, 3) uint8 RGB into the image (28, 28) uint8 that the pixel network reads; one stays as it is.
 
-    Parameters
-    ----------
-    image
-        (H, W, 3) uint8 RGB, or (28, 28) uint8, which is taken as it is.
-    hand
-        The hand in it; a left hand is mirrored, as the set that the network learns from shows right hands.
-    background
-        Keep what lies around the hand, as Sign Language MNIST does. Without it a stranger's room cannot mislead.
-
-    Returns
-    -------
-    numpy.ndarray
-        (28, 28) uint8.
+    A left hand is mirrored, as the set that the network learns from shows right hands. ``background`` keeps what lies
+    around the hand, as Sign Language MNIST does; without it a stranger's room cannot mislead.
     """
     if image.shape == (SIDE, SIDE):
         return image

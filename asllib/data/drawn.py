@@ -1,0 +1,240 @@
+"""The synthetic signer as a data set: photos, 28x28 images like Sign Language MNIST's, hands that show no letter."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import shutil
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from asllib.cache import code_version, digest, kept
+from asllib.data.letterset import LetterSet, load_photos
+from asllib.errors import InputError
+from asllib.files import PhotoFiles
+from asllib.hands import pixels
+from asllib.hands.landmarks import read_landmarks
+from asllib.hands.tracker import table_hands
+from asllib.letters import LETTERS, STATIC
+from asllib.parallel import Job, results
+from asllib.paths import cache_dir, replacing, write_text
+
+SIZE = 224  # pixels of a side
+SEED, ADDED_SEED = 0, 1  # of different people
+NAME = "synthetic signer"
+OTHER = "other"  # the label of a handshape without a name
+APART = 18.0  # degrees, root mean square over the fingers' joints, from the nearest letter
+
+
+def load_synthetic(pixels: bool = False) -> LetterSet:
+    """Draw the synthetic signer's set, as large as the profile says, once; later it is read from the cache.
+
+    It has photos of 26 letters; ``pixels`` gives (N, 28, 28) grey images of the 24 still ones, the hand alone, cropped
+    by the true landmarks. Their ``split`` is "test" for the last quarter of the signers, who are in no training image,
+    and "train" for the others and, as the profile says, for more people: few signers teach 28x28 pixels too little.
+    """
+    from asllib.config import profile
+    from asllib.signer import write_letters
+
+    size = profile()
+
+    def write(folder: Path) -> None:
+        count = len(LETTERS) * size.signers * size.views
+        print(f"Drawing {count:,} pictures, once; they are kept in the cache.", file=sys.stderr)
+        write_letters(folder, "".join(LETTERS), size.signers, size.views, SIZE, SEED)
+
+    letters = cached_drawing(f"{size.signers}x{size.views}-{SIZE}-seed{SEED}", NAME, write)
+    if not pixels:
+        return letters
+    table, images = drawn_pixels(letters)
+    signers = pd.unique(table["signer"])
+    unseen = table["signer"].isin(signers[-max(1, len(signers) // 4) :])
+    table["split"] = np.where(unseen, "test", "train")
+    if size.added:
+        more, more_images = drawn_pixels(added_letters(size.added))
+        table = pd.concat([table, more.assign(split="train")], ignore_index=True)
+        images = np.concatenate([images, more_images])
+    return dataclasses.replace(letters, table=table, images=images)
+
+
+def added_letters(signers: int, views: int = 4) -> LetterSet:
+    """Draw still letters of other people than ``load_synthetic``'s, to be added to photos in training; once."""
+    from asllib.signer import write_letters
+
+    return cached_drawing(
+        f"added-{signers}x{views}-{SIZE}-seed{ADDED_SEED}",
+        NAME,
+        lambda folder: write_letters(folder, "".join(STATIC), signers, views, SIZE, ADDED_SEED),
+    )
+
+
+def drawn_pixels(letters: LetterSet) -> tuple[pd.DataFrame, np.ndarray]:
+    """Crop every still letter of a drawn set by its true landmarks: the letters' table and (N, 28, 28) uint8 images."""
+    assert isinstance(letters.images, PhotoFiles)
+    folder = letters.images.root
+    keep = np.flatnonzero(np.isin(letters.letters, STATIC))
+    stored = folder / f"hands-{code_version(pixels.__file__)}.npy"
+
+    def write(stored: Path) -> None:
+        hands = table_hands(read_landmarks(folder / "landmarks.csv"))
+        np.save(stored, np.stack([pixels.to_pixels(letters.images[i], hands[i]) for i in keep]))
+
+    return letters.table.iloc[keep].reset_index(drop=True), kept(stored, write, np.load)
+
+
+def cached_drawing(key: str, name: str, write: Callable[[Path], object]) -> LetterSet:
+    """Load a folder of drawn photos from the cache; ``write`` fills it if it is not there."""
+
+    def fill(folder: Path) -> None:
+        folder.mkdir()
+        write(folder)
+
+    folder = cache_dir() / "synthetic" / f"{key}-{signer_version()}"
+    return kept(folder, fill, lambda folder: load_photos(folder, name))
+
+
+def signer_version() -> str:
+    """Hash of the signer's code: another signer draws other pictures and films."""
+    return code_version(*sorted((Path(__file__).resolve().parents[1] / "signer").glob("*.py")))
+
+
+# Fingers are put together from letters whose fingers are up, curved, hooked or folded, arms from those held up.
+_FINGERS_OF = "ABCDEFIKLORUVWXY"
+_ARMS_OF = "ABDIKLUVWY"
+_WEIGHTS = np.array([1, 1, 0.5, 1.5] * 4 + [1] * 5)
+
+
+def distance_to_letters(pose: np.ndarray) -> float:
+    """Root mean square difference, in degrees, of a pose's finger and thumb angles from the nearest still letter's."""
+    from asllib.signer.alphabet import LETTERS
+
+    fingers = len(_WEIGHTS)
+    shapes = np.array([LETTERS[letter].angles[:fingers] for letter in STATIC])
+    return float(np.sqrt((((pose[:fingers] - shapes) * _WEIGHTS) ** 2).mean(1)).min())
+
+
+def random_handshape(rng: np.random.Generator) -> np.ndarray:
+    """(angles,) degrees: each finger bent as in some letter or at random, and the whole far from every letter."""
+    from asllib.signer.alphabet import LETTERS
+
+    def angles(letters: str) -> np.ndarray:
+        return np.array(LETTERS[letters[rng.integers(len(letters))]].angles, np.float64)
+
+    while True:
+        pose = angles(_ARMS_OF)
+        for finger in range(4):
+            first = 4 * finger
+            pose[first : first + 4] = angles(_FINGERS_OF)[first : first + 4]
+            if rng.random() < 0.25:
+                pose[first : first + 3] = rng.uniform([-5, 0, 0], [85, 100, 60])
+        pose[16:21] = angles(_FINGERS_OF)[16:21]
+        if rng.random() < 0.3:
+            pose[16:21] = rng.uniform([0, 0, -10, 0, 0], [60, 60, 40, 50, 60])
+        if rng.random() < 0.5:
+            pose[21:] = rng.normal(0, [15, 10, 40, 40, 30, 20])
+        if distance_to_letters(pose) > APART:
+            return pose
+
+
+def random_hands(signers: int, each: int = 18, seed: int = 11) -> LetterSet:
+    """Draw random handshapes that are no letter, label ``OTHER``: what a reader should refuse; once."""
+    rng = np.random.default_rng(seed)
+    plan = [(number, OTHER, random_handshape(rng)) for number in range(signers) for _ in range(each)]
+    return draw_hands(f"random-{signers}x{each}-seed{seed}", plan, seed)
+
+
+def draw_hands(name: str, plan: Sequence[tuple[int, str, np.ndarray]], seed: int) -> LetterSet:
+    """Photograph hands that show no letter, each a signer's number, a label and a pose (angles,) in degrees; once."""
+
+    def write(folder: Path) -> None:
+        from asllib.signer.letters import BATCH, jpeg, photograph_each
+        from asllib.signer.scene import draw_signer
+
+        people = {number: draw_signer(seed, number) for number in dict.fromkeys(number for number, _, _ in plan)}
+        rows = ["file,label,source,signer,original"]
+        with tqdm(total=len(plan), unit="photo", desc="Drawing hands") as bar:
+            for start in range(0, len(plan), BATCH):
+                part = plan[start : start + BATCH]
+                shown = [people[number] for number, _, _ in part]
+                poses = np.stack([pose + who.habit for who, (_, _, pose) in zip(shown, part, strict=True)])
+                streams = [np.random.default_rng([seed, part[k][0], start + k]) for k in range(len(part))]
+                images, _, _ = photograph_each(poses, shown, streams, SIZE, steps=30)
+                for k, (image, who) in enumerate(zip(images, shown, strict=True)):
+                    original = f"{start + k:05d}"
+                    (folder / f"{original}.jpg").write_bytes(jpeg(image))
+                    rows.append(f"{original}.jpg,{part[k][1]},synthetic,{who.name},{original}")
+                bar.update(len(part))
+        (folder / "manifest.csv").write_bytes("\n".join([*rows, ""]).encode())
+
+    return cached_drawing(f"{name}-{code_version(__file__)}", "hands that show no letter", write)
+
+
+def draw_letters(
+    out: str | os.PathLike[str],
+    letters: str,
+    signers: int,
+    views: int,
+    size: int,
+    seed: int,
+    *,
+    executor: Executor | None = None,
+) -> Path:
+    """Write the folder of ``asllib.signer.write_letters``; with an executor, a task draws a crew of eight signers.
+
+    Workers send what they draw and need not see the disk. It is kept in the cache folder until the set is whole: run
+    again after a stop, only the missing crews are drawn. InputError as in ``write_letters``, or if a worker was killed.
+    """
+    from asllib.signer import write_letters
+    from asllib.signer.letters import CREW, check_letters
+
+    letters, out = check_letters(letters, signers, views, size, seed), Path(out)
+    if out.resolve() == Path.cwd():
+        raise InputError(f"{out}: the folder that you are in; name a new folder")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out}: is there already; name a new folder")
+    crews = [(first, min(CREW, signers - first)) for first in range(0, signers, CREW)]  # as write_letters has them
+    drawn = cache_dir() / "drawing" / digest(f"{letters} {views} {size} {seed} {signer_version()}")[:16]
+    with replacing(out) as folder:  # half a set would pass for a whole one
+        if executor is None:
+            write_letters(folder, letters, signers, views, size, seed)
+        else:
+            tasks = [(_draw_crew, letters, crew, views, size, seed) for crew in crews]
+            jobs = (Job(task, path=drawn / f"{task[2][0]}-{task[2][1]}.zip") for task in tasks)
+            _join_crews(folder, tqdm(results(jobs, executor, Path.read_bytes, _store), "Crews", len(crews)))
+    shutil.rmtree(drawn, ignore_errors=True)
+    return out
+
+
+def _join_crews(folder: Path, archives: Iterable[bytes]) -> None:
+    tables = dict.fromkeys(("landmarks.csv", "manifest.csv"), "")
+    for archive in archives:
+        with zipfile.ZipFile(io.BytesIO(archive)) as drawn:
+            drawn.extractall(folder)
+        for name, before in tables.items():
+            table = (folder / name).read_text(encoding="utf-8")
+            tables[name] = before + table.partition("\n")[2] if before else table
+    for name, table in tables.items():
+        write_text(folder / name, table)
+
+
+def _draw_crew(letters: str, crew: tuple[int, int], views: int, size: int, seed: int) -> bytes:
+    """Draw some signers' letters; return their folder as a zip. What runs on a worker."""
+    from asllib.signer import write_letters
+
+    first, count = crew
+    with tempfile.TemporaryDirectory() as folder:
+        write_letters(f"{folder}/drawn", letters, count, views, size, seed, first_signer=first, progress=False)
+        return Path(shutil.make_archive(f"{folder}/drawn", "zip", f"{folder}/drawn")).read_bytes()
+
+
+def _store(archive: bytes, path: Path) -> None:
+    path.write_bytes(archive)

@@ -1,0 +1,33 @@
+"""Imports on first use: the public names of a package, and packages of an extra, which may be missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+from asllib.errors import InputError
+
+
+def attach(
+    package: str, names: Mapping[str, Sequence[str]]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """Make a package's ``__getattr__``, ``__dir__`` and ``__all__`` from module -> names, imported when asked for."""
+    places = {name: f"{package}.{module}" for module, listed in names.items() for name in listed}
+
+    def find(name: str) -> Any:
+        if name in places:
+            return getattr(import_module(places[name]), name)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return find, lambda: sorted(places), sorted(places)
+
+
+@contextmanager
+def extra(name: str) -> Iterator[None]:
+    """Import packages of an extra in the body; where one is missing, InputError says which extra to install."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise InputError(f"package {error.name} is missing; run 'pip install \"asllib[{name}]\"'") from None

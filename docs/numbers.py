@@ -1,0 +1,334 @@
+"""Fill the numbers of the pages in from ``data/results``: ``python docs/numbers.py``; with ``--check`` only compare.
+
+A number in a page stands between two comments. The first says which result it is and how it is written:
+
+    found in <!-- number tracker/tight_films/hand_found % -->98.4 %<!-- --> of the frames
+
+No line begins with one: there Markdown ends the paragraph. The path is the name of a file in ``data/results``, then its
+keys, or places in a list. ``*`` stands for all of them: with ``min`` or ``max`` before the format the least or the
+greatest is taken, else the mean. ``NAMES`` shortens long paths.
+
+A table stands between ``<!-- table NAME -->`` and ``<!-- -->``. Its rows are in ``TABLES``, where a number is given as
+``{PATH FORMAT}``. A row is left out while one of its numbers is missing; of several rows in brackets the
+first is taken that has all. A number in a sentence must be there.
+
+``FORMATS`` lists the formats: ``%`` is a share as percent, ``percent`` the same without its sign, ``error`` what is
+missing to 100 %, ``2`` two places after the point.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = ("README.md", "data/README.md", "asllib/weights/README.md", "docs/**/*.md")
+MARK = re.compile(r"(<!-- (number|table) (.+?) -->)(.*?)(<!-- -->)", re.S)
+SOURCES = ("davidlee", "keptsecret", "massey", "t32rahman")
+
+# The first part of a path, and what it stands for: "svm left out" is a system of the study with a protocol.
+SYSTEMS = {
+    "default": "default: joint network",
+    "default undrawn": "joint network, no drawn hands",
+    "landmark": "landmark network, photos only",
+    "svm": "SVM on landmarks",
+    "neighbours": "5 nearest neighbours on landmarks",
+    "forest": "random forest on landmarks",
+    "pixel": "pixel network, photos too",
+    "pixel undrawn": "pixel network, no drawn hands",
+}
+PROTOCOLS = {"left out": "source left out", "signer out": "Massey signer left out", "split": "split by original"}
+NAMES = {
+    f"{system} {protocol}": f"study/systems/{long}/protocols/{of}"
+    for system, long in SYSTEMS.items()
+    for protocol, of in PROTOCOLS.items()
+} | {
+    "held out": "people/shipped/default",
+    "calibration": "study/systems/default: joint network/calibration_error",
+    "refused": "study/systems/default: joint network/refused_at_95_percent_kept",
+    "changed": "tracker/changed_photos",
+    "second": "tracker/two_hands/letters_off",
+    "words": "spelling/words/speeds",
+    "groups": "spelling/words/by_signer",
+    "drawn": "study/systems/fairness",
+    "mnist left out": "study/systems/pixel network/protocols/strangers' photos",
+    "mnist with rooms": "study/systems/pixel network/protocols/strangers' photos, room kept",
+    "onnx": "export/models",
+}
+
+
+def left_out(name: str, system: str) -> str:
+    """A row of the table of sources left out."""
+    cells = [f"{{{system} left out/{source}/accuracy percent}}" for source in SOURCES]
+    return f"| {name} | {' | '.join(cells)} | {{{system} signer out/*/accuracy percent}} |"
+
+
+def exported(name: str, what: str) -> str:
+    """A row of the table of exported files."""
+    shown = [
+        f"{{onnx/{name}/{bits}/{key}}}" for key in ("accuracy %", "bytes MB", "ms ms") for bits in ("float", "int8")
+    ]
+    return f"| `{name}` | {what} | {' | '.join(shown)} |"
+
+
+READ = ["| who was read | what | network | right |", "| --- | --- | --- | --- |"]
+CARD = ["| whom it read | right |", "| --- | --- |"]
+TABLES = {
+    "readme": [
+        *READ,
+        "| {held out/photos/signers count} signers held out for validation | photos of 24 letters | `default` |"
+        " {held out/photos/mean %} on average, {held out/photos/lowest %} for the signer read worst |",
+        "| {held out/frames of films/signers count} signers held out for validation | landmarks of films, 24 letters |"
+        " `default` | {held out/frames of films/mean %} on average, {held out/frames of films/lowest %} for the signer"
+        " read worst |",
+        (
+            "| {people/left_out/photos/signers count} signers, each held out of training once | photos of 24 letters |"
+            " `default` | {people/left_out/photos/mean %} on average, {people/left_out/photos/lowest_tenth %} for the"
+            " tenth read worst |",
+            "| one photo collection held out, four in turn | photos of 24 letters | `default` |"
+            " {default left out/*/accuracy %} on average, {default left out/*/accuracy min %} for the hardest |",
+        ),
+        "| one signer | 200 recordings of J and Z | `spelling` | {spelling/strokes/read %} |",
+        "| {words/2/words count} synthetic signers held out | words, two letters a second | `spelling` |"
+        " {words/2/cer error} of the letters |",
+        "| Sign Language MNIST | its official test, 28x28 pixels | `pixel` |"
+        " {onnx/pixel/float/accuracy %}, most likely of signers who are in its training too |",
+    ],
+    "left out": [
+        "| right, %, of 24 letters | davidlee | keptsecret | massey | t32rahman | a Massey signer |",
+        "| --- | --- | --- | --- | --- | --- |",
+        left_out("**`default`**", "default"),
+        left_out("`landmark`", "landmark"),
+        left_out("SVM on landmarks", "svm"),
+        left_out("5 nearest neighbours on landmarks", "neighbours"),
+        left_out("random forest on landmarks", "forest"),
+        left_out("`default` without drawn hands", "default undrawn").rpartition("{")[0] + "not measured |",
+        left_out("`pixel`", "pixel").rpartition("{")[0] + "not measured |",
+        left_out("`pixel` without drawn hands", "pixel undrawn").rpartition("{")[0] + "not measured |",
+        left_out("pixel network, Sign Language MNIST alone", "mnist").rpartition("{")[0] + "not measured |",
+    ],
+    "people": [
+        "Nothing of these signers was in training, and each signer counts the same. Validation signers, of the set"
+        " [people](reference/people.md), chose between networks and set confidence thresholds, so new people may be"
+        " read a little less well. All other signers were held out once, in ten groups.",
+        "",
+        "| network | signers | what | right on average | lowest tenth | the signer read worst |",
+        "| --- | --- | --- | --- | --- | --- |",
+        *(
+            f"| `{network}` | {{people/{path}/signers count}}, {who} | {what} |"
+            f" {{people/{path}/mean %}} | {{people/{path}/lowest_tenth %}} | {{people/{path}/lowest %}} |"
+            for network, path, who, what in (
+                ("default", "left_out/photos", "each held out", "photos"),
+                ("default", "left_out/landmark sequences", "each held out", "landmarks"),
+                ("default", "shipped/default/photos", "for validation", "photos"),
+                ("landmark", "shipped/landmark/photos", "for validation", "photos"),
+                ("pixel", "shipped/pixel/photos", "for validation", "photos"),
+                ("default", "shipped/default/frames of films", "for validation", "landmarks of films"),
+                ("landmark", "shipped/landmark/frames of films", "for validation", "landmarks of films"),
+            )
+        ),
+    ],
+    "default": [
+        *CARD,
+        "| {held out/photos/signers count} signers held out for validation, photos |"
+        " {held out/photos/mean %} on average, lowest {held out/photos/lowest %} |",
+        "| {held out/frames of films/signers count} signers held out for validation, landmarks of films |"
+        " {held out/frames of films/mean %} on average, lowest {held out/frames of films/lowest %} |",
+        *(f"| the photo collection {name}, held out | {{default left out/{name}/accuracy %}} |" for name in SOURCES),
+        "| one of Massey's five signers, held out |"
+        " {default signer out/*/accuracy %} on average, lowest {default signer out/*/accuracy min %} |",
+        "| 24 synthetic signers, held out | {drawn/accuracy %} |",
+    ],
+    "landmark": [
+        *CARD,
+        "| {people/shipped/landmark/photos/signers count} signers held out for validation, photos |"
+        " {people/shipped/landmark/photos/mean %} on average, lowest {people/shipped/landmark/photos/lowest %} |",
+        *(f"| the photo collection {name}, held out | {{landmark left out/{name}/accuracy %}} |" for name in SOURCES),
+        "| one of Massey's five signers, held out |"
+        " {landmark signer out/*/accuracy %} on average, lowest {landmark signer out/*/accuracy min %} |",
+    ],
+    "pixel": [
+        *CARD,
+        "| Sign Language MNIST's official test | {onnx/pixel/float/accuracy %} |",
+        *(f"| the photo collection {name}, held out | {{pixel left out/{name}/accuracy %}} |" for name in SOURCES),
+    ],
+    "spelling": [
+        "| what it read | result |",
+        "| --- | --- |",
+        *(
+            f"| words of {{words/{speed}/words count}} synthetic signers held out, {said} letters a second |"
+            f" {{words/{speed}/cer %}} of the letters are wrong |"
+            for speed, said in ((2, "two"), (4, "four"))
+        ),
+        "| 200 real J and Z by one signer, as landmarks | {spelling/strokes/read %} are read:"
+        " J {spelling/strokes/by_sign/J %}, Z {spelling/strokes/by_sign/Z %} |",
+        "| 1,000 other signs by this signer | {spelling/strokes/false %} are read as J or Z |",
+    ],
+    "groups": [
+        "| `default`, right, 24 letters | | |",
+        "| --- | --- | --- |",
+        *(
+            f"| {group} | {name} | {{drawn/by/{group}/{name}/accuracy %}} |"
+            for group, names in {
+                "skin tone (Monk)": ("1-3", "4-6", "7-10"),
+                "hand": ("left", "right"),
+                "age": ("below 18", "grown-up"),
+                "light": ("dim", "bright"),
+                "camera angle": ("below 20 degrees", "20 to 35 degrees"),
+            }.items()
+            for name in names
+        ),
+    ],
+    "words": [
+        "| `spelling`, words | | letters wrong | frames with a hand | frames with the wrong side |",
+        "| --- | --- | --- | --- | --- |",
+        *(
+            f"| {group} | {name} | {{groups/{group}/{name}/cer %}} | {{groups/{group}/{name}/hand_found %}} |"
+            f" {{groups/{group}/{name}/side_wrong %}} |"
+            for group, names in {
+                "skin tone": ("light (1-3)", "medium (4-6)", "dark (7-10)"),
+                "hand": ("left", "right"),
+                "age": ("below 18", "adult", "old"),
+            }.items()
+            for name in names
+        ),
+    ],
+    "rejected": [
+        "| what the hand shows | rejected |",
+        "| --- | --- |",
+        *(
+            f"| {said} | {{drawn/refused/{name} %}} |"
+            for name, said in {
+                "letters": "a letter",
+                "rest": "a relaxed hand",
+                "open-five": "an open hand",
+                "ily": '"I love you"',
+                "thumb-up": "thumbs up",
+            }.items()
+        ),
+    ],
+    "harder": [
+        "| photo | right | read as a wrong letter | hand found |",
+        "| --- | --- | --- | --- |",
+        *(
+            f"| {said} | {{changed/{name}/right %}} | {{changed/{name}/wrong %}} | {{changed/{name}/hand_found %}} |"
+            for name, said in {
+                "as it is": "as it is",
+                "room, 50 % of its height": "in a room, at half its height",
+                "room, 25 % of its height": "in a room, at a quarter of its height",
+                "grey": "without colour",
+                "gamma 5": "very dark (gamma 5)",
+                "twice over-exposed": "over-exposed, twice the light",
+                "noise, sd 25": "noise, standard deviation 25 of 255",
+                "blue cast": "blue light",
+                "tilted by 30 degrees": "tilted by 30 degrees",
+                "turned by 90 degrees": "turned by 90 degrees",
+                "turned by 180 degrees": "turned by 180 degrees",
+            }.items()
+        ),
+    ],
+    "second hand": [
+        "| second hand | letters that change |",
+        "| --- | --- |",
+        "| lowered | {second/at rest count} at rest, {second/lowered and gesturing count} when it gestures |",
+        "| enters and leaves | {second/enters and leaves count} |",
+        "| of a second person behind | {second/of a second person behind count} |",
+    ],
+    "onnx": [
+        "| network | read | right, 32 bits | 8 bits | size, 32 bits | 8 bits | an item, 32 bits | 8 bits |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        exported("pixel", "{onnx/pixel/data/rows count} images of the official test"),
+        exported("landmark", "{onnx/landmark/data/rows count} photos"),
+        exported("default", "the same photos"),
+    ],
+}
+
+
+FORMATS = {
+    "%": lambda share: f"{100 * share:.1f} %",
+    "percent": lambda share: f"{100 * share:.1f}",
+    "error": lambda share: f"{100 * (1 - share):.1f} %",
+    "count": lambda number: f"{number:,.0f}",
+    "s": lambda seconds: f"{seconds:.1f} s",
+    "ms": lambda milliseconds: f"{milliseconds:.2f} ms",
+    "MB": lambda size: f"{size / 1e6:.2f} MB",
+    "2": lambda number: f"{number:.2f}",
+    "3": lambda number: f"{number:.3f}",
+}
+
+
+class Missing(Exception):
+    """A number that is in no result; its text is the path."""
+
+
+def found(path: str, results: Path) -> list[float]:
+    """The numbers at a path, several where it has a ``*``."""
+    first, _, rest = path.partition("/")
+    name, *keys = f"{NAMES.get(first, first)}/{rest}".split("/")
+    file = results / f"{name}.json"
+    values = [json.loads(file.read_text(encoding="utf-8"))] if file.is_file() else []
+    for key in keys:
+        held = [{str(k): one for k, one in enumerate(v)} if isinstance(v, list) else v for v in values]
+        held = [value for value in held if isinstance(value, dict)]
+        values = [each for value in held for name, each in value.items() if key in (name, "*")]
+    if not values or not all(isinstance(value, int | float) for value in values):
+        raise Missing(path)
+    return values
+
+
+def written(mark: str, results: Path) -> str:
+    """What a mark, PATH [min|max] FORMAT, says: ``"98.4 %"``."""
+    path, form = mark.rsplit(" ", 1)
+    chosen = re.fullmatch(r"(.+) (min|max)", path)
+    values = found(chosen[1] if chosen else path, results)
+    value = {"min": min, "max": max}[chosen[2]](values) if chosen else sum(values) / len(values)
+    return FORMATS[form](value)
+
+
+def table(name: str, results: Path) -> str:
+    """A table without the rows whose numbers are missing; nothing where all are."""
+    rows = []
+    for row in TABLES[name]:
+        for choice in (row,) if isinstance(row, str) else row:
+            try:
+                rows.append(re.sub(r"\{(.+?)\}", lambda mark: written(mark[1], results), choice))
+                break
+            except Missing as missing:
+                print(f"table {name}: a row is left out, no result {missing}", file=sys.stderr)
+    return "\n\n" + "\n".join(rows) + "\n\n" if not rows[-1].startswith("| ---") else "\n\n"
+
+
+def filled(text: str, results: Path) -> str:
+    """A page with its numbers as the results have them now."""
+
+    def fill(mark: re.Match[str]) -> str:
+        begin, kind, name, _, end = mark.groups()
+        return begin + (table if kind == "table" else written)(name, results) + end
+
+    return MARK.sub(fill, text)
+
+
+def main(root: Path = ROOT, check: bool = False) -> list[Path]:
+    """Fill in the pages below ``root``, or with ``check`` only compare them; return those that were out of date."""
+    old = []
+    for page in sorted({page for pattern in PAGES for page in root.glob(pattern)}):
+        text = page.read_text(encoding="utf-8")
+        try:
+            new = filled(text, root / "data" / "results")
+        except Missing as missing:
+            sys.exit(f"{page.relative_to(root)}: no result {missing} in data/results")
+        if new != text:
+            old.append(page.relative_to(root))
+            if not check:
+                page.write_text(new, encoding="utf-8")
+    return old
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] not in ([], ["--check"]):
+        sys.exit("usage: python docs/numbers.py [--check]")
+    only_check = sys.argv[1:] == ["--check"]
+    pages = main(check=only_check)
+    print(*(f"{page}: {'out of date' if only_check else 'written'}" for page in pages), sep="\n")
+    if only_check and pages:
+        sys.exit("run 'python docs/numbers.py'")
