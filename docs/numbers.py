@@ -110,7 +110,7 @@ TABLES = {
     "people": [
         "Nothing of these signers was in training, and each signer counts the same. Validation signers, of the set"
         " [people](reference/people.md), chose between networks and set confidence thresholds, so new people may be"
-        " read a little less well. All other signers were held out once, in ten groups.",
+        " read a little less well. All other signers were held out once, in five groups.",
         "",
         "| network | signers | what | right on average | lowest tenth | the signer read worst |",
         "| --- | --- | --- | --- | --- | --- |",
