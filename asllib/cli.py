@@ -166,8 +166,9 @@ def data_check(
     """Audit a data set: counts, duplicates, foreign classes, photos that a hand tracker cannot use."""
     from asllib.data import load_letters
     from asllib.data.audit import audit
+    from asllib.evaluation import read_letters
     from asllib.hands.extract import track
-    from asllib.read.recognizer import load_recognizer, read_letters
+    from asllib.read.recognizer import load_recognizer
 
     letters = load_letters(name)
     pixels = letters.images[0].ndim == 2

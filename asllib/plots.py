@@ -286,6 +286,7 @@ def tuning_figure(summary: Mapping[str, Any]) -> Figure:
     left.set(xlabel="trial", ylabel="validation loss", yscale="log")
     left.yaxis.set_major_formatter("{x:.2g}")
     left.yaxis.set_minor_formatter("{x:.2g}")
+    left.xaxis.set_major_locator(MaxNLocator(integer=True))
     _grid_and_legend(left)
     shares = summary["importance"]
     right.barh(list(shares), list(shares.values()), color=BLUE, height=0.65)
