@@ -91,8 +91,8 @@ def results(
                 turn += 1
     except BrokenExecutor:
         raise InputError(
-            "a worker process was killed, perhaps for want of memory; run it again with fewer --workers: finished parts "
-            "are kept (a script of your own must do its work below: if __name__ == '__main__':)"
+            "a worker process was killed, perhaps for want of memory; run it again with fewer --workers: "
+            "finished parts are kept (a script of your own must do its work below: if __name__ == '__main__':)"
         ) from None
     finally:  # after an error, Ctrl-C or a stopped cell: what has not begun never begins
         for future in waiting:
