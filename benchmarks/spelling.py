@@ -120,7 +120,7 @@ def eye(count: int = 200) -> dict:
     for stream in films([replace(p, seed=PRACTICE_SEED) for p in test_plans(count, 2.0, words_seed=31)]):
         features, *_ = batch_clips([film_clip(stream)], 0)
         with torch.inference_mode():
-            seen = model.look(features)[1][0].numpy()  # (1 + shapes, T)
+            seen = model.see(features)[1][0].numpy()  # (1 + shapes, T)
         edits = Levenshtein.editops(stream.word, read_stream(stream).read)
         wrong = {edit.src_pos for edit in edits if edit.tag != "insert"}
         positions = resample(stream).positions
