@@ -28,11 +28,10 @@ test: $(INSTALLED) ## run every test, the notebooks too (small profile); JOBS=4 
 	ASLLIB_PROFILE=ci OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) \
 		--nbval-lax --nbval-current-env --nbval-cell-timeout=600 -x notebooks
 
-check: $(INSTALLED) ## within a minute: lint, format, types, notebooks, quick tests
+check: $(INSTALLED) ## within a minute: lint, format, types, quick tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python tests/check_notebooks.py notebooks/*.ipynb
 	ASLLIB_PROFILE=ci OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m 'not slow' tests
 
 coverage: $(INSTALLED) ## say which lines and branches of asllib no test runs; pages in build/coverage

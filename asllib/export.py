@@ -126,17 +126,9 @@ def export_onnx(name: str | Path, out: str | Path, *, int8: bool = False) -> dic
             "allowed; no file was written" + ("; export without --int8" if int8 else "")
         )
     write_bytes(out, content)
-    return {
-        "file": str(out),
-        "model": str(name),
-        "network": card["network"],
-        "int8": int8,
-        "opset": OPSET,
-        "bytes": len(content),
-        "inputs": list(sample_inputs(model, 1)),
-        "classes": len(labels(model, card)),
-        "difference": difference,
-    }
+    about = {"file": str(out), "model": str(name), "network": card["network"], "int8": int8, "opset": OPSET}
+    takes, classes = list(sample_inputs(model, 1)), len(labels(model, card))
+    return {**about, "bytes": len(content), "inputs": takes, "classes": classes, "difference": difference}
 
 
 def labels(model: nn.Module, card: dict[str, Any]) -> list[str]:

@@ -30,4 +30,5 @@ def extra(name: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise InputError(f"package {error.name} is missing; run 'pip install \"asllib[{name}]\"'") from None
+        package = (error.name or "").partition(".")[0]
+        raise InputError(f"package {package} is missing; run 'pip install \"asllib[{name}]\"'") from None

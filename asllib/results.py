@@ -65,30 +65,7 @@ def _standard(value: Any) -> Any:
 
 def load_result(name: str, synthetic: bool = False) -> dict[str, Any]:
     """Read a result of this profile back; InputError if it is not there yet, or damaged."""
-    return _read(place(results_dir(), synthetic) / f"{name}.json", "run the notebook that makes it, or 'asl reproduce'")
-
-
-def load_study() -> dict[str, Any]:
-    """Results of ``benchmarks/study.py`` by system, as committed, whatever the profile; InputError as above."""
-    path, maker = results_dir() / "study.json", "run 'python benchmarks/study.py'"
-    systems = _read(path, maker).get("systems")
-    if not isinstance(systems, dict):
-        raise InputError(f"{path}: no results by system; delete it and {maker}")
-    return systems
-
-
-def load_tuning(network: str) -> dict[str, Any] | None:
-    """Summary of ``asl tune``, as committed, whatever the profile: of real data, else of the synthetic signer's.
-
-    ``network`` is "landmark" or "pixel", for a search on a folder of one's own "landmark-NAME"; None if there is none.
-    """
-    for folder in (results_dir(), results_dir() / "synthetic"):
-        if (path := folder / f"tune_{network}.json").is_file():
-            return _read(path, f"run 'asl tune {network}'")
-    return None
-
-
-def _read(path: Path, maker: str) -> dict[str, Any]:
+    path, maker = place(results_dir(), synthetic) / f"{name}.json", "run the notebook that makes it, or 'asl reproduce'"
     if not path.is_file():
         raise InputError(f"{path}: not there yet; {maker}")
     try:

@@ -15,7 +15,7 @@ import pandas as pd
 from asllib.files import read_json
 from asllib.paths import project_root, results_dir, write_text
 from asllib.plots import accuracy_bars, line_panels
-from asllib.results import load_study, save_figure
+from asllib.results import save_figure
 
 PAGE = project_root() / "docs" / "study.md"
 DEFAULT = "default: joint network"
@@ -103,6 +103,11 @@ def costs(study: dict[str, Any]) -> str:
             ]
     rows["the look at the hand, before any of them"] = ["", "", f"{times['look at a hand']:.2f}"]
     return markdown("system", pd.DataFrame(rows, ["parameters", "training, s", "a letter, ms"]).T)
+
+
+def load_study() -> dict[str, Any]:
+    """Results of ``benchmarks/study.py`` by system."""
+    return read_json(results_dir() / "study.json", "result file")["systems"]
 
 
 def tables() -> dict[str, str]:

@@ -41,12 +41,12 @@ SMALL = {
     "01": ("photos_by_source.png", (0.0, 0.0, 0.83, 0.49)),
     "02": ("preprocessing_steps.png", (0.0, 0.0, 1.0, 0.8)),
     "03": ("fig5_landmarks.png", (0.0, 0.0, 0.83, 0.49)),
-    "04": ("fig8_all_models.png", (0.0, 0.0, 0.46, 0.68)),
-    "05": ("fig8_all_models.png", (0.47, 0.0, 0.97, 0.68)),
+    "04": ("fig8_all_models.png", (0.0, 0.0, 0.525, 0.68)),
+    "05": ("fig8_all_models.png", (0.525, 0.0, 1.0, 0.68)),
     "06": ("unseen_people.png", (0.0, 0.0, 1.0, 0.9)),
     "07": ("synthetic/live.webp", (0.0, 0.0, 0.51, 0.88)),
     "08": ("synthetic/spelling_film.png", (0.0, 0.0, 1.0, 0.86)),
-    "09": ("synthetic/own_signs_recorded.png", (0.0, 0.0, 0.62, 0.9)),
+    "09": ("synthetic/own_signs_recorded.png", (0.0, 0.0, 0.6, 0.88)),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -20,8 +20,6 @@ from asllib.read.speller import ReadLetter, SpellerSettings
 # And so sure the network must have been, at some moment, that it was away. Both were chosen on practice films, slowed
 # down two and three times too.
 _AWAY, _SURE = 0.85, 0.95
-
-
 # How much what the embedding says counts beside the landmarks. Chosen on words of practice signers who are in no test.
 WEIGHT = 0.8
 LOOKS_LIKE = {"J": "I", "Z": "D"}  # what the hand looks like that draws them, to a network of still letters
@@ -45,17 +43,17 @@ class HandListener:
 
     def __init__(self, model: SpellingNet) -> None:
         self.model = model
-        shapes = model.config.signs  # a network for strokes alone has none
-        # What the embedding says of each handshape; it knows no other than letters.
-        self._places = [STATIC.index(LOOKS_LIKE.get(s, s)) if LOOKS_LIKE.get(s, s) in STATIC else -1 for s in shapes]
+        # Where the still letters have what the hand looks like that shows each sign; -1 if it is none of them.
+        look = [LOOKS_LIKE.get(sign, sign) for sign in model.config.signs]
+        self._places = [STATIC.index(letter) if letter in STATIC else -1 for letter in look]
         self.reset()
 
     def reset(self) -> None:
         """Forget the hand."""
         self._sampler = Resampler()
         self._past: list[torch.Tensor] = []  # what the network keeps of the moments before
-        self._last: Moment | None = None
-        self._looks: list[tuple[float, np.ndarray]] = []  # what the last two embeddings said, and when
+        self._last: list[Moment] = []  # the one before, if there was one
+        self._looks: list[tuple[float, np.ndarray]] = []  # when the last two embeddings were seen, and what they say
 
     @torch.inference_mode()
     def hear(self, hand: Hand | None, time_s: float, aspect: float) -> list[Said]:
@@ -65,28 +63,25 @@ class HandListener:
             return []
         if hand is not None and hand.embedding is not None and self._places:
             self._looks = [*self._looks[-1:], (time_s, read_embedding(hand.embedding))]
-        config, known, count = self.model.config, [*([self._last] if self._last else []), *moments], len(moments)
+        known, count = [*self._last, *moments], len(moments)
+        self._last = moments[-1:]
         hands = torch.from_numpy(np.array([[(moment.landmarks, moment.world) for moment in known]], np.float32))
         left = torch.tensor([[moment.left for moment in known]])
         points, world = hands[:, :, 0], hands[:, :, 1]  # (1, T, 21, 3)
         features = self.model.prepare((points, world, left, torch.tensor([aspect])))[:, :, -count:]
-        looks = self._nearest_looks([moment.time_s for moment in moments])
-        seen, shapes = self.model.see(features, looks)
-        self._last = moments[-1]
+        seen, shapes = self.model.see(features, self._nearest_looks([moment.time_s for moment in moments]))
         logits = [self.model.step(seen[:, :, [i]], shapes[:, :, [i]], self._past)[0, :, 0] for i in range(count)]
-        said = torch.stack(logits).softmax(1).numpy()
-        return [
-            Said(moment.time_s - config.delay / RATE, probabilities)
-            for moment, probabilities in zip(moments, said, strict=True)
-        ]
+        late = self.model.config.delay / RATE
+        probabilities = torch.stack(logits).softmax(1).numpy()
+        return [Said(moment.time_s - late, row) for moment, row in zip(moments, probabilities, strict=True)]
 
     def _nearest_looks(self, times: list[float]) -> torch.Tensor | None:
-        """What embeddings say of the handshapes at some moments, logarithms (1, shapes, T); None without any."""
+        """Weighed log-probabilities (1, signs, T) of what is shown at some times, by embeddings; None without any."""
         if not self._looks:
             return None
-        said = [min(self._looks, key=lambda one: abs(one[0] - moment))[1] for moment in times]
-        # A handshape that they do not know is as likely as their best letter: they have no say there.
-        every = np.array([[*one, one.max()] for one in said], np.float32)  # (T, 25)
+        letters = [min(self._looks, key=lambda look: abs(look[0] - moment))[1] for moment in times]  # (24,) each
+        # A sign that is no letter is as likely as the best of them: embeddings have no say there.
+        every = np.array([[*row, row.max()] for row in letters], np.float32)  # (T, 25)
         return torch.from_numpy(WEIGHT * every[:, self._places].T)[None]
 
 
@@ -103,6 +98,19 @@ def _default() -> DefaultNet:
 def read_embedding(embedding: np.ndarray) -> np.ndarray:
     """Log-probabilities (24,) of the still letters by what a look saw, (1152,)."""
     return _default().read_embedding(torch.from_numpy(embedding)[None])[0].numpy()
+
+
+@dataclass
+class _Shown:
+    """A sign that is shown from moment to moment."""
+
+    sign: int = NEITHER
+    start_s: float = -math.inf
+    last_s: float = -math.inf  # its last moment, once it was read
+    read: bool = False
+    doubled: bool = False
+    total: float = 0.0  # of its probabilities since it was last begun, and of how many
+    count: int = 0
 
 
 class PeakSpeller:
@@ -126,12 +134,8 @@ class PeakSpeller:
 
     def reset(self) -> None:
         """Forget what was said."""
-        self._sign = NEITHER  # what is shown now, since when, and how sure that was
-        self._start_s = -math.inf
-        self._sum, self._count = 0.0, 0
-        self._read = self._doubled = False
-        self._last: tuple[int, float, float, bool] = (NEITHER, -math.inf, -math.inf, False)  # the sign read before
-        self._neither = 0.0  # the most that was said of "neither" since
+        self._shown = self._before = _Shown()  # what is shown now, and the sign that was read before
+        self._neither = 0.0  # the most that was said of "neither" since then
         self._waiting: Said | None = None  # for what is said of the moment after it
 
     def update(self, said: Said, now_s: float) -> list[ReadLetter]:
@@ -141,48 +145,37 @@ class PeakSpeller:
 
     def _take(self, said: Said, following: int, now_s: float) -> list[ReadLetter]:
         """Take a moment, knowing what is likeliest in the one after it."""
-        settings = self.settings
+        settings, shown, before = self.settings, self._shown, self._before
         best = int(np.argmax(said.probabilities))
-        if best != self._sign and following not in (best, NEITHER):
+        if best != shown.sign and following not in (best, NEITHER):
             best = NEITHER
         confidence = float(said.probabilities[best])
         self._neither = max(self._neither, float(said.probabilities[NEITHER]))
-        if best != self._sign:
-            self._sign, self._start_s, self._sum, self._count = best, said.time_s, 0.0, 0
-            self._read = self._doubled = False
-            sign, start_s, seen_s, doubled = self._last
-            away_s = max(settings.again_s, min(_AWAY * (seen_s - start_s), settings.space_s))
-            if best == sign and (said.time_s - seen_s < away_s or self._neither < _SURE):  # it only wavered
-                self._read, self._start_s, self._doubled = True, start_s, doubled
+        if best != shown.sign:
+            shown = _Shown(best, said.time_s)
+            away_s = max(settings.again_s, min(_AWAY * (before.last_s - before.start_s), settings.space_s))
+            if best == before.sign and (said.time_s - before.last_s < away_s or self._neither < _SURE):
+                shown = replace(before, total=0.0, count=0)  # it only wavered
+            self._shown = shown
         if best == NEITHER:
             return []
-        self._sum, self._count = self._sum + confidence, self._count + 1
-        lasted = said.time_s - self._start_s
-        new = not self._read and lasted + 1 / RATE >= settings.hold_s - 1e-9 and confidence >= settings.confidence
+        shown.total, shown.count = shown.total + confidence, shown.count + 1
+        lasted = said.time_s - shown.start_s
+        new = not shown.read and lasted + 1 / RATE >= settings.hold_s - 1e-9 and confidence >= settings.confidence
         letter = len(self.signs[best - 1]) == 1
-        again = self._read and letter and not self._doubled and lasted >= settings.double_s
-        self._read, self._doubled = self._read or new, self._doubled or again
-        if self._read:
-            self._last, self._neither = (best, self._start_s, said.time_s, self._doubled), 0.0
+        again = shown.read and letter and not shown.doubled and lasted >= settings.double_s
+        shown.read, shown.doubled = shown.read or new, shown.doubled or again
+        if shown.read:
+            shown.last_s, self._before, self._neither = said.time_s, shown, 0.0
         if not (new or again):
             return []
-        return [ReadLetter(self.signs[best - 1], self._start_s, now_s, self._sum / self._count)]
+        return [ReadLetter(self.signs[best - 1], shown.start_s, now_s, shown.total / shown.count)]
 
 
 def beam_search(log_probabilities: np.ndarray, width: int = 8) -> tuple[int, ...]:
     """The likeliest signs in a row over all alignments (CTC prefix beam search), once all was seen.
 
-    Parameters
-    ----------
-    log_probabilities
-        (T, 1 + signs), NEITHER first.
-    width
-        Beginnings that are kept from moment to moment.
-
-    Returns
-    -------
-    tuple
-        Numbers of the signs.
+    Of log-probabilities (T, 1 + signs), NEITHER first; ``width`` beginnings are kept from moment to moment.
 
     Source: A. Graves, S. Fernandez, F. Gomez and J. Schmidhuber, "Connectionist temporal classification", ICML 2006.
     """

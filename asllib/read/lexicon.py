@@ -48,20 +48,6 @@ class Lexicon:
         self._sorted = sorted(self._frequency)
         self._names = {name.upper() for name in check_names(names)}
 
-    def __contains__(self, word: str) -> bool:
-        return word.upper() in self._frequency
-
-    def __len__(self) -> int:
-        return len(self._frequency)
-
-    def words(self) -> tuple[str, ...]:
-        """All words, the most frequent first."""
-        return tuple(self._frequency)
-
-    def frequency(self, word: str) -> float:
-        """How often a word is used, 0..1; 0 for one that is not there."""
-        return self._frequency.get(word.upper(), 0.0)
-
     def complete(self, start: str, count: int = 3) -> tuple[str, ...]:
         """The most frequent words that begin with the letters spelled so far, without that very word."""
         start = start.upper()
@@ -89,7 +75,7 @@ class Lexicon:
         word = word.upper()
         if not word or word in self._names or not set(word) <= set(LETTERS):  # signs of one's own are no letters
             return word
-        candidates = [word, *(candidate for candidate in self.candidates(word) if candidate != word)]
+        candidates = list(dict.fromkeys((word, *self.candidates(word))))
         prior = np.array([math.log(self._frequency.get(candidate, UNKNOWN)) for candidate in candidates])
         if log_probabilities is None:
             fit = np.array([-LETTER_COST * letter_distance(word, candidate) for candidate in candidates])
@@ -97,8 +83,8 @@ class Lexicon:
             fit = word_scores(log_probabilities, candidates)
         return candidates[int(np.argmax(fit + PRIOR_WEIGHT * prior))]
 
-    def candidates(self, word: str, count: int = 400) -> tuple[str, ...]:
-        """Words of the lexicon that differ in few letters, near and frequent ones first."""
+    def candidates(self, word: str) -> tuple[str, ...]:
+        """At most 400 words of the lexicon that differ in few letters, near and frequent ones first."""
         from rapidfuzz import process
         from rapidfuzz.distance import Levenshtein
 
@@ -106,7 +92,7 @@ class Lexicon:
         most = 1 if length <= 2 else 2 if length == 3 else 3 if length <= 6 else 4
         near = process.extract(word, self._sorted, scorer=Levenshtein.distance, score_cutoff=most, limit=None)
         ranked = sorted(near, key=lambda found: LETTER_COST * found[1] - math.log(self._frequency[found[0]]))
-        return tuple(found[0] for found in ranked[:count])
+        return tuple(found[0] for found in ranked[:400])
 
 
 def check_names(names: Iterable[str]) -> tuple[str, ...]:
@@ -135,16 +121,8 @@ def word_scores(log_probabilities: np.ndarray, words: Sequence[str]) -> np.ndarr
 
     table = torch.from_numpy(np.ascontiguousarray(log_probabilities, np.float32))[:, None].expand(-1, len(words), -1)
     numbers = [torch.tensor([1 + LETTERS.index(letter) for letter in word]) for word in words]
-    loss = F.ctc_loss(
-        table,
-        torch.cat(numbers),
-        torch.full((len(words),), len(log_probabilities)),
-        torch.tensor([len(word) for word in words]),
-        blank=0,
-        reduction="none",
-        zero_infinity=False,
-    )
-    return -loss.numpy()
+    lengths = torch.full((len(words),), len(log_probabilities)), torch.tensor([len(word) for word in words])
+    return -F.ctc_loss(table, torch.cat(numbers), *lengths, reduction="none").numpy()
 
 
 @lru_cache(maxsize=4)
@@ -162,9 +140,9 @@ def _frequencies(size: int) -> dict[str, float]:
     return words
 
 
-def draw_words(count: int, seed: int, size: int = 10_000) -> list[str]:
+def draw_words(count: int, seed: int) -> list[str]:
     """Draw different words of two letters and more by their frequency, to spell them."""
-    words = {word: share for word, share in _frequencies(size).items() if len(word) > 1}
+    words = {word: share for word, share in _frequencies(10_000).items() if len(word) > 1}
     shares = np.array(list(words.values()))
     drawn = np.random.default_rng(seed).choice(list(words), count, replace=False, p=shares / shares.sum())
     return [str(word) for word in drawn]

@@ -71,9 +71,23 @@ class SpellerSettings:
     def __post_init__(self) -> None:
         if not 0 < self.confidence < 1:
             raise InputError(f"confidence={self.confidence}: choose a value between 0 and 1")
-        for name in ("hold_s", "double_s", "again_s", "slide", "still", "gap_s", "space_s"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name}={getattr(self, name)}: choose a value above 0")
+        for name, value in vars(self).items():
+            if not value > 0:
+                raise InputError(f"{name}={value}: choose a value above 0")
+
+
+@dataclass
+class _Hold:
+    """A letter that is shown from frame to frame, and whether it was written."""
+
+    letter: int | None = None
+    start_s: float = 0.0
+    total: float = 0.0  # of its probabilities, since the hand last kept still
+    count: int = 0
+    written_s: float | None = None
+    place: np.ndarray | None = None  # where the wrist was then
+    moved: bool = False  # the hand was on its way since then
+    doubled: bool = False
 
 
 class Speller:
@@ -100,15 +114,9 @@ class Speller:
 
     def reset(self) -> None:
         """Forget the hand: the next frame starts anew."""
-        self._last_time = -math.inf
-        self._seen_time = -math.inf
+        self._last_time = self._seen_time = -math.inf
         self._points: np.ndarray | None = None
-        self._start_s, self._sum, self._count = 0.0, 0.0, 0  # of the handshape that is shown now: since when, how sure
-        self._letter: int | None = None  # what the run is
-        self._written_s: float | None = None  # when the run's letter was last written
-        self._doubled = False
-        self._moved = False  # the hand was on its way since then
-        self._place: np.ndarray | None = None  # where the wrist was when it was written
+        self._hold = _Hold()
 
     def update(
         self, probabilities: np.ndarray | None, time_s: float, landmarks: np.ndarray | None = None, aspect: float = 1.0
@@ -136,40 +144,40 @@ class Speller:
         self._last_time = time_s
         if probabilities is None:
             if time_s - self._seen_time > settings.gap_s:
-                self._forget()
+                self._hold = _Hold()
             return []
         self._seen_time = time_s
         best = int(np.argmax(probabilities))
+        sure = float(probabilities[best])
         speed, place, size = self._movement(landmarks, aspect, step)
-        if best != self._letter or probabilities[best] < settings.confidence / 2:
-            self._forget(best)
+        if best != self._hold.letter or sure < settings.confidence / 2:
+            self._hold = _Hold(best)
         elif speed > settings.still:
-            self._count = 0
-            self._moved = True
-        if not self._count:
-            self._start_s, self._sum = time_s, 0.0
-        self._sum, self._count = self._sum + float(probabilities[best]), self._count + 1
-        mean, start = self._sum / self._count, self._start_s
+            self._hold.count, self._hold.moved = 0, True
+        hold = self._hold
+        if not hold.count:
+            hold.start_s, hold.total = time_s, 0.0
+        hold.total, hold.count = hold.total + sure, hold.count + 1
+        mean = hold.total / hold.count
         hold_s = settings.hold_s if len(self.names[best]) == 1 else max(settings.hold_s, SIGN_HOLD_S)
-        sure = time_s - start >= hold_s - 1e-9 and mean >= settings.confidence
-        if not sure or not self._is_new(time_s, place, size):
+        held = time_s - hold.start_s >= hold_s - 1e-9 and mean >= settings.confidence
+        if not held or not self._is_new(time_s, place, size):
             return []
-        self._written_s, self._place, self._moved = time_s, place, False
-        return [ReadLetter(self.names[best], start, time_s, mean)]
+        hold.written_s, hold.place, hold.moved = time_s, place, False
+        return [ReadLetter(self.names[best], hold.start_s, time_s, mean)]
 
     def _is_new(self, time_s: float, place: np.ndarray | None, size: float) -> bool:
-        """Whether the letter of this run is to be written: not yet written, or doubled."""
-        if self._written_s is None:
+        """Whether the letter that is held is to be written: not yet written, or doubled."""
+        hold = self._hold
+        if hold.letter is None or hold.written_s is None:
             return True
-        assert self._letter is not None  # set before the first letter is written
-        if len(self.names[self._letter]) > 1:
+        if len(self.names[hold.letter]) > 1:
             return False
-        if place is not None and self._place is not None and self._moved:
-            return bool(np.abs(place - self._place).max() > self.settings.slide * size)
-        if not self._doubled and time_s - self._written_s >= self.settings.double_s:
-            self._doubled = True
-            return True
-        return False
+        if place is not None and hold.place is not None and hold.moved:
+            return bool(np.abs(place - hold.place).max() > self.settings.slide * size)
+        again = not hold.doubled and time_s - hold.written_s >= self.settings.double_s
+        hold.doubled |= again
+        return again
 
     def _movement(
         self, landmarks: np.ndarray | None, aspect: float, step: float
@@ -183,10 +191,6 @@ class Speller:
         # Differences first: a palm that only seems to grow would move every point away from the picture's corner.
         speed = 0.0 if before is None else float(np.abs(points - before).mean()) / size / max(step, 1e-3)
         return speed, points[0], size
-
-    def _forget(self, letter: int | None = None) -> None:
-        self._count = 0
-        self._letter, self._written_s, self._place, self._doubled, self._moved = letter, None, None, False, False
 
 
 def check_time(time_s: float, last: float) -> None:

@@ -15,7 +15,7 @@ from asllib.errors import InputError
 from asllib.paths import replacing, write_text
 from asllib.read.reader import FrameReading
 from asllib.read.speller import ReadLetter
-from asllib.read.video import MJPEG_FPS, check_written
+from asllib.read.video import MJPEG_FPS, count_frames
 from asllib.read.videos import Reading
 
 if TYPE_CHECKING:
@@ -38,10 +38,9 @@ def write_subtitles(path: str | os.PathLike[str], reading: Reading) -> Path:
     path = Path(path)
     if path.suffix.lower() != ".srt":
         raise InputError(f"{path}: use a name that ends in .srt")
-    shown, lines = reading.words, []
-    for number, word in enumerate(shown, 1):
-        follows = shown[number].start_s if number < len(shown) else np.inf
-        end = max(word.end_s, min(word.end_s + _STAY_S, follows))
+    starts, lines = [*(word.start_s for word in reading.words), np.inf], []
+    for number, word in enumerate(reading.words, 1):
+        end = max(word.end_s, min(word.end_s + _STAY_S, starts[number]))
         lines += [str(number), f"{_clock(word.start_s)} --> {_clock(end)}", word.word, ""]
     write_text(path, "\n".join(lines))
     return path
@@ -64,6 +63,11 @@ class AnnotatedVideo:
         A name that ends in .mp4.
     fps
         Frames a second; above 250, 30 are written.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written there; at the end, if the disk was full.
     """
 
     def __init__(self, path: str | os.PathLike[str], fps: float) -> None:
@@ -101,33 +105,24 @@ class AnnotatedVideo:
         self._writer.write(drawn)
         self._last, self._frames = drawn, due
 
-    def close(self) -> None:
-        """Finish the file.
-
-        Raises
-        ------
-        InputError
-            If the disk was full.
-        """
-        with self._place:
-            if self._writer is not None:
-                self._writer.release()
-                self._writer = None
-                check_written(self.path, self._partial, self._frames)
-
     def __enter__(self) -> AnnotatedVideo:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self.close()
-            return
         if self._writer is not None:
             self._writer.release()
-        with suppress(InputError):  # what went wrong is raised already
-            self._place.__exit__(kind, error, trace)
+        if kind is not None:
+            with suppress(InputError):  # what went wrong is raised already
+                self._place.__exit__(kind, error, trace)
+            return
+        with self._place:
+            written = 0 if self._writer is None else count_frames(self._partial) or 0
+            if written != self._frames:  # OpenCV says nothing of a full disk
+                raise InputError(
+                    f"{self.path}: {written} of {self._frames} frames could be written; make room on the disk"
+                )
 
 
 def annotate(frame: np.ndarray, reading: FrameReading) -> np.ndarray:
@@ -154,12 +149,8 @@ def annotate(frame: np.ndarray, reading: FrameReading) -> np.ndarray:
 
 def letters_json(letters: Sequence[ReadLetter]) -> list[dict[str, object]]:
     """Letters as ``--json`` writes them."""
+    places = {"start_s": 3, "end_s": 3, "confidence": 4}
     return [
-        {
-            "letter": letter.letter,
-            "start_s": round(letter.start_s, 3),
-            "end_s": round(letter.end_s, 3),
-            "confidence": round(letter.confidence, 4),
-        }
-        for letter in letters
+        {"letter": one.letter, **{name: round(getattr(one, name), digits) for name, digits in places.items()}}
+        for one in letters
     ]

@@ -29,7 +29,7 @@ def iter_frames(source: str | os.PathLike[str] | int, fps: float | None = None) 
     source
         A video file, concatenated JPEGs (``.mjpeg``, taken to have 30 frames a second), or a camera's number.
     fps
-        Frames a second, in the place of what the file says.
+        Frames a second, instead of the file's own rate.
 
     Yields
     ------
@@ -67,13 +67,6 @@ def count_frames(source: str | os.PathLike[str] | int) -> int | None:
     return count if count > 0 else None
 
 
-def check_written(path: Path, partial: Path, frames: int) -> None:
-    """Raise InputError unless a film has all frames; it is still at ``partial``. OpenCV says nothing of a full disk."""
-    written = count_frames(partial) or 0
-    if written != frames:
-        raise InputError(f"{path}: {written} of {frames} frames could be written; make room on the disk")
-
-
 def frame_rate(path: str | os.PathLike[str]) -> float:
     """Frames a second that a video file says; 30 for concatenated JPEGs.
 
@@ -82,15 +75,19 @@ def frame_rate(path: str | os.PathLike[str]) -> float:
     InputError
         If the file is not there, or says no rate above 0.
     """
-    import cv2
-
     path = Path(path)
     _check_file(path)
-    if path.suffix.lower() in _MJPEG:
-        return MJPEG_FPS
     capture = _open_file(path)
-    rate = capture.get(cv2.CAP_PROP_FPS)
-    capture.release()
+    try:
+        return _rate(path, capture)
+    finally:
+        capture.release()
+
+
+def _rate(path: Path, capture: cv2.VideoCapture) -> float:
+    import cv2
+
+    rate = MJPEG_FPS if path.suffix.lower() in _MJPEG else capture.get(cv2.CAP_PROP_FPS)
     if not (math.isfinite(rate) and rate > 0):
         raise InputError(f"{path}: says {rate:g} frames a second; give the true rate with fps (--fps)")
     return rate
@@ -131,18 +128,13 @@ def _file_frames(path: Path, fps: float | None) -> Iterator[tuple[float, np.ndar
         if width * height > MAX_PIXELS:
             raise InputError(f"{path}: frames of {width}x{height} pixels; scale them down below {MAX_PIXELS:,}")
         own_times = fps is None and path.suffix.lower() not in _MJPEG
-        rate = fps or (capture.get(cv2.CAP_PROP_FPS) if own_times else MJPEG_FPS)
-        if not (math.isfinite(rate) and rate > 0):
-            raise InputError(f"{path}: says {rate:g} frames a second; give the true rate with fps (--fps)")
+        rate = fps or _rate(path, capture)
         number, last = 0, -math.inf
-        while True:
-            read, frame = capture.read()
-            if not read:
-                break
+        while (got := capture.read())[0]:
             moment = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 if own_times else number / rate
             if not (math.isfinite(moment) and moment > last):  # a frame without a time of its own
                 moment = 0.0 if number == 0 else last + 1 / rate
-            yield moment, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            yield moment, cv2.cvtColor(got[1], cv2.COLOR_BGR2RGB)
             number, last = number + 1, moment
         if not number:
             raise InputError(f"{path}: no frame can be read; the file is damaged or no video")

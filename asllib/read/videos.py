@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -81,7 +81,7 @@ def read_text(
     fps
         Frames a second of a file that does not say it.
     correct
-        Put the words of the lexicon in the place of what was read, where they are likelier.
+        Replace what was read by words of the lexicon where they are likelier.
     names
         Words that are not to be corrected.
     progress
@@ -97,18 +97,19 @@ def read_text(
     from tqdm.auto import tqdm
 
     names = check_names(names)
-    frames: Iterable[tuple[float, Any]]  # of a table a hand and the aspect in the place of a frame
-    total, hands = None, _is_table(video)
-    if hands and getattr(recognizer, "kind", "") == "pixel":
-        raise InputError(f"{video}: landmarks have no picture for a pixel network; use spelling, default or landmark")
-    if _is_table(video):
-        frames = read_hands(video, fps)
+    frames: Iterable[tuple[float, Any]]  # of a table a hand and the aspect instead of a frame
+    total, hands = None, False
+    if isinstance(video, (str, os.PathLike)) and os.fspath(video).endswith((".csv", ".csv.gz", ".parquet")):
+        if getattr(recognizer, "kind", "") == "pixel":
+            raise InputError(
+                f"{video}: landmarks have no picture for a pixel network; use spelling, default or landmark"
+            )
+        frames, hands = read_hands(video, fps), True
     elif isinstance(video, (str, os.PathLike, int)):
         frames, total = iter_frames(video, fps), count_frames(video)
     else:
         frames = video
-    count = found = 0
-    moment = 0.0
+    count, found, moment = 0, 0, 0.0
     reader = TextReader(recognizer)
     if correct:
         reader.correcting, reader.lexicon = True, Lexicon(names=names)
@@ -126,10 +127,6 @@ def read_text(
     if correct:
         reader.correct()
     return Reading(reader.text.strip(), reader.letters, reader.words, found / max(count, 1), moment)
-
-
-def _is_table(video: object) -> TypeGuard[str | os.PathLike[str]]:
-    return isinstance(video, (str, os.PathLike)) and os.fspath(video).endswith((".csv", ".csv.gz", ".parquet"))
 
 
 def read_hands(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
@@ -43,11 +44,10 @@ class Clip:
 
 @dataclass(frozen=True)
 class Stills:
-    """Still hands: ``image`` and ``world`` (N, 21, 3) in palm sizes from the wrist, right hands; ``labels`` (N,)."""
+    """Still right hands, in palm sizes from the wrist."""
 
-    image: np.ndarray
-    world: np.ndarray
-    labels: np.ndarray
+    hands: np.ndarray  # (N, 2, 21, 3) float32: points of the image and of the world
+    labels: np.ndarray  # (N,)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -58,21 +58,15 @@ class Stills:
         kinds, which = np.unique(self.labels, return_inverse=True)
         return {kind: np.flatnonzero(which == number) for number, kind in enumerate(kinds.tolist())}
 
-    def subset(self, which: np.ndarray) -> Stills:
-        """Take the hands of a mask or of positions."""
-        return Stills(self.image[which], self.world[which], self.labels[which])
 
-
-def stills_of(tables: Sequence) -> Stills:
+def stills_of(tables: Sequence[pd.DataFrame]) -> Stills:
     """Take every found hand of landmark tables, see ``asllib.hands.read_landmarks``."""
-    images, worlds, labels = [], [], []
-    for table in tables:
-        table = table[(table["score"] > 0).to_numpy()]
-        landmarks, world, left, aspect = landmark_inputs(table)
-        images.append(mirror_left(palm_scale(wrist_origin(true_aspect(landmarks, aspect))), left).numpy())
-        worlds.append(mirror_left(palm_scale(wrist_origin(world)), left).numpy())
-        labels.append(table["label"].to_numpy(str))
-    return Stills(np.concatenate(images), np.concatenate(worlds), np.concatenate(labels))
+    table = pd.concat(tables)
+    table = table[(table["score"] > 0).to_numpy()]
+    landmarks, world, left, aspect = landmark_inputs(table)
+    image, world = (palm_scale(wrist_origin(points)) for points in (true_aspect(landmarks, aspect), world))
+    hands = torch.stack([mirror_left(image, left), mirror_left(world, left)], 1).numpy()
+    return Stills(hands, table["label"].to_numpy(str))
 
 
 def film_clip(stream: Stream) -> Clip:
@@ -85,9 +79,8 @@ def film_clip(stream: Stream) -> Clip:
     world[..., 0] *= flip
     targets, shapes = np.full((2, len(even)), NEITHER, np.int64)
     spelled = []
-    for position in range(len(even.word)):
+    for position, letter in enumerate(even.word):
         rows = np.flatnonzero(even.positions == position)
-        letter = even.word[position]
         if not len(rows):
             continue
         number = 1 + SIGNS.index(letter)
@@ -121,78 +114,79 @@ def still_clip(stills: Stills, count: int, rng: np.random.Generator) -> Clip:
     labels = [kinds[kind] for kind in rng.integers(0, len(kinds), count)]
     rows = np.array([some[rng.integers(len(some))] for some in (stills.rows_of[label] for label in labels)])
     shapes = np.array([1 + SIGNS.index(label) if label in SIGNS else NEITHER for label in labels])
-    image, world = stills.image[rows].astype(np.float32), stills.world[rows].astype(np.float32)
+    hands = stills.hands[rows]
     for i, label in enumerate(labels):
         if label in _HANGS and rng.random() < UPSIDE_DOWN:
-            image[i], world[i] = _moved(image[i], world[i], _hang(rng))
-            shapes[i] = NEITHER
+            hands[i], shapes[i] = _turned(hands[i], _hang(rng)), NEITHER
         elif label not in SIGNS and rng.random() < ANY_WAY_UP:
-            image[i], world[i] = _moved(image[i], world[i], _any_way_up(rng))
-    return Clip(image, world, np.full(count, NEITHER), shapes, ())
+            hands[i] = _turned(hands[i], _any_way_up(rng))
+    return Clip(hands[:, 0], hands[:, 1], np.full(count, NEITHER), shapes, ())
 
 
 @dataclass
 class _Pieces:
-    """The moments of a word that is being pieced together, and where the hand is: at a place, seen at a scale."""
+    """The moments of a word that is being pieced together, and where the hand is: at a place, seen at a scale.
+
+    A hand is (2, 21, 3), points of the image and of the world as in ``Stills``.
+    """
 
     rng: np.random.Generator
     cut: bool  # from letter to letter, as in films put together from pieces
     at: np.ndarray
     scale: float = 1.0
-    parts: list[list[np.ndarray]] = field(default_factory=list)  # each of image, world, place, size and targets
+    parts: list[list[np.ndarray]] = field(default_factory=list)  # each of hands, places, sizes and targets
 
     def moments(self, seconds: float, least: int = 1) -> int:
         """About so many seconds, in moments."""
         return max(least, round(seconds * RATE * float(np.clip(self.rng.normal(1, 0.15), 0.5, 1.6))))
 
-    def add(self, points, solid, at, scale, label, count: int) -> None:
+    def add(self, hand, at, scale, label, count: int) -> None:
         """Add moments; what is the same in all of them may be given once."""
-        given = ((points, (21, 3)), (solid, (21, 3)), (at, (2,)), (scale, ()), (label, ()))
+        given = ((hand, (2, 21, 3)), (at, (2,)), (scale, ()), (label, ()))
         self.parts.append([np.broadcast_to(value, (count, *shape)) for value, shape in given])
 
-    def go(self, points: np.ndarray, solid: np.ndarray, goal: np.ndarray, scale: float, seconds: float, dip=0.0):
+    def go(self, hand: np.ndarray, goal: np.ndarray, scale: float, seconds: float, dip: float = 0.0) -> None:
         """Go to the next hand smoothly, in an arc of ``dip`` palms; arrive at once if the film is cut."""
         count = 0 if self.cut else self.moments(seconds)
         if count and self.parts:
             way = minimum_jerk(np.arange(1, count + 1) / (count + 1))
-            w = way[:, None, None]
+            w = way[:, None, None, None]
             path = self.at + (goal - self.at) * way[:, None] + dip * np.sin(np.pi * way)[:, None] * [0, 1]
-            image, world = (part[-1] for part in self.parts[-1][:2])
-            image, world = image * (1 - w) + points * w, world * (1 - w) + solid * w
-            self.add(image, world, path, self.scale + (scale - self.scale) * way, NEITHER, count)
+            hands = self.parts[-1][0][-1] * (1 - w) + hand * w
+            self.add(hands, path, self.scale + (scale - self.scale) * way, NEITHER, count)
         self.at, self.scale = goal, scale
 
-    def approach(self, points: np.ndarray, solid: np.ndarray, seconds: float) -> None:
+    def approach(self, hand: np.ndarray, seconds: float) -> None:
         """Go to another letter, with little drift, or with much if the film is cut."""
         goal = self.at + self.rng.normal(0, 0.6 if self.cut else 0.1, 2)
-        self.go(points, solid, goal, self.scale * np.exp(self.rng.normal(0, 0.25 if self.cut else 0.03)), seconds)
+        self.go(hand, goal, self.scale * np.exp(self.rng.normal(0, 0.25 if self.cut else 0.03)), seconds)
 
-    def double(self, points: np.ndarray, solid: np.ndarray, seconds: float) -> None:
+    def double(self, hand: np.ndarray, seconds: float) -> None:
         """Show the same letter again: the hand slides aside or dips."""
         slides = self.rng.random() < 0.6
         aside = self.rng.choice([-1, 1], p=[0.8, 0.2]) * self.rng.uniform(0.35, 0.8), self.rng.normal(0, 0.05)
         goal = self.at + np.array(aside) if slides else self.at
-        self.go(points, solid, goal, self.scale, seconds, 0 if slides else self.rng.uniform(0.25, 0.5))
+        self.go(hand, goal, self.scale, seconds, 0 if slides else self.rng.uniform(0.25, 0.5))
 
-    def gesture(self, points: np.ndarray, solid: np.ndarray) -> None:
+    def gesture(self, hand: np.ndarray) -> None:
         """Make another sign: the hand moves as in no letter of its shape."""
         turn, path = gesture(self.moments(self.rng.uniform(0.4, 1.6), 6), self.rng)
-        self.add(*_moved(points, solid, turn), self.at + path, self.scale, NEITHER, len(path))
+        self.add(_turned(hand, turn), self.at + path, self.scale, NEITHER, len(path))
         self.at = self.at + path[-1]
 
-    def draw(self, name: str, number: int, image: np.ndarray, world: np.ndarray, path: np.ndarray) -> None:
-        """Draw J or Z with hands (T, 21, 3) along a path (T, 2); some wait before they draw Z."""
+    def draw(self, name: str, number: int, hands: np.ndarray, path: np.ndarray) -> None:
+        """Draw J or Z with hands (T, 2, 21, 3) along a path (T, 2); some wait before they draw Z."""
         count, seen = len(path), NEITHER
         if name == "Z" and self.rng.random() < 0.5:
             wait = self.moments(self.rng.uniform(0.2, 1.4), 2)
             label = np.where(np.arange(wait) < _STILL_STROKE_S * RATE, NEITHER, number)
-            self.add(image[0], world[0], self.at, self.scale, label, wait)
+            self.add(hands[0], self.at, self.scale, label, wait)
             seen = label[-1]  # once read, it is not read again
         label = np.where(np.arange(count) < _TOLD * count, seen, number)
-        self.add(image, world, self.at + path, self.scale, label, count)
+        self.add(hands, self.at + path, self.scale, label, count)
         self.at = self.at + path[-1]
 
-    def hold(self, name: str, number: int, points: np.ndarray, solid: np.ndarray, seconds: float) -> None:
+    def hold(self, name: str, number: int, hand: np.ndarray, seconds: float) -> None:
         """Hold a letter; hands that are held drift, wobble and come nearer, the more the longer."""
         if name in MOVING:
             seconds = max(seconds, 0.8)
@@ -204,24 +198,21 @@ class _Pieces:
             label[: round(_STILL_STROKE_S * RATE)] = NEITHER
         drift = np.cumsum(self.rng.normal(0, 0.02, (count, 2)), 0) * self.rng.uniform(0, 1.5)
         growth = self.scale * np.exp(np.linspace(0, self.rng.normal(0, 0.15) * count / RATE, count))
-        self.add(points, solid, self.at + drift, growth, label, count)
+        self.add(hand, self.at + drift, growth, label, count)
         self.at, self.scale = self.at + drift[-1], float(np.clip(growth[-1], 0.4, 2.5))
 
-    def leave(self, points: np.ndarray, solid: np.ndarray) -> None:
+    def leave(self, hand: np.ndarray) -> None:
         """Leave the picture for a while, and come back as before."""
-        nowhere = np.full((21, 3), np.nan)
-        self.add(nowhere, nowhere, self.at, self.scale, NEITHER, self.moments(self.rng.uniform(0.4, 1.0)))
-        self.add(points, solid, self.at, self.scale, NEITHER, 1)
+        self.add(np.nan, self.at, self.scale, NEITHER, self.moments(self.rng.uniform(0.4, 1.0)))
+        self.add(hand, self.at, self.scale, NEITHER, 1)
 
     def clip(self, spelled: Sequence[int]) -> Clip:
         """All moments as a clip."""
-        image, world, place, size, targets = (np.concatenate(column) for column in zip(*self.parts, strict=True))
-        image = image * size[:, None, None]
-        image[..., :2] += place[:, None]
+        hands, places, sizes, targets = (np.concatenate(column) for column in zip(*self.parts, strict=True))
+        image, world = hands[:, 0] * sizes[:, None, None], hands[:, 1].astype(np.float32)
+        image[..., :2] += places[:, None]
         unknown = np.full(len(targets), IGNORE)  # the handshape part learns from the stills themselves
-        return Clip(
-            image.astype(np.float32), world.astype(np.float32), targets.astype(np.int64), unknown, tuple(spelled)
-        )
+        return Clip(image.astype(np.float32), world, targets.astype(np.int64), unknown, tuple(spelled))
 
 
 def piece_together(stills: Stills, rng: np.random.Generator, letters: int = 7) -> Clip:
@@ -245,53 +236,53 @@ def piece_together(stills: Stills, rng: np.random.Generator, letters: int = 7) -
             if strange and rng.random() < STRANGE:
                 name = strange[rng.integers(len(strange))]
             row = rng.choice(stills.rows_of[name])
-        points, solid = stills.image[row], stills.world[row]
+        hand = stills.hands[row]
         draws = name in MOVING and rng.random() < 0.5 and not pieces.cut
         if draws:
-            image, world, path = _draw_with(stills, name, row, pieces)
-            points, solid = image[0], world[0]
+            drawn, path = _draw_with(stills, name, row, pieces)
+            hand = drawn[0]
         doubled = name == before
         hangs = name in _HANGS and not doubled and rng.random() < UPSIDE_DOWN
         if hangs:
-            points, solid = _moved(points, solid, _hang(rng))
+            hand = _turned(hand, _hang(rng))
         elif name not in SIGNS and not doubled and rng.random() < ANY_WAY_UP:
-            points, solid = _moved(points, solid, _any_way_up(rng))
+            hand = _turned(hand, _any_way_up(rng))
         if doubled and not pieces.cut:
-            pieces.double(points, solid, share * (1 - hold_part))
+            pieces.double(hand, share * (1 - hold_part))
         else:
-            pieces.approach(points, solid, share * (1 - hold_part) * (1 if before else 2))
+            pieces.approach(hand, share * (1 - hold_part) * (1 if before else 2))
         if name not in ("I", *MOVING) and rng.random() < GESTURES and not pieces.cut:
-            pieces.gesture(points, solid)
+            pieces.gesture(hand)
             before = name
             continue
         number = 1 + SIGNS.index(name) if name in SIGNS and not hangs else NEITHER
         if draws:
-            pieces.draw(name, number, image, world, path)
+            pieces.draw(name, number, drawn, path)
         else:
-            pieces.hold(name, number, points, solid, share * hold_part)
+            pieces.hold(name, number, hand, share * hold_part)
         if number != NEITHER:
             spelled.append(number)
         before = None if hangs else name
         if rng.random() < 0.08:
-            pieces.leave(points, solid)
+            pieces.leave(hand)
             before = None
     return pieces.clip(spelled)
 
 
-def _draw_with(stills: Stills, name: str, row: int, pieces: _Pieces) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Hands (T, 21, 3), image and world, that draw J or Z, and the wrist's path (T, 2); J is drawn by an I."""
+def _draw_with(stills: Stills, name: str, row: int, pieces: _Pieces) -> tuple[np.ndarray, np.ndarray]:
+    """Hands (T, 2, 21, 3) that draw J or Z, and the wrist's path (T, 2); J is drawn by an I."""
     rng = pieces.rng
     if name == "J" and "I" in stills.rows_of:
         row = rng.choice(stills.rows_of["I"])
     turn, path = stroke(name, pieces.moments(rng.uniform(0.5, 1.1), 6), rng)
     # World landmarks know better how deep a finger lies, image landmarks where it is seen.
-    seen_as = stills.world if rng.random() < 0.5 else stills.image
-    return *_moved(seen_as[row], stills.world[row], turn), path
+    seen_as = [1, 1] if rng.random() < 0.5 else [0, 1]
+    return _turned(stills.hands[row, seen_as], turn), path
 
 
-def _moved(points: np.ndarray, solid: np.ndarray, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A still hand's image and world points (21, 3) turned about the wrist by rotations (..., 3, 3)."""
-    return points @ turn.swapaxes(-1, -2), solid @ turn.swapaxes(-1, -2)
+def _turned(hand: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    """A hand (2, 21, 3) turned about the wrist by rotations (..., 3, 3)."""
+    return hand @ turn[..., None, :, :].swapaxes(-1, -2)
 
 
 def stroke(letter: str, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -406,16 +397,13 @@ def batch_clips(clips: Sequence[Clip], tail: int) -> tuple[Tensor, Tensor, list[
 
 def film_stills(clips: Sequence[Clip]) -> Stills:
     """The middle moment of every handshape that is held in films."""
-    image, world, labels = [], [], []
+    hands, labels = [], []
     for clip in clips:
-        found = np.isfinite(clip.landmarks[:, 0, 0]) & (clip.shapes > 0)
-        edges = np.flatnonzero(np.diff(np.where(found, clip.shapes, 0), prepend=0, append=0))
-        for start, end in itertools.pairwise(edges):
-            if found[start]:
+        shapes = np.where(np.isfinite(clip.landmarks[:, 0, 0]) & (clip.shapes > 0), clip.shapes, 0)
+        for start, end in itertools.pairwise(np.flatnonzero(np.diff(shapes, prepend=0, append=0))):
+            if shapes[start]:
                 middle = (start + end) // 2
-                image.append(clip.landmarks[middle])
-                world.append(clip.world[middle])
-                labels.append(SIGNS[clip.shapes[middle] - 1])
-    right = [torch.from_numpy(np.array(points, np.float32)) for points in (image, world)]
-    first, second = (palm_scale(wrist_origin(points)).numpy() for points in right)
-    return Stills(first, second, np.array(labels))
+                hands.append([clip.landmarks[middle], clip.world[middle]])
+                labels.append(SIGNS[shapes[middle] - 1])
+    points = torch.from_numpy(np.array(hands)).flatten(0, 1)  # (2 N, 21, 3)
+    return Stills(palm_scale(wrist_origin(points)).unflatten(0, (-1, 2)).numpy(), np.array(labels))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,29 +26,15 @@ SMALL = (240, 180)  # the hand is some 45 pixels tall: quicker to film, harder t
 
 @dataclass(frozen=True)
 class Plan:
-    """A film to be made: somebody who spells a word, or, with an empty word, ``seconds`` of an idle hand.
+    """A film to be made: somebody who spells a word, or, with an empty word, an idle hand."""
 
-    Attributes
-    ----------
-    word
-        Letters A-Z.
-    signer, seed
-        The person ``signer`` of the set ``seed``.
-    fps, letters_per_second
-        Frames and letters a second.
-    seconds
-        Length of an idle film.
-    size
-        (width, height) of a frame in pixels.
-    """
-
-    word: str
-    signer: int
-    seed: int
+    word: str  # of letters A-Z
+    signer: int  # which person
+    seed: int  # of which set of people
     fps: float = 15.0
     letters_per_second: float = 3.0
-    seconds: float = 10.0
-    size: tuple[int, int] = SIZE
+    seconds: float = 10.0  # that an idle film lasts
+    size: tuple[int, int] = SIZE  # (width, height) of a frame in pixels
 
 
 def shoot(plan: Plan) -> SignedWord:
@@ -77,13 +63,10 @@ def films(plans: Sequence[Plan], *, progress: bool = True) -> Iterator[Stream]:
     for plan in tqdm(plans, desc="Filming", unit="film", disable=not progress):
         path = folder / f"{hashlib.sha256(repr(plan).encode()).hexdigest()[:24]}.npz"
         if not path.is_file():
-            _save(path, follow(shoot(plan)))
+            stream = follow(shoot(plan))
+            with replacing(path) as temporary:
+                np.savez(temporary, **vars(stream))
         yield _load(path)
-
-
-def _save(path: Path, stream: Stream) -> None:
-    with replacing(path) as temporary:
-        np.savez(temporary, **{name: getattr(stream, name) for name in stream.__dataclass_fields__})
 
 
 def _load(path: Path) -> Stream:
@@ -98,18 +81,17 @@ def practice_plans(
     count: int,
     seed: int,
     *,
-    fps: float = 15.0,
-    speeds: Iterable[float] = (2.0, 5.0),
+    speeds: tuple[float, float] = (2.0, 5.0),
     length: int = 8,
     often: Sequence[str] = (),
     size: tuple[int, int] = SMALL,
 ) -> list[Plan]:
     """Plans of random letters, every film by another signer: all letters and all pairs of them come up.
 
-    One letter in ten is doubled; every second one is drawn from those that are to come up ``often``.
+    One letter in ten is doubled; every second one is drawn from those that are to come up ``often``. Each film has a
+    speed between the least and the most of ``speeds``, letters a second.
     """
     rng = np.random.default_rng([seed, count])
-    slow, fast = speeds
     plans = []
     for number in range(count):
         letters = [LETTERS[k] for k in rng.integers(0, 26, length)]
@@ -118,6 +100,6 @@ def practice_plans(
                 letters[place] = letters[place - 1]
         for place in range(0, length if often else 0, 2):
             letters[place] = often[int(rng.integers(len(often)))]
-        rate = float(np.round(np.exp(rng.uniform(np.log(slow), np.log(fast))), 2))
-        plans.append(Plan("".join(letters), number, seed, fps, rate, size=size))
+        rate = float(np.round(np.exp(rng.uniform(*np.log(speeds))), 2))
+        plans.append(Plan("".join(letters), number, seed, letters_per_second=rate, size=size))
     return plans

@@ -36,26 +36,13 @@ class TeachingSettings:
     """How a few examples are learned and the rest is kept.
 
     Chosen on synthetic signers and on validation photos; the numbers that are reported come from other data.
-
-    Attributes
-    ----------
-    copies
-        Each example is also shown moved in space so many times.
-    keep
-        Weight of what the network said before about the hands in its memory, against the new examples' 1.
-    tether
-        Weight of the squared distance from the weights as they were.
-    steps
-        Of L-BFGS; the loss is convex, they are enough.
-    seed
-        Of the moved copies.
     """
 
-    copies: int = 19
-    keep: float = 3.0
-    tether: float = 0.03
-    steps: int = 100
-    seed: int = 0
+    copies: int = 19  # of each example, moved in space
+    keep: float = 3.0  # weight of what the network said before about the hands in its memory; the new examples' is 1
+    tether: float = 0.03  # weight of the squared distance from the weights as they were
+    steps: int = 100  # of L-BFGS; the loss is convex, they are enough
+    seed: int = 0  # of the moved copies
 
 
 def add_signs(
@@ -63,7 +50,6 @@ def add_signs(
     out: str | Path,
     *,
     base: str | Path = "landmark",
-    memory: Tensor | None = None,
     settings: TeachingSettings | None = None,
 ) -> dict[str, Any]:
     """Teach a landmark network the signs of a folder, and write the network into a run folder.
@@ -81,8 +67,6 @@ def add_signs(
         The run folder to write; ``load_recognizer`` and the live cell take it.
     base
         "landmark", or the run folder of a landmark network; signs can be added to one that has some already.
-    memory
-        (M, 9, 21) features of hands of other people, see ``make_memory``; by default those that come with asllib.
     settings
         See ``TeachingSettings``.
 
@@ -108,9 +92,12 @@ def add_signs(
 
     names = [*card["alphabet"], *sorted(set(letters.letters.tolist()) - set(card["alphabet"]))]
     examples = hand_examples(looks, letters.labels(names))
-    memory = load_memory() if memory is None else memory
+    memory = load_memory()
     taught = teach(model, examples, len(names), memory, settings)
-    plain = features(model, examples)
+
+    def right(network: LandmarkCNN) -> float:
+        return _share(network, features(model, examples), examples.labels)
+
     about = {
         "base": {"name": str(base), "weights_sha256": card["weights_sha256"]},
         "teaching": dataclasses.asdict(settings),
@@ -119,9 +106,9 @@ def add_signs(
         "added": [{**card.get("data", {}), "alphabet": card["alphabet"]}, *card.get("added", [])],
         "signs": dict(Counter(letters.letters.tolist())),
         "metrics": {
-            "before": _share(_read(model, plain) == examples.labels),
-            "after": _share(_read(taught, plain) == examples.labels),
-            "kept": _share(_read(taught, memory) == _read(model, memory)),
+            "before": right(model),
+            "after": right(taught),
+            "kept": _share(taught, memory, model(memory).argmax(1)),
         },
         "versions": versions(),
     }
@@ -133,7 +120,7 @@ def teach(
     model: LandmarkCNN, examples: Examples, classes: int, memory: Tensor, settings: TeachingSettings
 ) -> LandmarkCNN:
     """Return a copy of the network whose last layer knows the examples, (M,) with labels below ``classes``."""
-    last = model.head[-1]
+    *_, (name, last) = model.named_modules()  # the layer that the network ends with
     assert isinstance(last, nn.Linear)
     known = last.out_features
     layer = nn.Linear(last.in_features, classes)
@@ -158,9 +145,7 @@ def teach(
 
     optimiser.step(closure)
     taught = LandmarkCNN(dataclasses.replace(model.config, classes=classes))
-    taught.head[-1] = nn.Linear(last.in_features, known)
-    taught.load_state_dict(model.state_dict())
-    taught.head[-1] = layer
+    taught.load_state_dict({**model.state_dict(), f"{name}.weight": layer.weight, f"{name}.bias": layer.bias})
     return taught.eval()
 
 
@@ -217,10 +202,6 @@ def _check_counts(letters: LetterSet, looks: Looks) -> None:
             )
 
 
-@torch.no_grad()
-def _read(model: LandmarkCNN, hands: Tensor) -> Tensor:
-    return model(hands).argmax(1)
-
-
-def _share(right: Tensor) -> float:
-    return float(right.float().mean())
+def _share(model: LandmarkCNN, hands: Tensor, labels: Tensor) -> float:
+    """Part of the hands (M, 9, 21) that a network reads as labels (M,) say."""
+    return float((model(hands).argmax(1) == labels).float().mean())

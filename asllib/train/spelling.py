@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from asllib.config import Training, profile
 from asllib.data import find_photos, load_letters
@@ -68,10 +68,9 @@ def train_spelling(
     if small:
         preset = dataclasses.replace(preset, films=8, more=0, sharp=0, slower=0, strokes=4, idle=2, signers=1)
     if epochs is not None:
-        shorter = dataclasses.replace(preset.shapes, epochs=min(epochs, preset.shapes.epochs))
-        preset = dataclasses.replace(
-            preset, shapes=shorter, training=dataclasses.replace(preset.training, epochs=epochs)
-        )
+        shapes = dataclasses.replace(preset.shapes, epochs=min(epochs, preset.shapes.epochs))
+        training = dataclasses.replace(preset.training, epochs=epochs)
+        preset = dataclasses.replace(preset, shapes=shapes, training=training)
     clips = practice_clips(preset)
     stills = [film_stills(clips)]
     data: dict[str, Any] = {"signer_version": signer_version()}
@@ -116,7 +115,7 @@ def photo_stills() -> tuple[Stills, dict[str, Any]]:
 
 def join(*parts: Stills) -> Stills:
     """Stills of several sets as one."""
-    return Stills(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("image", "world", "labels")))
+    return Stills(np.concatenate([part.hands for part in parts]), np.concatenate([part.labels for part in parts]))
 
 
 def fit_spelling(
@@ -151,12 +150,12 @@ def fit_spelling(
     """
     set_seed(seed)
     model = SpellingNet(preset.network)
-    seen = hashlib.sha256(stills.image.tobytes())
+    seen = hashlib.sha256(stills.hands[:, 0].tobytes())
     for clip in clips:
         seen.update(clip.targets.tobytes() + clip.landmarks.tobytes())
 
     def part(name: str, training: Training, draw: Callable, score: Callable, number: int) -> History:
-        drawn = functools.partial(draw, clips, stills, preset, training.batch)
+        drawn = functools.partial(draw, clips, stills, preset)
 
         def epoch(number_of: int, generator: torch.Generator) -> Iterable[Any]:
             return drawn_ahead(drawn, (seed, number), number_of * steps, (number_of + 1) * steps)
@@ -173,34 +172,32 @@ def fit_spelling(
     return model, histories
 
 
-class _Drawn(Dataset):
-    """Batches by number: each is drawn from the seed and its number alone, in whatever process that is done."""
-
-    def __init__(self, draw: Callable[[np.random.Generator], Any], seed: tuple[int, ...]) -> None:
-        self.draw, self.seed = draw, seed
-
-    def __getitem__(self, step: int) -> Any:
-        return self.draw(np.random.default_rng([*self.seed, step]))
-
-
 def drawn_ahead(
     draw: Callable[[np.random.Generator], Any], seed: tuple[int, ...], start: int, end: int
 ) -> Iterable[Any]:
-    """Draw batches ``start`` to ``end - 1`` in order, in processes beside this one: it takes longer than a step."""
+    """Draw batches ``start`` to ``end - 1`` in order, in processes beside this one: it takes longer than a step.
+
+    Each is drawn from the seed and its number alone, in whatever process that is done.
+    """
     helpers = 0 if end - start < _FEW else max(1, (os.cpu_count() or 1) - 1)
     return DataLoader(
-        _Drawn(draw, seed), batch_size=None, sampler=range(start, end), num_workers=helpers,
+        range(start, end),  # type: ignore[arg-type]  # as good as a Dataset
+        batch_size=None, collate_fn=functools.partial(_drawn, draw, seed), num_workers=helpers,
         generator=torch.Generator(),  # else it draws from the random numbers of dropout
     )  # fmt: skip
 
 
+def _drawn(draw: Callable[[np.random.Generator], Any], seed: tuple[int, ...], step: int) -> Any:
+    return draw(np.random.default_rng([*seed, step]))
+
+
 def draw_moments(
-    clips: Sequence[Clip], stills: Stills, preset: SpellingPreset, batch: int, rng: np.random.Generator
+    clips: Sequence[Clip], stills: Stills, preset: SpellingPreset, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
     """Features (N, C, 1) and handshapes (N,) of single moments: of films, and as many of still hands."""
-    films = round(3 / 7 * batch)
+    films = round(3 / 7 * preset.shapes.batch)
     some = [augment(clips[i], rng) for i in rng.integers(0, len(clips), films)]
-    some += [augment(still_clip(stills, 40, rng), rng) for _ in range(batch - films)]
+    some += [augment(still_clip(stills, 40, rng), rng) for _ in range(preset.shapes.batch - films)]
     features, _, _, shapes = batch_clips(some, 0)
     chosen = torch.nonzero((features[:, -1] > 0) & (shapes != IGNORE)).numpy()
     clip, moment = rng.permutation(chosen)[:_SHAPE_MOMENTS].T
@@ -217,12 +214,12 @@ def score_moments(model: SpellingNet, features: Tensor, shapes: Tensor) -> tuple
 
 
 def draw_clips(
-    clips: Sequence[Clip], stills: Stills, preset: SpellingPreset, batch: int, rng: np.random.Generator
+    clips: Sequence[Clip], stills: Stills, preset: SpellingPreset, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Features, targets and spelled signs of a batch, see ``batch_clips``: films, and words pieced together."""
-    made = round(batch * preset.pieced)
+    made = round(preset.training.batch * preset.pieced)
     some = [piece_together(stills, rng) for _ in range(made)]
-    some += [clips[i] for i in rng.integers(0, len(clips), batch - made)]
+    some += [clips[i] for i in rng.integers(0, len(clips), preset.training.batch - made)]
     some = [augment(clip, rng) for clip in some]
     some = [wander(clip, rng) if rng.random() < WANDERING else clip for clip in some]
     return batch_clips(some, preset.network.delay + 2)[:3]
@@ -239,18 +236,9 @@ def score_clips(
 
 
 def spelling_loss(logits: Tensor, targets: Tensor, spelled: Sequence[Tensor], delay: int) -> Tensor:
-    """Cross entropy of each moment, ``delay`` moments later, and CTC of the whole clip.
+    """Cross entropy of each moment's logits (B, 1 + signs, T), ``delay`` moments late, and CTC of the whole clip.
 
-    Parameters
-    ----------
-    logits
-        (B, 1 + signs, T).
-    targets
-        (B, T).
-    spelled
-        B tensors of signs in order, none of them NEITHER, which is CTC's blank.
-    delay
-        Moments that an answer comes late.
+    ``targets`` are (B, T), ``spelled`` B tensors of signs in order, none of them NEITHER, which is CTC's blank.
     """
     late = logits[:, :, delay:]
     targets = targets[:, : late.shape[2]]

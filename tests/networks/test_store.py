@@ -144,7 +144,7 @@ def test_the_shipped_models_are_whole(name):
     assert card["network"] == model.name == name
     assert all(torch.isfinite(tensor).all() for tensor in model.state_dict().values())
     if name in ("default", "pixel", "landmark"):
-        assert card["alphabet"] == "".join(STATIC) and card["preset"] == ("people" if name == "pixel" else "best")
+        assert card["alphabet"] == "".join(STATIC) and card["preset"] == ("best" if name == "default" else "people")
         assert len(card["data"]["sha256"]) == 64 and not card["data"]["synthetic"]
         assert name != "default" or (0.3 < card["refuse_below"] < 0.95 and card["synthetic_signers"] > 0)
     else:

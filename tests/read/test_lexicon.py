@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from wordfreq import word_frequency
 
 from asllib.errors import InputError
 from asllib.letters import LETTERS
@@ -14,7 +15,7 @@ def lexicon():
 def test_completion_is_by_frequency(lexicon):
     words = lexicon.complete("HEL", 3)
     assert len(words) == 3 and all(word.startswith("HEL") and word != "HEL" for word in words)
-    shares = [lexicon.frequency(word) for word in words]
+    shares = [word_frequency(word, "en") for word in words]
     assert shares == sorted(shares, reverse=True)
     assert lexicon.complete("") == () and lexicon.complete("QQQ") == ()
 

@@ -27,8 +27,8 @@ from asllib.train.films import practice_plans
 def stills(hands):
     """Two hands of every sign, in palm sizes from the wrist."""
     _, world = hands(2 * len(SIGNS))
-    points = (world - world[:, :1]) / 0.09
-    return Stills(points.astype(np.float32), points.astype(np.float32), np.array(list(SIGNS) * 2))
+    points = ((world - world[:, :1]) / 0.09).astype(np.float32)
+    return Stills(np.stack([points, points], 1), np.array(list(SIGNS) * 2))
 
 
 def runs(targets: np.ndarray) -> list[int]:
@@ -49,7 +49,7 @@ def test_pieced_words_show_what_they_say(stills):
 
 def test_some_still_hands_hang_down_and_are_no_letter(stills):
     clip = still_clip(stills, 1500, np.random.default_rng(2))
-    as_it_was = (clip.landmarks[:, None] == stills.image[None]).all((2, 3)).any(1)
+    as_it_was = (clip.landmarks[:, None] == stills.hands[None, :, 0]).all((2, 3)).any(1)
     assert np.array_equal(clip.shapes == NEITHER, ~as_it_was)
     assert 0.02 < np.mean(clip.shapes == NEITHER) < 0.08  # half of the signs can, one hand in twelve does
 
@@ -142,13 +142,12 @@ def test_still_hands_are_taken_from_tables_and_from_films(hands):
     seen = [Hand(landmarks[0], world[0], "right", 1.0), None, Hand(landmarks[1], world[1], "left", 1.0)]
     stills = stills_of([_table(seen, [(10, 10, 3)] * 3, False).assign(label=["A", "B", "C"])])
     assert stills.labels.tolist() == ["A", "C"]  # of B no hand was found
-    assert stills.image.shape == stills.world.shape == (2, 21, 3)
-    assert np.abs(stills.image[:, 0]).max() < 1e-6  # from the wrist
+    assert stills.hands.shape == (2, 2, 21, 3)
+    assert np.abs(stills.hands[:, :, 0]).max() < 1e-6  # from the wrist
 
     seen = [Hand(landmarks[0], world[0], "right", 1.0) if i < 30 else None for i in range(40)]
     positions = np.repeat([0, -1, 1, -1], 10)
     clip = film_clip(stream_of(seen, np.arange(40) / 20, 1.0, word="AL", positions=positions))
     held = film_stills([clip, clip])
     assert held.labels.tolist() == ["A", "L", "A", "L"]
-    assert held.image[0] == pytest.approx(stills.image[0], abs=1e-4)
-    assert held.subset(held.labels == "L").labels.tolist() == ["L", "L"]
+    assert held.hands[0] == pytest.approx(stills.hands[0], abs=1e-4)

@@ -24,8 +24,8 @@ SMALL = dataclasses.replace(
 def stills(hands):
     """Two hands of every sign, in palm sizes from the wrist."""
     _, world = hands(2 * len(SIGNS))
-    points = (world - world[:, :1]) / 0.09
-    return Stills(points.astype(np.float32), points.astype(np.float32), np.array(list(SIGNS) * 2))
+    points = ((world - world[:, :1]) / 0.09).astype(np.float32)
+    return Stills(np.stack([points, points], 1), np.array(list(SIGNS) * 2))
 
 
 @pytest.fixture
