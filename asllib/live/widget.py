@@ -96,7 +96,7 @@ class CameraWidget(anywidget.AnyWidget):
 
     def _work(self, session: Session) -> None:
         torch.set_num_threads(1)  # the networks are tiny: more threads only wait for each other
-        with contextlib.suppress(Exception):  # what is wrong is told at the first frame
+        with contextlib.suppress(Exception):  # the first frame says what is wrong
             session.warm()  # as the page loads: a `hello` that comes meanwhile is answered when all is ready
         try:
             while True:
