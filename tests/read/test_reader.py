@@ -90,6 +90,13 @@ def stored(table, tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_landmarks_are_read_as_a_video_is(stored, ending):
+    found = read_text(stored("AABB", ending=ending), Pointing())
+    assert found.text == "AB" and found.hand_found == 1
+    assert [letter.letter for letter in found.letters] == ["A", "B"]
+    assert found.letters[1].start_s == pytest.approx(20 / 30, abs=0.05)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("word", ["HELLO", "QUIZ"])
 @pytest.mark.parametrize("drop, stall", [(0.2, 0.0), (0.5, 0.0), (0.8, 0.0), (0.0, 0.4), (0.0, 2.0)])
@@ -103,13 +110,6 @@ def test_frames_that_come_unevenly_write_no_letter_twice(real_data, followed, wo
     assert reader.text.strip() == word
     times = [one.start_s for one in reader.letters]
     assert times == sorted(times) and all(one.start_s <= one.end_s for one in reader.letters)
-
-
-def test_landmarks_are_read_as_a_video_is(stored, ending):
-    found = read_text(stored("AABB", ending=ending), Pointing())
-    assert found.text == "AB" and found.hand_found == 1
-    assert [letter.letter for letter in found.letters] == ["A", "B"]
-    assert found.letters[1].start_s == pytest.approx(20 / 30, abs=0.05)
 
 
 def test_without_times_a_rate_is_needed(stored):
