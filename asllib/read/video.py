@@ -96,8 +96,8 @@ def _rate(path: Path, capture: cv2.VideoCapture) -> float:
     return rate
 
 
-_KINDS = ".mp4, .mov, .avi, .webm, .mjpeg or .gif"
-_STARTS = (b"RIFF", b"\x1a\x45\xdf\xa3", b"\xff\xd8\xff", b"GIF8")  # AVI, WebM and Matroska, JPEG, GIF
+_KINDS = ".mp4, .mov, .avi, .webm or .mjpeg"
+_STARTS = (b"RIFF", b"\x1a\x45\xdf\xa3", b"\xff\xd8\xff")  # AVI, WebM and Matroska, JPEG
 _BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")  # MP4 and QuickTime
 
 
@@ -105,9 +105,14 @@ def _check_file(path: Path) -> None:
     if not path.is_file():
         raise InputError(f"{path}: no such video")
     with path.open("rb") as file:
-        start = file.read(12)
+        start = file.read(2048)
     if not start:
         raise InputError(f"{path}: an empty file, no video")
+    if start.startswith(b"GIF8"):
+        raise InputError(f"{path}: a GIF has too few frames and colours to be read; give the film that it is of")
+    if start.lstrip().startswith((b"{", b"[")):
+        kind = "OpenPose keypoints" if b"keypoints_2d" in start else "landmarks in JSON"
+        raise InputError(f"{path}: {kind} are not read; give a film, or a landmark table (.csv, .parquet)")
     # Contents decide, not endings: a playlist under a film's name would open other files, or the network.
     if not (start.startswith(_STARTS) or start[4:8] in _BOXES):
         raise InputError(f"{path}: not a video that can be read; give {_KINDS}")
