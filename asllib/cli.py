@@ -323,12 +323,13 @@ def evaluate(
 
 @app.command()
 def predict(
-    files: Annotated[list[Path], Argument(help="Photos of one hand each.")],
+    files: Annotated[list[Path], Argument(help="Photos of one hand each, or folders of them.")],
     model: Still = "default",
     json_file: Json = None,
 ) -> None:
-    """Read the letter in each photo."""
+    """Read the letter in each photo; one that cannot be read costs a line, and exit code 1 at the end."""
     from asllib.data import read_image
+    from asllib.files import find_photo_files
     from asllib.hands.look import points_up
     from asllib.read.recognizer import Prediction, load_recognizer, signs
 
@@ -337,21 +338,36 @@ def predict(
     def said(p: Prediction, aspect: float) -> str:
         if p.hand is None and p.letter is None:
             return "no hand found"
-        likeliest = f"{signs(recognizer.alphabet)[int(p.probabilities.argmax())]} ({p.confidence:.0%})"
+        best, *others = (-p.probabilities).argsort(kind="stable")[:3].tolist()
+        names = signs(recognizer.alphabet)
+        likeliest = f"{names[best]} ({p.confidence:.0%})"
+        for other in others:
+            if p.probabilities[other] >= 0.05:
+                likeliest += f", {names[other]} ({p.probabilities[other]:.0%})"
         if p.letter:
             return likeliest
         if p.hand is not None and not points_up(p.hand, aspect):
             return "a hand that does not point up, and no letter for sure; if the photo lies on its side, turn it"
         return f"a hand, but no letter for sure; likeliest {likeliest}"
 
-    rows, lines = [], []
-    for file in files:  # one after the other, since decoded photos are large; printed once all are read
-        image = read_image(file)
+    rows: list[dict[str, Any]] = []
+    lines, failed = [], False
+    # One after the other, since decoded photos are large; printed once all are read.
+    for file in [file for given in files for file in find_photo_files(given)]:
+        try:
+            image = read_image(file)
+        except InputError as error:
+            failed = True
+            print(f"asl: {error}", file=sys.stderr)
+            rows.append({"file": str(file), "error": str(error)})
+            continue
         p = recognizer.predict([image])[0]
         found = p.hand is not None
         rows.append({"file": str(file), "letter": p.letter, "confidence": p.confidence, "hand_found": found})
         lines.append(f"{file}: {said(p, image.shape[1] / image.shape[0])}")
     _emit(rows, json_file, "\n".join(lines))
+    if failed:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -7,11 +7,14 @@ import gzip
 import io
 import json
 import re
+import sys
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
@@ -27,7 +30,15 @@ MAX_BYTES = 2**29  # of a file or table in memory: six times Sign Language MNIST
 MAX_COLUMNS = 10_000
 MAX_JSON = 2**24  # JSON takes twenty times its size in memory
 MAX_PIXELS = 100_000_000  # more is no photo of a hand but a mistake, or a trap
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # a file's contents decide; Pillow's others may start programs
+FORMATS = (
+    "JPEG",
+    "PNG",
+    "WEBP",
+    "BMP",
+    "TIFF",
+    "GIF",
+    "AVIF",
+)  # a file's contents decide; Pillow's others may start programs
 
 
 def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
@@ -50,13 +61,21 @@ def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
 
 
 def csv_header(path: Path, content: bytes) -> list[str]:
-    """Names of the columns in the first line of a CSV file's content; InputError if it is no text."""
+    """Names of the columns in the first line of a CSV file's content.
+
+    InputError if it is no text, has semicolons for commas, or holds numbers alone.
+    """
     line = re.match(rb"(?:\xef\xbb\xbf)?[\r\n]*([^\r\n]{0,1000000})", content)  # spreadsheets write the mark
     assert line is not None  # it matches any content
     try:
-        return next(csv.reader([line[1].decode()]), [])
+        names = next(csv.reader([line[1].decode()]), [])
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a readable CSV file ({error}); save it as comma-separated UTF-8") from None
+    if len(names) == 1 and ";" in names[0]:
+        raise InputError(f"{path}: semicolons stand between the values; save it with commas")
+    if len(names) > 1 and all(re.fullmatch(r"\s*-?\d+\.?\d*(e-?\d+)?\s*", name) for name in names):
+        raise InputError(f"{path}: no header line; the first line names the columns")
+    return names
 
 
 def check_columns(path: object, names: Sequence[str]) -> None:
@@ -160,7 +179,7 @@ def read_json(path: Path, what: str = "JSON file") -> dict[str, Any]:
 def open_image(file: Path | bytes, name: str, most: int = MAX_PIXELS) -> Iterator[PIL.Image.Image]:
     """Open an image by its header; what goes wrong in the body of the ``with``, as decoding, ends in one line too.
 
-    InputError if it is missing, no JPEG, PNG, WebP or BMP, has more than ``most`` pixels, or is damaged.
+    InputError if it is missing, in none of ``FORMATS``, has more than ``most`` pixels, or is damaged.
     """
     import PIL.Image
 
@@ -182,6 +201,38 @@ def open_image(file: Path | bytes, name: str, most: int = MAX_PIXELS) -> Iterato
         unknown = isinstance(error, PIL.UnidentifiedImageError)
         reason = "no known format" if unknown else (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"{name}: not a readable image ({reason}); give a .jpg or .png photo") from None
+
+
+ENDINGS = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif")  # of ``FORMATS``
+
+
+def photos_among(paths: Iterable[Path], name: object) -> list[Path]:
+    """Those of the paths that end as photos do, sorted; one line on stderr counts the other files by ending."""
+    paths = sorted(paths)
+    photos = [path for path in paths if path.suffix.lower() in ENDINGS]
+    others = Counter(path.suffix.lower() for path in paths if path.suffix.lower() not in ENDINGS and path.is_file())
+    if others:
+        kinds = ", ".join(f"{n} {ending or 'without ending'}" for ending, n in sorted(others.items()))
+        print(f"{name}: {others.total()} file{'s' if others.total() > 1 else ''} left out: {kinds}", file=sys.stderr)
+    return photos
+
+
+def find_photo_files(path: Path) -> list[Path]:
+    """Photos that a path stands for: a folder, with those below it, a pattern such as ``*.jpg``, or one file.
+
+    InputError if a folder or pattern has none; whether the one file is there is not asked.
+    """
+    found: Iterable[Path]
+    if path.is_dir():
+        found = (one for one in path.rglob("*") if not any(p.startswith(".") for p in one.relative_to(path).parts))
+    elif path.exists() or not set("*?[") & set(str(path)):
+        return [path]
+    else:
+        found = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
+    photos = photos_among(found, path)
+    if not photos:
+        raise InputError(f"{path}: no photos; their names end in {' '.join(ENDINGS)}")
+    return photos
 
 
 @dataclass(frozen=True)
@@ -210,7 +261,7 @@ class PhotoFiles:
 Images = Sequence[np.ndarray] | np.ndarray | PhotoFiles  # whatever gives an image for a position
 
 
-def read_image(path: str | Path) -> np.ndarray:
+def read_image(path: str | PathLike[str]) -> np.ndarray:
     """Read a photo, (H, W, 3) uint8 RGB, turned upright as its EXIF says.
 
     InputError if the file is missing, is no image, or has more than 100 million pixels.

@@ -17,26 +17,32 @@ _lock = threading.Lock()
 
 
 @contextmanager
-def without_lines(unwanted: re.Pattern[bytes]) -> Iterator[None]:
-    """Drop the lines that match from file descriptor 2; every other line is passed on afterwards.
+def without_lines(unwanted: re.Pattern[bytes]) -> Iterator[list[bytes]]:
+    """Drop the lines that match from file descriptor 2, and list them after the body; every other line is passed on.
 
     For libraries that write there directly, below Python's ``sys.stderr``, and have no setting against it.
     """
+    dropped: list[bytes] = []
     # One at a time: two that nest across threads would restore each other's file.
     with _lock, tempfile.TemporaryFile() as held:
         try:
             sys.stderr.flush()
             stderr = os.dup(2)
         except (OSError, AttributeError, ValueError):  # no stderr to protect
-            yield
+            yield dropped
             return
         os.dup2(held.fileno(), 2)
         try:
-            yield
+            yield dropped
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
             held.seek(0)
-            kept = b"".join(line for line in held if not unwanted.match(line))
+            kept = b""
+            for line in held:
+                if unwanted.match(line):
+                    dropped.append(line)
+                else:
+                    kept += line
             if kept:
                 os.write(2, kept)

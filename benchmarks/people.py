@@ -198,7 +198,6 @@ def fairness(people: People, seen: pd.DataFrame) -> dict:
             }
             for bounds, row in groups.iterrows()
         ]
-    out["side"] = {("left" if left else "right"): row for left, row in out["side"].items()}
     return out
 
 

@@ -258,13 +258,23 @@ def test_extract_refuses_what_it_cannot_write_before_it_begins(refused, photo_fo
     assert "no such folder" in refused("extract", photo_folder, "--out", tmp_path / "none" / "landmarks.csv")
 
 
-def test_a_file_that_is_no_image_stops_extract_and_predict(refused, photo_folder, landmark_run, tmp_path):
+def test_a_file_that_is_no_image_stops_extract_and_costs_predict_a_line(
+    asl, refused, photo_folder, landmark_run, tmp_path
+):
     (photo_folder / "A" / "0.png").write_text("not an image")
     out = tmp_path / "landmarks.csv"
     assert "0.png: not a readable image" in refused("extract", photo_folder, "--out", out, "--workers", 1)
     assert not out.exists()
     files = sorted((photo_folder / "A").iterdir())
-    assert "not a readable image" in refused("predict", *files, "--model", landmark_run, "--json", "-")
+    code, said, err = asl("predict", *files, "--model", landmark_run, "--json", "-")
+    assert code == 1 and err.count("\n") == 1 and err.startswith("asl: ") and "0.png: not a readable image" in err
+    bad, good = json.loads(said)
+    assert bad["file"] == str(files[0]) and "not a readable image" in bad["error"]
+    assert good == {"file": str(files[1]), "letter": None, "confidence": 0.0, "hand_found": False}
+    code, said, _ = asl("predict", photo_folder, "--model", landmark_run)
+    assert code == 1 and said.splitlines() == [
+        f"{photo_folder / name}: no hand found" for name in ("A/1.png", "B/1.png")
+    ]
     assert "no such file" in refused("predict", tmp_path / "none.jpg", "--model", landmark_run)
 
 

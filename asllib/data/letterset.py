@@ -12,12 +12,11 @@ import numpy as np
 import pandas as pd
 
 from asllib.errors import InputError
-from asllib.files import PhotoFiles, inside, read_csv
+from asllib.files import PhotoFiles, inside, photos_among, read_csv
 from asllib.files import read_image as read_image  # exported by asllib.data
 from asllib.letters import STATIC, encode
 
 COLUMNS = ("file", "label", "source", "signer", "original", "split")
-ENDINGS = (".jpg", ".jpeg", ".png")
 
 
 @dataclass(frozen=True)
@@ -141,7 +140,7 @@ def read_manifest(folder: Path) -> pd.DataFrame:
 
 def _from_folders(folder: Path) -> pd.DataFrame:
     # A hidden name is a half-written photo, or what a system keeps beside it.
-    files = sorted(path for path in folder.glob("[!.]*/[!.]*") if path.suffix.lower() in ENDINGS)
+    files = photos_among(folder.glob("[!.]*/[!.]*"), folder)
     rows = [(str(path.relative_to(folder)), _sign(path.parent.name)) for path in files]
     for file, _ in rows:
         inside(folder, file, str(folder))  # a link may lead elsewhere, a name be no text

@@ -46,7 +46,8 @@ def load_letters(name: str = "auto", *, pixels: bool = False) -> LetterSet:
         if not Path(name).is_dir():
             raise InputError(f"{name}: neither a data set ({', '.join(SOURCES)}, auto) nor a folder")
         folder = Path(name)
-        return load_sign_mnist(folder) if list(folder.glob("sign_mnist_*.csv*")) else load_photos(folder)
+        pixel_files = (*folder.glob("sign_mnist_*.csv*"), *folder.glob("sign_mnist_*/sign_mnist_*.csv*"))
+        return load_sign_mnist(folder) if pixel_files else load_photos(folder)
     found = find_sign_mnist() if pixels else find_photos()
     if found is not None:
         return load_sign_mnist(found) if pixels else load_photos(found, "photos of the letters")

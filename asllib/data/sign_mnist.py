@@ -6,6 +6,7 @@ import csv
 import gzip
 import hashlib
 import io
+import re
 import tempfile
 import zipfile
 import zlib
@@ -125,10 +126,11 @@ def _download(name: str, anew: bool) -> bytes:
 
 
 def _file(folder: Path, split: str) -> Path | None:
-    for ending in (".csv", ".csv.gz"):
-        path = folder / f"sign_mnist_{split}{ending}"
-        if path.is_file():
-            return path
+    for place in (folder, folder / f"sign_mnist_{split}"):  # Kaggle's archive has a folder a file
+        for ending in (".csv", ".csv.gz"):
+            path = place / f"sign_mnist_{split}{ending}"
+            if path.is_file():
+                return path
     return None
 
 
@@ -147,7 +149,7 @@ def read_pixel_rows(path: Path) -> np.ndarray:
     import pyarrow as pa
     from pyarrow import csv as pa_csv
 
-    content = read_bytes(path)
+    content = re.sub(rb"\.0+(?=[,\"\r\n]|$)", b"", read_bytes(path))  # 107.0 is whole: other programs write floats
     header = csv_header(path, content)
     expected = ["label", *PIXEL_COLUMNS]
     missing = [name for name in expected if name not in header]
@@ -200,7 +202,7 @@ def _diagnosis(path: Path, content: bytes, header: list[str], error: Exception) 
                 return InputError(f"{path}: row {number} has {len(row)} values instead of 785; was the file cut off?")
             for name, value in zip(header, row, strict=True):
                 if not value.isascii() or not value.isdigit() or int(value[:4]) > 255:
-                    expected = "0..24 without 9" if name == "label" else "a whole number in 0..255"
+                    expected = "a number in 0..24 without 9, A is 0" if name == "label" else "a whole number in 0..255"
                     return InputError(f"{path}: row {number}, {name} is {value[:20]!r}; expected {expected}")
     except csv.Error as cause:
         return InputError(f"{path}: cannot be read to its end ({cause}); get the file again")

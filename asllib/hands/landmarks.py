@@ -143,12 +143,18 @@ def check_landmarks(table: pd.DataFrame, name: object = "landmarks") -> pd.DataF
     """Return the table with its columns in order and in their types; InputError names column, row from 1, and value."""
     check_columns(name, [str(column) for column in table])
     columns = landmark_columns()
+    if "x_right_hand_0" in table:
+        raise InputError(
+            f"{name}: the layout of Google's fingerspelling set, x_right_hand_0 to z_..., is not read here"
+        )
     missing = [column for column in columns if column not in table]
     if missing:
         some = ", ".join(missing[:3]) + (", .." if len(missing) > 3 else "")
         raise InputError(f"{name}: {len(missing)} of {len(columns)} columns are missing ({some}); extract again")
     numbers = columns[3:]
     table = table[[*columns, *(column for column in table if column not in columns)]].copy()
+    if table["side"].isin(["Left", "Right"]).any():  # as MediaPipe writes it
+        table["side"] = table["side"].replace({"Left": "left", "Right": "right"})
     for column in columns[:3]:
         text = table[column].map(lambda value: isinstance(value, str)).to_numpy(bool)
         _refuse(name, column, table, ~text & table[column].notna().to_numpy(), "a text is expected here")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
+from asllib.files import read_image
 from asllib.hands.extract import Looks, track
 from asllib.hands.look import WIDTH, Hand
 from asllib.hands.pixels import to_pixels
@@ -46,6 +48,11 @@ class Prediction:
     probabilities: np.ndarray
     hand: Hand | None
 
+    def __str__(self) -> str:
+        if self.hand is None and self.letter is None:
+            return "no hand found"
+        return f"{self.letter or 'no letter for sure'} ({self.confidence:.0%})"
+
 
 @dataclass
 class Recognizer:
@@ -78,20 +85,22 @@ class Recognizer:
         """Confidence threshold: 97 % of the letters of held-out signers reach it; 0 rejects none."""
         return self.card.get("refuse_below", 0.0)
 
-    def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
+    def predict(self, images: str | PathLike[str] | Sequence[np.ndarray | str | PathLike[str]]) -> list[Prediction]:
         """Read the letter in each image.
 
         Parameters
         ----------
         images
-            (H, W, 3) uint8 RGB photos; the pixel network also takes 28x28 images as they are, (28, 28) uint8 or RGB.
+            (H, W, 3) uint8 RGB photos, or their files; one file may stand alone. The pixel network also takes 28x28
+            images as they are, (28, 28) uint8 or RGB.
 
         Raises
         ------
         InputError
-            If an image is not such an array.
+            If an image is not such an array, or a file cannot be read.
         """
-        return [self._predict_one(image) for image in images]
+        many = [images] if isinstance(images, str | PathLike) else images
+        return [self._predict_one(read_image(one) if isinstance(one, str | PathLike) else one) for one in many]
 
     def probabilities(self, hands: Sequence[Hand], aspect: float, image: np.ndarray | None = None) -> np.ndarray:
         """Probabilities (classes,) of the letters.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import re
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from asllib.errors import InputError
+from asllib.quiet import without_lines
 
 if TYPE_CHECKING:
     import cv2
@@ -102,42 +105,80 @@ def _check_file(path: Path) -> None:
     if not path.is_file():
         raise InputError(f"{path}: no such video")
     with path.open("rb") as file:
-        start = file.read(12)
+        start = file.read(2048)
     if not start:
         raise InputError(f"{path}: an empty file, no video")
+    if start.startswith(b"GIF8"):
+        raise InputError(f"{path}: a GIF has too few frames and colours to be read; give the film that it is of")
+    if start.lstrip().startswith((b"{", b"[")):
+        kind = "OpenPose keypoints" if b"keypoints_2d" in start else "landmarks in JSON"
+        raise InputError(f"{path}: {kind} are not read; give a film, or a landmark table (.csv, .parquet)")
     # Contents decide, not endings: a playlist under a film's name would open other files, or the network.
     if not (start.startswith(_STARTS) or start[4:8] in _BOXES):
         raise InputError(f"{path}: not a video that can be read; give {_KINDS}")
 
 
+# What FFmpeg and OpenCV log to stderr about a film: what matters of it is said here.
+_LOG_LINE = re.compile(rb"\[[\w, -]+ @ 0x[0-9a-f]+\] | \(Invalid argument\): fmt:|\[ *(WARN|ERROR):\d+@")
+_BREAK = 0.5  # seconds that may be missing at a film's end: a sound track is often that much longer
+
+
 def _open_file(path: Path) -> cv2.VideoCapture:
     import cv2
 
-    # FFmpeg takes the start of "12:30.mjpeg" for a protocol's name, of a path from the root on it does not.
-    return cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
+    with without_lines(_LOG_LINE):
+        # FFmpeg takes the start of "12:30.mjpeg" for a protocol's name, of a path from the root on it does not.
+        # One thread: what is logged about a frame is then logged while it is read.
+        return cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+
+
+def _codec(capture: cv2.VideoCapture) -> str:
+    import cv2
+
+    name = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(8, "little", signed=True)[:4].decode("latin-1").strip()
+    return {"AV01": "AV1"}.get(name, name)
+
+
+def _cure(path: Path, filters: str = "") -> str:
+    return f"convert it: ffmpeg -i {path.name} {filters}-c:v libx264 converted.mp4"
 
 
 def _file_frames(path: Path, fps: float | None) -> Iterator[tuple[float, np.ndarray]]:
     import cv2
+    from tqdm import tqdm
 
     capture = _open_file(path)
     try:
         if not capture.isOpened():
-            raise InputError(f"{path}: not a video that can be read; give {_KINDS}")
+            raise InputError(
+                f"{path}: not a video that can be read (cut off, sound alone, or an unknown codec); give {_KINDS}"
+            )
         width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
         if width * height > MAX_PIXELS:
             raise InputError(f"{path}: frames of {width}x{height} pixels; scale them down below {MAX_PIXELS:,}")
         own_times = fps is None and path.suffix.lower() not in _MJPEG
         rate = fps or _rate(path, capture)
-        number, last = 0, -math.inf
-        while (got := capture.read())[0]:
-            moment = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 if own_times else number / rate
+        number, last, shown = 0, -math.inf, 0.0  # shown: the film's own time
+        while True:
+            with without_lines(_LOG_LINE) as logged:
+                read, frame = capture.read()
+            if any(b"interlaced" in line for line in logged):  # OpenCV gives what its memory held before
+                raise InputError(f"{path}: an interlaced film cannot be read; {_cure(path, '-vf bwdif ')}")
+            if not read:
+                break
+            shown = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            moment = shown if own_times else number / rate
             if not (math.isfinite(moment) and moment > last):  # a frame without a time of its own
                 moment = 0.0 if number == 0 else last + 1 / rate
-            yield moment, cv2.cvtColor(got[1], cv2.COLOR_BGR2RGB)
+            yield moment, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
             number, last = number + 1, moment
         if not number:
-            raise InputError(f"{path}: no frame can be read; the file is damaged or no video")
+            codec = _codec(capture)
+            raise InputError(f"{path}: no frame of its {codec} video can be read; {_cure(path)}, or get it again")
+        length = capture.get(cv2.CAP_PROP_FRAME_COUNT) / (capture.get(cv2.CAP_PROP_FPS) or math.inf)
+        if length - shown > _BREAK and path.suffix.lower() not in _MJPEG:
+            said = f"{path}: the film breaks off at {last:.1f} s of {length:.1f} s; what comes before is read"
+            tqdm.write(said, file=sys.stderr)
     finally:
         capture.release()
 

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from functools import lru_cache
@@ -17,7 +18,7 @@ import pandas as pd
 from rapidfuzz.distance import Levenshtein
 
 from asllib.errors import InputError
-from asllib.hands.landmarks import landmark_arrays, read_landmarks
+from asllib.hands.landmarks import SIZE_COLUMNS, landmark_arrays, read_landmarks
 from asllib.hands.look import Hand, tracker_version
 from asllib.hands.stream import Stream
 from asllib.hands.tracker import Side, table_hands
@@ -139,6 +140,8 @@ def read_hands(
     InputError
         If the table cannot be read, or has neither a column ``time_s`` of increasing numbers nor a frame rate.
     """
+    from tqdm import tqdm
+
     table = read_landmarks(path)
     check_rate(fps)
     if fps is not None:
@@ -155,6 +158,8 @@ def read_hands(
         raise InputError(
             f"{path}: time_s is {table['time_s'].iloc[row]} in row {row + 1}: times are numbers that increase"
         )
+    if not set(SIZE_COLUMNS) <= set(table):
+        tqdm.write(f"{path}: no columns width and height; frames are taken as square", file=sys.stderr)
     aspects, side = landmark_arrays(table)["aspect"], Side()
     for moment, hand, aspect in zip(times.tolist(), table_hands(table), aspects.tolist(), strict=True):
         if hand is not None:  # a table's sides are a frame's each, the hand's side is that of all frames so far

@@ -8,6 +8,7 @@ import pytest
 from asllib.data import load_letters, load_photos, read_image
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
+from asllib.files import find_photo_files
 
 
 def save(path, color=(200, 30, 30), size=(40, 30)):
@@ -45,6 +46,29 @@ def test_a_folder_a_letter(folder):
     assert letters.images[0][0, 0].tolist() == [250, 0, 0]  # RGB, not BGR
     assert letters.only().letters.tolist() == ["A", "A", "B"]
     assert load_letters(str(folder)).sha256() == letters.sha256()
+
+
+def test_photos_of_every_format_are_read_and_what_else_is_there_is_counted(tmp_path, capsys):
+    for ending in ("JPG", "jfif", "webp", "bmp", "tif", "gif", "avif", "png"):
+        save(tmp_path / "A" / f"1.{ending}")
+    for name in ("1.HEIC", "2.heic", "Thumbs.db", ".hidden"):
+        (tmp_path / "A" / name).write_bytes(b"x")
+    letters = load_photos(tmp_path)
+    assert len(letters) == 8
+    for image in letters.images:
+        assert image.shape == (30, 40, 3) and np.abs(image.mean((0, 1)) - (200, 30, 30)).max() < 8
+    assert capsys.readouterr().err == f"{tmp_path}: 3 files left out: 1 .db, 2 .heic\n"
+
+
+def test_a_folder_a_pattern_and_a_file_stand_for_photos(tmp_path, capsys):
+    paths = [save(tmp_path / name) for name in ("A/1.png", "B/deep/2.jpg")]
+    (tmp_path / "notes.txt").write_text("x")
+    assert find_photo_files(tmp_path) == paths
+    assert capsys.readouterr().err == f"{tmp_path}: 1 file left out: 1 .txt\n"
+    assert find_photo_files(tmp_path / "?" / "*.png") == paths[:1]
+    assert find_photo_files(tmp_path / "none.png") == [tmp_path / "none.png"]
+    with pytest.raises(InputError, match="no photos"):
+        find_photo_files(tmp_path / "*.png")
 
 
 def test_the_hash_changes_with_a_photo_of_the_same_name(folder):
@@ -96,7 +120,7 @@ def test_subsets_keep_images_and_rows_together(folder):
     [
         ("file\nA/1.png\n", "column label is missing; it has file"),
         ("label\nA\n", "column file is missing; it has label"),
-        ("file;label\nA/1.png;A\n", "column file is missing"),
+        ("file;label\nA/1.png;A\n", "semicolons stand between"),
         ("file,label\nA/1.png,A\nA/2.jpg,\n", "row 2 has no label"),
         ("file,label\nA/1.png,A\n,A\n", "row 2 has no file"),
         ("file,label\nA/1.png,A\nA/2.jpg\n", "row 2 has 1 values instead of 2"),
@@ -141,7 +165,7 @@ def test_an_empty_folder_and_one_that_is_not_there(tmp_path):
             load_photos(folder)
         assert "\n" not in str(error.value)
     (tmp_path / "A").mkdir()
-    (tmp_path / "A" / "a.gif").touch()
+    (tmp_path / "A" / "a.svg").touch()
     with pytest.raises(InputError, match="no photos"):
         load_photos(tmp_path)
 

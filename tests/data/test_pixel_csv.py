@@ -70,7 +70,9 @@ def test_pixel_29_is_the_first_of_the_second_row(tmp_path):
     assert images[0, 1, 0] == 200 and images.sum() == 200
 
 
-@pytest.mark.parametrize("how", ["windows", "gzip windows", "no last line end", "empty line", "mark", "quotes"])
+@pytest.mark.parametrize(
+    "how", ["windows", "gzip windows", "no last line end", "empty line", "mark", "quotes", "floats"]
+)
 def test_harmless_variants_are_read(tmp_path, how):
     text = text_of(rows_of())
     path = tmp_path / "set.csv"
@@ -81,6 +83,8 @@ def test_harmless_variants_are_read(tmp_path, how):
         path.write_bytes(gzip.compress(text.replace("\n", "\r\n").encode()))
     elif how == "no last line end":
         path.write_text(text.rstrip("\n"))
+    elif how == "floats":
+        path.write_text("\n".join([HEADER, *(".0,".join(row) + ".0" for row in rows_of())]))
     elif how == "mark":
         path.write_text(text, encoding="utf-8-sig")
     elif how == "quotes":
@@ -100,7 +104,7 @@ def test_harmless_variants_are_read(tmp_path, how):
         (changed(2, 0, "255"), "row 2, label is 255;"),
         (changed(4, 0, "999"), "row 4, label is '999'"),
         (changed(4, 0, "-1"), "row 4, label is '-1'"),
-        (changed(1, 0, "A"), "row 1, label is 'A'"),
+        (changed(1, 0, "A"), "row 1, label is 'A'; expected a number"),
         (changed(3, 5, "256"), "row 3, pixel5 is '256'"),
         (changed(3, 784, "-1"), "row 3, pixel784 is '-1'"),
         (changed(1, 1, "abc"), "row 1, pixel1 is 'abc'"),
@@ -123,7 +127,8 @@ def test_harmless_variants_are_read(tmp_path, how):
         (text_of(rows_of(), HEADER.replace(",pixel400,", ",")).encode(), "column pixel400 is missing (1 in all)"),
         (text_of(rows_of(), HEADER.replace("pixel784", "pixel783")).encode(), "column pixel784 is missing"),
         (text_of(rows_of(), HEADER + ",more").encode(), "786 columns"),
-        (text_of(rows_of()[1:], ",".join(rows_of(1)[0])).encode(), "column label is missing (785 in all)"),
+        (text_of(rows_of()[1:], ",".join(rows_of(1)[0])).encode(), "no header line"),
+        (text_of(rows_of()).replace(",", ";").encode(), "semicolons"),
         (gzip.compress(text_of(rows_of()).encode()), "not a readable CSV"),
     ],
 )  # fmt: skip

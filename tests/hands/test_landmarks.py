@@ -62,6 +62,8 @@ def test_arrays(table):
     ("change", "words"),
     [
         (lambda t: t.drop(columns=["x3", "wz20"]), ["2 of 130 columns", "x3"]),
+        (lambda t: t.assign(x_right_hand_0=0.5), ["Google's fingerspelling set"]),
+        (lambda t: t.rename(columns=dict(zip(t.columns, map(str, range(132)), strict=True))), ["no header line"]),
         (lambda t: t.assign(side=["left", None, "up"]), ["side", "up", "row 3"]),
         (lambda t: t.assign(score=[1.5, 0, 1]), ["score", "1.5", "row 1"]),
         (lambda t: t.assign(y7=[0.5, np.nan, np.nan]), ["y7", "row 3", "cut off"]),
@@ -83,6 +85,11 @@ def test_bad_tables_get_one_clear_line(table, tmp_path, change, words):
     with pytest.raises(InputError):
         write_landmarks(bad, tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_sides_as_mediapipe_writes_them(table, tmp_path):
+    table.assign(side=["Left", None, "Right"]).to_csv(tmp_path / "hands.csv", index=False)
+    assert landmark_arrays(read_landmarks(tmp_path / "hands.csv"))["left"].tolist() == [True, False, False]
 
 
 def test_a_cut_off_file_is_refused(table, tmp_path):

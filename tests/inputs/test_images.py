@@ -64,7 +64,7 @@ def test_an_undamaged_photo_is_read_right_whatever_its_ending(tmp_path, kind):
     np.testing.assert_array_equal(read_image(tmp_path / "photo.jpg"), NOISE)
 
 
-@pytest.mark.parametrize("kind", ["GIF", "TIFF", "EPS", "PDF", "ICO"])
+@pytest.mark.parametrize("kind", ["EPS", "PDF", "ICO"])
 def test_formats_that_nobody_needs_are_not_opened(tmp_path, kind):
     (tmp_path / "photo.jpg").write_bytes(encoded(kind))
     assert "no known format" in str(outcome("photo", tmp_path / "photo.jpg", read_image, tmp_path / "photo.jpg"))

@@ -34,25 +34,33 @@ def element(name: str, *parts: bytes) -> bytes:
     return bytes.fromhex(name) + (len(content) | 1 << 56).to_bytes(8, "big") + content
 
 
-@pytest.fixture
-def recorded(tmp_path):
-    """A film as a browser records it: no rate, each frame with its time in ms; 7.5 to 60 a second, grey from 0 on."""
+def jpeg(picture: np.ndarray) -> bytes:
     import cv2
 
-    times = np.cumsum([0, *[33] * 20, *[133] * 6, *[17] * 30, *[33] * 10]).tolist()
-    pictures = [np.full((48, 64, 3), 3 * i, np.uint8) for i in range(len(times))]
+    return cv2.imencode(".jpg", picture)[1].tobytes()
+
+
+def matroska(path, times, frames, codec=b"V_MJPEG", *more):
+    """Write frames, as bytes, into a film of 64 pixels' width, each with its time in ms."""
     blocks = [
-        element("a3", b"\x81", time.to_bytes(2, "big"), b"\x80", cv2.imencode(".jpg", picture)[1].tobytes())
-        for time, picture in zip(times, pictures, strict=True)
+        element("a3", b"\x81", time.to_bytes(2, "big"), b"\x80", frame)
+        for time, frame in zip(times, frames, strict=True)
     ]
     sides = element("e0", element("b0", b"\x40"), element("ba", b"\x30"))
     track = element("ae", element("d7", b"\x01"), element("73c5", b"\x01"), element("83", b"\x01"),
-                    element("86", b"V_MJPEG"), sides)  # fmt: skip
+                    element("86", codec), *more, sides)  # fmt: skip
     segment = element("18538067", element("1549a966", element("2ad7b1", (10**6).to_bytes(3, "big"))),
                       element("1654ae6b", track), element("1f43b675", element("e7", b"\x00"), *blocks))  # fmt: skip
-    path = tmp_path / "recorded.webm"
     path.write_bytes(element("1a45dfa3", element("4282", b"webm")) + segment)
-    return path, times
+    return path
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    """A film as a browser records it: no rate, each frame with its time in ms; 7.5 to 60 a second, grey from 0 on."""
+    times = np.cumsum([0, *[33] * 20, *[133] * 6, *[17] * 30, *[33] * 10]).tolist()
+    frames = [jpeg(np.full((48, 64, 3), 3 * i, np.uint8)) for i in range(len(times))]
+    return matroska(tmp_path / "recorded.webm", times, frames), times
 
 
 def test_an_annotated_film_lasts_as_long_as_its_source(asl, recorded, tmp_path):
@@ -75,6 +83,78 @@ def test_frames_at_times_between_two_are_each_written_once(tmp_path, one_hand):
             film.write(np.full((48, 64, 3), 6 * number, np.uint8), reading, (number + 0.5) / 32)
     brightness = [frame[:10].mean() for _, frame in iter_frames(tmp_path / "film.mp4")]
     assert len(brightness) == 41 and (np.diff(brightness[2:]) > 1).all()
+
+
+def said(err: str) -> list[str]:
+    """The lines on standard error but for the bar."""
+    return [line for line in err.replace("\r", "\n").splitlines() if line.strip() and "frame/s" not in line]
+
+
+def test_an_interlaced_film_is_refused_after_one_that_was_read(asl, grey, tmp_path):
+    """OpenCV would give black frames, or those of the film before, and say nothing."""
+    picture = bytes.fromhex(  # a key frame of MPEG-2
+        "000001b304003023ffffe000000001b5148200010000000001b80008004000000100000ffff8000001b58ffff30000000001"
+        "01137c3e94a445a529488b4a52911694a5222000000102137c3e94a445a529488b4a52911694a5222000000103137c3e94a4"
+        "45a529488b4a52911694a5222000000104137c3e94a445a529488b4a52911694a52220"
+    )
+    film = matroska(tmp_path / "camcorder.mkv", [0, 40, 80], [picture] * 3, b"V_MPEG2")
+    assert len(list(iter_frames(grey))) == 9
+    code, out, err = asl("read", film)
+    assert (code, out) == (1, "") and len(said(err)) == 1
+    assert "camcorder.mkv: an interlaced film" in err and "-vf bwdif" in err
+
+
+def test_a_codec_that_cannot_be_decoded_is_named_with_the_cure(asl, tmp_path):
+    private = element("63a2", bytes.fromhex("81000c000a0a00000002afff805f0008"))
+    picture = bytes.fromhex("0a0a00000002afff895f2008320e1000b08205142081000003250cb8")
+    film = matroska(tmp_path / "new.webm", [0], [picture], b"V_AV1", private)
+    code, out, err = asl("read", film)
+    assert (code, out) == (1, "") and len(said(err)) == 1
+    assert "new.webm: no frame of its AV1 video can be read" in err and "-c:v libx264" in err
+
+
+def test_sound_alone_is_one_line(asl, tmp_path):
+    import wave
+
+    with wave.open(str(tmp_path / "sound.wav"), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(bytes(16000))
+    code, out, err = asl("read", tmp_path / "sound.wav")
+    assert (code, out) == (1, "") and "sound alone" in err and err.count("\n") == 1
+
+
+def test_a_film_that_breaks_off_is_read_so_far_and_says_where(asl, tmp_path):
+    import cv2
+
+    whole = tmp_path / "whole.avi"
+    writer = cv2.VideoWriter(str(whole), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for i in range(40):
+        writer.write(np.full((48, 64, 3), 6 * i, np.uint8))
+    writer.release()
+    code, out, err = asl("read", whole)
+    assert code == 0 and "no hand was found" in out and said(err) == []
+    data = whole.read_bytes()
+    (tmp_path / "cut.avi").write_bytes(data[: len(data) // 2])
+    code, out, err = asl("read", tmp_path / "cut.avi")
+    last = list(iter_frames(tmp_path / "cut.avi"))[-1][0]
+    assert code == 0 and "no hand was found" in out and 1 < last < 3
+    assert f"cut.avi: the film breaks off at {last:.1f} s of 4.0 s" in said(err)[0] and len(said(err)) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("film.gif", b"GIF89a" + bytes(20), "a GIF"),
+        ("hands.json", b'[{"timestamp": 0.0, "landmarks": [[{"x": 0.5}]]}]', "landmarks in JSON"),
+        ("hands.json", b'{"version": 1.3, "people": [{"hand_left_keypoints_2d": []}]}', "OpenPose keypoints"),
+    ],
+)
+def test_what_is_not_read_as_a_film_is_called_by_its_name(asl, tmp_path, name, content, words):
+    (tmp_path / name).write_bytes(content)
+    code, out, err = asl("read", tmp_path / name)
+    assert (code, out) == (1, "") and err.count("\n") == 1 and f"{name}: {words}" in err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
@@ -120,8 +200,9 @@ def test_landmarks_of_no_hand(asl, tmp_path):
     write_landmarks(pd.DataFrame(rows, columns=landmark_columns()), tmp_path / "hands.csv")
     code, _, err = asl("read", tmp_path / "hands.csv")
     assert code == 1 and "--fps" in err and err.count("\n") == 1
-    code, out, _ = asl("read", tmp_path / "hands.csv", "--fps", "15")
+    code, out, err = asl("read", tmp_path / "hands.csv", "--fps", "15")
     assert code == 0 and "no hand was found" in out
+    assert [line for line in said(err) if "hands.csv: no columns width and height; frames are taken as square" in line]
     code, out, _ = asl("read", tmp_path / "hands.csv", "--fps", "15", "--model", "default")
     assert code == 0 and "no hand was found" in out
     code, _, err = asl("read", tmp_path / "hands.csv", "--fps", "15", "--model", "pixel")
