@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import logging
 import os
 import secrets
 import socket
@@ -97,6 +98,7 @@ def serve(
             raise InputError(f"port {port}: {error.strerror}; give another one with --port") from None
     if not ipaddress.ip_address(host).is_loopback:
         print(f"asl: listening on {host}: whoever has the link can use the page and its kernel", file=sys.stderr)
+    logging.getLogger().setLevel(logging.ERROR)  # the server's libraries warn of what is none of the user's business
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel of this environment, not one in the user's folder
     cell = nbformat.v4.new_code_cell(CELL.format(folder=str(Path.cwd()), source=source, model=model))
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}

