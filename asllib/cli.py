@@ -112,7 +112,7 @@ def _workplace(address: str | None, workers: int | None = None) -> Iterator[Exec
 
 @contextmanager
 def _unfinished(kind: str, work: str) -> Iterator[Path]:
-    """A folder in the cache that keeps what is done of this work until all of it is."""
+    """A folder in the cache that keeps the finished parts of this work until all are finished."""
     folder = cache_dir() / kind / hashlib.sha256(work.encode()).hexdigest()[:16]
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -377,7 +377,7 @@ def read(
     model: Annotated[
         str, Option(help="spelling (all letters); default, landmark, pixel (still ones); or a run folder.")
     ] = "spelling",
-    correct: Annotated[bool, Option("--correct", help="Put likelier words in the place of what was read.")] = False,
+    correct: Annotated[bool, Option("--correct", help="Replace what was read by likelier words.")] = False,
     name: Annotated[list[str] | None, Option(help="A name that is never corrected; may be repeated.")] = None,
     srt: Annotated[Path | None, Option(help="Write subtitles (.srt).")] = None,
     annotated: Annotated[Path | None, Option(help="Write the video (.mp4) with hand and text drawn in.")] = None,

@@ -94,7 +94,7 @@ def report_lines(found: dict) -> list[str]:
     ]
     if found["refused"]:
         rest = "" if found["accuracy_said"] is None else f"; of the rest {found['accuracy_said']:.2%} right"
-        lines.append(f"  {found['refused']:.1%} refused as no letter for sure{rest}")
+        lines.append(f"  {found['refused']:.1%} rejected: below the confidence threshold{rest}")
     lines += [f"  {name:<24} {share:.1%}" for name, share in found["by_source"].items()]
     return [*lines, "  " + "  ".join(f"{letter} {share:.0%}" for letter, share in found["by_letter"].items())]
 

@@ -171,7 +171,7 @@ def read_json(path: Path, what: str = "JSON file") -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # text that is no JSON, or no text; lists in lists in lists
         raise InputError(f"{path}: not a {what} ({error})") from None
     if not isinstance(content, dict):
-        raise InputError(f"{path}: not a {what} (a {type(content).__name__} in the place of an object)")
+        raise InputError(f"{path}: not a {what} (a {type(content).__name__} instead of an object)")
     return content
 
 

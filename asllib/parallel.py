@@ -91,8 +91,8 @@ def results(
                 turn += 1
     except BrokenExecutor:
         raise InputError(
-            "a worker process was killed, perhaps for want of memory; run it again with fewer --workers: what is done "
-            "is kept (a script of your own must do its work below: if __name__ == '__main__':)"
+            "a worker process was killed, perhaps for want of memory; run it again with fewer --workers: "
+            "finished parts are kept (a script of your own must do its work below: if __name__ == '__main__':)"
         ) from None
     finally:  # after an error, Ctrl-C or a stopped cell: what has not begun never begins
         for future in waiting:
@@ -160,7 +160,7 @@ def cluster(address: str) -> Iterator[Executor]:
         except (KilledWorker, CancelledError) as error:
             raise InputError(
                 f"{address}: the cluster broke down ({type(error).__name__}: {first_line(error)}); "
-                "run it again: what is done is kept"
+                "run it again: finished parts are kept"
             ) from None
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -220,14 +221,14 @@ def confusion_matrix(matrix: np.ndarray, alphabet: Sequence[str], caption: str) 
     shares = matrix / np.maximum(1, matrix.sum(1, keepdims=True))
     columns = [*alphabet, NO_HAND]
     figure, axis = _figure(9, 8)
-    shown = axis.imshow(shares, cmap="Blues", vmin=0, vmax=max(0.1, shares.max()))
-    for i, j in np.argwhere(matrix > 0):
-        dark = shares[i, j] > 0.6
-        axis.text(j, i, matrix[i, j], ha="center", va="center", fontsize=7, color="white" if dark else "black")
-    axis.set_xticks(range(len(columns)), columns)
-    axis.set_yticks(range(len(alphabet)), alphabet)
+    seaborn.heatmap(
+        shares, vmin=0, vmax=max(0.1, shares.max()), cmap="Blues", square=True, ax=axis,
+        annot=np.where(matrix > 0, matrix.astype(str), ""), fmt="", annot_kws={"fontsize": 7},
+        xticklabels=columns, yticklabels=list(alphabet),
+        cbar_kws={"label": "share of the letter's images", "shrink": 0.7},
+    )  # fmt: skip
+    axis.tick_params(axis="y", rotation=0)
     axis.set(xlabel=f"read as ('{NO_HAND}' no hand found)", ylabel="shown")
-    figure.colorbar(shown, ax=axis, label="share of the letter's images", shrink=0.7)
     return _caption(figure, caption)
 
 

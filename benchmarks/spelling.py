@@ -30,10 +30,8 @@ PRACTICE_SEED = 5105  # signers on whose words something is chosen; they are in 
 def practice(count: int = 40, seed: int = 5005) -> dict:
     """Character error rates on practice films that are in no training and no test: what settings are chosen on."""
     from dataclasses import replace
-    from unittest.mock import patch
 
     from asllib.evaluation import character_error_rate
-    from asllib.read import decoder
     from asllib.read.reader import MOVING_SETTINGS
     from asllib.read.videos import read_stream
     from asllib.train.films import films, practice_plans
@@ -47,13 +45,6 @@ def practice(count: int = 40, seed: int = 5005) -> dict:
             rate = character_error_rate((one.read, one.word) for one in read)
             rates[f"confidence {confidence:g}, again_s {again_s:g}"] = rate
             print(f"practice films, confidence {confidence:g}, again_s {again_s:g}: CER {rate:.1%}")
-    for slower in (1, 2, 3):  # as by somebody who learns
-        slowed = [replace(stream, times=stream.times * slower) for stream in streams]
-        for away, sure in ((0.7, 0.9), (0.85, 0.9), (1.0, 0.9), (0.85, 0.0), (0.85, 0.8), (0.85, 0.95)):
-            with patch.multiple(decoder, _AWAY=away, _SURE=sure):
-                rate = character_error_rate((one.read, one.word) for one in map(read_stream, slowed))
-            rates[f"{slower} times slower, away {away:g}, sure {sure:g}"] = rate
-            print(f"practice films, {slower} times slower, away {away:g}, sure {sure:g}: CER {rate:.1%}")
     return {"films": count, "cer": rates}
 
 
@@ -120,7 +111,7 @@ def eye(count: int = 200) -> dict:
     for stream in films([replace(p, seed=PRACTICE_SEED) for p in test_plans(count, 2.0, words_seed=31)]):
         features, *_ = batch_clips([film_clip(stream)], 0)
         with torch.inference_mode():
-            seen = model.look(features)[1][0].numpy()  # (1 + shapes, T)
+            seen = model.see(features)[1][0].numpy()  # (1 + shapes, T)
         edits = Levenshtein.editops(stream.word, read_stream(stream).read)
         wrong = {edit.src_pos for edit in edits if edit.tag != "insert"}
         positions = resample(stream).positions

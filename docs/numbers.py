@@ -83,7 +83,7 @@ TABLES = {
         " read worst |",
         (
             "| {people/left_out/photos/signers count} signers, each held out of training once | photos of 24 letters |"
-            " `default` | {people/left_out/photos/mean %} on average, {people/left_out/photos/lowest_tenth %} for the"
+            " `landmark` | {people/left_out/photos/mean %} on average, {people/left_out/photos/lowest_tenth %} for the"
             " tenth read worst |",
             "| one photo collection held out, four in turn | photos of 24 letters | `default` |"
             " {default left out/*/accuracy %} on average, {default left out/*/accuracy min %} for the hardest |",
@@ -110,7 +110,7 @@ TABLES = {
     "people": [
         "Nothing of these signers was in training, and each signer counts the same. Validation signers, of the set"
         " [people](reference/people.md), chose between networks and set confidence thresholds, so new people may be"
-        " read a little less well. All other signers were held out once, in ten groups.",
+        " read a little less well. All other signers were held out once, in five groups.",
         "",
         "| network | signers | what | right on average | lowest tenth | the signer read worst |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -118,8 +118,8 @@ TABLES = {
             f"| `{network}` | {{people/{path}/signers count}}, {who} | {what} |"
             f" {{people/{path}/mean %}} | {{people/{path}/lowest_tenth %}} | {{people/{path}/lowest %}} |"
             for network, path, who, what in (
-                ("default", "left_out/photos", "each held out", "photos"),
-                ("default", "left_out/landmark sequences", "each held out", "landmarks"),
+                ("landmark", "left_out/photos", "each held out", "photos"),
+                ("landmark", "left_out/landmark sequences", "each held out", "landmarks"),
                 ("default", "shipped/default/photos", "for validation", "photos"),
                 ("landmark", "shipped/landmark/photos", "for validation", "photos"),
                 ("pixel", "shipped/pixel/photos", "for validation", "photos"),

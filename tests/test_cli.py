@@ -126,7 +126,8 @@ def test_evaluate_says_how_much_predict_would_refuse(asl, pixel_folder, tmp_path
     assert code == 0 and found["refused"] == pytest.approx(said.count(None) / 120) and 0.3 < found["refused"] < 0.7
     assert found["accuracy_said"] == pytest.approx(np.mean(right))
     code, out, _ = asl("evaluate", "--model", run, "--data", pixel_folder)
-    assert f"{found['refused']:.1%} refused as no letter for sure; of the rest {np.mean(right):.2%} right" in out
+    rejected = f"{found['refused']:.1%} rejected: below the confidence threshold"
+    assert f"{rejected}; of the rest {np.mean(right):.2%} right" in out
 
 
 def test_predict_says_what_it_reads_in_each_file(asl, photo_folder, landmark_run):

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from unittest import SkipTest
 
+import numpy as np
 import pandas as pd
 import pytest
 from sybil import Sybil
@@ -326,6 +327,30 @@ def test_the_reading_picture_is_of_what_is_read(tmp_path, monkeypatch):
     with Image.open(picture.draw_reading("V")) as made:
         assert made.n_frames > 10 and made.size == (240, 180)
     assert said[0] == "" and said[-1].strip() == "V"
+
+
+@pytest.mark.slow
+def test_the_left_hand_of_the_chart_mirrors_the_right():
+    picture = load_script("picture")
+    (right, strokes), (left, mirrored) = (picture.photograph_letters(side) for side in ("right", "left"))
+    assert right.shape == left.shape == (26, picture.HAND, picture.HAND, 3)
+    light = (right > right.mean((1, 2), keepdims=True)).any(-1), (left > left.mean((1, 2), keepdims=True)).any(-1)
+    assert (light[0] == light[1][:, :, ::-1]).mean() > (light[0] == light[1]).mean()
+    assert strokes.keys() == {"J", "Z"}
+    for letter, way in strokes.items():
+        assert np.abs(way - (mirrored[letter] * [-1, 1] + [picture.HAND, 0])).max() < 2, letter
+        assert way.min() > 0 and way.max() < picture.HAND, letter
+        assert way[-1, 1] > way[0, 1] + 20, letter  # both end lower than they begin
+    assert strokes["J"][-1, 0] > strokes["J"][0, 0]  # a viewer sees the hook of a right hand open to the right
+    assert strokes["Z"][-1, 0] < strokes["Z"][0, 0]
+
+
+@pytest.mark.parametrize(
+    ("files", "most"), [("figures/reading.webp", 1.5e6), ("figures/alphabet.png", 6e5), ("docs/pictures/*.png", 4e4)]
+)
+def test_pictures_of_the_pages_are_small(files, most):
+    found = [*ROOT.glob(files)]
+    assert found and all(path.stat().st_size < most for path in found)
 
 
 def test_versions_and_names_agree():

@@ -146,7 +146,7 @@ def random_handshape(rng: np.random.Generator) -> np.ndarray:
 
 
 def random_hands(signers: int, each: int = 18, seed: int = 11) -> LetterSet:
-    """Draw random handshapes that are no letter, label ``OTHER``: what a reader should refuse; once."""
+    """Draw random handshapes that are no letter, label ``OTHER``: what a reader should reject; once."""
     rng = np.random.default_rng(seed)
     plan = [(number, OTHER, random_handshape(rng)) for number in range(signers) for _ in range(each)]
     return draw_hands(f"random-{signers}x{each}-seed{seed}", plan, seed)

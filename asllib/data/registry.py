@@ -29,7 +29,7 @@ def load_letters(name: str = "auto", *, pixels: bool = False) -> LetterSet:
         "sign-mnist" (downloaded if it is nowhere), "photos", "people", "synthetic", a folder, or "auto": the real data
         that is here, else the synthetic signer, which says so in one line.
     pixels
-        For "auto" and "synthetic": 28x28 grey images, Sign Language MNIST or its like, in the place of photos.
+        For "auto" and "synthetic": 28x28 grey images, Sign Language MNIST or its like, instead of photos.
     """
     if name == "sign-mnist":
         return load_sign_mnist(find_sign_mnist() or fetch_sign_mnist())

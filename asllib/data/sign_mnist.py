@@ -110,7 +110,7 @@ def _read(path: Path) -> np.ndarray:
 def _download(name: str, anew: bool) -> bytes:
     """A file of the set, with LF line ends; one that cannot be unpacked is empty.
 
-    A download that was stopped is gone on with, unless it is to be made ``anew``: one that was killed while it was
+    A download that was stopped continues, unless it is to be made ``anew``: one that was killed while it was
     unpacked looks like any other to kagglehub, and what comes of it is damaged.
     """
     with extra("download"):

@@ -134,7 +134,7 @@ def extract_landmarks(
         A folder of this machine for finished chunks of at most 64 images. A later call with the same folder takes from
         it what it holds and does the rest; the files' bytes or the pixels decide, so a changed image is done again.
     executor
-        Threads, processes or a cluster (``asllib.parallel.cluster``) in the place of our own processes.
+        Threads, processes or a cluster (``asllib.parallel.cluster``) instead of processes of this machine.
     attempts
         What is tried on an image in turn, see ``HandTracker``.
     progress

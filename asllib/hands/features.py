@@ -119,7 +119,7 @@ Step = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def normalisation_steps() -> tuple[tuple[str, Step], ...]:
-    """Name the steps that image landmarks go through, in order, to see what each of them buys.
+    """Name the steps that image landmarks go through, in order, to see what each of them improves.
 
     Each has a function (points (B, 21, 3), left (B,), aspect (B,)) -> points. All of them in turn give the first three
     channels of ``landmark_features``.

@@ -14,6 +14,7 @@ RATE = 20.0  # moments a second
 _EMPTY_S = 5.0  # of time without a hand are moments at most
 _EMPTY = np.full((21, 3), np.nan, np.float32)
 GAP_S = 0.3  # a hand that is lost for no longer is taken to have moved straight on
+_STALL_S = 0.25  # of a longer time without frames so much is left: it tells nothing of the hand
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,19 @@ class Resampler:
         self._next: int | None = None  # number of the next moment
         self._seen: tuple[float, Hand] | None = None
         self._left = False
+        self._last = math.inf  # when the last frame came
+        self._cut = 0.0  # seconds of stalls that were left out
 
     def push(self, hand: Hand | None, time_s: float) -> Iterator[Moment]:
         """Take a frame; yield the moments that are known now, none to some."""
         if self._next is None:
             self._next = math.ceil(time_s * self.rate - 1e-6)
+        stall, self._last = time_s - self._last, time_s
+        if self._seen is not None and _STALL_S < stall < _EMPTY_S:
+            self._cut += stall - _STALL_S
+            if hand is None:  # it may have been there until now
+                self._seen = (time_s - self._cut, self._seen[1])
+        time_s -= self._cut
         if hand is None:
             if self._seen is None or time_s - self._seen[0] > self.gap_s:
                 self._seen = None
@@ -116,7 +125,7 @@ class Resampler:
 
     def _moment(self, landmarks: np.ndarray, world: np.ndarray) -> Moment:
         assert self._next is not None
-        moment = Moment(self._next / self.rate, landmarks, world, self._left)
+        moment = Moment(self._next / self.rate + self._cut, landmarks, world, self._left)
         self._next += 1
         return moment
 

@@ -78,7 +78,7 @@ STILL = 0.5  # palm sizes a second: landmarks that move less belong to a hand th
 STILL_S = 0.6  # seconds after which a still hand may be left for another one
 MOVED_S = 0.5  # seconds of movement that make a hand one that spells
 AGAIN_S = 0.3  # seconds between two searches for another hand
-BETTER = 0.5  # by which another hand must be more prominent to be followed in the place of this one
+BETTER = 0.5  # by which another hand must be more prominent to be followed instead of this one
 LOST_S = 1.5  # seconds in which a hand that was lost is waited for where it was
 
 

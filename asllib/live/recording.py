@@ -46,7 +46,7 @@ class RecordingSession(Session):
     """Ask for one sign after the other and keep ``per_sign`` frames of each in which the hand is well in view.
 
     Signs are letters, or names of any signs; ``signer`` says in the manifest whose hand it is; ``source`` is that of
-    ``Session``. A data folder that was recorded before is gone on with. InputError if a name cannot be a folder's, the
+    ``Session``. Recording goes on in a folder that holds recordings. InputError if a name cannot be a folder's, the
     number is below 1, or the folder holds something else.
     """
 

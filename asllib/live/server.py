@@ -109,12 +109,16 @@ def serve(
         "log_level": "ERROR",
         "kernel_websocket_connection_class": "asllib.live.connection.PromptConnection",
     }
+    # A page that goes asks for its kernel's end, but Voila's request lacks _xsrf and is refused.
+    culling = {"cull_idle_timeout": 30, "cull_interval": 10}
     with tempfile.TemporaryDirectory(prefix="asl-") as folder:
         book = Path(folder) / "asl live.ipynb"
         nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel}), book)
         app = SecurePage(config_file_paths=jupyter_config_path())  # not the working folder's, which may be anybody's
         app.certificate = certificate
-        app.initialize([str(book), *(f"--Voila.{name}={value}" for name, value in settings.items())])
+        options = [f"--Voila.{name}={value}" for name, value in settings.items()]
+        options += [f"--MappingKernelManager.{name}={value}" for name, value in culling.items()]
+        app.initialize([str(book), *options])
         link = app.link(socket.gethostname() if host in _HERE else host)
         IOLoop.current().add_callback(print, f"{link}\nThe live page is there; Ctrl+C ends it.", flush=True)  # once up
         app.start()

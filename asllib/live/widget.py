@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import base64
 import contextlib
 import contextvars
 import queue
@@ -33,9 +34,11 @@ _open: weakref.WeakSet[CameraWidget] = weakref.WeakSet()
 
 
 def _bundle(name: str) -> str:
-    """One module of the camera's and the widget's own: a notebook loads a single one."""
+    """One module of the camera's and the widget's own, with the alphabet's picture: a notebook loads a single one."""
     own = re.sub(r'^import [^;]* from "\./camera\.js";\n', "", (STATIC / name).read_text(encoding="utf-8"), flags=re.M)
-    return (STATIC / "camera.js").read_text(encoding="utf-8") + own
+    alphabet = base64.b64encode((STATIC / "alphabet.webp").read_bytes()).decode()
+    head = f'const ALPHABET = "data:image/webp;base64,{alphabet}";\n'
+    return head + (STATIC / "camera.js").read_text(encoding="utf-8") + own
 
 
 def _stop_all(why: str) -> None:
@@ -93,7 +96,7 @@ class CameraWidget(anywidget.AnyWidget):
 
     def _work(self, session: Session) -> None:
         torch.set_num_threads(1)  # the networks are tiny: more threads only wait for each other
-        with contextlib.suppress(Exception):  # what is wrong is told at the first frame
+        with contextlib.suppress(Exception):  # the first frame says what is wrong
             session.warm()  # as the page loads: a `hello` that comes meanwhile is answered when all is ready
         try:
             while True:

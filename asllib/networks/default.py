@@ -27,9 +27,9 @@ class DefaultConfig:
         Standard deviation of what is added to the standardised embedding in training.
     sharpen
         Power to which what the landmarks say is raised where there is no embedding: trained to doubt hands that show no
-        letter, they are less sure than they are right.
+        letter, their confidence is lower than their accuracy.
     doubt
-        What both say together is no surer than this power of the landmark branch's highest probability.
+        Upper limit of the confidence of both: this power of the landmark branch's highest probability.
     share
         Share of the hands with an embedding that the landmark branch answers for in training, as for all without.
     classes
@@ -61,7 +61,7 @@ class DefaultNet(Network):
 
     Landmarks hold for any light and background, and say in which direction a hand points; the embedding sees where
     fingers touch. Neither leans on the other: in training each item is answered for by one branch. Which letter it is,
-    both decide; that it may be none, landmarks notice better, so that the answer is no surer than they allow. A hand
+    both decide. Landmarks notice better that it may be none, so that they limit the confidence. A hand
     without an embedding (NaN) is read by its landmarks alone.
     """
 
@@ -111,7 +111,7 @@ class DefaultNet(Network):
         return self.landmark(features).log_softmax(1), self.read_embedding(embedding.nan_to_num())
 
     def multiply(self, landmark: Tensor, embedding: Tensor) -> Tensor:
-        """Log-probabilities (B, classes) of the branches' product, flattened to be no surer than landmarks allow."""
+        """Log-probabilities (B, classes) of the branches' product, as flat as the landmarks' limit asks."""
         both, even = (landmark + embedding).softmax(1), 1 / self.config.classes
         best = both.amax(1, keepdim=True)
         most = torch.minimum(best, landmark.amax(1, keepdim=True).exp() ** self.config.doubt)

@@ -48,7 +48,7 @@ class PixelConfig:
     batch_norm
         Normalise each block's features. The paper explains it and does not list it among the network's layers.
     standardise
-        Bring each image to mean 0 and standard deviation 1 by itself, in the place of what the training images share:
+        Bring each image to mean 0 and standard deviation 1 by itself, instead of by the training images' mean:
         people's cameras differ in light and contrast.
     classes
         Letters, 24 for all still ones.

@@ -193,7 +193,7 @@ class SpellingNet(Network):
 
 
 def moment_features(landmarks: Tensor, world: Tensor, left: Tensor, aspect: Tensor) -> Tensor:
-    """What the spelling network is told of hands at even moments.
+    """The spelling network's inputs: hands at even moments.
 
     Parameters
     ----------

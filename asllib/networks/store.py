@@ -27,7 +27,7 @@ WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 def check_new_run(folder: Path) -> None:
     """Raise InputError if a finished run stands in the folder, or it could not be named later.
 
-    An unfinished run may be gone on with.
+    Training goes on from an unfinished run.
     """
     if str(folder) in SHIPPED:
         raise InputError(f"{folder}: the name of a shipped network; name another folder, such as runs/{folder}")

@@ -94,7 +94,7 @@ def _one_thread() -> Iterator[None]:
 class TextReader:
     """Frames in, text out: what the live cell, the video reader and the evaluation use.
 
-    After the last frame of a film call ``finish``: what a frame shows is said a little later.
+    After the last frame of a film call ``finish``: a frame's letter comes a little later.
 
     Parameters
     ----------
@@ -241,7 +241,7 @@ class TextReader:
         return FrameReading(hand, letter, confidence, self._now, letters, self.text)
 
     def finish(self) -> tuple[ReadLetter, ...]:
-        """After the last frame, read half a second without a hand: what the frames showed is said a little later.
+        """After the last frame, read half a second without a hand: the last letters come a little later.
 
         Returns the letters and added signs that this completed.
         """
@@ -321,12 +321,12 @@ class TextReader:
         return tuple(dict.fromkeys(other for other in found if other != word))[:count]
 
     def choose(self, word: str) -> None:
-        """Put a suggested word in the place of the one being spelled, and a space after it."""
+        """Replace the word being spelled by a suggested one, with a space after it."""
         self._words[-1].text = word
         self.space()
 
     def correct(self) -> None:
-        """Put the word of the lexicon that was most likely meant in the place of the one being spelled."""
+        """Replace the word being spelled by the lexicon's likeliest."""
         if self.word:
             self._words[-1].text = self.lexicon.correct(self.word, self.evidence())
 

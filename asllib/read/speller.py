@@ -45,7 +45,8 @@ class SpellerSettings:
     hold_s
         Seconds that it must be seen.
     double_s
-        A letter that is held on so long is written a second time; a letter is doubled once by holding.
+        A letter that is shown so long is written a second time if the motion network was sure, for a moment, that it
+        was gone; once, and never because it is held.
     again_s
         Seconds that the motion network must have said something else before it says a letter a second time; after a
         long hold more, up to ``space_s``.
@@ -87,7 +88,6 @@ class _Hold:
     written_s: float | None = None
     place: np.ndarray | None = None  # where the wrist was then
     moved: bool = False  # the hand was on its way since then
-    doubled: bool = False
 
 
 class Speller:
@@ -130,7 +130,7 @@ class Speller:
         time_s
             Time of the frame in seconds, later than the one before.
         landmarks
-            (21, 3) image landmarks; without them, doubles are told by holding on only.
+            (21, 3) image landmarks; without them, no slide tells a double.
         aspect
             Width / height of the frame.
 
@@ -143,6 +143,8 @@ class Speller:
         settings, step = self.settings, time_s - self._last_time
         self._last_time = time_s
         if probabilities is None:
+            if step > settings.gap_s:
+                self._seen_time = time_s  # no frame came, which says nothing of the hand
             if time_s - self._seen_time > settings.gap_s:
                 self._hold = _Hold()
             return []
@@ -161,23 +163,19 @@ class Speller:
         mean = hold.total / hold.count
         hold_s = settings.hold_s if len(self.names[best]) == 1 else max(settings.hold_s, SIGN_HOLD_S)
         held = time_s - hold.start_s >= hold_s - 1e-9 and mean >= settings.confidence
-        if not held or not self._is_new(time_s, place, size):
+        if not held or not self._is_new(place, size):
             return []
         hold.written_s, hold.place, hold.moved = time_s, place, False
         return [ReadLetter(self.names[best], hold.start_s, time_s, mean)]
 
-    def _is_new(self, time_s: float, place: np.ndarray | None, size: float) -> bool:
+    def _is_new(self, place: np.ndarray | None, size: float) -> bool:
         """Whether the letter that is held is to be written: not yet written, or doubled."""
         hold = self._hold
         if hold.letter is None or hold.written_s is None:
             return True
-        if len(self.names[hold.letter]) > 1:
+        if len(self.names[hold.letter]) > 1 or place is None or hold.place is None:
             return False
-        if place is not None and hold.place is not None and hold.moved:
-            return bool(np.abs(place - hold.place).max() > self.settings.slide * size)
-        again = not hold.doubled and time_s - hold.written_s >= self.settings.double_s
-        hold.doubled |= again
-        return again
+        return hold.moved and bool(np.abs(place - hold.place).max() > self.settings.slide * size)
 
     def _movement(
         self, landmarks: np.ndarray | None, aspect: float, step: float

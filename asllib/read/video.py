@@ -32,7 +32,7 @@ def iter_frames(source: str | os.PathLike[str] | int, fps: float | None = None) 
     source
         A video file, concatenated JPEGs (``.mjpeg``, taken to have 30 frames a second), or a camera's number.
     fps
-        Frames a second, in the place of what the file says.
+        Frames a second, instead of the file's own rate.
 
     Yields
     ------

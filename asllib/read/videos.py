@@ -82,7 +82,7 @@ def read_text(
     fps
         Frames a second of a file that does not say it.
     correct
-        Put the words of the lexicon in the place of what was read, where they are likelier.
+        Replace what was read by words of the lexicon where they are likelier.
     names
         Words that are not to be corrected.
     progress
@@ -98,7 +98,7 @@ def read_text(
     from tqdm.auto import tqdm
 
     names = check_names(names)
-    frames: Iterable[tuple[float, Any]]  # of a table a hand and the aspect in the place of a frame
+    frames: Iterable[tuple[float, Any]]  # of a table a hand and the aspect instead of a frame
     total, hands = None, False
     if isinstance(video, (str, os.PathLike)) and os.fspath(video).endswith((".csv", ".csv.gz", ".parquet")):
         if getattr(recognizer, "kind", "") == "pixel":

@@ -39,7 +39,7 @@ from asllib.train.examples import for_pixels, hand_examples, join, train, turned
 from asllib.train.loop import NO_LETTER, Examples, History
 from asllib.train.spelling import train_spelling
 
-KEPT = 0.97  # of the letters of people that a network has never seen should be read, not refused
+KEPT = 0.97  # of the letters of people that a network has never seen should be accepted, not rejected
 
 
 def train_run(
@@ -48,8 +48,8 @@ def train_run(
     """Train a preset and write a run folder: ``model.safetensors``, ``card.json``, ``history.csv``.
 
     A set with an official test (Sign Language MNIST) is trained on its training part and tested on that test; of
-    ``people``, whose own split keeps signers apart, the training part is learned from, and the valid signers say how
-    well strangers are read. Any other set is split 60/30/10 by original: where the preset stops early (patience) the
+    ``people``, whose own split keeps signers apart, the training part is learned from, and the valid signers are
+    read to test it. Any other set is split 60/30/10 by original: where the preset stops early (patience) the
     30, or as large a part of the training data, decide when, else they are learned from too. With "auto", ``landmark``
     and ``default`` learn from photos and people together. ``spelling`` learns from films of its own. A checkpoint in
     the folder lets the same call go on after a stop.
@@ -289,7 +289,7 @@ def _train_hands(settings, sets, seed, epochs, checkpoint):
             for letters, probabilities, hands, own in zip(sets, read, known, part, strict=True)
             if signers_apart(letters.table)
         ]
-        if not sure:  # nobody was kept apart: a network trained on the others says how sure it is of each
+        if not sure:  # no signer was held out: each part is read by a network that learned from the others
             folds = [where for _, where in leave_people_out(first)] or [tenth]
             for number, where in enumerate(folds):
                 other = fit(where, checkpoint.with_name(f"checkpoint-{number}.pt"))[0]

@@ -34,9 +34,8 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def server(command: list[str], url: str, folder: Path, environment: dict[str, str]) -> Iterator[str]:
-    """Run a server until its page answers, then end it; its output is shown if it does not start."""
-    log = folder / "server.log"
+def server(command: list[str], url: str, folder: Path, log: Path, environment: dict[str, str]) -> Iterator[str]:
+    """Run a server in a folder until its page answers, then end it; its log is shown if it does not start."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **environment}
@@ -86,6 +85,9 @@ def lab(tmp_path, free_port):
             overrides = {
                 "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
                 "@jupyterlab/apputils-extension:themes": {"adaptive-theme": True},
+                "@jupyterlab/notebook-extension:tracker": {
+                    "windowingMode": "none"
+                },  # else only what is in view is there
             }
             (settings / "overrides.json").write_text(json.dumps(overrides))
             command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1"]
@@ -93,8 +95,20 @@ def lab(tmp_path, free_port):
             command += ["--LabApp.expose_app_in_browser=True", f"--LabApp.app_settings_dir={settings}", *options]
             home = f"http://127.0.0.1:{free_port}"
             state = {"JUPYTERLAB_WORKSPACES_DIR": str(tmp_path), "JUPYTERLAB_SETTINGS_DIR": str(tmp_path)}
-            running.enter_context(server(command, f"{home}/api/status?token={TOKEN}", book.parent, state))
+            up = f"{home}/api/status?token={TOKEN}"
+            running.enter_context(server(command, up, book.parent, tmp_path / "lab.log", state))
             return f"{home}/lab/tree/{book.name}?token={TOKEN}"
+
+        yield start
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Starter of another server in a folder, by its command; gives the address that must answer."""
+    with contextlib.ExitStack() as running:
+
+        def start(command: list[str], url: str, folder: Path) -> str:
+            return running.enter_context(server(command, url, folder, tmp_path / "server.log", {}))
 
         yield start
 

@@ -53,6 +53,7 @@ def cell(browser, film):
         page.route(f"{PAGE}cell.js", lambda route: route.fulfill(body=script, content_type="text/javascript"))
         page.goto(PAGE)
         page.evaluate(KERNEL)
+        page.locator('.asl[data-state="off"]').wait_for()  # the kernel has answered
         return page
 
     return make
@@ -100,6 +101,60 @@ def test_who_has_chosen_a_word_is_at_the_picture(running, expect, how):
         word.press(how)
     expect(word).to_be_disabled()
     expect(page.locator(".asl-stage")).to_be_focused()
+
+
+def test_nothing_can_be_pressed_before_the_kernel_answers(browser, cell, expect):
+    page = cell("reader.js")
+    expect(page.locator(".asl-status")).to_have_text("Press Start and show a letter.")
+    page.evaluate("() => { kernel.end(); document.getElementById('cell').replaceChildren(); }")
+    page.evaluate(KERNEL.replace("}, []), 5)", "}, []), 2000)"))
+    expect(page.locator(".asl-status")).to_have_text("Waiting for the kernel.")
+    for name in ("Start", "Stop", "Space", "Copy", "Speak"):
+        expect(page.get_by_role("button", name=name)).to_be_disabled()
+    expect(page.get_by_label("Model")).to_be_disabled()
+    expect(page.locator(".asl-word:visible")).to_have_count(0)
+    expect(page.get_by_role("button", name="Start")).to_be_enabled(timeout=5000)
+    expect(page.locator(".asl-word:visible")).to_have_text(["HELP"])
+
+
+def test_a_cameras_error_stands_in_the_picture(running, expect):
+    page = running("reader.js")
+    page.locator("video").evaluate("(v) => v.srcObject.getTracks()[0].dispatchEvent(new Event('ended'))")
+    expect(page.locator(".asl-off")).to_have_text("The camera is gone: plug it in and press Start.")
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator(".asl-off")).to_be_hidden()
+
+
+def test_the_text_is_copied_and_spoken_and_the_alphabet_is_a_click_away(cell, expect):
+    page = cell("reader.js")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy").click()
+    expect(page.locator(".asl-status")).to_have_text("The text is copied.")
+    assert page.evaluate("() => navigator.clipboard.readText()") == "HEL"
+    page.evaluate("() => { window.said = []; speechSynthesis.speak = (speech) => said.push(speech.text); }")
+    page.get_by_role("button", name="Speak").click()
+    assert page.evaluate("() => said") == ["hel"]
+    expect(page.locator("h2")).to_have_count(1)
+    chart = page.get_by_role("img", name="Each letter by a right and a left hand")
+    expect(chart).to_be_hidden()
+    page.get_by_text("The alphabet").click()
+    expect(chart).to_be_visible()
+    assert chart.evaluate("(image) => image.naturalWidth") > 500
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_page_of_its_own_follows_the_colours_of_the_system(cell, scheme):
+    page = cell("reader.js")
+    page.evaluate("() => document.body.setAttribute('data-voila', 'voila')")
+    page.emulate_media(color_scheme=scheme)
+    assert (light_of(page, "body", "backgroundColor") < 100) == (scheme == "dark")
+    assert (light_of(page, ".asl", "color") > 150) == (scheme == "dark")
+
+
+def light_of(page, selector: str, name: str) -> float:
+    color = page.locator(selector).evaluate("(element, name) => getComputedStyle(element)[name]", name)
+    red, green, blue, alpha = ([float(part) for part in re.findall(r"[\d.]+", color)] + [1.0])[:4]
+    return (red + green + blue) / 3 if alpha else 255
 
 
 CAMERAS = """(names) => {

@@ -13,6 +13,7 @@ import urllib.request
 from itertools import pairwise
 
 import PIL.Image
+import psutil
 import pytest
 
 from asllib.paths import figures_dir
@@ -24,23 +25,26 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def page_of(tmp_path, free_port):
     """Maker of a running `asl live`; gives the address that it prints."""
-    running = []
+    running, said = [], tmp_path / "errors.txt"
 
     def start(*arguments: str) -> str:
         command = [sys.executable, "-m", "asllib.cli", "live", "--no-browser", "--port", str(free_port), *arguments]
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-        process = subprocess.Popen(
-            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
-        )
+        with said.open("wb") as errors:
+            process = subprocess.Popen(
+                command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
+            )
         running.append(process)
         line = process.stdout.readline().strip()
         assert re.fullmatch(rf"http://127\.0\.0\.1:{free_port}/\?token=\S{{22}}", line), line
         return line
 
     yield start
+    alarming = said.read_text()
     for process in running:
         process.terminate()
         process.wait(timeout=20)
+    assert alarming == ""
 
 
 def test_the_page_reads_a_word_and_wants_its_token(page_of, browser, film, spelled):
@@ -101,6 +105,27 @@ def test_this_machines_film_is_shown_and_read_and_makes_the_notebooks_picture(pa
     assert len(pictures) > 3  # a busy machine takes few
     path = write_animation(place(figures_dir(), synthetic=True) / "live.webp", pictures)
     assert path.stat().st_size < 2_000_000
+
+
+def kernels() -> list[psutil.Process]:
+    return [p for p in psutil.Process().children(recursive=True) if "ipykernel_launcher" in " ".join(p.cmdline())]
+
+
+def test_a_page_that_is_reloaded_or_closed_frees_its_kernel_within_a_minute(page_of, browser):
+    page = browser(None).new_page()
+    page.goto(page_of())
+    page.locator(".asl").wait_for(timeout=60_000)
+    (first,) = kernels()
+    page.reload()
+    page.locator(".asl").wait_for(timeout=60_000)
+    gone, _ = psutil.wait_procs([first], timeout=60)
+    assert gone
+    (second,) = kernels()  # which its page keeps, however long nothing is done in it
+    page.wait_for_timeout(45_000)
+    assert second.is_running()
+    page.close()
+    gone, _ = psutil.wait_procs([second], timeout=60)
+    assert gone
 
 
 def write_animation(path, pictures):

@@ -64,3 +64,26 @@ def test_hours_without_a_frame_are_a_few_empty_moments(hands):
     assert len(first) == 1 and 50 < len(after) < 200 and times == sorted(times)
     assert times[-1] == pytest.approx(8 * 3600.0) and np.isfinite(after[-1].landmarks).all()
     assert sum(np.isfinite(moment.landmarks).all() for moment in after) <= 2
+
+
+@pytest.mark.parametrize("stall", [0.2, 0.4, 1.0, 2.0])
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_stall_is_no_hand_that_is_away(moving, stall, lost):
+    """Frames stop coming while the hand stays, and it may be missed in the first one after that."""
+    seen = moving(30).hands()
+    times = np.arange(45) / 30
+    times[20:] += stall
+    if lost:
+        seen[20] = None
+    even = resample(stream_of(seen, times, 4 / 3))
+    assert even.found.all()
+    steps = np.diff(even.times)
+    assert (steps > 0.9 / RATE).all() and (steps < 1.1 / RATE).sum() >= len(steps) - 1  # in order, and even but there
+    assert (np.diff(even.landmarks[:, 0, 0]) >= 0).all()
+
+
+def test_frames_that_are_dropped_at_random_leave_no_gap(moving, rng):
+    stream = moving(30, 4.0)
+    kept = [0, *np.flatnonzero(rng.random(len(stream)) < 0.2)]
+    even = resample(stream_of([stream.hands()[i] for i in kept], stream.times[kept], 4 / 3))
+    assert np.diff(stream.times[kept]).max() > 0.4 and even.found.all() and (np.diff(even.times) > 0).all()

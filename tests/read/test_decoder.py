@@ -32,13 +32,13 @@ def test_one_letter_a_peak():
     assert spell("0000000") == []
 
 
-def test_doubles_need_neither_in_between_or_a_long_hold():
+def test_doubles_need_neither_in_between():
     assert spell("0111000001110", hold_s=0.1) == ["A", "A"]
     assert spell("01110111", hold_s=0.1) == ["A"]  # it only wavered
     assert spell("1" * 20 + "0" + "1" * 40, hold_s=0.1, double_s=2.0) == ["A", "A"]
-    assert spell("1" * 60, hold_s=0.1, double_s=2.0) == ["A", "A"]
-    assert spell("1" * 30, hold_s=0.1, double_s=2.0) == ["A"]
-    assert spell("3" * 60, hold_s=0.1, double_s=2.0) == ["space"]
+    assert spell("1" * 20 + "0" + "1" * 40, sure=0.85, hold_s=0.1, double_s=2.0) == ["A"]  # it only wavered
+    assert spell("1" * 600, hold_s=0.1) == ["A"]
+    assert spell("3" * 600, hold_s=0.1) == ["space"]
 
 
 def test_short_or_unsure_peaks_are_none():

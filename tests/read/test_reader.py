@@ -1,6 +1,7 @@
 """Reading landmark tables and made-up videos; a recogniser of one letter stands in for a network."""
 
 import json
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -43,6 +44,20 @@ class Scripted:
         return np.float32([0.95 if sign == shown else 0.0 for sign in self.alphabet])
 
 
+@pytest.fixture(scope="module")
+def followed():
+    """Maker of a film's hands and their times, found once."""
+    from asllib.hands.tracker import HandTracker
+    from asllib.read.video import iter_frames
+
+    @cache
+    def follow(film):
+        tracker = HandTracker(video=True)
+        return [(time, tracker.detect(frame, 1000 * time)) for time, frame in iter_frames(film)]
+
+    return follow
+
+
 @pytest.fixture
 def table(hands):
     """Maker of a landmark table: "A" left, "B" right, "-" no hand, each for ten frames."""
@@ -75,6 +90,21 @@ def stored(table, tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.slow
+@pytest.mark.parametrize("word", ["HELLO", "QUIZ"])
+@pytest.mark.parametrize("drop, stall", [(0.2, 0.0), (0.5, 0.0), (0.8, 0.0), (0.0, 0.4), (0.0, 2.0)])
+def test_frames_that_come_unevenly_write_no_letter_twice(real_data, followed, word, drop, stall, rng):
+    """Frames are dropped at random, or stop coming for a while in the middle of a letter, which is held on."""
+    seen = [frame for frame in followed(real_data / "video" / f"{word.lower()}.mjpeg") if rng.random() >= drop]
+    reader, middle = TextReader(), 0.3 * seen[-1][0]
+    for time, hand in seen:
+        reader.read_hand(hand, time + stall * (time > middle), 4 / 3)
+    reader.finish()
+    assert reader.text.strip() == word
+    times = [one.start_s for one in reader.letters]
+    assert times == sorted(times) and all(one.start_s <= one.end_s for one in reader.letters)
+
+
 def test_landmarks_are_read_as_a_video_is(stored, ending):
     found = read_text(stored("AABB", ending=ending), Pointing())
     assert found.text == "AB" and found.hand_found == 1

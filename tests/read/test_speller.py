@@ -45,10 +45,15 @@ def test_unknown_handshape_and_no_hand_write_nothing():
     assert spell("------") == spell("?????") == ""
 
 
-def test_a_letter_comes_again_after_the_hand_was_away_or_when_it_is_held_on():
+def test_a_letter_comes_again_after_the_hand_was_away_and_not_when_it_is_held_on():
     assert spell("L-L") == "LL"
-    assert spell("L" * 8, double_s=2.0) == "LL"
-    assert spell("L" * 4, double_s=2.0) == "L"
+    assert spell("L" * 50) == "L"
+
+
+def test_a_stall_is_no_hand_that_is_away():
+    speller, times = Speller(), [0.0, 0.1, 0.2, 2.2, 2.3, 2.4, 2.5]
+    seen = [None if time == 2.2 else shown("L") for time in times]
+    assert [one.letter for frame, time in zip(seen, times, strict=True) for one in speller.update(frame, time)] == ["L"]
 
 
 @pytest.mark.parametrize("time", [float("nan"), None, 0.0, -1.0])
@@ -68,7 +73,7 @@ def test_bad_settings_are_refused(name, value):
 
 @pytest.mark.parametrize("frames, expected", [(10, []), (20, [12]), (90, [12])])
 def test_a_sign_that_is_no_letter_must_be_held_longer_and_is_never_doubled(frames, expected):
-    speller = Speller(SpellerSettings(double_s=0.5), [*LETTERS, "wave"])
+    speller = Speller(names=[*LETTERS, "wave"])
     wave = np.append(np.zeros(26), 1.0)
     read = [(i, one.letter) for i in range(frames) for one in speller.update(wave, i / 30)]
     assert [i for i, _ in read] == expected and all(name == "wave" for _, name in read)
@@ -84,7 +89,7 @@ def test_a_sign_that_is_no_letter_is_written_once_a_hold():
 
 def held(hand, times, size=lambda time: 1.0, wrist=(0.5, 0.5)):
     """Times at which a held A is written, for a hand of some size in palms at some place of the picture."""
-    speller, points = Speller(SpellerSettings(double_s=60.0)), hand[:, :2] - hand[0, :2]
+    speller, points = Speller(), hand[:, :2] - hand[0, :2]
     points = points * 0.15 / np.linalg.norm(points[9])
     written = []
     for time in times:
@@ -115,7 +120,7 @@ def test_a_letter_is_written_again_when_the_hand_slides_aside(one_hand, aspect, 
     """Of palms; in a picture twice as wide as high the same hand is half as wide in widths."""
     points, read = one_hand.landmarks[:, :2] - one_hand.landmarks[0, :2], ""
     points = points * 0.15 / np.linalg.norm(points[9])
-    speller = Speller(SpellerSettings(double_s=60.0))
+    speller = Speller()
     for i in range(40):
         wrist = np.array([0.5 - 0.15 * slid * np.clip((i - 15) / 4, 0, 1), 0.5])
         landmarks = (points + wrist) / [aspect, 1]

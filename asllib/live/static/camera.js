@@ -10,6 +10,8 @@ const HOLD = 500; // ms without frames after one that went wrong: no storm of re
 const TOLD = 3000; // ms that the words of an error stay: time to read them
 const STALE = 250; // ms after which the browser no longer tells of pictures, as in a hidden tab
 
+const OFF = "The camera is off";
+export const WAITING = "Waiting for the kernel.";
 const SILENT = "The kernel does not answer: if it is gone, run this cell again.";
 
 /** Lets at most `limit` frames be on their way; one that is not answered within `expire` ms is given up. */
@@ -166,7 +168,7 @@ export function drawHand(canvas, points) {
  * for, and come with the answers.
  */
 export class Stage {
-  constructor(model, { remote, label, onReading, onStatus, onState }) {
+  constructor(model, { remote, label, hint, onReading, onStatus, onState }) {
     Object.assign(this, { model, remote, onReading, onStatus, onState });
     this.view = Math.random().toString(36).slice(2); // answers go to all views of a widget: each takes its own
     this.throttle = new Throttle();
@@ -180,7 +182,7 @@ export class Stage {
     this.video.addEventListener("pause", () => this.play());
     this.film = make("canvas", { className: "asl-picture" });
     this.overlay = make("canvas", { className: "asl-overlay", width: 640, height: 480 });
-    this.off = make("div", { className: "asl-off", textContent: "The camera is off" });
+    this.off = make("div", { className: "asl-off", textContent: OFF });
     this.element = make(
       "div",
       { className: "asl-stage asl-mirrored", tabIndex: 0, role: "group", "aria-label": label },
@@ -191,7 +193,25 @@ export class Stage {
     this.small = document.createElement("canvas");
     this.hear = (message, buffers) => this.receive(message, buffers);
     model.on("msg:custom", this.hear);
+    this.greet(hint);
+  }
+
+  /** Let the page be used once the kernel has answered, or say that it does not. */
+  async greet(hint) {
     this.hello();
+    const late = await this.answered();
+    if (this.run) return; // started or ended meanwhile
+    if (late || !this.toldUntil) this.onStatus(late ? SILENT : hint);
+    this.onState("off");
+  }
+
+  /** Wait for the answer to the last `hello`; true if none comes. */
+  async answered() {
+    let timer;
+    const late = new Promise((done) => (timer = setTimeout(done, LOADING, true)));
+    const answer = await Promise.race([this.ready, late]);
+    clearTimeout(timer);
+    return answer === true;
   }
 
   /** Ask for the state; `ready` is done when that was answered: then the kernel has loaded all that it reads with. */
@@ -217,12 +237,9 @@ export class Stage {
     this.onState("starting");
     // First the kernel, then the camera: no letter is shown to a camera that is on while nobody reads.
     this.hello();
-    let timer;
-    const late = new Promise((done) => (timer = setTimeout(done, LOADING, "late")));
-    const answer = await Promise.race([this.ready, late]);
-    clearTimeout(timer);
+    const late = await this.answered();
     if (run !== this.run) return; // stopped while it waited
-    if (answer === "late") return this.stop(SILENT);
+    if (late) return this.stop(SILENT);
     this.onStatus(this.remote ? "Opening the camera or film." : "Waiting for the camera: allow it if the browser asks.");
     if (!this.remote) {
       try {
@@ -286,6 +303,7 @@ export class Stage {
     this.video.srcObject = null;
     drawHand(this.overlay, null);
     this.off.hidden = false;
+    this.off.textContent = why || OFF;
     if (this.running) {
       this.running = false;
       this.send({ type: "stop" });

@@ -1,10 +1,10 @@
 // The live cell: camera picture, letter being read, text.
 
-import { Speaker, Stage, button, field, fill, listCameras, make, watchCameras } from "./camera.js";
+import { Speaker, Stage, WAITING, button, field, fill, listCameras, make, watchCameras } from "./camera.js";
 
 function render({ model, el }) {
-  const root = make("div", { className: "asl", "data-state": "off", "data-lm-suppress-shortcuts": "true" });
-  const status = new Speaker("Press Start and show a letter.");
+  const root = make("div", { className: "asl", "data-state": "waiting", "data-lm-suppress-shortcuts": "true" });
+  const status = new Speaker(WAITING);
   const letter = make("span", { className: "asl-letter", textContent: "–" });
   const share = make("span", { className: "asl-share" });
   const bar = make("span", { className: "asl-bar" });
@@ -22,11 +22,13 @@ function render({ model, el }) {
 
   const stage = new Stage(model, {
     remote: model.get("remote"),
+    hint: "Press Start and show a letter.",
     label: "Camera picture. Keys: Space adds a space, Backspace deletes a letter, Escape clears the text, 1 to 3 take a word.",
     onReading: show,
     onStatus: (what, bad) => status.say(what, bad),
     onState(state) {
       root.dataset.state = state;
+      controls.disabled = false;
       start.disabled = state !== "off";
       stop.disabled = state === "off";
       if (state === "off") showLetter(null);
@@ -52,21 +54,47 @@ function render({ model, el }) {
     flip.setAttribute("aria-pressed", String(!stage.flip()));
   });
   start.classList.add("asl-first");
-  stop.disabled = true;
+  start.disabled = stop.disabled = true;
   flip.setAttribute("aria-pressed", "false");
   const edit = (what, word) => stage.send({ type: "edit", what, word });
   const words = [1, 2, 3].map((key) => {
     const word = button("", `Put this word in the text (key: ${key})`, () => edit("choose", word.textContent));
     word.classList.add("asl-word");
+    word.hidden = true;
     return word;
   });
   const edits = [
     button("Space", "Add a space (key: Space)", () => edit("space")),
     button("Delete", "Delete the last letter (key: Backspace)", () => edit("delete")),
     button("Clear", "Clear the text (key: Escape)", () => edit("clear")),
+    button("Copy", "Copy the text", copy),
+    button("Speak", "Let the browser speak the text", speak),
   ];
+  const controls = make(
+    "fieldset",
+    { className: "asl-controls", disabled: true },
+    make("div", { className: "asl-row asl-words", role: "group", "aria-label": "Words" }, ...words),
+    make("div", { className: "asl-row" }, ...edits),
+    make(
+      "div",
+      { className: "asl-fields" },
+      ...(stage.remote ? [] : [field("Camera", camera)]),
+      field("Model", recogniser),
+      field("Letters", alphabet),
+      confidence.element,
+      hold.element,
+    ),
+  );
+  const chart = make("img", { src: ALPHABET, alt: "Each letter by a right and a left hand, with arrows for J and Z" });
 
   root.append(
+    make(
+      "div",
+      { className: "asl-top" },
+      make("h2", { textContent: "Fingerspelling to text" }),
+      make("p", { textContent: "Hold the palm to the camera and show letters with one hand; lower it for a space." }),
+      make("details", {}, make("summary", { textContent: "The alphabet" }), chart),
+    ),
     make("div", { className: "asl-left" }, stage.element, make("div", { className: "asl-row" }, start, stop, flip)),
     make(
       "div",
@@ -74,17 +102,7 @@ function render({ model, el }) {
       make("div", { className: "asl-row asl-reading" }, now, status.seen),
       status.spoken,
       text,
-      make("div", { className: "asl-row", role: "group", "aria-label": "Words" }, ...words),
-      make("div", { className: "asl-row" }, ...edits),
-      make(
-        "div",
-        { className: "asl-fields" },
-        ...(stage.remote ? [] : [field("Camera", camera)]),
-        field("Model", recogniser),
-        field("Letters", alphabet),
-        confidence.element,
-        hold.element,
-      ),
+      controls,
       numbers,
     ),
   );
@@ -101,7 +119,7 @@ function render({ model, el }) {
       return word.click();
     }
     if (!key || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (key === "space" && event.target.closest("button")) return; // there it presses the button
+    if (key === "space" && event.target.closest("button, summary")) return; // there it presses the button
     event.preventDefault();
     event.stopPropagation();
     edit(key);
@@ -122,6 +140,22 @@ function render({ model, el }) {
     return { element, set, input };
   }
 
+  async function copy() {
+    try {
+      await navigator.clipboard.writeText(text.textContent.trim());
+      status.say("The text is copied.");
+    } catch {
+      status.say("The browser does not let this page copy: select the text.", true);
+    }
+  }
+
+  function speak() {
+    speechSynthesis.cancel();
+    const speech = new SpeechSynthesisUtterance(text.textContent.toLowerCase()); // capitals would be spelled
+    speech.lang = "en-US";
+    speechSynthesis.speak(speech);
+  }
+
   function showLetter(name, probability = 0) {
     letter.textContent = name ?? "–";
     letter.classList.toggle("asl-long", (name ?? "").length > 1);
@@ -138,7 +172,7 @@ function render({ model, el }) {
     for (const [place, word] of message.words ? words.entries() : []) {
       word.textContent = message.words[place] ?? "";
       if (!word.textContent && word === document.activeElement) stage.focus();
-      word.disabled = !word.textContent;
+      word.disabled = word.hidden = !word.textContent;
     }
     if (message.settings) {
       fill(recogniser, message.models, message.settings.model);

@@ -1,10 +1,10 @@
 // The recorder: asks for signs, shows what is kept and why other frames are not.
 
-import { Speaker, Stage, button, field, listCameras, make, watchCameras } from "./camera.js";
+import { Speaker, Stage, WAITING, button, field, listCameras, make, watchCameras } from "./camera.js";
 
 function render({ model, el }) {
-  const root = make("div", { className: "asl", "data-state": "off", "data-lm-suppress-shortcuts": "true" });
-  const status = new Speaker("Press Start; you have three seconds to form each sign.");
+  const root = make("div", { className: "asl", "data-state": "waiting", "data-lm-suppress-shortcuts": "true" });
+  const status = new Speaker(WAITING);
   const prompt = make("p", { className: "asl-prompt" });
   const sign = make("span", { className: "asl-letter", textContent: "–" });
   const count = make("div", { className: "asl-count", "aria-hidden": "true" });
@@ -16,6 +16,7 @@ function render({ model, el }) {
 
   const stage = new Stage(model, {
     remote: model.get("remote"),
+    hint: "Press Start; you have three seconds to form each sign.",
     label: "Camera picture of the recorder",
     onReading: show,
     onStatus: (what, bad) => status.say(what, bad),
@@ -42,7 +43,7 @@ function render({ model, el }) {
   const again = button("Again", "Throw this sign's frames away and record it anew", () => edit("again"));
   const skip = button("Skip", "Go on to the next sign", () => edit("skip"));
   start.classList.add("asl-first");
-  for (const other of [stop, again, skip]) other.disabled = true;
+  for (const other of [start, stop, again, skip]) other.disabled = true;
   const edit = (what) => stage.send({ type: "edit", what });
 
   root.append(

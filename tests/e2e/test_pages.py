@@ -1,0 +1,60 @@
+"""Every notebook in JupyterLab, and the live notebook in Voila: nothing that a page asks for is missing."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+
+import pytest
+
+from asllib.paths import project_root
+
+pytestmark = pytest.mark.slow
+
+NOTEBOOKS = sorted((project_root() / "notebooks").glob("*.ipynb"))
+
+
+def complaints(page) -> list[str]:
+    """A list that grows with what the page fails to load, and with the errors in its console."""
+    found: list[str] = []
+    page.on("response", lambda got: got.status >= 400 and found.append(f"{got.status} {got.request.method} {got.url}"))
+    aborted = "net::ERR_ABORTED"  # by the page itself, as it goes
+    page.on("requestfailed", lambda asked: asked.failure != aborted and found.append(f"{asked.failure} {asked.url}"))
+    page.on("console", lambda said: said.type == "error" and found.append(said.text))
+    page.on("pageerror", lambda error: found.append(str(error)))
+    return found
+
+
+def pictures_are_whole(page) -> bool:
+    """Wait for the page's pictures; whether each of them can be shown."""
+    page.wait_for_function("() => [...document.images].every((image) => image.complete)", timeout=30_000)
+    return page.evaluate("() => [...document.images].every((image) => image.naturalWidth > 0)")
+
+
+def test_jupyterlab_shows_every_notebook(lab, browser):
+    (recipe,) = (line for line in (project_root() / "Makefile").read_text().splitlines() if "/jupyter lab" in line)
+    url = lab(NOTEBOOKS[0], *(word for word in shlex.split(recipe) if word.startswith("--")))
+    page = browser(None).new_page()
+    found = complaints(page)
+    page.goto(url, timeout=60_000)
+    for book in NOTEBOOKS:
+        page.wait_for_function("() => window.jupyterapp?.shell.currentWidget?.context?.isReady", timeout=60_000)
+        page.evaluate(
+            "async (path) => void (await jupyterapp.commands.execute('docmanager:open', { path }))", book.name
+        )
+        page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)").get_by_role("heading", level=1).wait_for(timeout=60_000)
+        assert pictures_are_whole(page), book.name
+    assert not found, found
+
+
+def test_voila_shows_the_live_notebook(serve, free_port, browser):
+    (book,) = (path for path in NOTEBOOKS if path.stem == "07_live")
+    command = [sys.executable, "-m", "voila", book.name, "--no-browser", f"--port={free_port}", "--Voila.ip=127.0.0.1"]
+    url = serve(command, f"http://127.0.0.1:{free_port}/voila/static/main.js", book.parent)
+    page = browser(None).new_page()
+    found = complaints(page)
+    page.goto(url.partition("/voila")[0], timeout=100_000)
+    page.locator(".asl").wait_for(timeout=60_000)
+    assert page.locator("img").count() > 2 and pictures_are_whole(page)
+    page.wait_for_timeout(1000)
+    assert not found, found
