@@ -151,7 +151,7 @@ def test_predict_refuses_a_hand_without_a_letter_and_says_what_is_likeliest(asl,
 
         def predict(self, images):
             sure = np.full(26, 0.02, np.float32)
-            sure[2] = 0.5
+            sure[2:4] = 0.5, 0.2
             (_,) = images  # one after the other: photos can be large
             said.append("C" if not said else None)
             return [recognizer.Prediction(said[-1], 0.5, sure, one_hand)]
@@ -161,8 +161,8 @@ def test_predict_refuses_a_hand_without_a_letter_and_says_what_is_likeliest(asl,
     code, out, _ = asl("predict", *files)
     assert code == 0
     assert out.splitlines() == [
-        f"{files[0]}: C (50%)",
-        f"{files[1]}: a hand, but no letter for sure; likeliest C (50%)",
+        f"{files[0]}: C (50%), D (20%)",
+        f"{files[1]}: a hand, but no letter for sure; likeliest C (50%), D (20%)",
     ]
     said.clear()
     code, out, _ = asl("predict", *files, "--json", "-")

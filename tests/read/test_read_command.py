@@ -139,7 +139,7 @@ def test_a_film_that_breaks_off_is_read_so_far_and_says_where(asl, tmp_path):
     (tmp_path / "cut.avi").write_bytes(data[: len(data) // 2])
     code, out, err = asl("read", tmp_path / "cut.avi")
     last = list(iter_frames(tmp_path / "cut.avi"))[-1][0]
-    assert code == 0 and "no hand was found" in out and 1 < last < 3
+    assert code == 0 and "no hand was found" in out and 0 < last < 3
     assert f"cut.avi: the film breaks off at {last:.1f} s of 4.0 s" in said(err)[0] and len(said(err)) == 1
 
 

@@ -248,3 +248,14 @@ def test_the_shipped_networks_read_photos(real_data, name):
     some = photos.subset(np.arange(0, len(photos), 4))
     read = load_recognizer(name).predict([some.images[i] for i in range(len(some))])
     assert np.mean([p.letter == letter for p, letter in zip(read, some.letters, strict=True)]) >= 0.8
+
+
+def test_a_file_stands_for_its_photo_and_a_prediction_prints_as_one_line(landmark, tmp_path, one_hand):
+    PIL.Image.new("RGB", (80, 60), (90, 90, 90)).save(tmp_path / "grey.png")
+    for given in (str(tmp_path / "grey.png"), [tmp_path / "grey.png"]):
+        (prediction,) = landmark.predict(given)
+        assert str(prediction) == "no hand found"
+    with pytest.raises(InputError, match="no such file"):
+        landmark.predict("none.jpg")
+    assert str(dataclasses.replace(prediction, letter="W", confidence=0.66, hand=one_hand)) == "W (66%)"
+    assert str(dataclasses.replace(prediction, confidence=0.4, hand=one_hand)) == "no letter for sure (40%)"
