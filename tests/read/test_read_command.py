@@ -87,7 +87,7 @@ def test_frames_at_times_between_two_are_each_written_once(tmp_path, one_hand):
 
 def said(err: str) -> list[str]:
     """The lines on standard error but for the bar."""
-    return [line for line in err.replace("\r", "\n").splitlines() if line.strip() and "frame/s" not in line]
+    return [line for line in err.replace("\r", "\n").splitlines() if line.strip() and not line.startswith("Reading:")]
 
 
 def test_an_interlaced_film_is_refused_after_one_that_was_read(asl, grey, tmp_path):
