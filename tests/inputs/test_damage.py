@@ -27,5 +27,5 @@ def test_the_count_of_inputs_is_printed(processes):
     assert run.returncode == 0, run.stdout[-2000:]
     assert "= 6 inputs tried =" in run.stdout
     lines = run.stdout.splitlines()
-    for line in ("photo: 0 read, 1 refused", "image folder: 0 read, 1 refused", "study: 0 read, 4 refused"):
+    for line in ("photo: 0 read, 1 refused", "image folder: 0 read, 1 refused", "result: 0 read, 4 refused"):
         assert line in lines
