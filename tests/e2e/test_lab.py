@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 CELL = "from asllib.live import LiveReader\nlive = LiveReader()\nlive"
 TWO = "other = LiveReader()\nother"
-BUSY = "import time\ntime.sleep(20)\nprint('woke', 'up')"
+BUSY = "import time\ntime.sleep(30)\nprint('woke', 'up')"
 TEXT = "print('kernel', 'read', live.text)"
 
 
@@ -31,7 +31,7 @@ def test_a_word_is_read_while_a_cell_is_busy_and_the_camera_goes_off(open_lab, f
     lab = open_lab(film, CELL, BUSY, TEXT)
     shown(lab, expect)
     lab.start()
-    lab.wait_for_frames(20, seconds=20)
+    lab.wait_for_frames(20, seconds=30)
     assert lab.page.get_by_text("woke up").count() == 0  # frames went by while the cell sleeps
     expect(lab.live.locator(".asl-text")).to_contain_text(spelled, timeout=90_000)
     assert lab.text().startswith(spelled[0]), lab.text()  # the camera went on when the kernel was ready to read
@@ -45,7 +45,7 @@ def test_a_word_is_read_while_a_cell_is_busy_and_the_camera_goes_off(open_lab, f
     assert not lab.camera_is_on()
     assert lab.status() == "Stopped; the camera is off."
     text = lab.text()
-    lab.page.get_by_text("woke up").wait_for(timeout=30_000)
+    lab.page.get_by_text("woke up").wait_for(timeout=60_000)
     lab.run_last()
     lab.page.get_by_text(f"kernel read {text}").wait_for(timeout=30_000)
 

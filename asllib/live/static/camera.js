@@ -11,6 +11,7 @@ const TOLD = 3000; // ms that the words of an error stay: time to read them
 const STALE = 250; // ms after which the browser no longer tells of pictures, as in a hidden tab
 
 const OFF = "The camera is off";
+const AGAIN = 3000; // ms after which a kernel that has not answered is greeted again
 export const WAITING = "Waiting for the kernel.";
 const SILENT = "The kernel does not answer: if it is gone, run this cell again.";
 
@@ -198,17 +199,21 @@ export class Stage {
 
   /** Let the page be used once the kernel has answered, or say that it does not. */
   async greet(hint) {
-    this.hello();
-    const late = await this.answered();
+    let late = true;
+    // A kernel that is busy with a cell answers the first greeting after that cell, and a later one at once.
+    for (let waited = 0; late && waited < LOADING && !this.run; waited += AGAIN) {
+      this.hello();
+      late = await this.answered(AGAIN);
+    }
     if (this.run) return; // started or ended meanwhile
     if (late || !this.toldUntil) this.onStatus(late ? SILENT : hint);
     this.onState("off");
   }
 
-  /** Wait for the answer to the last `hello`; true if none comes. */
-  async answered() {
+  /** Wait so many ms for the answer to the last `hello`; true if none comes. */
+  async answered(most = LOADING) {
     let timer;
-    const late = new Promise((done) => (timer = setTimeout(done, LOADING, true)));
+    const late = new Promise((done) => (timer = setTimeout(done, most, true)));
     const answer = await Promise.race([this.ready, late]);
     clearTimeout(timer);
     return answer === true;
