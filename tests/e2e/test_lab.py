@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 CELL = "from asllib.live import LiveReader\nlive = LiveReader()\nlive"
 TWO = "other = LiveReader()\nother"
-BUSY = "import time\ntime.sleep(30)\nprint('woke', 'up')"
+BUSY = "import time\ntime.sleep(24)\nprint('woke', 'up')"
 TEXT = "print('kernel', 'read', live.text)"
 
 
@@ -31,7 +31,7 @@ def test_a_word_is_read_while_a_cell_is_busy_and_the_camera_goes_off(open_lab, f
     lab = open_lab(film, CELL, BUSY, TEXT)
     shown(lab, expect)
     lab.start()
-    lab.wait_for_frames(20, seconds=30)
+    lab.wait_for_frames(20, seconds=24)
     assert lab.page.get_by_text("woke up").count() == 0  # frames went by while the cell sleeps
     expect(lab.live.locator(".asl-text")).to_contain_text(spelled, timeout=90_000)
     assert lab.text().startswith(spelled[0]), lab.text()  # the camera went on when the kernel was ready to read
