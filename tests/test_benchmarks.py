@@ -1,11 +1,16 @@
 """The parts of `make bench` work on tiny inputs; nothing here is held to a time."""
 
-import sys
 from pathlib import Path
 
+import baselines
+import bench
+import live
 import numpy as np
 import pytest
+import scale
+import study
 import torch
+import tracker
 
 from asllib.networks import build, parameter_count, preset
 from asllib.train.examples import for_pixels
@@ -13,49 +18,7 @@ from asllib.train.examples import for_pixels
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
-@pytest.fixture
-def benchmarks(monkeypatch):
-    """The modules bench and baselines."""
-    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[1] / "benchmarks")
-    import baselines
-    import bench
-
-    yield bench, baselines
-    for name in ("bench", "baselines"):
-        sys.modules.pop(name)
-
-
-@pytest.fixture
-def study(monkeypatch):
-    """The module study."""
-    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[1] / "benchmarks")
-    import study
-
-    yield study
-    sys.modules.pop("study")
-
-
-@pytest.fixture
-def live(monkeypatch):
-    """The module live."""
-    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[1] / "benchmarks")
-    import live
-
-    yield live
-    sys.modules.pop("live")
-
-
-@pytest.fixture
-def scale(monkeypatch):
-    """The module scale."""
-    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[1] / "benchmarks")
-    import scale
-
-    yield scale
-    sys.modules.pop("scale")
-
-
-def test_growth_is_fitted_and_drawn(scale):
+def test_growth_is_fitted_and_drawn():
     sizes, memory = (10, 40, 160), {"peak_mb": 100.0, "worker_peak_mb": 300.0}
     rows = [{"items": n, "seconds": 0.01 * n, "cpu_s": 2e-4 * n**2, **memory} for n in sizes]
     found = scale.fitted(rows)
@@ -69,14 +32,14 @@ def test_growth_is_fitted_and_drawn(scale):
     assert figure.axes[0].get_xscale() == figure.axes[1].get_yscale() == "log"
 
 
-def test_sides_take_turns_and_every_other_round_goes_backwards(benchmarks):
+def test_sides_take_turns_and_every_other_round_goes_backwards():
     calls = []
-    seconds = benchmarks[0].take_turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 3)
+    seconds = bench.take_turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 3)
     assert calls == list("abbaab") and [len(values) for values in seconds.values()] == [3, 3]
 
 
-def test_rows_say_how_many_times_better_and_whether_the_floor_is_held(benchmarks):
-    row = benchmarks[0].row
+def test_rows_say_how_many_times_better_and_whether_the_floor_is_held():
+    row = bench.row
     faster = row("x", "y", 2.0, 8.0, "s", least=5)
     assert faster["ratio"] == 4 and faster["held"] is False and faster["floor"] == {"ratio": 5}
     more = row("x", "y", 30.0, 20.0, "photos/s", least=1.5, more_is_better=True)
@@ -87,18 +50,17 @@ def test_rows_say_how_many_times_better_and_whether_the_floor_is_held(benchmarks
 
 
 @pytest.mark.slow
-def test_the_peak_of_a_process_is_its_own(benchmarks):
-    run_process = benchmarks[0].run_process
+def test_the_peak_of_a_process_is_its_own():
+    run_process = bench.run_process
     little, much = run_process(["-c", "pass"])[1], run_process(["-c", "x = b'1' * 300_000_000"])[1]
     assert 0 < little < 0.1 and 0.27 < much - little < 0.3  # not that of the tests, which is larger
     with pytest.raises(SystemExit, match="ended with 3"):
         run_process(["-c", "raise SystemExit(3)"])
 
 
-def test_loading_is_compared_on_the_same_numbers(benchmarks, tmp_path, monkeypatch, blobs):
+def test_loading_is_compared_on_the_same_numbers(tmp_path, monkeypatch, blobs):
     from asllib.data import load_sign_mnist, write_pixel_csv
 
-    bench, baselines = benchmarks
     labels = np.array([n for n in range(25) if n != 9])
     for seed, split in enumerate(("train", "test")):
         write_pixel_csv(tmp_path / f"sign_mnist_{split}.csv", blobs(24, seed=seed), labels)
@@ -112,8 +74,7 @@ def test_loading_is_compared_on_the_same_numbers(benchmarks, tmp_path, monkeypat
     assert first["theirs"] == later["theirs"] > 0 and min(first["ours"], later["ours"]) > 0
 
 
-def test_the_other_training_has_the_same_network_and_learns(benchmarks, letter_set, static_letters, blobs):
-    _, baselines = benchmarks
+def test_the_other_training_has_the_same_network_and_learns(letter_set, static_letters, blobs):
     settings = preset("pixel", "best")
     examples = for_pixels(letter_set(static_letters(48), blobs(48)))
     network, optimiser = baselines.plain_network(settings)
@@ -129,10 +90,9 @@ def test_the_other_training_has_the_same_network_and_learns(benchmarks, letter_s
     assert losses[-1] < 0.7 * losses[0]
 
 
-def test_its_images_are_changed_as_much_as_ours(benchmarks, letter_set, blobs):
+def test_its_images_are_changed_as_much_as_ours(letter_set, blobs):
     from asllib.networks import augment_images
 
-    _, baselines = benchmarks
     settings, n = preset("pixel", "best"), 600
     picture = blobs(1).repeat(n, axis=0)
     theirs = next(iter(torch.utils.data.DataLoader(
@@ -144,7 +104,7 @@ def test_its_images_are_changed_as_much_as_ours(benchmarks, letter_set, blobs):
         assert float(measure(theirs)) == pytest.approx(float(measure(ours)), rel=0.15)
 
 
-def test_the_loop_over_photos_finds_nearly_the_same_landmarks(benchmarks, tmp_path):
+def test_the_loop_over_photos_finds_nearly_the_same_landmarks(tmp_path):
     import cv2
 
     from asllib.data import PhotoFiles
@@ -152,7 +112,6 @@ def test_the_loop_over_photos_finds_nearly_the_same_landmarks(benchmarks, tmp_pa
     from asllib.hands.tracker import ATTEMPTS
     from asllib.signer import render_letters
 
-    _, baselines = benchmarks
     pictures = [*render_letters("BV", signers=1, views=1).images, np.zeros((64, 64, 3), np.uint8)]
     for i, picture in enumerate(pictures):
         cv2.imwrite(str(tmp_path / f"{i}.jpg"), picture[..., ::-1])
@@ -165,7 +124,7 @@ def test_the_loop_over_photos_finds_nearly_the_same_landmarks(benchmarks, tmp_pa
     assert distances.median(axis=1).max() < 0.03 and distances.max(axis=None) > 1e-4  # a second look is nearer
 
 
-def test_frames_are_averaged_within_a_clip(study):
+def test_frames_are_averaged_within_a_clip():
     """Two frames of three say A, one is sure of B, so a single frame is right more often than the mean of three."""
     a, b, none = np.zeros((3, 24), np.float32)
     a[0], a[1], b[0], b[1] = 0.6, 0.4, 0.1, 0.9
@@ -178,7 +137,7 @@ def test_frames_are_averaged_within_a_clip(study):
     assert (lost[1]["accuracy"], lost[3]["accuracy"]) == (pytest.approx(1 / 3), 1.0)  # no hand says nothing
 
 
-def test_networks_are_trained_once_and_seeds_are_summed_up(study, monkeypatch):
+def test_networks_are_trained_once_and_seeds_are_summed_up(monkeypatch):
     places, trained = np.arange(6), []
     subject = study.Study.__new__(study.Study)
     subject.seed, subject.trained = 0, {}
@@ -200,7 +159,7 @@ def test_networks_are_trained_once_and_seeds_are_summed_up(study, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_live_cell_is_measured_and_held_to_its_floors(live, blobs):
+def test_the_live_cell_is_measured_and_held_to_its_floors(blobs):
     import cv2
 
     film = [cv2.imencode(".jpg", np.repeat(picture[..., None], 3, 2))[1].tobytes() for picture in blobs(4, 64)]
@@ -223,19 +182,8 @@ def test_the_live_cell_is_measured_and_held_to_its_floors(live, blobs):
     assert len(live.missed({name: fine[name] for name in live.MOST})) == 1  # no browser, no number
 
 
-@pytest.fixture
-def tracker(monkeypatch):
-    """The module tracker."""
-    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[1] / "benchmarks")
-    import tracker
-
-    yield tracker
-    for name in ("tracker", "bench"):
-        sys.modules.pop(name)
-
-
 @pytest.mark.slow
-def test_photos_are_made_harder_in_each_way(tracker, blobs):
+def test_photos_are_made_harder_in_each_way(blobs):
     photo = np.repeat(blobs(1, 96)[0][..., None], 3, 2)
     photo[:30] = 255  # the upper edge
     changed = dict(tracker.changes(photo, 1))
@@ -251,7 +199,7 @@ def test_photos_are_made_harder_in_each_way(tracker, blobs):
     assert changed["turned by 90 degrees"][:, :30].min() == 255
 
 
-def test_a_film_of_a_tight_crop_is_filled_by_the_hand(tracker, one_hand):
+def test_a_film_of_a_tight_crop_is_filled_by_the_hand(one_hand):
     image = np.zeros((300, 400, 3), np.uint8)
     points = (one_hand.landmarks[:, :2] * (400, 300)).astype(int)
     image[points[:, 1].min() : points[:, 1].max(), points[:, 0].min() : points[:, 0].max()] = 200
@@ -263,7 +211,7 @@ def test_a_film_of_a_tight_crop_is_filled_by_the_hand(tracker, one_hand):
     assert np.abs(frames[0].astype(int) - frames[-1]).mean() > 1  # it shakes
 
 
-def test_a_second_hand_is_put_beside_the_first(tracker):
+def test_a_second_hand_is_put_beside_the_first():
     word, other = np.full((12, 60, 90, 3), 50, np.uint8), np.full((8, 60, 90, 3), 200, np.uint8)
     alone = np.stack(list(tracker.beside(word, other, None)))
     assert alone.shape == (12, 60, 150, 3) and alone.max() == 50

@@ -74,7 +74,7 @@ def test_stored_outputs_are_of_real_data_and_small_and_name_no_folder(path):
 def test_a_large_picture_and_an_absolute_path_are_found(tmp_path):
     image = {"image/png": base64.b64encode(bytes(MOST + 1)).decode()}
     outputs = [nbformat.v4.new_output("display_data", data) for data in (image, {"text/plain": ["'/home/me/a.csv'"]})]
-    cells = [nbformat.v4.new_markdown_cell("[a](https://b.c/tmp/d)"), nbformat.v4.new_code_cell("1", outputs=outputs)]
+    cells = [nbformat.v4.new_markdown_cell("[a](https://b.c/usr/d)"), nbformat.v4.new_code_cell("1", outputs=outputs)]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "a.ipynb")
     assert [fault.partition(", cell ")[2] for fault in faults(tmp_path / "a.ipynb")] == [
         "1: a picture of 150 kB; at most 150",

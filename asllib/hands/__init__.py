@@ -23,8 +23,8 @@ _MODULES = {
         "write_landmarks",
     ),
     "tracker": ("ATTEMPTS", "LOOKS", "Attempt", "HandTracker", "table_hands"),
-    "extract": ("Looks", "extract_landmarks", "iter_landmarks", "track", "track_once", "without_pictures"),
-    "look": ("Crop", "Hand", "cut", "hand_crop", "look_at", "mirror_hand", "model_file"),
+    "extract": ("Looks", "extract_landmarks", "iter_landmarks", "track", "without_pictures"),
+    "look": ("Crop", "Hand", "cut", "hand_crop", "look_at", "model_file"),
     "features": ("landmark_features", "landmark_inputs", "normalisation_steps"),
     "drawing": ("FINGER_COLORS", "draw_hand"),
 }

@@ -79,24 +79,6 @@ def track(
     return Looks(tables, np.stack([embeddings[way :: len(LOOKS)] for way in ways]))
 
 
-def track_once(
-    letters: LetterSet,
-    attempts: Sequence[Attempt] = ATTEMPTS,
-    *,
-    workers: int | None = None,
-    executor: Executor | None = None,
-    progress: bool = True,
-) -> pd.DataFrame:
-    """Find the hand in each photo of a set by the attempts given; the landmark table is kept in the cache folder.
-
-    ``ATTEMPTS[:1]`` is the tracker as it comes, without a retry.
-    """
-    return extract_landmarks(
-        *_photos(letters), workers=workers, checkpoint=cache_dir() / "landmarks", executor=executor, attempts=attempts,
-        progress=progress,
-    )  # fmt: skip
-
-
 def _photos(letters: LetterSet) -> tuple[Images, list[str], list[str]]:
     """The images of a set, their files and letters; InputError if they are no photos."""
     if len(letters) and letters.images[0].ndim == 2:

@@ -14,7 +14,6 @@ from torch import Tensor
 from asllib.hands.landmarks import PARENTS, landmark_arrays
 
 KNUCKLES = slice(5, 18, 4)  # 5, 9, 13, 17
-TIPS = slice(8, 21, 4)
 # Made once: PyTorch indexes faster by a tensor than by a tuple.
 _BASES = torch.tensor(PARENTS)
 _MIRROR = torch.tensor([-1.0, 1.0, 1.0])
@@ -54,31 +53,9 @@ def mirror_left(points: Tensor, left: Tensor) -> Tensor:
     return torch.where(left[..., None, None], points * _MIRROR.to(points.device), points)
 
 
-def upright(points: Tensor) -> Tensor:
-    """Turn the hand in the image plane so that the middle finger's knuckle is straight above the wrist.
-
-    Not part of ``landmark_features``: G and Q, K and P, H and U differ by direction.
-    """
-    to_knuckle = points[:, 9, :2] - points[:, 0, :2]
-    x, y = torch.nn.functional.normalize(to_knuckle, dim=-1).unbind(-1)  # to become (0, -1)
-    turn = torch.stack([torch.stack([-y, x], -1), torch.stack([-x, -y], -1)], -2)  # (B, 2, 2)
-    return torch.cat([points[..., :2] @ turn.transpose(1, 2), points[..., 2:]], dim=-1)
-
-
 def bone_directions(points: Tensor) -> Tensor:
     """Unit vector of the bone that ends in each landmark (..., 21, 3); 0 at the wrist."""
     return torch.nn.functional.normalize(points - points.index_select(-2, _BASES.to(points.device)), dim=-1)
-
-
-def left_by_geometry(world: Tensor) -> Tensor:
-    """Tell left hands (True) from right ones by the shape alone, (B,).
-
-    Fingers bend towards the palm: in a right hand the bent fingers lie on one side of the plane through wrist, index
-    knuckle and little knuckle, in a left hand on the other. ``world`` (B, 21, 3) is in one unit.
-    """
-    palm = torch.linalg.cross(world[:, 5] - world[:, 0], world[:, 17] - world[:, 0])  # (B, 3)
-    bend = (world[:, TIPS] - world[:, KNUCKLES]).sum(1)
-    return (palm * bend).sum(-1) < 0
 
 
 def landmark_features(landmarks: Tensor, world: Tensor, left: Tensor, aspect: Tensor) -> Tensor:
@@ -92,7 +69,7 @@ def landmark_features(landmarks: Tensor, world: Tensor, left: Tensor, aspect: Te
     landmarks, world
         (B, 21, 3) as in ``Hand``; where world landmarks are not known (NaN or 0), the image's take their place.
     left
-        (B,) bool, the tracker's word: ``left_by_geometry`` is wrong more often on flat hands seen from the front.
+        (B,) bool, the tracker's word.
     aspect
         (B,) width / height of the images.
     """

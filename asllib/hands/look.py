@@ -161,14 +161,6 @@ def points_up(hand: Hand, aspect: float) -> bool:
     return bool(-y > 0.5 * np.hypot(aspect * x, y))
 
 
-def mirror_hand(hand: Hand) -> Hand:
-    """Return the hand that the mirrored image shows; its embedding, that of a right hand, stays."""
-    flip = np.array([-1, 1, 1], np.float32)
-    landmarks = hand.landmarks * flip + np.array([1, 0, 0], np.float32)
-    side = "left" if hand.side == "right" else "right"
-    return Hand(landmarks, hand.world * flip, side, hand.score, hand.presence, hand.embedding)
-
-
 @functools.cache
 def _network() -> tuple[Interpreter, int, list[int]]:
     """The landmark network out of MediaPipe's model file, and its tensors: the crop, and five outputs.

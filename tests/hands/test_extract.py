@@ -21,7 +21,6 @@ from asllib.hands import (
     landmarks,
     read_landmarks,
     track,
-    track_once,
     write_landmarks,
 )
 from asllib.hands.look import WIDTH
@@ -208,9 +207,6 @@ def test_what_was_seen_is_kept_and_looked_for_anew_in_other_photos(letter_set, n
     monkeypatch.setattr("asllib.hands.look.version", lambda name: f"{name} 9.9")
     track(letters, progress=False)
     assert len(list(kept.iterdir())) == 3
-    table = track_once(letters, FAST, progress=False)
-    assert table["label"].tolist() == ["A"] and table["score"].tolist() == [0]
-    assert len(list((no_data / "cache" / "landmarks").iterdir())) == 1
     with pytest.raises(InputError, match="grey images of 28x28 pixels"):
         track(letter_set(["A"]))
 

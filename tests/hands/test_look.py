@@ -4,9 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import pytest
+from mirrored import mirror_hand
 
 from asllib.errors import InputError
-from asllib.hands import Attempt, Hand, hand_crop, look_at, mirror_hand, model_file
+from asllib.hands import Attempt, Hand, hand_crop, look_at, model_file
 from asllib.hands import look as module
 from asllib.hands.look import PRESENCE, SIDE, WIDTH, Crop, check_model_file, cut, points_up
 from asllib.hands.tracker import find

@@ -9,9 +9,10 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from mirrored import mirror_hand
 
 from asllib.errors import InputError
-from asllib.hands import ATTEMPTS, LOOKS, Attempt, Hand, HandTracker, hand_crop, look_at, mirror_hand
+from asllib.hands import ATTEMPTS, LOOKS, Attempt, Hand, HandTracker, hand_crop, look_at
 from asllib.hands import tracker as module
 from asllib.hands.tracker import Side, find, prepare, prominence, useful
 

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from mirrored import mirror_hand
 
-from asllib.hands import Hand, hand_crop, look_at, mirror_hand
+from asllib.hands import Hand, hand_crop, look_at
 from asllib.hands.stream import RATE
 from asllib.letters import STATIC
 from asllib.networks.store import load_model

@@ -1,8 +1,7 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from overlap import overlap
 
 from asllib.signer.alphabet import ANGLES, LETTERS, OTHERS, clip_to_limits, letter_pose
 from asllib.signer.hand import (
@@ -30,15 +29,6 @@ def posed(**angles):
     for name, value in angles.items():
         pose[0, ANGLES.index(name)] = value
     return pose_hand(shapes(1), pose)[0][0]
-
-
-@pytest.fixture
-def overlap(monkeypatch):
-    """What the benchmark of the signer measures on the mesh."""
-    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2] / "benchmarks")
-    from overlap import overlap
-
-    return overlap
 
 
 def test_flat_hand_lies_in_its_frame():
@@ -115,7 +105,7 @@ def test_tracker_points_stay_near_the_joints():
 
 
 @pytest.mark.slow
-def test_no_finger_passes_through_another(overlap):
+def test_no_finger_passes_through_another():
     letters, deep = list(LETTERS), []
     for number in range(4):
         person = draw_signer(0, number)
@@ -129,7 +119,7 @@ def test_no_finger_passes_through_another(overlap):
 
 
 @pytest.mark.slow
-def test_overlap_is_measured_on_the_skin(overlap):
+def test_overlap_is_measured_on_the_skin():
     pose = torch.tensor([OTHERS["open-five"].angles] * 2, dtype=torch.float32)
     pose[1, [ANGLES.index("index_spread"), ANGLES.index("middle_spread")]] = torch.tensor([-14.0, 12.0])
     apart, through = overlap(skin(shapes(2), pose_hand(shapes(2), pose)[1]).numpy())
