@@ -17,12 +17,26 @@ NOTEBOOKS = sorted((project_root() / "notebooks").glob("*.ipynb"))
 def complaints(page) -> list[str]:
     """A list that grows with what the page fails to load, and with the errors in its console."""
     found: list[str] = []
-    page.on("response", lambda got: got.status >= 400 and found.append(f"{got.status} {got.request.method} {got.url}"))
+
+    def kernel_begins(url: str, status: int) -> bool:
+        # Jupyter Server fails to list its kernels while one of them starts; the page asks again ten seconds later.
+        return status == 500 and "/api/kernels?" in url
+
+    def answered(got) -> None:
+        if got.status >= 400 and not kernel_begins(got.url, got.status):
+            found.append(f"{got.status} {got.request.method} {got.url}")
+
+    def logged(said) -> None:
+        begins = "status of 500" in said.text and kernel_begins(said.location["url"], 500)
+        if said.type == "error" and not said.text.endswith(usual) and not begins:
+            found.append(said.text)
+
+    page.on("response", answered)
     # The page itself ends requests as it goes, JupyterLab asks for an attachment before it has put it in its place, and
     # Voila's own template takes its icons from another host, which a machine without a network does not reach.
     usual = ("net::ERR_ABORTED", "net::ERR_UNKNOWN_URL_SCHEME", "net::ERR_NAME_NOT_RESOLVED")
     page.on("requestfailed", lambda asked: asked.failure in usual or found.append(f"{asked.failure} {asked.url}"))
-    page.on("console", lambda said: said.type != "error" or said.text.endswith(usual) or found.append(said.text))
+    page.on("console", logged)
     page.on("pageerror", lambda error: found.append(str(error)))
     return found
 
