@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from scipy.ndimage import uniform_filter1d
 
 from asllib.errors import InputError
 from asllib.letters import MOVING
@@ -30,6 +31,9 @@ _CORNERS = {"J": (0, 1), "Z": (0, 1 / 3, 2 / 3, 1)}  # parts of the way where th
 _REACH = 0.17  # metres from the wrist to a fingertip: what a turn of the wrist moves the tip by
 _LOWEST = {"J": 0.45, "Z": 0.75}  # how much of that is left in the picture where the hand tips most
 _ASIDE = np.deg2rad(32)  # how far the hand leans to either side
+
+TURNED = {"G": 40.0, "H": 40.0, "P": 20.0, "Q": 20.0}  # degrees at most that the hand turns to the viewer in a word
+RISE = 0.08  # metres at most by which the arm still rises as a word begins, or sinks as it ends
 
 BATCH = 32  # frames that are photographed at once
 EXTENT = 0.24  # metres of the signing space that fill a picture's chosen part
@@ -151,8 +155,8 @@ def word_motion(
 ) -> Motion:
     """Plan how a word is spelled, from rest to rest.
 
-    ``rng`` varies the times by a tenth, chooses between slide and bounce of a doubled letter, and how J and Z are
-    drawn; without it the word slides and keeps time.
+    ``rng`` varies the times by a tenth, chooses between slide and bounce of a doubled letter, how J and Z are drawn, and
+    how neighbours bend a letter; without it the word slides and keeps time.
     """
     foreign = [character for character in word.upper() if character not in (*LETTERS, " ")]
     if foreign:
@@ -165,9 +169,12 @@ def word_motion(
     lift = BOUNCE if rng is not None and rng.random() < 0.4 else 0.0
     plan, place, before = _Planner(fps, rng), np.zeros(3), " "
     share = 1 / letters_per_second
-    way, hold = share * (1 - HOLD), share * HOLD
+    held = HOLD if rng is None else rng.uniform(0.35, 0.55)
+    way, hold = share * (1 - held), share * held
     if known is None:
         known = {letter: np.array(shape.angles) for letter, shape in LETTERS.items()}
+    if rng is not None:
+        known = {letter: _turned(pose, TURNED.get(letter, 0.0) * rng.random()) for letter, pose in known.items()}
     for position, letter in enumerate(word.upper()):
         if letter == " ":
             plan.rest(2 * way)
@@ -189,7 +196,41 @@ def word_motion(
             plan.stay(known[letter], place, plan.frames(hold, 2), letter, position)
         before = letter
     plan.rest(2 * way)
-    return plan.motion()
+    motion = plan.motion()
+    return motion if rng is None else coarticulate(motion, fps, share, rng)
+
+
+def _turned(pose: np.ndarray, degrees: float) -> np.ndarray:
+    """The pose of a hand that points more to the viewer."""
+    pose = pose.copy()
+    pose[INDEX["turn"]] += degrees
+    return pose
+
+
+def coarticulate(motion: Motion, fps: float, share: float, rng: np.random.Generator) -> Motion:
+    """Bend each letter to its neighbours, as people do who spell fluently, everybody in another measure.
+
+    Each digit keeps its own time, the thumb and the little finger least of all: they are early for the next letter or
+    late from the one before. Short letters are not made to the end, and the arm still rises as the word begins.
+    ``share`` is the time of a letter in seconds.
+
+    Source: T. Jerde, J. Soechting and M. Flanders, "Coarticulation in fluent fingerspelling", J. Neurosci. 2003;
+    J. Keane, "Towards an articulatory model of handshape", 2014, for the little finger.
+    """
+    poses, times = motion.poses.copy(), np.arange(len(motion.letters)) / fps
+    spread = min(0.1, 0.12 * share) * np.array([1.0, 1.0, 1.0, 2.0, 2.0])  # four fingers and the thumb
+    for digit, lag in enumerate(rng.normal(0, spread)):
+        for angle in range(4 * digit, 4 * digit + (4 if digit < 4 else 5)):
+            poses[:, angle] = np.interp(times - lag, times, poses[:, angle])
+    smooth = max(1, round(rng.uniform(0, 0.1) * fps))
+    poses = uniform_filter1d(poses, smooth, axis=0, mode="nearest")
+    signs = np.flatnonzero(motion.positions >= 0)
+    late, early = rng.uniform(0, 0.5, 2)  # seconds into the first letter, and before the end of the last one
+    rises = 1 - minimum_jerk((times - times[signs[0]] + late) / (2 * late + 1e-6))
+    sinks = minimum_jerk((times - times[signs[-1]] + early) / (2 * early + 1e-6))
+    low = RISE * rng.random(2)
+    offsets = motion.offsets - np.outer(low[0] * rises + low[1] * sinks, [0, 1, 0])
+    return replace(motion, poses=poses, offsets=offsets)
 
 
 def idle_motion(seconds: float, fps: float, rng: np.random.Generator) -> Motion:
