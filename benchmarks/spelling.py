@@ -11,14 +11,18 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from scoring import TEST_SEED
 
+from asllib.data import people_set as people
 from asllib.errors import InputError
+from asllib.hands.stream import RATE, Stream
 from asllib.letters import MOVING
 from asllib.paths import data_dir, results_dir, write_text
 from asllib.results import versions
@@ -29,8 +33,6 @@ PRACTICE_SEED = 5105  # signers on whose words something is chosen; they are in 
 
 def practice(count: int = 40, seed: int = 5005) -> dict:
     """Character error rates on practice films that are in no training and no test: what settings are chosen on."""
-    from dataclasses import replace
-
     from asllib.evaluation import character_error_rate
     from asllib.read.reader import MOVING_SETTINGS
     from asllib.read.videos import read_stream
@@ -92,7 +94,6 @@ def eye(count: int = 200) -> dict:
     On words of practice signers, who are in no training and no test, at two letters a second.
     """
     from collections import Counter
-    from dataclasses import replace
 
     import torch
     from rapidfuzz.distance import Levenshtein
@@ -284,6 +285,120 @@ def strokes() -> dict:
     return result
 
 
+def people_stream(person, clip: int, frames: int | None = None) -> Stream:
+    """A clip of ``people`` as a stream, 20 frames a second; of a still hand so many frames."""
+    landmarks = person.landmarks[clip] if frames is None else np.repeat(person.landmarks[clip, :1], frames, 0)
+    return hand_stream(landmarks, person, str(person.letters[clip]), np.zeros(len(landmarks), int))
+
+
+def hand_stream(landmarks: np.ndarray, person, word: str, positions: np.ndarray) -> Stream:
+    """Image landmarks (F, 21, 3) of a signer of ``people`` as a stream: no world points, no pictures."""
+    count = len(landmarks)
+    left = np.full(count, bool(person.left[0]))
+    nowhere = np.full_like(landmarks, np.nan)
+    return Stream(np.arange(count) / RATE, landmarks, nowhere, left, person.aspect, word, positions, person.signer)
+
+
+def filmed() -> dict:
+    """Filmed letters of the validation signers of ``people``, landmarks alone: the letter is read, and nothing else."""
+    from collections import Counter
+
+    from asllib.read.videos import read_stream
+
+    right: dict[str, list[bool]] = {}
+    letters: dict[str, list[bool]] = {}
+    read = Counter()
+    for person in people.load_sequences("valid"):
+        for clip in range(0 if person.still else len(person)):
+            stream = people_stream(person, clip)
+            text = read_stream(stream).read
+            right.setdefault(person.signer, []).append(text == stream.word)
+            letters.setdefault(stream.word, []).append(text == stream.word)
+            read[f"{stream.word} {text}"] += text != stream.word
+    by_signer = {signer: float(np.mean(shares)) for signer, shares in right.items()}
+    result = {
+        "signers": len(right),
+        "clips": sum(map(len, right.values())),
+        "right": float(np.mean(list(by_signer.values()))),
+        "by_signer": by_signer,
+        "by_letter": {letter: float(np.mean(shares)) for letter, shares in sorted(letters.items())},
+        "wrong": dict(read.most_common(25)),
+    }
+    print(f"filmed letters of validation signers: {json.dumps(result)}")
+    return result
+
+
+def stills(words: int = 40, letters: int = 6, hold_s: float = 0.8) -> dict:
+    """Words made from still hands of the validation signers of ``people``, each held 0.8 s, one cut to the next."""
+    from asllib.evaluation import character_error_rate
+    from asllib.read.videos import read_stream
+
+    pairs: dict[str, list[tuple[str, str]]] = {}
+    rng = np.random.default_rng(5)
+    for person in people.load_sequences("valid"):
+        shown = sorted(set(person.letters.tolist()) - set(MOVING))
+        for _ in range(words if person.still else 0):
+            word = rng.permutation(shown)[:letters]
+            hands = [person.landmarks[rng.choice(np.flatnonzero(person.letters == letter)), 0] for letter in word]
+            frames = round(hold_s * RATE)
+            positions = np.repeat(np.arange(letters), frames)
+            stream = hand_stream(np.repeat(np.array(hands), frames, 0), person, "".join(word), positions)
+            pairs.setdefault(person.signer, []).append((read_stream(stream).read, stream.word))
+    by_signer = {signer: character_error_rate(some) for signer, some in pairs.items()}
+    cer = character_error_rate(pair for some in pairs.values() for pair in some)
+    print(f"still hands of validation signers, {hold_s} s each: CER {cer:.1%}, {json.dumps(by_signer)}")
+    return {"hold_s": hold_s, "cer": cer, "by_signer": by_signer}
+
+
+def held() -> dict:
+    """Letters that are held: written once, of the letters that are read at all; of real and of drawn signers."""
+    from asllib.read.videos import read_stream
+    from asllib.signer import render_word
+    from asllib.train.films import follow
+
+    rng = np.random.default_rng(6)
+    found: dict[str, dict[str, float]] = {"real": {}, "drawn": {}}
+    still = [person for person in people.load_sequences("valid") if person.still]
+    for seconds in (0.5, 1.0, 2.0, 4.0):
+        texts = []
+        for person in still:
+            for letter in sorted(set(person.letters.tolist()) - set(MOVING)):
+                clip = int(rng.choice(np.flatnonzero(person.letters == letter)))
+                stream = people_stream(person, clip, round(seconds * RATE))
+                shaken = stream.landmarks + rng.normal(0, 0.001, stream.landmarks.shape).astype(np.float32)
+                texts.append(read_stream(replace(stream, landmarks=shaken)).read)
+        found["real"][f"{seconds:g}"] = once(texts)
+        rate = 0.45 / seconds  # letters a second, of which the hand stands still for a part
+        films = [render_word(letter, k, 12.0, rate, SIZE, PRACTICE_SEED) for k, letter in enumerate("AEGHKLRSY")]
+        found["drawn"][f"{seconds:g}"] = once([read_stream(follow(film)).read for film in films])
+    print(f"held letters written once, by seconds: {json.dumps(found)}")
+    return found
+
+
+def once(texts: list[str]) -> float:
+    """Share of texts of one held letter that hold no letter twice in a row, of those that are not empty."""
+    read = [text for text in texts if text]
+    return float(np.mean([all(a != b for a, b in itertools.pairwise(text)) for text in read]))
+
+
+def doubles(count: int = 60) -> dict:
+    """Doubled letters in drawn words of practice signers, slid, bounced or reopened: written twice."""
+    from asllib.read.lexicon import draw_words
+    from asllib.read.videos import read_stream
+    from asllib.train.films import Plan, films
+
+    words = [word for word in draw_words(3000, 77) if any(a == b for a, b in itertools.pairwise(word))][:count]
+    plans = [Plan(word, k, PRACTICE_SEED, 15.0, 2.0 + k % 3, size=SIZE) for k, word in enumerate(words)]
+    written, meant = 0, 0
+    for stream in films(plans):
+        text = read_stream(stream).read
+        for letter in {a for a, b in itertools.pairwise(stream.word) if a == b}:
+            meant += 1
+            written += 2 * letter in text
+    print(f"doubles of practice signers: {written} of {meant} written twice")
+    return {"words": len(words), "doubles": meant, "written_twice": written / meant}
+
+
 def idle(minutes: float) -> dict:
     """False letters a minute on synthetic idle hands and on the real video of a hand that does not sign."""
     from asllib.read import read_text
@@ -316,7 +431,6 @@ def real_files() -> dict[str, str]:
 
 def videos(phases: int = 10) -> dict:
     """What is read in the two real videos, before any lexicon, as they are and begun up to a moment later."""
-    from asllib.hands.stream import RATE
     from asllib.read import read_text
     from asllib.read.video import iter_frames
 
@@ -381,6 +495,10 @@ def main() -> None:
         "words": lambda: words(options.words, options.speeds, options.fps, SIZE),
         "words_small": lambda: words(options.words, options.speeds, options.fps, SMALL),
         "strokes": strokes,
+        "filmed": filmed,
+        "stills": stills,
+        "held": held,
+        "doubles": doubles,
         "idle": lambda: idle(options.idle_minutes),
         "videos": videos,
         "times": times,

@@ -68,11 +68,11 @@ class SpellingPreset:
         Shape of the network.
     shapes, training
         How the handshape part is trained, on drawn batches of single moments, and then the rest, on clips.
-    films, more, sharp, slower, strokes, idle
-        Films of random letters; of further signers; of others filmed as large as the live cell sends them; of others as
-        large who also spell more slowly; of words in which every second letter is J or Z; and of idle hands.
+    films, sharp, slower, strokes, idle
+        Films of random letters; of others filmed as large as the live cell sends them; of others as large who spell
+        more slowly too; of words in which every second letter is J or Z; and of idle hands.
     pieced
-        Share of each batch that is pieced together from still hands.
+        Share of each batch that is pieced together from hands of people and of drawn signers.
     signers
         Synthetic signers whose still letters, and handshapes that are no letter, are among the still hands.
     """
@@ -88,13 +88,12 @@ class SpellingPreset:
             epochs=14, learning_rate=4e-3, batch=16, one_cycle=True, warm_up=0.15, weight_decay=0.02, clip_norm=5.0
         )
     )
-    films: int = 260
-    more: int = 411
-    sharp: int = 320
-    slower: int = 1200
-    strokes: int = 150
-    idle: int = 440
-    pieced: float = 0.5
+    films: int = 160
+    sharp: int = 80
+    slower: int = 100
+    strokes: int = 50
+    idle: int = 120
+    pieced: float = 0.7
     signers: int = 48
 
 

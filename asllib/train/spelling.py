@@ -18,28 +18,18 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from asllib.config import Training, profile
-from asllib.data import find_photos, load_letters
+from asllib.data import find_people, find_photos, load_letters, signer_weights
 from asllib.data.drawn import added_letters, random_hands, signer_version
+from asllib.data.people_set import join_tables, load_sequences
 from asllib.hands.extract import track
-from asllib.letters import MOVING
+from asllib.letters import LETTERS, MOVING
 from asllib.networks.registry import Network
 from asllib.networks.spelling import NEITHER, SpellingNet, SpellingPreset
 from asllib.results import data_card
-from asllib.train.clips import (
-    IGNORE,
-    Clip,
-    Stills,
-    augment,
-    batch_clips,
-    film_clip,
-    film_stills,
-    piece_together,
-    still_clip,
-    stills_of,
-    wander,
-)
+from asllib.train.clips import IGNORE, Clip, augment, batch_clips, film_clip, wander
 from asllib.train.films import SIZE, SMALL, Plan, films, practice_plans
 from asllib.train.loop import Batches, History, fit, set_seed
+from asllib.train.takes import Takes, film_takes, filmed_letters, join, piece_together, still_clip, takes_of
 
 # Of the synthetic signer: seeds that no test uses.
 PRACTICE_SEED, IDLE_SEED = 1001, 3001
@@ -47,9 +37,9 @@ LEFT_OUT = "t32rahman"  # the signer of the two videos that are only ever read, 
 CTC_WEIGHT = 0.1
 DOUBLE_WEIGHT = 4.0
 WANDERING = 0.7  # of the clips
+SHARES = {"people": 0.6, "drawn": 0.25, "films": 0.15}  # of the hands of a letter
+FRAMES = 3  # of the filmed letters of people every so many are still hands too
 STEPS = 500  # an epoch
-_SMALL_IDLE = 200  # of the films of idle hands are small, the rest as large as the live cell sends them
-_FURTHER = 700  # another number of plans is other plans: some of the first are filmed
 _SHAPE_MOMENTS = 512  # a batch of the handshape part
 _FEW = 200  # steps for which no processes are started
 
@@ -66,20 +56,21 @@ def train_spelling(
     """
     small = profile().name == "ci"
     if small:
-        preset = dataclasses.replace(preset, films=8, more=0, sharp=0, slower=0, strokes=4, idle=2, signers=1)
+        preset = dataclasses.replace(preset, films=8, sharp=0, slower=0, strokes=4, idle=2, signers=1)
     if epochs is not None:
         shapes = dataclasses.replace(preset.shapes, epochs=min(epochs, preset.shapes.epochs))
         training = dataclasses.replace(preset.training, epochs=epochs)
         preset = dataclasses.replace(preset, shapes=shapes, training=training)
     clips = practice_clips(preset)
-    stills = [film_stills(clips)]
+    takes = {"films": film_takes(clips)}
     data: dict[str, Any] = {"signer_version": signer_version()}
     if find_photos() is not None:
-        photos, data["photos"] = photo_stills()
-        stills.insert(0, photos)
+        takes["people"], data["people"] = people_takes()
     if preset.signers:
-        stills += [stills_of(track(drawn(preset.signers)).tables) for drawn in (added_letters, random_hands)]
-    model, histories = fit_spelling(preset, clips, join(*stills), seed=seed, steps=5 if small else STEPS, folder=folder)
+        letters, others = (takes_of(track(drawn(preset.signers)).tables) for drawn in (added_letters, random_hands))
+        takes["drawn"] = join((letters, others), (1.0, 1.0))
+    all_takes = join(list(takes.values()), [SHARES[name] for name in takes])
+    model, histories = fit_spelling(preset, clips, all_takes, seed=seed, steps=5 if small else STEPS, folder=folder)
     tables = [
         pd.DataFrame({"part": part, "train_loss": one.train_loss, "train_accuracy": one.train_accuracy})
         for part, one in histories.items()
@@ -94,34 +85,46 @@ def practice_clips(preset: SpellingPreset) -> list[Clip]:
     """Films of random letters and of idle hands as clips; filmed once, then read from the cache folder."""
     plans = practice_plans(preset.films, PRACTICE_SEED)
     plans += practice_plans(preset.strokes, PRACTICE_SEED, length=5, often=MOVING)
-    sizes = [SMALL if number < _SMALL_IDLE else SIZE for number in range(preset.idle)]
-    idle = [Plan("", number, IDLE_SEED, fps=10.0, seconds=10.0, size=size) for number, size in enumerate(sizes)]
-    further = practice_plans(_FURTHER, PRACTICE_SEED + 1)[: preset.more]
-    sharp = practice_plans(preset.sharp, PRACTICE_SEED + 2, size=SIZE)
-    slower = practice_plans(preset.slower, PRACTICE_SEED + 3, speeds=(1.5, 5.0), size=SIZE)
-    return [film_clip(stream) for stream in films([*plans, *idle, *further, *sharp, *slower])]
+    plans += practice_plans(preset.sharp, PRACTICE_SEED + 2, size=SIZE)
+    plans += practice_plans(preset.slower, PRACTICE_SEED + 3, speeds=(1.0, 5.0), size=SIZE)
+    sizes = [SMALL if number < preset.idle // 2 else SIZE for number in range(preset.idle)]
+    plans += [Plan("", number, IDLE_SEED, fps=10.0, seconds=10.0, size=size) for number, size in enumerate(sizes)]
+    return [film_clip(stream) for stream in films(plans)]
 
 
-def photo_stills() -> tuple[Stills, dict[str, Any]]:
-    """Hands on the real photos that may be trained on, and their card.
+def people_takes() -> tuple[Takes, dict[str, Any]]:
+    """Hands of all people that may be learned from, every signer alike, and the cards of their sets.
 
-    Test photos are left out, and the one source whose signer also made the two videos that are read as a check.
+    Left out are test photos, the valid signers of ``people``, and the one source whose signer also made the two videos
+    that are read as a check.
     """
-    letters = load_letters("photos")
-    table = letters.table
-    keep = ((table["split"] != "test") & (table["source"] != LEFT_OUT) & (table["label"] != "nothing")).to_numpy()
-    return stills_of(track(letters).subset(keep).tables), data_card(letters.subset(keep))
-
-
-def join(*parts: Stills) -> Stills:
-    """Stills of several sets as one."""
-    return Stills(np.concatenate([part.hands for part in parts]), np.concatenate([part.labels for part in parts]))
+    tables, looks, cards = [], [], {}
+    for name in ("photos", "people")[: 1 + (find_people() is not None)]:
+        letters = load_letters(name)
+        table = letters.table
+        learned = table["split"] == "train" if name == "people" else table["split"] != "test"
+        keep = (learned & (table["source"] != LEFT_OUT) & (table["label"] != "nothing")).to_numpy()
+        cards[name] = data_card(letters.subset(keep))
+        for seen in track(letters).subset(keep).tables:
+            looks.append(seen)
+            tables.append(table[keep])
+    films: list[tuple[str, np.ndarray]] = []
+    if find_people() is not None:
+        sequences = load_sequences("train")
+        frames = join_tables(sequences, FRAMES)
+        still = frames[~frames["label"].isin(MOVING)]
+        looks.append(still)
+        tables.append(still)
+        films = [(letter, hands) for letter, hands in filmed_letters(sequences) if letter in LETTERS]
+    about = pd.concat(tables, ignore_index=True)
+    signers = (about["source"] + "/" + about["signer"]).to_numpy(str)
+    return dataclasses.replace(takes_of(looks, signer_weights(about), signers), filmed=tuple(films)), cards
 
 
 def fit_spelling(
     preset: SpellingPreset,
     clips: Sequence[Clip],
-    stills: Stills,
+    takes: Takes,
     *,
     seed: int = 0,
     steps: int = STEPS,
@@ -134,8 +137,8 @@ def fit_spelling(
     ----------
     preset
         See ``SpellingPreset``.
-    clips, stills
-        Films, see ``film_clip``, and still hands, of which words are pieced together as training goes on.
+    clips, takes
+        Films, see ``film_clip``, and hands, of which words are pieced together as training goes on.
     seed
         Of everything.
     steps
@@ -150,12 +153,12 @@ def fit_spelling(
     """
     set_seed(seed)
     model = SpellingNet(preset.network)
-    seen = hashlib.sha256(stills.hands[:, 0].tobytes())
+    seen = hashlib.sha256(takes.hands[:, 0].tobytes())
     for clip in clips:
         seen.update(clip.targets.tobytes() + clip.landmarks.tobytes())
 
     def part(name: str, training: Training, draw: Callable, score: Callable, number: int) -> History:
-        drawn = functools.partial(draw, clips, stills, preset)
+        drawn = functools.partial(draw, clips, takes, preset)
 
         def epoch(number_of: int, generator: torch.Generator) -> Iterable[Any]:
             return drawn_ahead(drawn, (seed, number), number_of * steps, (number_of + 1) * steps)
@@ -192,12 +195,12 @@ def _drawn(draw: Callable[[np.random.Generator], Any], seed: tuple[int, ...], st
 
 
 def draw_moments(
-    clips: Sequence[Clip], stills: Stills, preset: SpellingPreset, rng: np.random.Generator
+    clips: Sequence[Clip], takes: Takes, preset: SpellingPreset, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
     """Features (N, C, 1) and handshapes (N,) of single moments: of films, and as many of still hands."""
     films = round(3 / 7 * preset.shapes.batch)
     some = [augment(clips[i], rng) for i in rng.integers(0, len(clips), films)]
-    some += [augment(still_clip(stills, 40, rng), rng) for _ in range(preset.shapes.batch - films)]
+    some += [augment(still_clip(takes, 40, rng), rng) for _ in range(preset.shapes.batch - films)]
     features, _, _, shapes = batch_clips(some, 0)
     chosen = torch.nonzero((features[:, -1] > 0) & (shapes != IGNORE)).numpy()
     clip, moment = rng.permutation(chosen)[:_SHAPE_MOMENTS].T
@@ -214,11 +217,11 @@ def score_moments(model: SpellingNet, features: Tensor, shapes: Tensor) -> tuple
 
 
 def draw_clips(
-    clips: Sequence[Clip], stills: Stills, preset: SpellingPreset, rng: np.random.Generator
+    clips: Sequence[Clip], takes: Takes, preset: SpellingPreset, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Features, targets and spelled signs of a batch, see ``batch_clips``: films, and words pieced together."""
     made = round(preset.training.batch * preset.pieced)
-    some = [piece_together(stills, rng) for _ in range(made)]
+    some = [piece_together(takes, rng) for _ in range(made)]
     some += [clips[i] for i in rng.integers(0, len(clips), preset.training.batch - made)]
     some = [augment(clip, rng) for clip in some]
     some = [wander(clip, rng) if rng.random() < WANDERING else clip for clip in some]

@@ -8,8 +8,8 @@ from asllib.errors import InputError
 from asllib.networks import SpellingConfig, preset
 from asllib.networks.spelling import SIGNS
 from asllib.train import spelling
-from asllib.train.clips import Stills, piece_together
 from asllib.train.spelling import drawn_ahead, fit_spelling, inside_doubles, spelling_loss
+from asllib.train.takes import Takes, piece_together
 
 BEST = preset("spelling", "best")
 SMALL = dataclasses.replace(
@@ -25,7 +25,7 @@ def stills(hands):
     """Two hands of every sign, in palm sizes from the wrist."""
     _, world = hands(2 * len(SIGNS))
     points = ((world - world[:, :1]) / 0.09).astype(np.float32)
-    return Stills(np.stack([points, points], 1), np.array(list(SIGNS) * 2))
+    return Takes(np.stack([points, points], 1), np.array(list(SIGNS) * 2))
 
 
 @pytest.fixture
