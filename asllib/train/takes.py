@@ -20,12 +20,13 @@ from asllib.signer.motion import TURNED, draw_stroke_habit, minimum_jerk, stroke
 from asllib.train.clips import IGNORE, TOLD, Clip, between, rotation
 
 DOUBLED = 0.25  # of the letters that are pieced together are the one before again
-UPSIDE_DOWN = 0.08  # of them hang down, a hand at rest: those that are no letter then
+UPSIDE_DOWN = 0.05  # of them hang down, a hand at rest: those that are no letter then
 STRANGE = 0.08  # of the signs that are pieced together are handshapes that are no sign, beside their share
-ANY_WAY_UP = 0.5  # of the handshapes that are no sign are seen any way up: they are none there either
+ANY_WAY_UP = 0.3  # of the handshapes that are no sign are seen any way up: they are none there either
 GESTURES = 0.12  # of the signs that are pieced together move as no letter does
 ONE_PERSON = 0.6  # of the words are pieced together from hands of one signer
 FILMED = 0.4  # of the letters that were filmed are shown as filmed
+STROKES = 0.08  # of the signs that are pieced together are J or Z, beside their share
 LENGTHS = (1, 1, 2, 3, 5, 7, 7, 7)  # letters of a word
 LONGEST_S = 6.0  # seconds of a word, about
 _HANGS = frozenset("ABCEFLMNOSTVWY")
@@ -264,7 +265,7 @@ class _Pieces:
     def play(self, name: str, number: int, hands: np.ndarray, seconds: float) -> None:
         """Show a letter as it was filmed: a part of its hands (T, 2, 21, 3), or, of J and Z, all."""
         count = len(hands)
-        if name not in MOVING:
+        if name not in MOVING and self.rng.random() < 0.75:
             count = min(count, self.moments(seconds, 2))
             first = int(self.rng.integers(0, len(hands) - count + 1))
             hands = hands[first : first + count]
@@ -352,8 +353,11 @@ def piece_together(takes: Takes, rng: np.random.Generator, letters: int | None =
         doubled = before is not None and rng.random() < DOUBLED and before not in MOVING
         if not doubled:
             name = names[rng.integers(len(names))]
-            if strange and rng.random() < STRANGE:
+            kind = rng.random()
+            if strange and kind < STRANGE:
                 name = strange[rng.integers(len(strange))]
+            elif kind > 1 - STROKES and set(MOVING) <= set(names):
+                name = MOVING[rng.integers(len(MOVING))]
             row = takes.row(name, rng)
         elif before is not None:
             name = before

@@ -5,7 +5,9 @@ import pytest
 from asllib.errors import InputError
 from asllib.signer import render_idle, render_word, write_video
 from asllib.signer.alphabet import ANGLES
-from asllib.signer.motion import StrokeHabit, idle_motion, minimum_jerk, stroke_path, word_motion
+from asllib.signer.motion import StrokeHabit, coarticulate, idle_motion, minimum_jerk, stroke_path, word_motion
+
+SHIFTS = range(-15, 16)  # frames
 
 
 def runs(letters):
@@ -49,6 +51,21 @@ def test_doubled_letters_slide_or_bounce():
             break
     else:
         raise AssertionError("no signer of twenty bounces")
+
+
+def test_neighbours_bend_a_letter_and_every_digit_keeps_its_own_time():
+    first, other = (word_motion("LION", 60, 4, rng=np.random.default_rng(seed)) for seed in (1, 2))
+    assert runs(first.letters) == runs(other.letters) == list("LION")  # the truth is when the hand is held
+    motion = word_motion("LION", 60, 4)
+    bent = coarticulate(motion, 60, 0.25, np.random.default_rng(3))
+    assert bent.letters is motion.letters and bent.positions is motion.positions
+    knuckles = [ANGLES.index(f"{finger}_mcp") for finger in ("index", "middle", "ring", "little")]
+    lags = []
+    for angle in knuckles:
+        shifted = [np.abs(np.roll(motion.poses[:, angle], lag) - bent.poses[:, angle])[20:-20].mean() for lag in SHIFTS]
+        lags.append(SHIFTS[int(np.argmin(shifted))])
+    assert len(set(lags)) > 1 and max(np.abs(lags)) > 0
+    assert (bent.offsets[:, 1] <= motion.offsets[:, 1] + 1e-9).all()  # the arm is still lower at the ends
 
 
 def test_a_letter_that_begins_a_word_is_not_the_double_of_the_last_ones_end():

@@ -1,12 +1,23 @@
 import numpy as np
 import pytest
 
+from asllib.data.people_set import Sequences
 from asllib.hands.extract import _table
 from asllib.hands.look import Hand
 from asllib.hands.stream import stream_of
 from asllib.networks.spelling import NEITHER, SIGNS
 from asllib.train.clips import film_clip
-from asllib.train.takes import Takes, film_takes, gesture, piece_together, still_clip, stroke, takes_of
+from asllib.train.takes import (
+    Takes,
+    coarticulate,
+    film_takes,
+    filmed_letters,
+    gesture,
+    piece_together,
+    still_clip,
+    stroke,
+    takes_of,
+)
 
 
 @pytest.fixture
@@ -48,6 +59,37 @@ def test_the_hand_never_jumps_but_where_it_is_cut_or_gone(stills):
         wrist = piece_together(stills, rng).landmarks[:, 0, :2]
         steps.append(np.nanmax(np.linalg.norm(np.diff(wrist, axis=0), axis=1)))
     assert np.mean(np.array(steps) < 1.0) > 0.7
+
+
+def test_each_digit_keeps_its_own_time_within_a_word():
+    hands = np.zeros((40, 2, 21, 3), np.float32)
+    hands[20:] = 1.0  # every point jumps at once
+    bent = coarticulate(hands, 0.5, np.random.default_rng(1))
+    assert (bent[:, :, 0] == hands[:, :, 0]).all()
+    assert len({tuple(bent[:, 0, tip, 0].round(3)) for tip in (4, 8, 12, 16, 20)}) == 5
+    assert bent.shape == hands.shape and bent.min() == 0 and bent.max() == 1
+
+
+def test_a_word_is_one_signers_and_each_signer_counts_alike(stills):
+    labels = np.array(list(SIGNS) * 2 + ["A"] * 98)
+    signers = np.array(["a"] * len(SIGNS) + ["b"] * len(SIGNS) + ["c"] * 98)
+    hands = np.concatenate([stills.hands, np.repeat(stills.hands[:1], 98, 0)])
+    takes = Takes(hands, labels, np.where(signers == "c", 1 / 98, 1.0), signers)
+    assert [len(person) for person in takes.people] == [len(SIGNS)] * 2  # c shows too few signs
+    rng = np.random.default_rng(0)
+    drawn = signers[[takes.row("A", rng) for _ in range(3000)]]
+    assert [np.mean(drawn == name) for name in "abc"] == pytest.approx([1 / 3] * 3, abs=0.04)
+
+
+def test_filmed_letters_are_the_longest_part_without_a_gap_as_right_hands(hands):
+    landmarks, _ = hands(1)
+    clip = np.repeat(landmarks, 10, 0)
+    clip[:, :, 0] += np.arange(10)[:, None] * 0.01  # to the right
+    clip[3] = np.nan
+    people = Sequences("x.npz", "p", "train", "", "", False, 2.0, np.array(["J"]), np.array([True]), clip[None])
+    ((letter, shown),) = filmed_letters([people])
+    assert letter == "J" and shown.shape == (6, 2, 21, 3) and np.isnan(shown[:, 1]).all()
+    assert (np.diff(shown[:, 0, 0, 0]) < 0).all() and shown[0, 0, 0].tolist() == [0, 0, 0]  # mirrored
 
 
 def test_strokes_begin_where_the_hand_is():
