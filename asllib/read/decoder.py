@@ -14,7 +14,7 @@ from asllib.hands.stream import RATE, Moment, Resampler
 from asllib.letters import STATIC
 from asllib.networks.default import DefaultNet
 from asllib.networks.spelling import NEITHER, SpellingNet
-from asllib.read.speller import ReadLetter, SpellerSettings
+from asllib.read.speller import MendedLetter, ReadLetter, SpellerSettings
 
 # Of the time that a letter was held: so long it must have been away to be doubled. Who spells slowly wavers for longer.
 # And so sure the network must have been, at some moment, that it was away. Both were chosen on practice films, slowed
@@ -24,6 +24,8 @@ _GONE = 0.9  # so sure that it was away, for a moment, the network is of a doubl
 # How much what the embedding says counts beside the landmarks. Chosen on words of practice signers who are in no test.
 WEIGHT = 0.8
 LOOKS_LIKE = {"J": "I", "Z": "D"}  # what the hand looks like that draws them, to a network of still letters
+# Seconds: an I that was held for no longer, and so shortly before a J, was the J's beginning; so with D and Z.
+_BEGAN, _SINCE = 0.5, 0.5
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,11 @@ class PeakSpeller:
             shown.last_s, self._before, self._neither = said.time_s, shown, 0.0
         if not (new or again):
             return []
-        return [ReadLetter(self.signs[best - 1], shown.start_s, now_s, shown.total / shown.count)]
+        name = self.signs[best - 1]
+        begun = before.sign != NEITHER and self.signs[before.sign - 1] == LOOKS_LIKE.get(name)
+        short = before.last_s - before.start_s <= _BEGAN and said.time_s - before.last_s <= _SINCE
+        kind = MendedLetter if begun and short else ReadLetter
+        return [kind(name, shown.start_s, now_s, shown.total / shown.count)]
 
 
 def beam_search(log_probabilities: np.ndarray, width: int = 8) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ from asllib.networks.store import fold, load_model
 from asllib.read.decoder import HandListener, PeakSpeller
 from asllib.read.lexicon import Lexicon
 from asllib.read.recognizer import Recognizer, signs, spread
-from asllib.read.speller import ReadLetter, Speller, SpellerSettings, check_time
+from asllib.read.speller import MendedLetter, ReadLetter, Speller, SpellerSettings, check_time
 
 # The spelling network weighs moments itself. Chosen on words of practice signers that are in no test.
 MOVING_SETTINGS = SpellerSettings(confidence=0.5, hold_s=0.05, again_s=0.15)
@@ -291,6 +291,9 @@ class TextReader:
         if sign.letter == "del":
             self.delete()
             return
+        if isinstance(sign, MendedLetter) and self._words[-1].letters:
+            self._words[-1].text = self._words[-1].text[:-1]
+            self._words[-1].letters.pop()
         added = len(sign.letter) > 1  # an added sign is a word of its own
         if added:
             self._end_word()

@@ -35,6 +35,11 @@ class ReadLetter:
 
 
 @dataclass(frozen=True)
+class MendedLetter(ReadLetter):
+    """A letter that takes the place of the one before it: an I that was the beginning of a J."""
+
+
+@dataclass(frozen=True)
 class SpellerSettings:
     """When a letter counts as shown.
 

@@ -281,13 +281,13 @@ def read_stream(
     """Read a stream's hands as a live video's: the same reader, frame by frame."""
     reader = TextReader(recognizer, settings)
     reader.settings = dataclasses.replace(reader.settings, space_s=60.0)  # a stream is one word, to its end
-    letters: list[ReadLetter] = []
     for hand, time in zip(stream.hands(), stream.times, strict=True):
-        letters += reader.read_hand(hand, float(time), stream.aspect).letters
-    letters += reader.finish()
+        reader.read_hand(hand, float(time), stream.aspect)
+    reader.finish()
+    letters = reader.letters
     read = "".join(letter.letter for letter in letters)
     corrected = read if lexicon is None or not read else lexicon.correct(read, reader.evidence())
-    return Spelled(stream.word, tuple(letters), corrected, tuple(delays(stream, letters)), float(stream.times[-1]))
+    return Spelled(stream.word, letters, corrected, tuple(delays(stream, letters)), float(stream.times[-1]))
 
 
 def delays(stream: Stream, letters: Sequence[ReadLetter]) -> list[float]:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from asllib.hands.stream import RATE, resample
 from asllib.networks.spelling import SpellingConfig, SpellingNet, moment_features
 from asllib.read.decoder import HandListener, PeakSpeller, Said, beam_search
-from asllib.read.speller import SpellerSettings
+from asllib.read.speller import MendedLetter, ReadLetter, SpellerSettings
 from asllib.train.films import stream_of
 
 SIGNS = ("A", "B", "space")
@@ -18,12 +18,16 @@ SIGNS = ("A", "B", "space")
 
 def spell(numbers: str, sure: float = 0.97, **settings) -> list[str]:
     """One digit a moment: the number of the sign."""
-    speller, read = PeakSpeller(SIGNS, SpellerSettings(**settings)), []
+    return [letter.letter for letter in spelled(numbers, SIGNS, sure, **settings)]
+
+
+def spelled(numbers: str, signs: tuple[str, ...], sure: float = 0.97, **settings) -> list[ReadLetter]:
+    speller, read = PeakSpeller(signs, SpellerSettings(**settings)), []
     for i, number in enumerate(numbers):
-        probabilities = np.full(4, (1 - sure) / 3)
+        probabilities = np.full(1 + len(signs), (1 - sure) / len(signs))
         probabilities[int(number)] = sure
         read += speller.update(Said(i / RATE, probabilities), i / RATE + 0.15)
-    return [letter.letter for letter in read]
+    return read
 
 
 def test_one_letter_a_peak():
@@ -39,6 +43,22 @@ def test_doubles_need_neither_in_between():
     assert spell("1" * 20 + "0" + "1" * 40, sure=0.85, hold_s=0.1, double_s=2.0) == ["A"]  # it only wavered
     assert spell("1" * 600, hold_s=0.1) == ["A"]
     assert spell("3" * 600, hold_s=0.1) == ["space"]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "mended"),
+    [
+        ("01110022220", True),
+        ("011100000000000022220", False),
+        ("0" + "1" * 20 + "022220", False),
+        ("03330022220", False),
+    ],
+    ids=["at once", "later", "held long", "after another letter"],
+)
+def test_the_beginning_of_a_stroke_is_no_letter_of_its_own(numbers, mended):
+    first, second = spelled(numbers, ("I", "J", "A"), hold_s=0.1)
+    assert (first.letter, second.letter) == ("A" if "3" in numbers else "I", "J")
+    assert isinstance(second, MendedLetter) == mended
 
 
 def test_short_or_unsure_peaks_are_none():

@@ -15,8 +15,9 @@ from asllib.hands.landmarks import image_columns, landmark_columns, world_column
 from asllib.letters import LETTERS
 from asllib.networks.spelling import SpellingNet
 from asllib.read import Reading, ReadLetter, ReadWord, TextReader, read_text, read_videos, write_subtitles
-from asllib.read.decoder import Said
+from asllib.read.decoder import PeakSpeller, Said
 from asllib.read.reader import FrameReading
+from asllib.read.speller import MendedLetter
 from asllib.read.subtitles import annotate, letters_json
 from asllib.read.videos import read_hands
 
@@ -284,6 +285,18 @@ def test_what_signs_write(hands, sign, becomes):
     for frame in range(20):
         reader.read_hand(Hand(landmarks[0], world[0], "right", 1.0), frame / 20, 1.0)
     assert reader.text == becomes
+
+
+def test_a_stroke_takes_the_place_of_the_letter_that_began_it(hands, monkeypatch):
+    letters = iter([[ReadLetter("B", 0, 0.1, 1)], [ReadLetter("I", 0.1, 0.2, 1)], [MendedLetter("J", 0.2, 0.5, 1)]])
+    monkeypatch.setattr(PeakSpeller, "update", lambda self, said, now_s: next(letters, []))
+    landmarks, world = hands(1)
+    reader, texts = TextReader(), []
+    for frame in range(12):
+        reader.read_hand(Hand(landmarks[0], world[0], "right", 1.0), frame / 20, 1.0)
+        texts.append(reader.text)
+    assert list(dict.fromkeys(texts)) == ["B", "BI", "BJ"]
+    assert [letter.letter for letter in reader.letters] == ["B", "J"]
 
 
 def test_a_hand_counts_as_found_though_it_shows_no_letter(stored):

@@ -49,7 +49,7 @@ def test_some_still_hands_hang_down_and_are_no_letter(stills):
     as_it_was = (clip.landmarks[:, None] == stills.hands[None, :, 0]).all((2, 3)).any(1)
     turned = np.isin(clip.shapes, [1 + SIGNS.index(letter) for letter in "GHPQ"])  # these may point to the viewer
     assert np.array_equal((clip.shapes == NEITHER)[~turned], ~as_it_was[~turned])
-    assert 0.02 < np.mean(clip.shapes == NEITHER) < 0.08  # half of the signs can, one hand in twelve does
+    assert 0.01 < np.mean(clip.shapes == NEITHER) < 0.05  # half of the signs can, one hand in twenty does
 
 
 def test_the_hand_never_jumps_but_where_it_is_cut_or_gone(stills):
