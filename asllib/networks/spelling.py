@@ -80,12 +80,12 @@ class SpellingPreset:
     network: SpellingConfig = field(default_factory=SpellingConfig)
     shapes: Training = field(
         default_factory=lambda: Training(
-            epochs=46, learning_rate=4e-3, batch=14, one_cycle=True, warm_up=0.2, weight_decay=0.05, clip_norm=5.0
+            epochs=30, learning_rate=4e-3, batch=14, one_cycle=True, warm_up=0.2, weight_decay=0.05, clip_norm=5.0
         )
     )
     training: Training = field(
         default_factory=lambda: Training(
-            epochs=14, learning_rate=4e-3, batch=16, one_cycle=True, warm_up=0.15, weight_decay=0.02, clip_norm=5.0
+            epochs=16, learning_rate=4e-3, batch=16, one_cycle=True, warm_up=0.15, weight_decay=0.02, clip_norm=5.0
         )
     )
     films: int = 160
@@ -93,7 +93,7 @@ class SpellingPreset:
     slower: int = 100
     strokes: int = 50
     idle: int = 120
-    pieced: float = 0.7
+    pieced: float = 0.6
     signers: int = 48
 
 

@@ -69,8 +69,8 @@ def augment(clip: Clip, rng: np.random.Generator) -> Clip:
         landmarks, world = between(landmarks, places), between(world, places)
         nearest, count = np.round(places).astype(int), len(places)
         targets, shapes = targets[nearest], shapes[nearest]
-    turn = rotation(rng.uniform(-18, 18), rng.uniform(-20, 20), rng.uniform(-20, 20))
-    matrix = (turn @ np.diag(1 + rng.uniform(-0.08, 0.08, 3))).astype(np.float32).T
+    turn = rotation(rng.uniform(-18, 18), rng.uniform(-30, 30), rng.uniform(-30, 30))
+    matrix = (turn @ np.diag(1 + rng.uniform(-0.15, 0.15, 3))).astype(np.float32).T
 
     def move(points: np.ndarray) -> np.ndarray:
         known = points[np.isfinite(points[:, 0, 0])]
