@@ -291,14 +291,28 @@ def evaluate(
     """Read a whole set and report how much of it is right; a photo without a found hand counts as wrong.
 
     What is likeliest counts, also where 'asl predict' would say no letter for sure: how often that is stands beside it.
+    Of a folder of spelled phrases the character error rate is reported.
     """
     import numpy as np
 
     from asllib.data import load_letters
-    from asllib.evaluation import read_letters, refusals, report, report_lines
+    from asllib.data.phrases import has_phrases
+    from asllib.evaluation import read_letters, refusals, report, report_lines, spelling_lines
     from asllib.read.recognizer import load_recognizer
     from asllib.train.run import trained_on
 
+    if has_phrases(data):
+        from asllib.read.videos import evaluate_phrases
+
+        found = evaluate_phrases(model, data, split)
+        others = ", ".join(f"{count:,} {kind}" for kind, count in found["others"].items())
+        lines = [f"{model} on {data}:", *spelling_lines(found), f"  beside the letters: {others}"]
+        if found["plain"] and found["plain"]["n"] < found["n"]:
+            lines += ["of phrases of letters and spaces alone:", *spelling_lines(found["plain"])]
+        _emit(found, json_file, "\n".join(lines))
+        if found["seen_in_training"]:
+            print(f"asl: {model} was trained on {found['seen_in_training']:,} of these phrases", file=sys.stderr)
+        return
     recognizer = load_recognizer(model)
     # As in its training: of what is drawn, a network of small images alone is given small images.
     small = data == "auto" or (data == "synthetic" and "added" not in recognizer.card)
