@@ -40,6 +40,7 @@ NOT_RUN = {
     "docs/photos.md": ["draws 48 synthetic signers first: minutes"],
     "docs/reference/reproduce.md": ["trains for minutes", "trains for minutes"],
     "docs/tune.md": ["trains for minutes"],
+    "docs/videos.md": ["needs the data, and trains for hours"],
     "docs/reference/installation.md": ["installs packages"],
     "docs/start.md": ["installs packages"],
 }
