@@ -483,10 +483,26 @@ def live(
     insecure: Annotated[bool, Option("--insecure", help="Listen on a network without https.")] = False,
 ) -> None:
     """Show letters to the camera and read text, on a page in the browser; without SOURCE its camera is used."""
-    from asllib.live.server import serve
+    from asllib.live.server import reader_cell, serve
 
     number = int(source) if source is not None and source.isdecimal() and len(source) < 4 else source
-    serve(number, model, port, browser, host=host, certfile=certfile, keyfile=keyfile, insecure=insecure)
+    code = reader_cell(number, model)
+    serve(code, port, browser, host=host, certfile=certfile, keyfile=keyfile, insecure=insecure)
+
+
+@app.command()
+def record(
+    folder: Annotated[Path, Argument(help="The folder to write, or to go on with.")],
+    words: Annotated[list[str] | None, Argument(help="Words to spell; by default 20 frequent ones.")] = None,
+    signer: Annotated[str, Option(help="Who spells.")] = "me",
+    port: Annotated[int, Option(min=1024, max=65535, help="Port of the page.")] = 8866,
+    browser: Annotated[bool, Option(help="Open the page in a browser.")] = True,
+) -> None:
+    """Spell words to the camera, on a page in the browser: a film of each, manifest.csv, and what was agreed to."""
+    from asllib.live.server import recorder_cell, serve
+    from asllib.read import draw_words
+
+    serve(recorder_cell(folder, words or draw_words(20, 0), signer), port, browser)
 
 
 @app.command()

@@ -142,7 +142,7 @@ def spelling_lines(found: dict) -> list[str]:
     over = "" if found["interval"] is None else "(95 % interval {:.1%} to {:.1%}) ".format(*found["interval"])
     swapped = ", ".join(f"{pair} {count}" for pair, count in list(found["pairs"].items())[:10])
     return [
-        f"CER {found['cer']:.1%} {over}of {found['letters']:,} letters by {len(found['by_signer'])} signers; "
+        f"CER {found['cer']:.1%} {over}of {found['letters']:,} letters, signers: {len(found['by_signer'])}; "
         f"{found['exact']:.1%} of {found['n']:,} texts without an error",
         f"  {found['insertions']} letters too many, {found['deletions']} missed, {found['substitutions']} taken for "
         f"others{swapped and ': '}{swapped}",

@@ -186,7 +186,7 @@ def test_words_are_summed_up_by_kind_of_error_and_by_signer():
     low, high = found["interval"]
     assert low == pytest.approx(0.2) and high == pytest.approx(1.0)  # all draws of ann; none of ann
     lines = spelling_lines(found)
-    assert lines[0].startswith("CER 33.3% (95 % interval 20.0% to 100.0%) of 12 letters by 3 signers; 25.0% of 4")
+    assert lines[0].startswith("CER 33.3% (95 % interval 20.0% to 100.0%) of 12 letters, signers: 3; 25.0% of 4")
     assert "1 letters too many, 1 missed, 2 taken for others: E>A 1, E>S 1" in lines[1] and len(lines) == 5
     alone = spelling_report(pairs[:2], ["ann", "ann"])
     assert alone["interval"] is None and "interval" not in spelling_lines(alone)[0]

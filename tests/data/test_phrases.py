@@ -146,7 +146,7 @@ def test_phrases_are_evaluated_by_signer(asl, kaggle):
     assert found["others"] == {"spaces": 3, "digits": 1, "other signs": 1} and found["seen_in_training"] == 0
     assert set(found["by_signer"]) == {"ann", "ben"} and len(found["interval"]) == 2 and 0 < found["cer"] <= 2
     code, out, _ = asl("evaluate", "--model", "landmark", "--data", kaggle)
-    assert code == 0 and "of 18 letters by 2 signers" in out and "3 spaces, 1 digits, 1 other signs" in out
+    assert code == 0 and "of 18 letters, signers: 2" in out and "3 spaces, 1 digits, 1 other signs" in out
     code, _, err = asl("evaluate", "--model", "pixel", "--data", kaggle)
     assert code == 1 and "phrases have no pictures" in err
 
