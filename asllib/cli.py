@@ -283,7 +283,7 @@ def tune(
 
 @app.command()
 def evaluate(
-    model: Still,
+    model: Annotated[str, Option(help="default, landmark, pixel, or a run folder; of phrases also spelling.")],
     data: Data = "auto",
     split: Annotated[str | None, Option(help="Only this part of the set's own split.")] = None,
     json_file: Json = None,

@@ -58,10 +58,8 @@ def measure(folder: Path, model: str = "spelling") -> dict:
         stream = follow(folder / file, text, signer)
         whole = read_stream(stream, lexicon=lexicon, recognizer=network)
         alone = read_stream(replace(stream, embeddings=None), recognizer=network)
-        said = (alone.read, whole.read, whole.corrected)
-        read.append(
-            {"file": file, "word": stream.word, "rate": letters_a_second(stream), **dict(zip(WAYS, said, strict=True))}
-        )
+        said = dict(zip(WAYS, (alone.read, whole.read, whole.corrected), strict=True))
+        read.append({"file": file, "word": stream.word, "rate": letters_a_second(stream), **said})
     rates = [row["rate"] for row in read if row["rate"]]
     return {
         "model": model,
@@ -84,7 +82,7 @@ def main() -> None:
     except InputError as error:
         sys.exit(f"words.py: {error}")
     for way in WAYS:
-        print(f"{way}: " + "\n".join(spelling_lines(found[way])))
+        print("\n".join([f"{way}:", *spelling_lines(found[way])]))
     if found["letters_a_second"]:
         print("letters a second, least, median and most: {:.1f}, {:.1f}, {:.1f}".format(*found["letters_a_second"]))
     print(f"beside the letters: {json.dumps(found['others'])}")

@@ -163,7 +163,7 @@ def load_phrases(folder: str | Path, *, fps: float = FPS, aspect: float = ASPECT
     """
     folder = Path(folder)
     if not has_phrases(folder):
-        raise InputError(f"{folder}: no phrases; it has {' or '.join(_TABLES)}, or a {MANIFEST} with file,text,signer")
+        raise InputError(f"{folder}: no phrases; name a folder with {_TABLES[0]}, or a {MANIFEST} of file,text,signer")
     tables = [_read_table(folder / name) for name in (*_TABLES, MANIFEST) if (folder / name).is_file()]
     table = pd.concat(tables).sort_values("file", kind="stable", ignore_index=True)
     if table.empty:

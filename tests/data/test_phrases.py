@@ -76,7 +76,7 @@ def test_a_split_of_its_own_is_kept_from_training(kaggle):
 
 
 def test_what_is_missing_is_named(kaggle, tmp_path):
-    with pytest.raises(InputError, match="no phrases; it has train"):
+    with pytest.raises(InputError, match="no phrases; name a folder with train"):
         load_phrases(tmp_path)
     table = pd.read_csv(kaggle / "train.csv")
     table.drop(columns="phrase").to_csv(kaggle / "train.csv", index=False)

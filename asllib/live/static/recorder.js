@@ -16,7 +16,7 @@ function render({ model, el }) {
 
   const stage = new Stage(model, {
     remote: model.get("remote"),
-    hint: "Press Start; you have three seconds to form each sign.",
+    hint: "Press Start; three seconds are counted down before each.",
     label: "Camera picture of the recorder",
     onReading: show,
     onStatus: (what, bad) => status.say(what, bad),
