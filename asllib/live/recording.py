@@ -262,9 +262,9 @@ class WordSession(RecordingSession):
 
     def _answer(self, message: Message, buffers: Sequence[bytes]) -> tuple[Message, list[bytes]]:
         if message.get("type") == "start" and not self._agreed:
-            now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-            text = f"{self.consent}\n\nAgreed to by {self.signer}, {now}.\n"
-            write_text(self.folder / f"consent-{self.signer}.txt", text)
+            now, path = datetime.now(UTC), self.folder / f"consent-{self.signer}.txt"
+            before = path.read_text(encoding="utf-8") + "\n" if path.is_file() else ""  # maybe to another text
+            write_text(path, f"{before}{self.consent}\n\nAgreed to by {self.signer}, {now:%Y-%m-%d %H:%M} UTC.\n")
             self._agreed = True
         return super()._answer(message, buffers)
 

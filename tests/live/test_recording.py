@@ -309,7 +309,12 @@ def test_words_are_filmed_one_after_the_other(script, play, tmp_path):
     begin(again)
     assert spell(again, script, play)["signs"] == [["HELLO", 1], ["WAVE", 0]]
     again.close()
-    assert WordSession(folder, ["hello"], signer="ann").kept == {"HELLO": 1}
+    later = WordSession(folder, ["hello"], signer="ann", consent="Something else.")
+    assert later.kept == {"HELLO": 1} and later.state()["consent"].startswith("Something else.")
+    begin(later)
+    agreed = (folder / "consent-ann.txt").read_text()
+    assert agreed.startswith("I make these films") and agreed.count("Agreed to by ann") == 2
+    later.close()
 
 
 def test_a_word_is_spelled_again(script, play, tmp_path):
