@@ -283,7 +283,7 @@ def tune(
 
 @app.command()
 def evaluate(
-    model: Still,
+    model: Annotated[str, Option(help="default, landmark, pixel, or a run folder; of phrases also spelling.")],
     data: Data = "auto",
     split: Annotated[str | None, Option(help="Only this part of the set's own split.")] = None,
     json_file: Json = None,
@@ -291,14 +291,28 @@ def evaluate(
     """Read a whole set and report how much of it is right; a photo without a found hand counts as wrong.
 
     What is likeliest counts, also where 'asl predict' would say no letter for sure: how often that is stands beside it.
+    Of a folder of spelled phrases the character error rate is reported.
     """
     import numpy as np
 
     from asllib.data import load_letters
-    from asllib.evaluation import read_letters, refusals, report, report_lines
+    from asllib.data.phrases import has_phrases
+    from asllib.evaluation import read_letters, refusals, report, report_lines, spelling_lines
     from asllib.read.recognizer import load_recognizer
     from asllib.train.run import trained_on
 
+    if has_phrases(data):
+        from asllib.read.videos import evaluate_phrases
+
+        found = evaluate_phrases(model, data, split)
+        others = ", ".join(f"{count:,} {kind}" for kind, count in found["others"].items())
+        lines = [f"{model} on {data}:", *spelling_lines(found), f"  beside the letters: {others}"]
+        if found["plain"] and found["plain"]["n"] < found["n"]:
+            lines += ["of phrases of letters and spaces alone:", *spelling_lines(found["plain"])]
+        _emit(found, json_file, "\n".join(lines))
+        if found["seen_in_training"]:
+            print(f"asl: {model} was trained on {found['seen_in_training']:,} of these phrases", file=sys.stderr)
+        return
     recognizer = load_recognizer(model)
     # As in its training: of what is drawn, a network of small images alone is given small images.
     small = data == "auto" or (data == "synthetic" and "added" not in recognizer.card)
@@ -469,10 +483,26 @@ def live(
     insecure: Annotated[bool, Option("--insecure", help="Listen on a network without https.")] = False,
 ) -> None:
     """Show letters to the camera and read text, on a page in the browser; without SOURCE its camera is used."""
-    from asllib.live.server import serve
+    from asllib.live.server import reader_cell, serve
 
     number = int(source) if source is not None and source.isdecimal() and len(source) < 4 else source
-    serve(number, model, port, browser, host=host, certfile=certfile, keyfile=keyfile, insecure=insecure)
+    code = reader_cell(number, model)
+    serve(code, port, browser, host=host, certfile=certfile, keyfile=keyfile, insecure=insecure)
+
+
+@app.command()
+def record(
+    folder: Annotated[Path, Argument(help="The folder to write, or to go on with.")],
+    words: Annotated[list[str] | None, Argument(help="Words to spell; by default 20 frequent ones.")] = None,
+    signer: Annotated[str, Option(help="Who spells.")] = "me",
+    port: Annotated[int, Option(min=1024, max=65535, help="Port of the page.")] = 8866,
+    browser: Annotated[bool, Option(help="Open the page in a browser.")] = True,
+) -> None:
+    """Spell words to the camera, on a page in the browser: a film of each, manifest.csv, and what was agreed to."""
+    from asllib.live.server import recorder_cell, serve
+    from asllib.read import draw_words
+
+    serve(recorder_cell(folder, words or draw_words(20, 0), signer), port, browser)
 
 
 @app.command()

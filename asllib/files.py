@@ -132,26 +132,30 @@ def read_csv(path: Path) -> pd.DataFrame:
     return table.to_pandas()
 
 
-def read_parquet(path: Path) -> pd.DataFrame:
-    """Read a Parquet file, whatever its columns.
+def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """Read a Parquet file, whatever its columns; of a file that is too large for memory, some columns.
 
-    InputError if it is missing, damaged, has a column twice, or holds more than ``MAX_BYTES`` of values.
+    InputError if it is missing, damaged, has a column twice or lacks one, or holds more than ``MAX_BYTES`` of values.
     """
     import pyarrow as pa
     from pyarrow import parquet
 
-    content = read_bytes(path)
+    content = read_bytes(path) if columns is None else None
     try:
-        file = parquet.ParquetFile(pa.BufferReader(content))
+        file = parquet.ParquetFile(path if content is None else pa.BufferReader(content))
         check_columns(path, file.schema_arrow.names)
+        missing = [name for name in columns or () if name not in file.schema_arrow.names]
+        if missing:
+            raise InputError(f"{path}: {len(missing)} columns are missing ({', '.join(missing[:3])}); get it again")
         # In pieces: a few bytes can stand for millions of equal rows.
         pieces, size = [], 0
-        for piece in file.iter_batches(batch_size=4096):
+        for piece in file.iter_batches(batch_size=4096, columns=columns):
             size += piece.nbytes
             if size > MAX_BYTES:
                 raise InputError(f"{path}: more than {MAX_BYTES / 2**20:,.0f} MB of values; split it")
             pieces.append(piece)
-        return pa.Table.from_batches(pieces, file.schema_arrow).to_pandas(ignore_metadata=True)
+        schema = pieces[0].schema if pieces else file.schema_arrow
+        return pa.Table.from_batches(pieces, schema).to_pandas(ignore_metadata=True)
     except InputError:
         raise
     except Exception as error:  # Arrow raises many types on broken files; all mean the same here

@@ -11,6 +11,7 @@ import scale
 import study
 import torch
 import tracker
+import words
 
 from asllib.networks import build, parameter_count, preset
 from asllib.train.examples import for_pixels
@@ -222,3 +223,27 @@ def test_a_second_hand_is_put_beside_the_first():
     assert not comes[0] and comes[4:9].all()
     behind = shown["of a second person behind"]
     assert behind.any((1, 2)).all() and behind.sum() < 0.4 * shown["at rest"].sum()
+
+
+@pytest.mark.slow
+def test_words_in_films_are_read_in_each_way(tmp_path):
+    from asllib.errors import InputError
+    from asllib.signer import render_word, write_video
+
+    rows = ["file,text,signer"]
+    for number, (text, signer) in enumerate((("HI", "ann"), ("b-y 2", "ben"))):
+        letters = words.letters_of(text)
+        write_video(tmp_path / f"{number}.mp4", render_word(letters, signer=1, fps=15).frames, fps=15)
+        rows.append(f"{number}.mp4,{text},{signer}")
+    (tmp_path / "manifest.csv").write_text("\n".join(rows) + "\n")
+    found = words.measure(tmp_path)
+    assert found["others"] == {"spaces": 1, "digits": 1, "other signs": 1}
+    assert [row["word"] for row in found["read"]] == ["HI", "BY"]
+    assert [row["with embedding"] for row in found["read"]] == ["HI", "BY"]
+    low, middle, high = found["letters_a_second"]
+    assert 0.5 < low <= middle <= high < 5
+    for way in words.WAYS:
+        assert found[way]["letters"] == 4 and set(found[way]["by_signer"]) == {"ann", "ben"}
+    (tmp_path / "manifest.csv").write_text("file,text,signer\nnone.mp4,HI,ann\n")
+    with pytest.raises(InputError, match=r"none\.mp4: no such file"):
+        words.measure(tmp_path)

@@ -74,7 +74,7 @@ ELSEWHERE = {
     "data/sign_mnist.py _read": "a name of kept's replacing",
     "hands/landmarks.py _write_csv": "a name of write_landmarks's replacing",
     "hands/landmarks.py _write_parquet": "a name of write_landmarks's replacing",
-    "read/subtitles.py write": "a name of replacing, which close() ends",
+    "read/subtitles.py add": "a name of replacing, which close() ends",
 }
 WRITERS = {"write_bytes", "write_text", "touch", "to_parquet", "savefig", "imwrite", "VideoWriter", "ParquetWriter"}
 INTO = {"to_csv", "save", "savez", "tofile", "copy", "copyfile", "copy2"}  # they write if they are given a place

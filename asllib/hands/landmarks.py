@@ -145,7 +145,7 @@ def check_landmarks(table: pd.DataFrame, name: object = "landmarks") -> pd.DataF
     columns = landmark_columns()
     if "x_right_hand_0" in table:
         raise InputError(
-            f"{name}: the layout of Google's fingerspelling set, x_right_hand_0 to z_..., is not read here"
+            f"{name}: a file of Google's fingerspelling set; 'asl evaluate' reads its folder: --data FOLDER"
         )
     missing = [column for column in columns if column not in table]
     if missing:

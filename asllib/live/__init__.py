@@ -1,4 +1,4 @@
-"""The live cell, the recorder of your own signs, and what they teach the recogniser.
+"""The live cell, and the recorders of your own signs and of words.
 
 The names below are imported on first use: ``import asllib.live`` loads neither PyTorch nor the notebook's widgets.
 """
@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from asllib.lazy import attach
 
-_MODULES = {"widget": ("LiveReader", "SignRecorder")}
+_MODULES = {"widget": ("LiveReader", "SignRecorder", "WordRecorder")}
 
 __getattr__, __dir__, __all__ = attach(__name__, _MODULES)

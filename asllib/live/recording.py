@@ -1,10 +1,11 @@
-"""The recorder's session: asks for signs, keeps good frames, writes a data folder."""
+"""The recorders' sessions: ask for signs and keep good frames, or for words and keep films; write a data folder."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Hashable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import numpy as np
 import pandas as pd
 
 from asllib.data.letterset import COLUMNS, read_manifest
+from asllib.data.phrases import MANIFEST, has_phrases, letters_of, load_phrases
 from asllib.errors import InputError
 from asllib.hands.landmarks import SIZE_COLUMNS, landmark_columns, read_landmarks, write_landmarks
 from asllib.hands.look import Hand
 from asllib.hands.tracker import HandTracker
 from asllib.live.session import Message, Session, points, trouble
 from asllib.paths import write_bytes, write_text
+from asllib.read.subtitles import AnnotatedVideo
 from asllib.train.signs import LANDMARKS
 
 Row = dict[Hashable, Any]  # of the manifest
@@ -29,6 +32,15 @@ PAUSE = 0.25  # seconds between two kept frames at least
 PATIENCE = 1.0  # seconds after which a frame is kept though it is like the last one
 ALIKE = 0.12  # palm lengths that the points of two hands lie apart on average, below which they are alike
 DARK = 40  # mean of the pixels, 0..255
+
+REST = 1.0  # seconds without a hand that end the film of a word
+LONGEST = 30.0  # seconds of a film
+FILM_FPS = 30.0
+CONSENT = """\
+I make these films of my own free will, and I am of age. They show my hand, and may show my face and my room.
+They are kept in this folder, with the words and the name that I gave. Whoever I give the folder to may use them to
+study and to train programs that read fingerspelling, and may publish them under CC BY 4.0. Until I give it away I can
+delete any film."""
 
 HINTS = (
     "Show it to the camera as you usually do.",
@@ -50,6 +62,9 @@ class RecordingSession(Session):
     number is below 1, or the folder holds something else.
     """
 
+    _ask = "Show"
+    _hints: tuple[str, ...] = HINTS
+
     def __init__(
         self,
         folder: str | Path,
@@ -67,6 +82,9 @@ class RecordingSession(Session):
             raise InputError(f"per_sign={per_sign}: keep at least 1 frame of each sign")
         self.per_sign = per_sign
         self.signer = _name(signer, "signer")
+        for path in (self.folder, *self.folder.parents):
+            if path.is_file():
+                raise InputError(f"{path}: a file; name a folder")
         self._rows, self._hands = self._earlier()
         self._tracker = HandTracker(video=True)
         self._passed: Counter[str] = Counter()
@@ -85,7 +103,7 @@ class RecordingSession(Session):
     def state(self) -> Message:
         """Which sign is asked for, and how far it is."""
         kept, passed = self.kept, [[reason, n] for reason, n in self._passed.most_common()]
-        about = {"sign": self._sign, "kept": kept.get(self._sign or "", 0), "of": self.per_sign}
+        about = {"sign": self._sign, "kept": kept.get(self._sign or "", 0), "of": self.per_sign, "ask": self._ask}
         return {**about, "signs": [[*one] for one in kept.items()], "passed": passed, "folder": str(self.folder)}
 
     @property
@@ -141,7 +159,7 @@ class RecordingSession(Session):
         if self._sign is None:
             status, left = self._over(), 0.0
         else:
-            hint = HINTS[self.kept[self._sign] * len(HINTS) // self.per_sign % len(HINTS)]
+            hint = self._hints[self.kept[self._sign] * len(self._hints) // self.per_sign % len(self._hints)]
         return {"hand": points(hand), "status": status, "hint": hint, "left": left, **self.state()}
 
     def _keep(self, frame: np.ndarray, hand: Hand | None, reason: str, seconds: float) -> str:
@@ -187,9 +205,6 @@ class RecordingSession(Session):
 
     def _earlier(self) -> tuple[list[Row], dict[str, list]]:
         """What the folder holds from an earlier recording."""
-        for path in (self.folder, *self.folder.parents):
-            if path.is_file():
-                raise InputError(f"{path}: a file; name a folder")
         if not (self.folder / "manifest.csv").is_file():
             # A recording that was killed before its first photo leaves nothing but these.
             there = self.folder.iterdir() if self.folder.exists() else ()
@@ -208,6 +223,105 @@ class RecordingSession(Session):
         known = {row[0]: row for row in hands[HAND].to_numpy(object).tolist()}
         # A recorder that was killed between the two files leaves a photo in one of them alone.
         return [row for row in table.to_dict("records") if row["file"] in known], known
+
+
+class WordSession(RecordingSession):
+    """Ask for one word after the other and keep a film of each, which ends when the hand leaves the picture.
+
+    The folder has the films, and a ``manifest.csv`` with ``file,text,signer``. ``consent`` is shown first; who presses
+    Start agrees to it, and it is written to ``consent-SIGNER.txt``. The rest is as for ``RecordingSession``.
+    """
+
+    _ask = "Spell"
+    _hints = ("Raise your hand, spell, and lower it out of the picture.",)
+
+    def __init__(
+        self,
+        folder: str | Path,
+        words: Sequence[str],
+        signer: str = "me",
+        consent: str = CONSENT,
+        source: int | str | Path | None = None,
+    ) -> None:
+        self.consent, self._agreed = consent, False
+        self._film: AnnotatedVideo | None = None
+        self._latest: int | None = None  # the word that was kept just before
+        for word in words:
+            if not letters_of(word):
+                raise InputError(f"word {word!r}: it has no letter to spell")
+        super().__init__(folder, [word.upper() for word in words], 1, signer, source)
+
+    def state(self) -> Message:
+        """Which word is asked for; before Start, what is agreed to by pressing it."""
+        return super().state() | {"consent": "" if self._agreed else f"{self.consent} Press Start if you agree."}
+
+    def close(self) -> None:
+        """Let go of camera and of a film that is not complete."""
+        self._end_film(complete=False)
+        super().close()
+
+    def _answer(self, message: Message, buffers: Sequence[bytes]) -> tuple[Message, list[bytes]]:
+        if message.get("type") == "start" and not self._agreed:
+            now, path = datetime.now(UTC), self.folder / f"consent-{self.signer}.txt"
+            before = path.read_text(encoding="utf-8") + "\n" if path.is_file() else ""  # maybe to another text
+            write_text(path, f"{before}{self.consent}\n\nAgreed to by {self.signer}, {now:%Y-%m-%d %H:%M} UTC.\n")
+            self._agreed = True
+        return super()._answer(message, buffers)
+
+    def _go_on(self, at: int) -> None:
+        self._end_film(complete=False)
+        super()._go_on(at)
+
+    def _edit(self, message: Message) -> None:
+        """Choose again: the word that is being spelled, or, while none is, the one that was kept just before."""
+        if message.get("what") == "again" and self._film is None:
+            self._at = self._at if self._latest is None else self._latest
+        self._latest = None
+        super()._edit(message)
+
+    def _keep(self, frame: np.ndarray, hand: Hand | None, reason: str, seconds: float) -> str:
+        file = f"{self.signer}/{self._sign}.mp4"
+        if self._film is None:
+            path = self.folder / file
+            path.parent.mkdir(exist_ok=True)
+            if not path.parent.resolve().is_relative_to(self.folder.resolve()):
+                raise InputError(f"{path.parent}: a link out of {self.folder}; remove it")
+            self._film, self._began, self._seen = AnnotatedVideo(path, FILM_FPS), seconds, -np.inf
+        self._film.add(frame, seconds - self._began)
+        if hand is not None:
+            self._seen = seconds
+        if seconds - self._began < LONGEST and not REST < seconds - self._seen < np.inf:
+            return "Filming." if hand is None else trouble(hand, 0.0) or "Filming."
+        if self._seen < self._began:
+            self._go_on(self._at)
+            return reason
+        self._end_film(complete=True)
+        row: Row = {"file": file, "label": self._sign, "signer": self.signer}
+        self._write([*self._rows, row])
+        self._latest = self._at
+        self._go_on(self._at + 1)
+        return "Kept."
+
+    def _end_film(self, complete: bool) -> None:
+        film, self._film = self._film, None
+        if film is not None:
+            film.__exit__(None if complete else InterruptedError, None, None)
+
+    def _write(self, rows: list[Row]) -> None:
+        table = pd.DataFrame(rows, columns=["file", "label", "signer"]).rename(columns={"label": "text"})
+        write_text(self.folder / MANIFEST, table.to_csv(index=False))
+        self._rows = rows
+
+    def _earlier(self) -> tuple[list[Row], dict[str, list]]:
+        there = [path.name for path in self.folder.glob("*")]
+        if MANIFEST not in there:
+            if there and not any(name.startswith("consent-") for name in there):  # which comes first
+                raise InputError(f"{self.folder}: holds something else; name a new folder")
+            return [], {}
+        table = load_phrases(self.folder).table if has_phrases(self.folder) else pd.DataFrame({"file": ["?"]})
+        if not (table["file"] == table.get("signer", "") + "/" + table.get("text", "") + ".mp4").all():
+            raise InputError(f"{self.folder}: was not written by this recorder; name a new folder")
+        return table.rename(columns={"text": "label"})[["file", "label", "signer"]].to_dict("records"), {}
 
 
 def _alike(hand: Hand, other: Hand) -> bool:

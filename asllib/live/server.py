@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import webbrowser
+from collections.abc import Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -28,8 +29,8 @@ with extra("live"):
 CELL = """\
 import os
 os.chdir({folder!r})
-from asllib.live import LiveReader
-LiveReader({source!r}, model={model!r})"""
+from asllib.live import {widget}
+{widget}({arguments})"""
 
 _HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # where a server that listens everywhere is reached from this machine
 
@@ -66,9 +67,29 @@ class SecurePage(Voila):
         threading.Thread(target=browser.open, args=arguments, daemon=True).start()
 
 
+def reader_cell(source: int | str | None = None, model: str | None = None) -> str:
+    """The code of a ``LiveReader`` of this source and model; InputError if there is no such model or film."""
+    from asllib.live.session import models
+    from asllib.read import load_network
+    from asllib.read.video import iter_frames
+
+    load_network(model or models()[0])
+    if source is not None:
+        iter_frames(source)
+    return CELL.format(folder=str(Path.cwd()), widget="LiveReader", arguments=f"{source!r}, model={model!r}")
+
+
+def recorder_cell(folder: Path, words: Sequence[str], signer: str) -> str:
+    """The code of a ``WordRecorder``; InputError if it cannot record into the folder, or a name cannot be used."""
+    from asllib.live.recording import WordSession
+
+    WordSession(folder, words, signer)
+    arguments = f"{str(folder)!r}, {[*words]!r}, {signer!r}"
+    return CELL.format(folder=str(Path.cwd()), widget="WordRecorder", arguments=arguments)
+
+
 def serve(
-    source: int | str | None = None,
-    model: str | None = None,
+    code: str,
     port: int = 8866,
     browser: bool = True,
     *,
@@ -77,19 +98,11 @@ def serve(
     keyfile: Path | None = None,
     insecure: bool = False,
 ) -> None:
-    """Serve a ``LiveReader`` of this source and model until it is interrupted, to those alone who have the token.
+    """Serve what a cell of this code shows until it is interrupted, to those alone who have the token.
 
-    See ``check_host`` for who can reach it. InputError if there is no such model or film, the port is taken, or others
-    could listen in.
+    See ``check_host`` for who can reach it. InputError if the port is taken, or others could listen in.
     """
-    from asllib.live.session import models
-    from asllib.read import load_network
-    from asllib.read.video import iter_frames
-
     certificate = check_host(host, certfile, keyfile, insecure)
-    load_network(model or models()[0])
-    if source is not None:
-        iter_frames(source)
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
         try:
@@ -100,7 +113,7 @@ def serve(
         print(f"asl: listening on {host}: whoever has the link can use the page and its kernel", file=sys.stderr)
     logging.getLogger().setLevel(logging.ERROR)  # the server's libraries warn of what is none of the user's business
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel of this environment, not one in the user's folder
-    cell = nbformat.v4.new_code_cell(CELL.format(folder=str(Path.cwd()), source=source, model=model))
+    cell = nbformat.v4.new_code_cell(code)
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     settings = {
         "ip": host,
@@ -122,7 +135,7 @@ def serve(
         options += [f"--MappingKernelManager.{name}={value}" for name, value in culling.items()]
         app.initialize([str(book), *options])
         link = app.link(socket.gethostname() if host in _HERE else host)
-        IOLoop.current().add_callback(print, f"{link}\nThe live page is there; Ctrl+C ends it.", flush=True)  # once up
+        IOLoop.current().add_callback(print, f"{link}\nThe page is there; Ctrl+C ends it.", flush=True)  # once up
         app.start()
 
 

@@ -84,21 +84,25 @@ class AnnotatedVideo:
 
     def write(self, frame: np.ndarray, reading: FrameReading, time_s: float) -> None:
         """Draw what was read into a frame (H, W, 3) uint8 RGB and add it at its time."""
+        if math.floor(time_s * self.fps + 0.5) >= self._frames:
+            self.add(annotate(frame, reading), time_s)
+
+    def add(self, frame: np.ndarray, time_s: float) -> None:
+        """Add a frame as it is at its time."""
         import cv2
 
         due = math.floor(time_s * self.fps + 0.5) + 1  # frames, this one included; round() takes halves to even numbers
         if due <= self._frames:
             return
-        drawn = annotate(frame, reading)
         if self._writer is None:
-            height, width = drawn.shape[:2]
+            height, width = frame.shape[:2]
             self._partial = self._place.enter_context(replacing(self.path))
             self._writer = cv2.VideoWriter(
                 str(self._partial.absolute()), cv2.VideoWriter.fourcc(*"mp4v"), self.fps, (width, height)
             )
             if not self._writer.isOpened():
                 raise InputError(f"cannot write {self.path}: no encoder for {width}x{height}")
-        drawn = np.ascontiguousarray(drawn[..., ::-1])
+        drawn = np.ascontiguousarray(frame[..., ::-1])
         last = drawn if self._last is None else self._last
         for _ in range(self._frames, due - 1):
             self._writer.write(last)

@@ -17,13 +17,15 @@ import numpy as np
 import pandas as pd
 from rapidfuzz.distance import Levenshtein
 
+from asllib.data.phrases import count_others, load_phrases
 from asllib.errors import InputError
+from asllib.evaluation import spelling_report
 from asllib.hands.landmarks import SIZE_COLUMNS, landmark_arrays, read_landmarks
 from asllib.hands.look import Hand, tracker_version
 from asllib.hands.stream import Stream
 from asllib.hands.tracker import Side, table_hands
 from asllib.networks.spelling import SpellingNet
-from asllib.networks.store import SHIPPED, WEIGHTS
+from asllib.networks.store import SHIPPED, WEIGHTS, load_model
 from asllib.parallel import Job, results, workplace
 from asllib.read.lexicon import Lexicon, check_names
 from asllib.read.reader import FrameReading, ReadWord, TextReader, load_network
@@ -290,8 +292,38 @@ def read_stream(
     return Spelled(stream.word, letters, corrected, tuple(delays(stream, letters)), float(stream.times[-1]))
 
 
+def evaluate_phrases(model: str, folder: str, split: str | None = None) -> dict[str, Any]:
+    """Read the phrases of a folder, see ``asllib.data.phrases``: JSON of ``asl evaluate``.
+
+    It has ``spelling_report`` of all letters, with "plain" of those phrases alone that have nothing but letters and
+    spaces, and counts what "others" there are: signs that are no letters are read as some letter, or not at all.
+    InputError if there are none, or the network needs pictures.
+    """
+    from tqdm.auto import tqdm
+
+    phrases, network = load_phrases(folder), load_network(model)
+    if isinstance(network, Recognizer) and network.kind == "pixel":
+        raise InputError(f"{model}: phrases have no pictures; use spelling, default or landmark")
+    chosen = np.full(len(phrases), True) if split is None else (phrases.table["split"] == split).to_numpy(bool)
+    if not chosen.any():
+        raise InputError(f"{folder}: no phrase in split {split!r}")
+    learned = {} if isinstance(network, Recognizer) else load_model(model)[1].get("data", {}).get("phrases", {})
+    known = learned.get("sha256") == phrases.sha256()
+    seen = min(int((phrases.learnable & chosen).sum()), learned["learned"]) if known else 0
+    phrases = phrases.subset(chosen)
+    plain, signers = phrases.plain, phrases.table["signer"]
+    streams = tqdm(phrases.streams(), total=len(phrases), desc="Reading", unit="phrase", delay=1)
+    pairs = [(one.read, one.word) for one in (read_stream(stream, recognizer=network) for stream in streams)]
+    found = {"model": model, "data": Path(folder).name, **spelling_report(pairs, signers)}
+    part = [pair for pair, alone in zip(pairs, plain, strict=True) if alone]
+    found["plain"] = spelling_report(part, signers[plain]) if part else None
+    return found | {"others": count_others(phrases.table["text"]), "seen_in_training": seen}
+
+
 def delays(stream: Stream, letters: Sequence[ReadLetter]) -> list[float]:
-    """Seconds from the middle of each hold to the moment at which its letter was written, for right letters."""
+    """Seconds from the middle of each hold, where it is known, to the moment at which a right letter was written."""
+    if stream.positions is None:
+        return []
     read = "".join(letter.letter for letter in letters)
     found = []
     for same in Levenshtein.opcodes(read, stream.word).as_matching_blocks():

@@ -155,8 +155,8 @@ def word_motion(
 ) -> Motion:
     """Plan how a word is spelled, from rest to rest.
 
-    ``rng`` varies the times by a tenth, chooses between slide and bounce of a doubled letter, how J and Z are drawn, and
-    how neighbours bend a letter; without it the word slides and keeps time.
+    ``rng`` varies the times by a tenth, chooses between slide and bounce of a doubled letter, how J and Z are drawn,
+    and how neighbours bend a letter; without it the word slides and keeps time.
     """
     foreign = [character for character in word.upper() if character not in (*LETTERS, " ")]
     if foreign:

@@ -24,6 +24,7 @@ from asllib.data import (
 from asllib.data.drawn import added_letters, random_hands
 from asllib.data.letterset import LetterSet
 from asllib.data.people_set import join_tables, signers_apart
+from asllib.data.phrases import load_phrases
 from asllib.errors import InputError
 from asllib.evaluation import read_letters
 from asllib.hands.extract import Looks, track, without_pictures
@@ -35,6 +36,7 @@ from asllib.networks.registry import Network, preset
 from asllib.networks.store import check_new_run, load_model, save_model, tidy_run
 from asllib.paths import write_text
 from asllib.results import data_card, versions
+from asllib.train.clips import Clip, phrase_clip
 from asllib.train.examples import for_pixels, hand_examples, join, train, turned
 from asllib.train.loop import NO_LETTER, Examples, History
 from asllib.train.spelling import train_spelling
@@ -51,8 +53,8 @@ def train_run(
     ``people``, whose own split keeps signers apart, the training part is learned from, and the valid signers are
     read to test it. Any other set is split 60/30/10 by original: where the preset stops early (patience) the
     30, or as large a part of the training data, decide when, else they are learned from too. With "auto", ``landmark``
-    and ``default`` learn from photos and people together. ``spelling`` learns from films of its own. A checkpoint in
-    the folder lets the same call go on after a stop.
+    and ``default`` learn from photos and people together. ``spelling`` learns from films of its own, and from a folder
+    of phrases if one is named, see ``phrase_clips``. A checkpoint in the folder lets the same call go on after a stop.
 
     Returns
     -------
@@ -65,8 +67,6 @@ def train_run(
         If the folder holds a finished run, or the set does not have every letter.
     """
     settings = preset(network, preset_name)
-    if network == "spelling" and data != "auto":
-        raise InputError(f"spelling: {data}: it has its own data; leave out --data")
     if (out / "card.json").is_file():
         tidy_run(out)  # killed when all was done but this
     check_new_run(out)
@@ -77,8 +77,10 @@ def train_run(
         "versions": versions(),
     }
     if network == "spelling":
+        phrases, about_phrases = ([], {}) if data == "auto" else phrase_clips(data)
         out.mkdir(parents=True, exist_ok=True)
-        model, history, more = train_spelling(settings, seed, epochs, out)
+        model, history, more = train_spelling(settings, seed, epochs, out, phrases)
+        more["data"] |= about_phrases
         return write_run(out, model, settings.network.signs, history, about | more)
     sets = training_sets(network, settings, data)
     out.mkdir(parents=True, exist_ok=True)
@@ -90,6 +92,25 @@ def train_run(
     if settings.signers:
         about["synthetic_signers"] = settings.signers
     return write_run(out, model, settings.alphabet, history_table(record), about)
+
+
+def phrase_clips(folder: str) -> tuple[list[Clip], dict[str, Any]]:
+    """Clips of the phrases in a folder that ``spelling`` may learn from, and what the card says of them.
+
+    A phrase that shows a hand for fewer moments than it has letters is left out: the film was cut short. InputError if
+    none is left.
+    """
+    from tqdm.auto import tqdm
+
+    phrases = load_phrases(folder)
+    learned = phrases.subset(phrases.learnable)
+    streams = tqdm(learned.streams(), total=len(learned), desc="Phrases", unit="phrase", delay=1)
+    clips = [phrase_clip(stream) for stream in streams]
+    clips = [clip for clip in clips if np.isfinite(clip.landmarks[:, 0, 0]).sum() >= len(clip.spelled)]
+    if not clips:
+        raise InputError(f"{folder}: none of its {len(phrases)} phrases can be learned from")
+    about = {"name": Path(folder).name, "rows": len(phrases), "sha256": phrases.sha256(), "learned": len(clips)}
+    return clips, {"phrases": about | {"letters": sum(len(clip.spelled) for clip in clips)}}
 
 
 def write_run(

@@ -45,9 +45,11 @@ _FEW = 200  # steps for which no processes are started
 
 
 def train_spelling(
-    preset: SpellingPreset, seed: int, epochs: int | None, folder: Path
+    preset: SpellingPreset, seed: int, epochs: int | None, folder: Path, phrases: Sequence[Clip] = ()
 ) -> tuple[Network, pd.DataFrame, dict[str, Any]]:
     """Film what a preset asks for, train on it and on real photos where they are, and keep checkpoints in a folder.
+
+    ``phrases`` are further clips, see ``fit_spelling``.
 
     Returns
     -------
@@ -70,7 +72,9 @@ def train_spelling(
         letters, others = (takes_of(track(drawn(preset.signers)).tables) for drawn in (added_letters, random_hands))
         takes["drawn"] = join((letters, others), (1.0, 1.0))
     all_takes = join(list(takes.values()), [SHARES[name] for name in takes])
-    model, histories = fit_spelling(preset, clips, all_takes, seed=seed, steps=5 if small else STEPS, folder=folder)
+    model, histories = fit_spelling(
+        preset, clips, all_takes, phrases, seed=seed, steps=5 if small else STEPS, folder=folder
+    )
     tables = [
         pd.DataFrame({"part": part, "train_loss": one.train_loss, "train_accuracy": one.train_accuracy})
         for part, one in histories.items()
@@ -125,6 +129,7 @@ def fit_spelling(
     preset: SpellingPreset,
     clips: Sequence[Clip],
     takes: Takes,
+    phrases: Sequence[Clip] = (),
     *,
     seed: int = 0,
     steps: int = STEPS,
@@ -139,6 +144,8 @@ def fit_spelling(
         See ``SpellingPreset``.
     clips, takes
         Films, see ``film_clip``, and hands, of which words are pieced together as training goes on.
+    phrases
+        Films of which only the text is known, see ``phrase_clip``: as many as films are drawn for the second part.
     seed
         Of everything.
     steps
@@ -154,7 +161,7 @@ def fit_spelling(
     set_seed(seed)
     model = SpellingNet(preset.network)
     seen = hashlib.sha256(takes.hands[:, 0].tobytes())
-    for clip in clips:
+    for clip in (*clips, *phrases):
         seen.update(clip.targets.tobytes() + clip.landmarks.tobytes())
 
     def part(name: str, training: Training, draw: Callable, score: Callable, number: int) -> History:
@@ -170,6 +177,8 @@ def fit_spelling(
     model.requires_grad_(False).hand.requires_grad_(True)
     histories = {"handshapes": part("checkpoint-shapes.pt", preset.shapes, draw_moments, score_moments, 0)}
     model.requires_grad_(True).hand.requires_grad_(False)
+    if phrases:  # whichever are fewer come up again
+        clips = [*clips] * max(1, len(phrases) // len(clips)) + [*phrases] * max(1, len(clips) // len(phrases))
     histories["time"] = part("checkpoint.pt", preset.training, draw_clips, score_clips, 1)
     model.requires_grad_(True)
     return model, histories
@@ -248,7 +257,7 @@ def spelling_loss(logits: Tensor, targets: Tensor, spelled: Sequence[Tensor], de
     weight = torch.where(targets == NEITHER, 0.5, 1.0)  # most moments are on the way
     weight = weight * torch.where(inside_doubles(targets), DOUBLE_WEIGHT, 1.0) * (targets != IGNORE)
     loss = F.cross_entropy(late, targets, reduction="none", ignore_index=IGNORE, label_smoothing=0.02)
-    loss = (loss * weight).sum() / weight.sum()
+    loss = (loss * weight).sum() / weight.sum().clamp_min(1e-9)  # 0 where no moment's target is known
     ctc = F.ctc_loss(
         logits.permute(2, 0, 1).log_softmax(2),
         torch.cat(list(spelled)).to(logits.device),

@@ -8,6 +8,7 @@ from asllib.errors import InputError
 from asllib.networks import SpellingConfig, preset
 from asllib.networks.spelling import SIGNS
 from asllib.train import spelling
+from asllib.train.clips import IGNORE
 from asllib.train.spelling import drawn_ahead, fit_spelling, inside_doubles, spelling_loss
 from asllib.train.takes import Takes, piece_together
 
@@ -67,6 +68,27 @@ def test_training_lowers_the_losses_and_the_handshape_part_stays_fixed_in_the_se
     other, _ = fit_spelling(short, clips, stills, steps=8, progress=False)
     for name, tensor in other.hand.state_dict().items():
         torch.testing.assert_close(tensor, model.hand.state_dict()[name])
+
+
+@pytest.mark.slow
+def test_phrases_are_drawn_as_often_as_films_and_only_in_time(clips, stills, monkeypatch):
+    unknown = [dataclasses.replace(clip, targets=clip.targets * 0 + IGNORE) for clip in clips[:2]]
+    drawn = {}
+
+    def spy(name, draw):
+        def record(clips, *rest):
+            drawn[name] = clips
+            return draw(clips, *rest)
+
+        return record
+
+    for name in ("draw_moments", "draw_clips"):
+        monkeypatch.setattr(spelling, name, spy(name, getattr(spelling, name)))
+    short = dataclasses.replace(SMALL, training=dataclasses.replace(SMALL.training, epochs=1))
+    _, histories = fit_spelling(short, clips, stills, unknown, steps=3, progress=False)
+    assert np.isfinite(histories["time"].train_loss).all()
+    assert len(drawn["draw_moments"]) == 6
+    assert sum((clip.targets == IGNORE).all() for clip in drawn["draw_clips"]) == 6 == len(drawn["draw_clips"]) / 2
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ function render({ model, el }) {
 
   const stage = new Stage(model, {
     remote: model.get("remote"),
-    hint: "Press Start; you have three seconds to form each sign.",
+    hint: "Press Start; three seconds are counted down before each.",
     label: "Camera picture of the recorder",
     onReading: show,
     onStatus: (what, bad) => status.say(what, bad),
@@ -70,10 +70,11 @@ function render({ model, el }) {
     sign.textContent = message.sign ?? (complete ? "✓" : "–");
     sign.classList.toggle("asl-long", (message.sign ?? "").length > 1);
     const over = complete ? "All signs are recorded." : "Some signs are not complete.";
-    prompt.textContent = message.sign ? `Show ${message.sign}` : over;
+    prompt.textContent = message.sign ? `${message.ask} ${message.sign}` : over;
+    if (message.consent !== undefined) hint.textContent = message.consent;
     bar.max = message.of;
     bar.value = message.sign ? message.kept : message.of;
-    where.textContent = `Kept frames are written to ${message.folder}; all others are forgotten.`;
+    where.textContent = `What is kept is written to ${message.folder}; all else is forgotten.`;
     list.replaceChildren(
       ...message.signs.map(([name, kept]) =>
         make("li", {
