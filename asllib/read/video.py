@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from asllib.errors import InputError
+from asllib.files import check_there
 from asllib.quiet import without_lines
 
 if TYPE_CHECKING:
@@ -102,8 +103,7 @@ _BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")  # MP4 and Quick
 
 
 def _check_file(path: Path) -> None:
-    if not path.is_file():
-        raise InputError(f"{path}: no such video")
+    check_there(path, path, "video")
     with path.open("rb") as file:
         start = file.read(2048)
     if not start:

@@ -18,6 +18,7 @@ import pandas as pd
 from rapidfuzz.distance import Levenshtein
 
 from asllib.errors import InputError
+from asllib.files import check_there
 from asllib.hands.landmarks import SIZE_COLUMNS, landmark_arrays, read_landmarks
 from asllib.hands.look import Hand, tracker_version
 from asllib.hands.stream import Stream
@@ -209,8 +210,7 @@ def read_videos(
 
     paths = [Path(video).absolute() for video in videos]
     for video, path in zip(videos, paths, strict=True):
-        if not path.is_file():
-            raise InputError(f"{video}: no such video")
+        check_there(path, video, "video")
     card, trained = Path(WEIGHTS if str(model) in SHIPPED else "", model, "card.json"), ""
     if card.is_file():  # another network may be trained into a run folder later, or come with another asllib
         trained = hashlib.sha256(card.read_bytes()).hexdigest()
