@@ -372,8 +372,11 @@ def predict(
 
 @app.command()
 def read(
-    videos: Annotated[list[Path], Argument(help="Videos (.mp4, .mov, .mjpeg, ..) or landmarks (.csv, .parquet).")],
+    videos: Annotated[
+        list[Path], Argument(help="Videos (.mp4, .mov, .mjpeg, ..) or landmarks (.csv, .parquet, .json).")
+    ],
     fps: Annotated[float | None, Option(help="Frames a second, if the file does not say it.")] = None,
+    aspect: Annotated[float | None, Option(help="Width / height of landmarks' frames, if the file lacks it.")] = None,
     model: Annotated[
         str, Option(help="spelling (all letters); default, landmark, pixel (still ones); or a run folder.")
     ] = "spelling",
@@ -386,6 +389,7 @@ def read(
     json_file: Json = None,
 ) -> None:
     """Read the letters that a video spells, with their times; several videos at once, and on where it was stopped."""
+    from asllib.hands.landmarks import TABLES
     from asllib.read import AnnotatedVideo, letters_json, load_network, read_text, read_videos, write_subtitles
     from asllib.read.video import frame_rate
 
@@ -396,8 +400,8 @@ def read(
         with _unfinished("read", work) as done:
             with _workplace(cluster, workers) as executor:
                 readings = read_videos(
-                    videos, model, fps=fps, correct=correct, names=name or (), workers=workers, executor=executor,
-                    checkpoint=done, progress=True,
+                    videos, model, fps=fps, aspect=aspect, correct=correct, names=name or (), workers=workers,
+                    executor=executor, checkpoint=done, progress=True,
                 )  # fmt: skip
             pairs = list(zip(map(str, videos), readings, strict=True))
             every = [{"video": file, "text": one.text, "letters": letters_json(one.letters)} for file, one in pairs]
@@ -411,13 +415,13 @@ def read(
         raise InputError(f"{annotated}: the film itself; name another file")
     if srt is not None and srt.suffix.lower() != ".srt":
         raise InputError(f"{srt}: use a name that ends in .srt")
-    if annotated is not None and video.name.endswith((".csv", ".csv.gz", ".parquet")):
+    if annotated is not None and video.name.endswith(TABLES):
         raise InputError(f"{video}: landmarks have no picture to draw into; leave out --annotated")
     network = load_network(model)
     writer = nullcontext() if annotated is None else AnnotatedVideo(annotated, fps or frame_rate(video))
     with writer as film:
         found = read_text(
-            video, network, fps=fps, correct=correct, names=name or (), progress=True,
+            video, network, fps=fps, aspect=aspect, correct=correct, names=name or (), progress=True,
             on_frame=None if film is None else lambda moment, frame, reading: film.write(frame, reading, moment),
         )  # fmt: skip
     if srt is not None:

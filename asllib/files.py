@@ -150,18 +150,18 @@ def read_parquet(path: Path) -> pd.DataFrame:
         raise InputError(f"{path}: not a readable Parquet file ({reason}); make it again") from None
 
 
-def read_json(path: Path, what: str = "JSON file") -> dict[str, Any]:
-    """Read a JSON object; ``what`` names it in messages.
+def read_json(path: Path, what: str = "JSON file", kinds: type | tuple[type, ...] = dict, most: int = MAX_JSON) -> Any:
+    """Read a JSON object, or another of ``kinds``; ``what`` names it in messages.
 
-    InputError if the file is missing, above 16 MB, no JSON, or another value than an object.
+    InputError if the file is missing, larger than ``most`` bytes, no JSON, or a value of another kind.
     """
     try:
-        content = json.loads(read_bytes(path, MAX_JSON))
+        content = json.loads(read_bytes(path, most))
     except InputError:
         raise
     except (ValueError, RecursionError) as error:  # text that is no JSON, or no text; lists in lists in lists
         raise InputError(f"{path}: not a {what} ({error})") from None
-    if not isinstance(content, dict):
+    if not isinstance(content, kinds):
         raise InputError(f"{path}: not a {what} (a {type(content).__name__} instead of an object)")
     return content
 

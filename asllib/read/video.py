@@ -110,9 +110,6 @@ def _check_file(path: Path) -> None:
         raise InputError(f"{path}: an empty file, no video")
     if start.startswith(b"GIF8"):
         raise InputError(f"{path}: a GIF has too few frames and colours to be read; give the film that it is of")
-    if start.lstrip().startswith((b"{", b"[")):
-        kind = "OpenPose keypoints" if b"keypoints_2d" in start else "landmarks in JSON"
-        raise InputError(f"{path}: {kind} are not read; give a film, or a landmark table (.csv, .parquet)")
     # Contents decide, not endings: a playlist under a film's name would open other files, or the network.
     if not (start.startswith(_STARTS) or start[4:8] in _BOXES):
         raise InputError(f"{path}: not a video that can be read; give {_KINDS}")

@@ -124,6 +124,21 @@ def test_without_times_a_rate_is_needed(stored):
         read_text(path, Pointing(), fps=1e-320)
 
 
+def test_frames_of_no_size_are_taken_as_square_unless_the_aspect_is_given(table, tmp_path, capsys):
+    path = tmp_path / "hands.csv"
+    write_landmarks(table("AA").drop(columns=["width", "height"], errors="ignore"), path)
+    assert {aspect for _, (_, aspect) in read_hands(path)} == {1.0}
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "taken as square; give aspect (--aspect 1.78)" in err
+    assert {aspect for _, (_, aspect) in read_hands(path, aspect=1.5)} == {1.5}
+    assert capsys.readouterr().err == ""
+    write_landmarks(table("AA").assign(width=640, height=480), path)
+    assert {aspect for _, (_, aspect) in read_hands(path)} == {np.float32(4 / 3)}
+    for wrong in (0.0, np.nan, 640.0):
+        with pytest.raises(InputError, match="aspect="):
+            list(read_hands(path, aspect=wrong))
+
+
 @pytest.mark.parametrize("time", [np.nan, 0.0, -1.0])
 def test_times_that_do_not_increase_are_named(table, tmp_path, time):
     made = table("AA")
