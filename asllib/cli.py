@@ -242,6 +242,7 @@ def train(
     out: Annotated[Path, Option(help="The run folder to write.")],
     preset: Annotated[str, Option(help="best or paper; of pixel also people.")] = "best",
     data: Data = "auto",
+    alphabet: Annotated[str, Option(help="Which labels of a folder: letters, digits, both, or all.")] = "letters",
     seed: Annotated[int, Option(min=0, help="Seed for weights, order and augmentation.")] = 0,
     epochs: Annotated[int | None, Option(min=1, help="Number of epochs; by default the preset's.")] = None,
     json_file: Json = None,
@@ -249,7 +250,7 @@ def train(
     """Train a network on a set; the same command goes on with a run that was stopped."""
     from asllib.train.run import train_run
 
-    card = train_run(network, preset, data, out, seed=seed, epochs=epochs)
+    card = train_run(network, preset, data, out, alphabet=alphabet, seed=seed, epochs=epochs)
     metrics = ", ".join(f"{n} {x:.2%}" if "accuracy" in n else f"{n} {x:.3f}" for n, x in card["metrics"].items())
     text = f"{out}: {card['network']} network, {card['parameters']:,} parameters; {metrics}"
     _emit({"run": str(out), **card}, json_file, text)
@@ -302,10 +303,13 @@ def evaluate(
     recognizer = load_recognizer(model)
     # As in its training: of what is drawn, a network of small images alone is given small images.
     small = data == "auto" or (data == "synthetic" and "added" not in recognizer.card)
-    letters = load_letters(data, pixels=recognizer.kind == "pixel" and small).only(recognizer.alphabet)
+    whole = load_letters(data, pixels=recognizer.kind == "pixel" and small)
+    letters = whole.only(recognizer.alphabet)
     chosen = np.full(len(letters), True) if split is None else (letters.table["split"] == split).to_numpy()
     if not chosen.any():
-        raise InputError(f"{data}: no image of {recognizer.alphabet}" + (f" in split {split!r}" if split else ""))
+        raise InputError(
+            f"{data}: no image of {', '.join(recognizer.alphabet)}" + (f" in split {split!r}" if split else "")
+        )
     seen, letters = trained_on(recognizer.card, letters)[chosen], letters.subset(chosen)
     probabilities = recognizer.read_set(letters)
     read = read_letters(probabilities, recognizer.alphabet)
@@ -319,6 +323,9 @@ def evaluate(
         said = "on these images, or on others of the same set: expect less of new ones"
     if seen.any():
         print(f"asl: {model} was trained {said}", file=sys.stderr)
+    if foreign := sorted(set(whole.letters) - set(recognizer.alphabet)):
+        others = np.isin(whole.letters, foreign).sum()
+        print(f"asl: {others:,} images left out, of what {model} does not read: {', '.join(foreign)}", file=sys.stderr)
 
 
 @app.command()
