@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import json
 import os
 import re
@@ -42,6 +43,9 @@ Cluster = Annotated[str | None, Option(metavar="ADDRESS", help="Use a Dask clust
 
 def main() -> None:
     """Run the command; a bad input ends it with one line on stderr and exit code 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a console may lack letters that a path has
+            stream.reconfigure(errors="backslashreplace")
     try:
         try:
             app()
@@ -342,7 +346,7 @@ def predict(
 
     recognizer = load_recognizer(model)
 
-    def said(p: Prediction, aspect: float) -> str:
+    def said(file: Path, p: Prediction) -> str:
         if p.hand is None and p.letter is None:
             return "no hand found"
         best, *others = (-p.probabilities).argsort(kind="stable")[:3].tolist()
@@ -353,7 +357,8 @@ def predict(
                 likeliest += f", {names[other]} ({p.probabilities[other]:.0%})"
         if p.letter:
             return likeliest
-        if p.hand is not None and not points_up(p.hand, aspect):
+        height, width = read_image(file).shape[:2]
+        if p.hand is not None and not points_up(p.hand, width / height):
             return "a hand that does not point up, and no letter for sure; if the photo lies on its side, turn it"
         return f"a hand, but no letter for sure; likeliest {likeliest}"
 
@@ -362,16 +367,15 @@ def predict(
     # One after the other, since decoded photos are large; printed once all are read.
     for file in [file for given in files for file in find_photo_files(given)]:
         try:
-            image = read_image(file)
+            (p,) = recognizer.predict([file])
         except InputError as error:
             failed = True
             print(f"asl: {error}", file=sys.stderr)
             rows.append({"file": str(file), "error": str(error)})
             continue
-        p = recognizer.predict([image])[0]
         found = p.hand is not None
         rows.append({"file": str(file), "letter": p.letter, "confidence": p.confidence, "hand_found": found})
-        lines.append(f"{file}: {said(p, image.shape[1] / image.shape[0])}")
+        lines.append(f"{file}: {said(file, p)}")
     _emit(rows, json_file, "\n".join(lines))
     if failed:
         raise typer.Exit(1)

@@ -28,7 +28,7 @@ from asllib.networks.store import SHIPPED, WEIGHTS
 from asllib.parallel import Job, results, workplace
 from asllib.read.lexicon import Lexicon, check_names
 from asllib.read.reader import FrameReading, ReadWord, TextReader, load_network
-from asllib.read.recognizer import Recognizer
+from asllib.read.recognizer import BLUE, Recognizer, looks_blue
 from asllib.read.speller import ReadLetter, SpellerSettings
 from asllib.read.video import check_rate, count_frames, iter_frames
 
@@ -123,6 +123,8 @@ def read_text(
             reading = reader.read_hand(frame[0], moment, frame[1]) if hands else reader.read(frame, moment)
             count += 1
             found += reading.hand is not None
+            if found == 1 and reading.hand is not None and frames is video and looks_blue(frame, reading.hand):
+                tqdm.write(BLUE, file=sys.stderr)
             if on_frame is not None:
                 on_frame(moment, None if hands else frame, reading)
     except KeyboardInterrupt:
