@@ -16,13 +16,16 @@ from asllib.train.films import stream_of
 SIGNS = ("A", "B", "space")
 
 
-def spell(numbers: str, sure: float = 0.97, **settings) -> list[str]:
-    """One digit a moment: the number of the sign."""
+def spell(numbers: str, sure: float = 0.97, stall: float = 0.0, **settings) -> list[str]:
+    """One digit a moment: the number of the sign; after a "|" no frame came for a while."""
     speller, read = PeakSpeller(SIGNS, SpellerSettings(**settings)), []
-    for i, number in enumerate(numbers):
+    stalls = [stall * numbers[:i].count("|") for i, number in enumerate(numbers) if number != "|"]
+    for i, number in enumerate(numbers.replace("|", "")):
         probabilities = np.full(4, (1 - sure) / 3)
         probabilities[int(number)] = sure
-        read += speller.update(Said(i / RATE, probabilities), i / RATE + 0.15)
+        moment = i / RATE + stalls[i]
+        read += speller.update(Said(moment, probabilities), moment + 0.15)
+        assert all(letter.start_s in [k / RATE + stalls[k] for k in range(i + 1)] for letter in read)
     return [letter.letter for letter in read]
 
 
@@ -39,6 +42,18 @@ def test_doubles_need_neither_in_between():
     assert spell("1" * 20 + "0" + "1" * 40, sure=0.85, hold_s=0.1, double_s=2.0) == ["A"]  # it only wavered
     assert spell("1" * 600, hold_s=0.1) == ["A"]
     assert spell("3" * 600, hold_s=0.1) == ["space"]
+
+
+@pytest.mark.parametrize("stall", [0.2, 2.0, 60.0])
+def test_a_stall_makes_no_hold_longer(stall):
+    for numbers, letters in {
+        "01111|10110000": "A",
+        "0111|1110011100": "A",
+        "011|000011000": "AA",
+        "011|2|20": "AB",
+    }.items():
+        for given in (numbers, numbers.replace("|", "")):
+            assert spell(given, stall=stall, hold_s=0.05, again_s=0.15) == [*letters], given
 
 
 def test_short_or_unsure_peaks_are_none():
