@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= 2
 INSTALLED := .venv/.installed
+ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
 .PHONY: help install reproduce test check coverage bench docs lab doctor clean
@@ -49,7 +50,7 @@ docs: $(INSTALLED) ## build the pages in docs/ into build/docs; a warning is an 
 	$(BIN)/python -m sphinx -W --keep-going -q -d build/doctrees docs build/docs
 
 lab: $(INSTALLED) ## open the notebooks in JupyterLab
-	$(BIN)/jupyter lab notebooks --ServerApp.kernel_websocket_connection_class=asllib.live.connection.PromptConnection
+	$(BIN)/jupyter lab notebooks $(ROOT) --ServerApp.kernel_websocket_connection_class=asllib.live.connection.PromptConnection
 
 doctor: $(INSTALLED) ## say what is missing on this machine and how to mend it
 	$(BIN)/asl doctor

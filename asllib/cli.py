@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import json
 import os
 import re
@@ -42,6 +43,9 @@ Cluster = Annotated[str | None, Option(metavar="ADDRESS", help="Use a Dask clust
 
 def main() -> None:
     """Run the command; a bad input ends it with one line on stderr and exit code 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a console may lack letters that a path has
+            stream.reconfigure(errors="backslashreplace")
     try:
         try:
             app()
@@ -242,6 +246,7 @@ def train(
     out: Annotated[Path, Option(help="The run folder to write.")],
     preset: Annotated[str, Option(help="best or paper; of pixel also people.")] = "best",
     data: Data = "auto",
+    alphabet: Annotated[str, Option(help="Which labels of a folder: letters, digits, both, or all.")] = "letters",
     seed: Annotated[int, Option(min=0, help="Seed for weights, order and augmentation.")] = 0,
     epochs: Annotated[int | None, Option(min=1, help="Number of epochs; by default the preset's.")] = None,
     json_file: Json = None,
@@ -249,7 +254,7 @@ def train(
     """Train a network on a set; the same command goes on with a run that was stopped."""
     from asllib.train.run import train_run
 
-    card = train_run(network, preset, data, out, seed=seed, epochs=epochs)
+    card = train_run(network, preset, data, out, alphabet=alphabet, seed=seed, epochs=epochs)
     metrics = ", ".join(f"{n} {x:.2%}" if "accuracy" in n else f"{n} {x:.3f}" for n, x in card["metrics"].items())
     text = f"{out}: {card['network']} network, {card['parameters']:,} parameters; {metrics}"
     _emit({"run": str(out), **card}, json_file, text)
@@ -316,10 +321,13 @@ def evaluate(
     recognizer = load_recognizer(model)
     # As in its training: of what is drawn, a network of small images alone is given small images.
     small = data == "auto" or (data == "synthetic" and "added" not in recognizer.card)
-    letters = load_letters(data, pixels=recognizer.kind == "pixel" and small).only(recognizer.alphabet)
+    whole = load_letters(data, pixels=recognizer.kind == "pixel" and small)
+    letters = whole.only(recognizer.alphabet)
     chosen = np.full(len(letters), True) if split is None else (letters.table["split"] == split).to_numpy()
     if not chosen.any():
-        raise InputError(f"{data}: no image of {recognizer.alphabet}" + (f" in split {split!r}" if split else ""))
+        raise InputError(
+            f"{data}: no image of {', '.join(recognizer.alphabet)}" + (f" in split {split!r}" if split else "")
+        )
     seen, letters = trained_on(recognizer.card, letters)[chosen], letters.subset(chosen)
     probabilities = recognizer.read_set(letters)
     read = read_letters(probabilities, recognizer.alphabet)
@@ -333,6 +341,9 @@ def evaluate(
         said = "on these images, or on others of the same set: expect less of new ones"
     if seen.any():
         print(f"asl: {model} was trained {said}", file=sys.stderr)
+    if foreign := sorted(set(whole.letters) - set(recognizer.alphabet)):
+        others = np.isin(whole.letters, foreign).sum()
+        print(f"asl: {others:,} images left out, of what {model} does not read: {', '.join(foreign)}", file=sys.stderr)
 
 
 @app.command()
@@ -349,7 +360,7 @@ def predict(
 
     recognizer = load_recognizer(model)
 
-    def said(p: Prediction, aspect: float) -> str:
+    def said(file: Path, p: Prediction) -> str:
         if p.hand is None and p.letter is None:
             return "no hand found"
         best, *others = (-p.probabilities).argsort(kind="stable")[:3].tolist()
@@ -360,7 +371,8 @@ def predict(
                 likeliest += f", {names[other]} ({p.probabilities[other]:.0%})"
         if p.letter:
             return likeliest
-        if p.hand is not None and not points_up(p.hand, aspect):
+        height, width = read_image(file).shape[:2]
+        if p.hand is not None and not points_up(p.hand, width / height):
             return "a hand that does not point up, and no letter for sure; if the photo lies on its side, turn it"
         return f"a hand, but no letter for sure; likeliest {likeliest}"
 
@@ -369,16 +381,15 @@ def predict(
     # One after the other, since decoded photos are large; printed once all are read.
     for file in [file for given in files for file in find_photo_files(given)]:
         try:
-            image = read_image(file)
+            (p,) = recognizer.predict([file])
         except InputError as error:
             failed = True
             print(f"asl: {error}", file=sys.stderr)
             rows.append({"file": str(file), "error": str(error)})
             continue
-        p = recognizer.predict([image])[0]
         found = p.hand is not None
         rows.append({"file": str(file), "letter": p.letter, "confidence": p.confidence, "hand_found": found})
-        lines.append(f"{file}: {said(p, image.shape[1] / image.shape[0])}")
+        lines.append(f"{file}: {said(file, p)}")
     _emit(rows, json_file, "\n".join(lines))
     if failed:
         raise typer.Exit(1)
@@ -386,8 +397,11 @@ def predict(
 
 @app.command()
 def read(
-    videos: Annotated[list[Path], Argument(help="Videos (.mp4, .mov, .mjpeg, ..) or landmarks (.csv, .parquet).")],
+    videos: Annotated[
+        list[Path], Argument(help="Videos (.mp4, .mov, .mjpeg, ..) or landmarks (.csv, .parquet, .json).")
+    ],
     fps: Annotated[float | None, Option(help="Frames a second, if the file does not say it.")] = None,
+    aspect: Annotated[float | None, Option(help="Width / height of landmarks' frames, if the file lacks it.")] = None,
     model: Annotated[
         str, Option(help="spelling (all letters); default, landmark, pixel (still ones); or a run folder.")
     ] = "spelling",
@@ -400,6 +414,7 @@ def read(
     json_file: Json = None,
 ) -> None:
     """Read the letters that a video spells, with their times; several videos at once, and on where it was stopped."""
+    from asllib.hands.landmarks import TABLES
     from asllib.read import AnnotatedVideo, letters_json, load_network, read_text, read_videos, write_subtitles
     from asllib.read.video import frame_rate
 
@@ -410,8 +425,8 @@ def read(
         with _unfinished("read", work) as done:
             with _workplace(cluster, workers) as executor:
                 readings = read_videos(
-                    videos, model, fps=fps, correct=correct, names=name or (), workers=workers, executor=executor,
-                    checkpoint=done, progress=True,
+                    videos, model, fps=fps, aspect=aspect, correct=correct, names=name or (), workers=workers,
+                    executor=executor, checkpoint=done, progress=True,
                 )  # fmt: skip
             pairs = list(zip(map(str, videos), readings, strict=True))
             every = [{"video": file, "text": one.text, "letters": letters_json(one.letters)} for file, one in pairs]
@@ -425,13 +440,13 @@ def read(
         raise InputError(f"{annotated}: the film itself; name another file")
     if srt is not None and srt.suffix.lower() != ".srt":
         raise InputError(f"{srt}: use a name that ends in .srt")
-    if annotated is not None and video.name.endswith((".csv", ".csv.gz", ".parquet")):
+    if annotated is not None and video.name.endswith(TABLES):
         raise InputError(f"{video}: landmarks have no picture to draw into; leave out --annotated")
     network = load_network(model)
     writer = nullcontext() if annotated is None else AnnotatedVideo(annotated, fps or frame_rate(video))
     with writer as film:
         found = read_text(
-            video, network, fps=fps, correct=correct, names=name or (), progress=True,
+            video, network, fps=fps, aspect=aspect, correct=correct, names=name or (), progress=True,
             on_frame=None if film is None else lambda moment, frame, reading: film.write(frame, reading, moment),
         )  # fmt: skip
     if srt is not None:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import IO, TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 
@@ -30,15 +30,7 @@ MAX_BYTES = 2**29  # of a file or table in memory: six times Sign Language MNIST
 MAX_COLUMNS = 10_000
 MAX_JSON = 2**24  # JSON takes twenty times its size in memory
 MAX_PIXELS = 100_000_000  # more is no photo of a hand but a mistake, or a trap
-FORMATS = (
-    "JPEG",
-    "PNG",
-    "WEBP",
-    "BMP",
-    "TIFF",
-    "GIF",
-    "AVIF",
-)  # a file's contents decide; Pillow's others may start programs
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")  # by contents; Pillow's others may start programs
 
 
 def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
@@ -47,8 +39,7 @@ def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
     InputError if it is missing or no plain file, its gzip is damaged, or it holds more than ``most`` bytes.
     """
     try:
-        if not path.is_file():  # a pipe would be waited for
-            raise InputError(f"{path}: no such file")
+        check_there(path, path)
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             content = file.read(most + 1)
     except InputError:
@@ -163,18 +154,18 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
         raise InputError(f"{path}: not a readable Parquet file ({reason}); make it again") from None
 
 
-def read_json(path: Path, what: str = "JSON file") -> dict[str, Any]:
-    """Read a JSON object; ``what`` names it in messages.
+def read_json(path: Path, what: str = "JSON file", kinds: type | tuple[type, ...] = dict, most: int = MAX_JSON) -> Any:
+    """Read a JSON object, or another of ``kinds``; ``what`` names it in messages.
 
-    InputError if the file is missing, above 16 MB, no JSON, or another value than an object.
+    InputError if the file is missing, larger than ``most`` bytes, no JSON, or a value of another kind.
     """
     try:
-        content = json.loads(read_bytes(path, MAX_JSON))
+        content = json.loads(read_bytes(path, most))
     except InputError:
         raise
     except (ValueError, RecursionError) as error:  # text that is no JSON, or no text; lists in lists in lists
         raise InputError(f"{path}: not a {what} ({error})") from None
-    if not isinstance(content, dict):
+    if not isinstance(content, kinds):
         raise InputError(f"{path}: not a {what} (a {type(content).__name__} instead of an object)")
     return content
 
@@ -188,17 +179,16 @@ def open_image(file: Path | bytes, name: str, most: int = MAX_PIXELS) -> Iterato
     import PIL.Image
 
     try:
-        if isinstance(file, Path) and file.exists() and not file.is_file():
-            raise OSError("not a plain file")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # the limit below is ours
-            image = PIL.Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=FORMATS)
-        with image:
+        if isinstance(file, Path):
+            check_there(file, name)
+        with (
+            warnings.catch_warnings(action="ignore", category=PIL.Image.DecompressionBombWarning),  # the limit is ours
+            io.BytesIO(file) if isinstance(file, bytes) else file.open("rb") as stream,
+            PIL.Image.open(stream, formats=_formats(stream, name)) as image,
+        ):
             if image.width * image.height > most:
                 raise InputError(f"{name}: {image.width}x{image.height} pixels; scale it down below {most:,}")
             yield image
-    except FileNotFoundError:
-        raise InputError(f"{name}: no such file") from None
     except InputError:
         raise
     except Exception as error:  # Pillow raises many types on broken files; all mean the same here
@@ -207,7 +197,32 @@ def open_image(file: Path | bytes, name: str, most: int = MAX_PIXELS) -> Iterato
         raise InputError(f"{name}: not a readable image ({reason}); give a .jpg or .png photo") from None
 
 
-ENDINGS = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif")  # of ``FORMATS``
+def _formats(stream: IO[bytes], name: str) -> tuple[str, ...]:
+    """What Pillow may open: ``FORMATS``, or HEIC, which needs a package."""
+    start = stream.read(32)
+    stream.seek(0)
+    if start[4:8] != b"ftyp" or b"avi" in start[8:]:
+        return FORMATS
+    try:
+        import pi_heif
+    except ModuleNotFoundError:
+        raise InputError(f"{name}: HEIC needs a package: pip install 'asllib[heic]'; or save it as JPEG") from None
+    pi_heif.register_heif_opener()
+    return ("HEIF",)
+
+
+def check_there(path: Path, name: object, what: str = "file") -> None:
+    """Raise InputError, which calls the path ``name``, unless it is a plain file: a pipe would be waited for."""
+    if re.match(r"(https?|ftp):/", str(name)):
+        raise InputError(f"{name}: an address of the web; download it, and name the file")
+    if path.is_dir():
+        raise InputError(f"{name}: a folder; name a {what} in it")
+    if not path.is_file():
+        raise InputError(f"{name}: no such {what}")
+
+
+# Endings of ``FORMATS`` and of HEIC.
+ENDINGS = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif")
 
 
 def photos_among(paths: Iterable[Path], name: object) -> list[Path]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import math
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -103,7 +105,15 @@ def run_notebook(path: Path, keep: bool, bar: Any = None) -> float:
     named = {name: os.environ[name] for name in ("ASLLIB_DATA", "ASLLIB_CACHE") if os.environ.get(name)}
     folders = {name: str(Path(folder).expanduser().resolve()) for name, folder in named.items()}
     try:
-        client.execute(env={**os.environ, **folders})
+        try:
+            client.execute(
+                env={**os.environ, **folders}, stderr=subprocess.DEVNULL
+            )  # where a kernel that ends complains
+        except Exception:
+            if hasattr(client, "_async_cleanup_kernel_future"):  # after Ctrl+C it ends the kernel, then misses it
+                logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # so does a task of its own
+                raise KeyboardInterrupt from None
+            raise
     except CellExecutionError as error:
         what = f"{error.ename}: {error.evalue}".splitlines()[0]
         raise InputError(f"{path.name} failed: {what}; open it and run it to see where") from None

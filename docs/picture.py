@@ -44,7 +44,7 @@ SMALL = {
     "04": ("fig8_all_models.png", (0.0, 0.0, 0.525, 0.68)),
     "05": ("fig8_all_models.png", (0.525, 0.0, 1.0, 0.68)),
     "06": ("unseen_people.png", (0.0, 0.0, 1.0, 0.9)),
-    "07": ("synthetic/live.webp", (0.0, 0.0, 0.51, 0.88)),
+    "07": ("synthetic/live.webp", (0.0, 0.18, 1.0, 0.99)),
     "08": ("synthetic/spelling_film.png", (0.0, 0.0, 1.0, 0.86)),
     "09": ("synthetic/own_signs_recorded.png", (0.0, 0.0, 0.6, 0.88)),
 }

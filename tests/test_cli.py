@@ -423,6 +423,23 @@ def test_the_installed_command_ends_without_a_traceback(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_console_without_a_paths_letters_shows_escapes(tmp_path, encoding):
+    photo = tmp_path / "\u014c\U0001f590.png"
+    PIL.Image.new("RGB", (80, 60), (90, 90, 90)).save(photo)
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    for arguments, code, said in (
+        (("predict", photo, tmp_path / "none\u014c.jpg"), 1, "\\u014c\\U0001f590.png: no hand found"),
+        (("data", "check", photo), 1, "\\u014c\\U0001f590.png: neither a data set"),
+        (("--help",), 0, "fingerspelling"),
+    ):
+        command = [sys.executable, "-m", "asllib.cli", *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, encoding=encoding, env=environment, timeout=300)
+        assert done.returncode == code and "Traceback" not in done.stderr, done.stderr
+        assert said in done.stdout + done.stderr
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="no such signals")
 def test_a_command_that_is_stopped_says_so(tmp_path):
     # What is started in the background by a shell ignores the signal.

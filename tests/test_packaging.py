@@ -135,3 +135,14 @@ def test_the_public_names_are_there():
     assert {"load_letters", "load_recognizer", "LetterSet", "Prediction", "InputError"} <= set(asllib.__all__)
     with pytest.raises(AttributeError, match="nonsense"):
         _ = asllib.nonsense
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
+@pytest.mark.parametrize(("user", "said"), [(0, True), (1000, False)])
+def test_the_lab_opens_for_root_too(tmp_path, monkeypatch, user, said):
+    """JupyterLab refuses root unless it is told."""
+    (tmp_path / "id").write_text(f"#!/bin/sh\necho {user}\n")
+    (tmp_path / "id").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    shown = subprocess.run(["make", "-n", "-C", ROOT, "lab"], capture_output=True, text=True, check=True).stdout
+    assert ("--allow-root" in shown) == said and "jupyter lab notebooks" in shown

@@ -1,4 +1,8 @@
 import json
+import os
+import signal
+import threading
+import time
 
 import nbformat
 import numpy as np
@@ -149,6 +153,24 @@ def test_a_kernel_that_dies_is_one_line(project):
     with pytest.raises(InputError, match=r"01_one\.ipynb failed: its kernel died") as caught:
         reproduce.run_notebook(project / "notebooks" / "01_one.ipynb", keep=False)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="no such signals")
+def test_a_run_that_is_stopped_says_so_in_one_line(project, monkeypatch, capfd):
+    notebook(project, "import pathlib, time\npathlib.Path('begun').touch()\ntime.sleep(60)")
+
+    def stop():
+        while not (project / "notebooks" / "begun").exists():
+            time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=stop, daemon=True).start()
+    monkeypatch.setattr("sys.argv", ["asl", "reproduce"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = [line for line in capfd.readouterr().err.replace("\r", "\n").splitlines() if line and "cells [" not in line]
+    assert ended.value.code == 130 and said == ["asl: stopped"]
 
 
 @pytest.mark.slow

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import re
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from asllib.errors import InputError
-from asllib.files import PhotoFiles, inside, photos_among, read_csv
+from asllib.files import ENDINGS, PhotoFiles, inside, photos_among, read_csv
 from asllib.files import read_image as read_image  # exported by asllib.data
 from asllib.letters import STATIC, encode
 
@@ -138,17 +140,54 @@ def read_manifest(folder: Path) -> pd.DataFrame:
     return _fill(table, folder.name)
 
 
+# What sets call their parts: train, asl_alphabet_test, Validation. The folders of letters lie in them.
+_PART = re.compile(r"(?:.*[ _-])?(train|test|val)(?:ing|id|idation)?(?:[ _-](?:set|data))?", re.I)
+
+
+def _letter_folders(place: Path, split: str, others: list[Path]) -> Iterator[tuple[Path, str]]:
+    """Yield the folders of a letter each with their part, also those in ``train/`` or in an only folder.
+
+    ``others`` gets the folders that are none: a photo that lies in one has no letter.
+    """
+    others.append(place)
+    folders = sorted(one for one in place.glob("[!.]*") if one.is_dir())
+    parts = {one: _PART.fullmatch(one.name) for one in folders}
+    outer = {one for one in folders if any(below.is_dir() for below in one.glob("[!.]*"))}
+    outer = {one for one in outer if parts[one] or (len(folders) == 1 and not any(one.glob("*.*")))}
+    for one in folders:
+        if one in outer:
+            part = parts[one]
+            yield from _letter_folders(one, part[1].lower().replace("val", "valid") if part else split, others)
+        elif (outer or split) and parts[one]:  # test/ without folders, beside train/A or in another test/
+            others.append(one)
+        else:
+            yield one, split
+
+
 def _from_folders(folder: Path) -> pd.DataFrame:
+    others: list[Path] = []
+    places = dict(_letter_folders(folder, "", others))
     # A hidden name is a half-written photo, or what a system keeps beside it.
-    files = photos_among(folder.glob("[!.]*/[!.]*"), folder)
-    rows = [(str(path.relative_to(folder)), _sign(path.parent.name)) for path in files]
-    for file, _ in rows:
+    files = photos_among((path for place in places for path in place.glob("[!.]*")), folder)
+    left = [path for place in others for path in place.glob("[!.]*")]
+    left += [path for place in places for path in place.glob("[!.]*/**/*")]
+    if names := [str(path.relative_to(folder)) for path in left if path.suffix.lower() in ENDINGS]:
+        some = ", ".join(names[:3]) + (", .." if len(names) > 3 else "")
+        print(f"{folder}: photos left out, in no letter's folder: {len(names)} ({some})", file=sys.stderr)
+    rows = [(str(path.relative_to(folder)), _sign(path.parent.name), places[path.parent]) for path in files]
+    for file, *_ in rows:
         inside(folder, file, str(folder))  # a link may lead elsewhere, a name be no text
-    return _fill(pd.DataFrame(rows, columns=["file", "label"], dtype=str), folder.name)
+    return _fill(pd.DataFrame(rows, columns=["file", "label", "split"], dtype=str), folder.name)
+
+
+_NAMED = re.compile(r"(?:letter|sign|class)[ _-]+([a-z])|(?:digit|number)[ _-]+(\d)", re.I)
 
 
 def _sign(name: str) -> str:
-    name = name.strip()
+    """The letter or sign that a folder's name, or a cell of a manifest, stands for: C of letter_C, D of "D (1)"."""
+    name = re.sub(r"(?i)([ _-]+copy)?\s*(\(\d+\))?$", "", name.strip())
+    named = _NAMED.fullmatch(name)
+    name = (named[1] or named[2]) if named else name
     return name.upper() if len(name) == 1 else name
 
 

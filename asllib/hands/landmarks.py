@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import math
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from asllib.errors import InputError
-from asllib.files import check_columns, read_csv, read_parquet
+from asllib.files import check_columns, read_csv, read_json, read_parquet
 from asllib.paths import replacing
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ PARENTS: tuple[int, ...] = tuple(0 if i == 0 or i % 4 == 1 else i - 1 for i in r
 CONNECTIONS: tuple[tuple[int, int], ...] = (*((PARENTS[i], i) for i in range(1, 21)), (5, 9), (9, 13), (13, 17))
 SIZE_COLUMNS: tuple[str, str] = ("width", "height")
 MAX_SIZE = 100_000  # pixels a side
+TABLES = (".csv", ".csv.gz", ".parquet", ".json")  # endings of what ``read_landmarks`` reads
 
 _GROUP = 8192  # rows of a written part, 4 MB
 
@@ -73,16 +75,66 @@ def landmark_arrays(table: pd.DataFrame) -> dict[str, np.ndarray]:
 def read_landmarks(path: str | os.PathLike[str]) -> pd.DataFrame:
     """Read a landmark table from CSV (plain or gzipped) or Parquet: ``landmark_columns()``, then any further columns.
 
+    The JSON of MediaPipe's hand landmarker is read too: one result, or a list of those of a film's frames, each with
+    its ``timestamp`` if it has one. Of several hands the largest is taken.
+
     Text columns hold strings or missing values, numbers are float32 (width and height int32). InputError if the file is
     not such a table: a column is missing, a number is text, missing or out of range (a cut-off last row too), or a side
     is neither left nor right.
     """
+    path = Path(path)
+    if path.suffix == ".json":
+        return check_landmarks(_read_results(path), path)
     path = _named(path)
     if path.suffix == ".parquet":
         return check_landmarks(read_parquet(path), path)
     table = read_csv(path)
     # Only an empty field is missing, so that a file or label called "NA" stays what it is.
     return check_landmarks(table.mask(table == ""), path)
+
+
+# What MediaPipe's result holds, as its packages for browsers and for Python write it.
+_POINTS = ("landmarks", "handLandmarks", "hand_landmarks")
+_METRES = ("worldLandmarks", "handWorldLandmarks", "hand_world_landmarks")
+_SIDES = ("handedness", "handednesses")
+_TIMES = ("timestamp", "timestampMs", "timestamp_ms")
+_MAX_RESULTS = 2**26  # bytes of a file of results: four minutes of a film
+
+
+def _read_results(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    content = read_json(path, "list of MediaPipe's results", (dict, list), _MAX_RESULTS)
+    rows, times = [], []
+    try:
+        for result in content if isinstance(content, list) else [content]:
+            hands, worlds, sides = (_one(result, names) for names in (_POINTS, _METRES, _SIDES))
+            found = [(*map(_coordinates, pair), side[0]) for *pair, side in zip(hands, worlds, sides, strict=True)]
+            if found:
+                points, metres, side = max(found, key=lambda hand: float(np.ptp(hand[0], axis=0)[:2].max()))
+                numbers = [float(side["score"]), *points.ravel(), *metres.ravel()]
+                rows.append(["", None, _one(side, ("categoryName", "category_name")), *numbers])
+            else:
+                rows.append(["", None, None, 0.0, *[math.nan] * 126])
+            times.append([float(result[name]) for name in _TIMES if name in result][:1])
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        if b"keypoints_2d" in path.read_bytes():
+            raise InputError(f"{path}: OpenPose keypoints are not read; MediaPipe's hand landmarks are") from None
+        said = f"no result of MediaPipe's hand landmarker in place {len(times) + 1} ({type(error).__name__}: {error})"
+        raise InputError(f"{path}: {said}; landmarks, worldLandmarks and handedness are needed") from None
+    table = pd.DataFrame(rows, columns=landmark_columns())
+    if rows and all(times):
+        moments = np.concatenate(times)
+        table["time_s"] = moments if len(rows) > 1 and np.median(np.diff(moments)) < 1 else moments / 1000
+    return table
+
+
+def _one(result: dict[str, Any], names: tuple[str, ...]) -> Any:
+    return result[next((name for name in names if name in result), names[0])]
+
+
+def _coordinates(points: list[dict[str, float]]) -> np.ndarray:
+    return np.array([[point[axis] for axis in "xyz"] for point in points], np.float64).reshape(21, 3)
 
 
 def _named(path: str | os.PathLike[str]) -> Path:

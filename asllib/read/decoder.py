@@ -108,7 +108,8 @@ class _Shown:
     """A sign that is shown from moment to moment."""
 
     sign: int = NEITHER
-    start_s: float = -math.inf
+    began_s: float = -math.inf
+    start_s: float = -math.inf  # the same without stalls, in which no frame came
     last_s: float = -math.inf  # its last moment, once it was read
     read: bool = False
     gone: bool = False  # for a moment since then
@@ -141,6 +142,7 @@ class PeakSpeller:
         self._shown = self._before = _Shown()  # what is shown now, and the sign that was read before
         self._neither = 0.0  # the most that was said of "neither" since then
         self._waiting: Said | None = None  # for what is said of the moment after it
+        self._moment_s, self._stalls_s = math.inf, 0.0  # the last moment, and how long no frame came before it
 
     def update(self, said: Said, now_s: float) -> list[ReadLetter]:
         """Take what is said of a moment, at the time ``now_s``; return the signs that it completes, mostly none."""
@@ -151,34 +153,36 @@ class PeakSpeller:
         """Take a moment, knowing what is likeliest in the one after it."""
         settings, shown, before = self.settings, self._shown, self._before
         best = int(np.argmax(said.probabilities))
+        self._stalls_s += max(0.0, said.time_s - self._moment_s - 1 / RATE)
+        self._moment_s, time_s = said.time_s, said.time_s - self._stalls_s
         if best != shown.sign and following not in (best, NEITHER):
             best = NEITHER
         confidence = float(said.probabilities[best])
         self._neither = max(self._neither, float(said.probabilities[NEITHER]))
         if best != shown.sign:
-            shown = _Shown(best, said.time_s)
+            shown = _Shown(best, said.time_s, time_s)
             away_s = max(settings.again_s, min(_AWAY * (before.last_s - before.start_s), settings.space_s))
-            if best == before.sign and (said.time_s - before.last_s < away_s or self._neither < _SURE):
+            if best == before.sign and (time_s - before.last_s < away_s or self._neither < _SURE):
                 gone = before.gone or self._neither >= _GONE
                 shown = replace(before, gone=gone, total=0.0, count=0)  # it only wavered
             self._shown = shown
         if best == NEITHER:
             return []
         shown.total, shown.count = shown.total + confidence, shown.count + 1
-        lasted = said.time_s - shown.start_s
+        lasted = time_s - shown.start_s
         new = not shown.read and lasted + 1 / RATE >= settings.hold_s - 1e-9 and confidence >= settings.confidence
         letter = len(self.signs[best - 1]) == 1
         again = shown.gone and letter and not shown.doubled and lasted >= settings.double_s
         shown.read, shown.doubled = shown.read or new, shown.doubled or again
         if shown.read:
-            shown.last_s, self._before, self._neither = said.time_s, shown, 0.0
+            shown.last_s, self._before, self._neither = time_s, shown, 0.0
         if not (new or again):
             return []
         name = self.signs[best - 1]
         begun = before.sign != NEITHER and self.signs[before.sign - 1] == LOOKS_LIKE.get(name)
-        short = before.last_s - before.start_s <= _BEGAN and said.time_s - before.last_s <= _SINCE
+        short = before.last_s - before.start_s <= _BEGAN and time_s - before.last_s <= _SINCE
         kind = MendedLetter if begun and short else ReadLetter
-        return [kind(name, shown.start_s, now_s, shown.total / shown.count)]
+        return [kind(name, shown.began_s, now_s, shown.total / shown.count)]
 
 
 def beam_search(log_probabilities: np.ndarray, width: int = 8) -> tuple[int, ...]:

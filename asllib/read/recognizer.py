@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from os import PathLike
@@ -86,7 +87,7 @@ class Recognizer:
         return self.card.get("refuse_below", 0.0)
 
     def predict(self, images: str | PathLike[str] | Sequence[np.ndarray | str | PathLike[str]]) -> list[Prediction]:
-        """Read the letter in each image.
+        """Read the letter in each image; a line on stderr warns of arrays whose red and blue seem to be swapped.
 
         Parameters
         ----------
@@ -99,8 +100,17 @@ class Recognizer:
         InputError
             If an image is not such an array, or a file cannot be read.
         """
-        many = [images] if isinstance(images, str | PathLike) else images
-        return [self._predict_one(read_image(one) if isinstance(one, str | PathLike) else one) for one in many]
+        found, blue = [], False
+        for one in [images] if isinstance(images, str | PathLike) else images:
+            if isinstance(one, str | PathLike):
+                found.append(self._predict_one(read_image(one)))
+                continue
+            found.append(self._predict_one(one))
+            hand = found[-1].hand
+            blue = blue or (hand is not None and looks_blue(one, hand))
+        if blue:
+            print(BLUE, file=sys.stderr)
+        return found
 
     def probabilities(self, hands: Sequence[Hand], aspect: float, image: np.ndarray | None = None) -> np.ndarray:
         """Probabilities (classes,) of the letters.
@@ -156,6 +166,18 @@ class Recognizer:
         if isinstance(self.model, PixelCNN):
             return set_probabilities(self.model, letters, seen)
         return look_probabilities(self.model, seen(letters))
+
+
+BLUE = "a hand looks blue: are red and blue swapped, as OpenCV has them? Then give image[..., ::-1]"
+
+
+def looks_blue(image: np.ndarray, hand: Hand) -> bool:
+    """Tell whether a palm in an image (H, W, 3) has a tenth more blue than red: no skin has, but in blue light."""
+    palm = hand.landmarks[[0, 5, 9, 13, 17], :2].mean(0)
+    between = (hand.landmarks[[0, 1, 5, 9, 13, 17], :2] + palm) / 2
+    x, y = (np.clip(between, 0, 0.999) * (image.shape[1], image.shape[0])).astype(int).T
+    red, _, blue = np.median(image[y, x], axis=0)
+    return bool(blue + 8 > 1.1 * (red + 8))
 
 
 def signs(alphabet: Sequence[str]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from asllib.errors import InputError
+from asllib.files import check_there
 from asllib.quiet import without_lines
 
 if TYPE_CHECKING:
@@ -102,17 +103,13 @@ _BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")  # MP4 and Quick
 
 
 def _check_file(path: Path) -> None:
-    if not path.is_file():
-        raise InputError(f"{path}: no such video")
+    check_there(path, path, "video")
     with path.open("rb") as file:
         start = file.read(2048)
     if not start:
         raise InputError(f"{path}: an empty file, no video")
     if start.startswith(b"GIF8"):
         raise InputError(f"{path}: a GIF has too few frames and colours to be read; give the film that it is of")
-    if start.lstrip().startswith((b"{", b"[")):
-        kind = "OpenPose keypoints" if b"keypoints_2d" in start else "landmarks in JSON"
-        raise InputError(f"{path}: {kind} are not read; give a film, or a landmark table (.csv, .parquet)")
     # Contents decide, not endings: a playlist under a film's name would open other files, or the network.
     if not (start.startswith(_STARTS) or start[4:8] in _BOXES):
         raise InputError(f"{path}: not a video that can be read; give {_KINDS}")

@@ -20,7 +20,8 @@ from rapidfuzz.distance import Levenshtein
 from asllib.data.phrases import count_others, load_phrases
 from asllib.errors import InputError
 from asllib.evaluation import spelling_report
-from asllib.hands.landmarks import SIZE_COLUMNS, landmark_arrays, read_landmarks
+from asllib.files import check_there
+from asllib.hands.landmarks import SIZE_COLUMNS, TABLES, landmark_arrays, read_landmarks
 from asllib.hands.look import Hand, tracker_version
 from asllib.hands.stream import Stream
 from asllib.hands.tracker import Side, table_hands
@@ -29,7 +30,7 @@ from asllib.networks.store import SHIPPED, WEIGHTS, load_model
 from asllib.parallel import Job, results, workplace
 from asllib.read.lexicon import Lexicon, check_names
 from asllib.read.reader import FrameReading, ReadWord, TextReader, load_network
-from asllib.read.recognizer import Recognizer
+from asllib.read.recognizer import BLUE, Recognizer, looks_blue
 from asllib.read.speller import ReadLetter, SpellerSettings
 from asllib.read.video import check_rate, count_frames, iter_frames
 
@@ -66,6 +67,7 @@ def read_text(
     recognizer: Recognizer | SpellingNet | None = None,
     *,
     fps: float | None = None,
+    aspect: float | None = None,
     correct: bool = False,
     names: Iterable[str] = (),
     progress: bool = False,
@@ -77,12 +79,14 @@ def read_text(
     ----------
     video
         A file, a camera's number (read until Ctrl+C or until it is unplugged), or pairs of a time in seconds and a
-        frame (H, W, 3) uint8 RGB; or a landmark table (.csv, .csv.gz, .parquet; see
+        frame (H, W, 3) uint8 RGB; or a landmark table (.csv, .csv.gz, .parquet, .json; see
         ``asllib.hands.read_landmarks``) of frames in order, with a column ``time_s`` or a frame rate.
     recognizer
         See ``TextReader``.
     fps
         Frames a second of a file that does not say it.
+    aspect
+        Width / height of the frames that landmarks are of, where they do not say it; else they are taken as square.
     correct
         Replace what was read by words of the lexicon where they are likelier.
     names
@@ -102,12 +106,12 @@ def read_text(
     names = check_names(names)
     frames: Iterable[tuple[float, Any]]  # of a table a hand and the aspect instead of a frame
     total, hands = None, False
-    if isinstance(video, (str, os.PathLike)) and os.fspath(video).endswith((".csv", ".csv.gz", ".parquet")):
+    if isinstance(video, (str, os.PathLike)) and os.fspath(video).endswith(TABLES):
         if getattr(recognizer, "kind", "") == "pixel":
             raise InputError(
                 f"{video}: landmarks have no picture for a pixel network; use spelling, default or landmark"
             )
-        frames, hands = read_hands(video, fps), True
+        frames, hands = read_hands(video, fps, aspect), True
     elif isinstance(video, (str, os.PathLike, int)):
         frames, total = iter_frames(video, fps), count_frames(video)
     else:
@@ -121,6 +125,8 @@ def read_text(
             reading = reader.read_hand(frame[0], moment, frame[1]) if hands else reader.read(frame, moment)
             count += 1
             found += reading.hand is not None
+            if found == 1 and reading.hand is not None and frames is video and looks_blue(frame, reading.hand):
+                tqdm.write(BLUE, file=sys.stderr)
             if on_frame is not None:
                 on_frame(moment, None if hands else frame, reading)
     except KeyboardInterrupt:
@@ -133,14 +139,15 @@ def read_text(
 
 
 def read_hands(
-    path: str | os.PathLike[str], fps: float | None = None
+    path: str | os.PathLike[str], fps: float | None = None, aspect: float | None = None
 ) -> Iterator[tuple[float, tuple[Hand | None, float]]]:
     """Go through a landmark table as through a video: times in seconds, and each frame's hand and aspect ratio.
 
     Raises
     ------
     InputError
-        If the table cannot be read, or has neither a column ``time_s`` of increasing numbers nor a frame rate.
+        If the table cannot be read, has neither a column ``time_s`` of increasing numbers nor a frame rate, or the
+        aspect ratio is none.
     """
     from tqdm import tqdm
 
@@ -160,9 +167,14 @@ def read_hands(
         raise InputError(
             f"{path}: time_s is {table['time_s'].iloc[row]} in row {row + 1}: times are numbers that increase"
         )
-    if not set(SIZE_COLUMNS) <= set(table):
-        tqdm.write(f"{path}: no columns width and height; frames are taken as square", file=sys.stderr)
     aspects, side = landmark_arrays(table)["aspect"], Side()
+    if aspect is not None:
+        if not 0.1 <= aspect <= 10:
+            raise InputError(f"aspect={aspect}: width / height of a frame is 0.1 to 10, as 1.78")
+        aspects[:] = aspect
+    elif not set(SIZE_COLUMNS) <= set(table):
+        said = "it says no width and height of the frames, which are taken as square; give aspect (--aspect 1.78)"
+        tqdm.write(f"{path}: {said}", file=sys.stderr)
     for moment, hand, aspect in zip(times.tolist(), table_hands(table), aspects.tolist(), strict=True):
         if hand is not None:  # a table's sides are a frame's each, the hand's side is that of all frames so far
             hand = side.of(hand, moment)
@@ -174,6 +186,7 @@ def read_videos(
     model: str = "spelling",
     *,
     fps: float | None = None,
+    aspect: float | None = None,
     correct: bool = False,
     names: Iterable[str] = (),
     workers: int | None = None,
@@ -189,7 +202,7 @@ def read_videos(
         Files. On a cluster they lie where all machines see them under the same path: videos are too large to be sent.
     model
         See ``load_network``.
-    fps, correct, names
+    fps, aspect, correct, names
         As in ``read_text``.
     workers
         Processes; by default one a core, and no more than videos.
@@ -211,13 +224,12 @@ def read_videos(
 
     paths = [Path(video).absolute() for video in videos]
     for video, path in zip(videos, paths, strict=True):
-        if not path.is_file():
-            raise InputError(f"{video}: no such video")
+        check_there(path, video, "video")
     card, trained = Path(WEIGHTS if str(model) in SHIPPED else "", model, "card.json"), ""
     if card.is_file():  # another network may be trained into a run folder later, or come with another asllib
         trained = hashlib.sha256(card.read_bytes()).hexdigest()
         model = model if str(model) in SHIPPED else str(card.parent.absolute())
-    options = (model, trained, fps, correct, check_names(names))
+    options = (model, trained, fps, aspect, correct, check_names(names))
     folder = None if checkpoint is None else Path(checkpoint)
     jobs = [
         Job((_read, str(path), *options), path=None if folder is None else folder / f"{_key(path, options)}.json")
@@ -230,9 +242,9 @@ def read_videos(
         return list(tqdm(read, total=len(paths), desc="Reading", unit="video", disable=not progress))
 
 
-def _read(path: str, model: str, trained: str, fps: float | None, correct: bool, names: tuple[str, ...]) -> Reading:
+def _read(path: str, model: str, trained: str, fps: float | None, aspect: float | None, *words: Any) -> Reading:
     """Read one video; what runs on a worker."""
-    return read_text(path, _network(model, trained), fps=fps, correct=correct, names=names)
+    return read_text(path, _network(model, trained), fps=fps, aspect=aspect, correct=words[0], names=words[1])
 
 
 @lru_cache(maxsize=1)

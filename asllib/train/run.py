@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 
 from asllib.config import Preset
 from asllib.data import (
+    SOURCES,
     find_people,
     find_photos,
     leave_people_out,
@@ -28,7 +30,7 @@ from asllib.data.phrases import load_phrases
 from asllib.errors import InputError
 from asllib.evaluation import read_letters
 from asllib.hands.extract import Looks, track, without_pictures
-from asllib.letters import encode
+from asllib.letters import STATIC, encode
 from asllib.networks.default import DefaultConfig
 from asllib.networks.landmark import look_probabilities
 from asllib.networks.pixel import PixelCNN, crop_set, set_probabilities, small_set
@@ -41,11 +43,19 @@ from asllib.train.examples import for_pixels, hand_examples, join, train, turned
 from asllib.train.loop import NO_LETTER, Examples, History
 from asllib.train.spelling import train_spelling
 
+MOST_LABELS = 60  # of a folder's own; more are mostly a mistake: a folder for each film or person
 KEPT = 0.97  # of the letters of people that a network has never seen should be accepted, not rejected
 
 
 def train_run(
-    network: str, preset_name: str, data: str, out: Path, *, seed: int = 0, epochs: int | None = None
+    network: str,
+    preset_name: str,
+    data: str,
+    out: Path,
+    *,
+    alphabet: str = "letters",
+    seed: int = 0,
+    epochs: int | None = None,
 ) -> dict[str, Any]:
     """Train a preset and write a run folder: ``model.safetensors``, ``card.json``, ``history.csv``.
 
@@ -54,7 +64,9 @@ def train_run(
     read to test it. Any other set is split 60/30/10 by original: where the preset stops early (patience) the
     30, or as large a part of the training data, decide when, else they are learned from too. With "auto", ``landmark``
     and ``default`` learn from photos and people together. ``spelling`` learns from films of its own, and from a folder
-    of phrases if one is named, see ``phrase_clips``. A checkpoint in the folder lets the same call go on after a stop.
+    of phrases if one is named, see ``phrase_clips``. A folder of photos may hold any 2 to 60 labels, of which
+    ``alphabet`` chooses, see ``own_labels``; the network tells these alone. A checkpoint in the run folder lets the
+    same call go on after a stop.
 
     Returns
     -------
@@ -64,9 +76,12 @@ def train_run(
     Raises
     ------
     InputError
-        If the folder holds a finished run, or the set does not have every letter.
+        If the folder holds a finished run, the set is no folder and lacks a letter, or a folder has other labels.
     """
     settings = preset(network, preset_name)
+    own = network != "spelling" and data not in (*SOURCES, "auto") and Path(data).is_dir()
+    if alphabet != "letters" and not own:
+        raise InputError(f"alphabet {alphabet}: of a folder alone; {data} has letters")
     if (out / "card.json").is_file():
         tidy_run(out)  # killed when all was done but this
     check_new_run(out)
@@ -82,6 +97,8 @@ def train_run(
         model, history, more = train_spelling(settings, seed, epochs, out, phrases)
         more["data"] |= about_phrases
         return write_run(out, model, settings.network.signs, history, about | more)
+    if own:
+        settings = own_labels(settings, load_letters(data), alphabet)
     sets = training_sets(network, settings, data)
     out.mkdir(parents=True, exist_ok=True)
     run = _train_pixel if network == "pixel" else _train_hands
@@ -113,6 +130,39 @@ def phrase_clips(folder: str) -> tuple[list[Clip], dict[str, Any]]:
     return clips, {"phrases": about | {"letters": sum(len(clip.spelled) for clip in clips)}}
 
 
+DIGITS = tuple("0123456789")
+
+
+def own_labels(settings: Preset, letters: LetterSet, alphabet: str) -> Preset:
+    """Make a preset tell apart the labels that a set has: those that are ``letters``, ``digits``, ``both``, or ``all``.
+
+    What is left out, and which letters or digits are missing, is said on stderr. InputError unless 2 to 60 are left.
+    """
+    there = letters.table["label"].value_counts().sort_index()
+    choices = {
+        "letters": settings.alphabet,
+        "digits": DIGITS,
+        "both": (*settings.alphabet, *DIGITS),
+        "all": there.index,
+    }
+    if alphabet not in choices:
+        raise InputError(f"alphabet {alphabet}: choose one of {', '.join(choices)}")
+    found = tuple(name for name in choices[alphabet] if name in there)
+    if not 2 <= len(found) <= MOST_LABELS:
+        some = ", ".join(there.index[:MOST_LABELS])
+        said = f"{len(found)} labels with --alphabet {alphabet} where 2 to {MOST_LABELS} are needed; it has {some}"
+        raise InputError(f"{letters.name}: {said}")
+    left, missing = there.drop(list(found)), [name for name in choices[alphabet] if name not in there]
+    if len(left):
+        said = f"{left.sum()} photos left out, of {', '.join(left.index)} (--alphabet {alphabet})"
+        print(f"{letters.name}: {said}", file=sys.stderr)
+    if missing:
+        said = f"no photos of {', '.join(missing)}; the network will tell {', '.join(found)} apart, and nothing else"
+        print(f"{letters.name}: {said}", file=sys.stderr)
+    network = dataclasses.replace(settings.network, classes=len(found))
+    return dataclasses.replace(settings, alphabet=found, network=network)
+
+
 def write_run(
     out: Path, model: Network, alphabet: tuple[str, ...], history: pd.DataFrame, about: dict[str, Any]
 ) -> dict[str, Any]:
@@ -141,7 +191,7 @@ def training_sets(network: str, settings: Preset, data: str) -> list[LetterSet]:
     added = list(settings.added)
     if data == "auto" and not pixels and find_photos() is not None and find_people() is not None:
         added.append("people")
-    return [letters, *(load_letters(name).only(settings.alphabet) for name in added)]
+    return [letters, *filter(len, (load_letters(name).only(settings.alphabet) for name in added))]
 
 
 def history_table(history: History) -> pd.DataFrame:
@@ -325,8 +375,10 @@ def drawn_examples(settings: Preset, doubts: bool) -> list[Examples]:
     """The letters of the synthetic signers that a preset adds, and hands that show none for a network that doubts."""
     if not settings.signers:
         return []
-    letters = added_letters(settings.signers).only(settings.alphabet)
-    examples = [hand_examples(track(letters), letters.labels(settings.alphabet))]
+    examples = []
+    if set(settings.alphabet) & set(STATIC):  # digits are not drawn
+        letters = added_letters(settings.signers).only(settings.alphabet)
+        examples.append(hand_examples(track(letters), letters.labels(settings.alphabet)))
     if doubts:
         others = random_hands(settings.signers)
         examples.append(hand_examples(track(others), np.full(len(others), NO_LETTER)))

@@ -1,4 +1,6 @@
 import io
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -51,13 +53,63 @@ def test_a_folder_a_letter(folder):
 def test_photos_of_every_format_are_read_and_what_else_is_there_is_counted(tmp_path, capsys):
     for ending in ("JPG", "jfif", "webp", "bmp", "tif", "gif", "avif", "png"):
         save(tmp_path / "A" / f"1.{ending}")
-    for name in ("1.HEIC", "2.heic", "Thumbs.db", ".hidden"):
+    for name in ("1.svg", "2.SVG", "Thumbs.db", ".hidden"):
         (tmp_path / "A" / name).write_bytes(b"x")
     letters = load_photos(tmp_path)
     assert len(letters) == 8
     for image in letters.images:
         assert image.shape == (30, 40, 3) and np.abs(image.mean((0, 1)) - (200, 30, 30)).max() < 8
-    assert capsys.readouterr().err == f"{tmp_path}: 3 files left out: 1 .db, 2 .heic\n"
+    assert capsys.readouterr().err == f"{tmp_path}: 3 files left out: 1 .db, 2 .svg\n"
+
+
+def test_photos_of_telephones_are_read_or_the_package_is_named(tmp_path, monkeypatch):
+    (tmp_path / "A").mkdir()
+    heic = Path(__file__).with_name("red.heic")  # 40x30, a white stripe of 10 columns at its left
+    for name in ("IMG_1.HEIC", "2.heif", "renamed.jpg"):
+        (tmp_path / "A" / name).write_bytes(heic.read_bytes())
+    letters = load_photos(tmp_path)
+    assert len(letters) == 3
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "pi_heif", None)
+        with pytest.raises(InputError, match=r"1\.HEIC: HEIC needs a package: pip install 'asllib\[heic\]'"):
+            letters.images[1]
+    pytest.importorskip("pi_heif")
+    for image in letters.images:
+        assert image.shape == (30, 40, 3)
+        assert image[:, :9].min() > 230 and np.abs(image[:, 12:].mean((0, 1)) - (200, 30, 30)).max() < 8
+
+
+def test_names_of_folders_that_plainly_mean_a_letter_are_read_so(tmp_path, capsys):
+    names = {"letter_C": "C", "Letter-k": "K", "D (1)": "D", "D": "D", "E - Copy": "E", "digit 7": "7", "3": "3"}
+    names |= {"my sign": "my sign", "I love you (2)": "I love you", "sign 1": "sign 1", "copy": "copy"}
+    for name in names:
+        save(tmp_path / name / "1.png")
+    table = load_photos(tmp_path).table
+    assert {Path(file).parts[0]: label for file, label in zip(table["file"], table["label"], strict=True)} == names
+    assert capsys.readouterr().err == ""
+
+
+def test_parts_of_a_set_hold_letters_and_what_has_none_is_named(tmp_path, capsys):
+    """The layout of a well-known set of the alphabet: train/train/A/.., test/test/A_test.jpg."""
+    outer = tmp_path / "set"
+    for name in ("asl_train/asl_train/A/1.png", "asl_train/asl_train/B/2.png", "asl_test/asl_test/A_test.png"):
+        save(outer / "archive" / name)
+    for name in ("archive/asl_train/loose.png", "archive/asl_train/asl_train/A/more/3.png"):
+        save(outer / name)
+    letters = load_photos(outer)
+    assert letters.table[["label", "split"]].to_numpy().tolist() == [["A", "train"], ["B", "train"]]
+    said = capsys.readouterr().err
+    assert said.startswith(f"{outer}: photos left out, in no letter's folder: 3 (") and said.count("\n") == 1
+    for part, split in {"Training": "train", "val": "valid", "Validation set": "valid", "my-test": "test"}.items():
+        save(tmp_path / "plain" / part / "A" / "1.png")
+        table = load_photos(tmp_path / "plain").table
+        assert table.loc[table["file"].str.startswith(part), ["label", "split"]].to_numpy().tolist() == [["A", split]]
+
+
+def test_a_sign_that_is_called_train_is_no_part(tmp_path):
+    for name in ("train/1.png", "bus/1.png"):
+        save(tmp_path / name)
+    assert sorted(load_photos(tmp_path).letters) == ["bus", "train"]
 
 
 def test_a_folder_a_pattern_and_a_file_stand_for_photos(tmp_path, capsys):
@@ -191,8 +243,10 @@ def test_a_file_that_is_no_image_is_refused_when_it_is_read(tmp_path, content):
 def test_a_missing_image_and_one_of_too_many_pixels(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read_image(tmp_path / "none.jpg")
-    with pytest.raises(InputError, match="not a readable image"):
+    with pytest.raises(InputError, match="a folder; name a file in it"):
         read_image(tmp_path)
+    with pytest.raises(InputError, match=r"https://a\.b/c\.jpg: an address of the web; download it"):
+        read_image("https://a.b/c.jpg")
     bomb = tmp_path / "bomb.png"
     PIL.Image.new("1", (20_000, 6_000)).save(bomb)
     assert bomb.stat().st_size < 100_000

@@ -10,23 +10,26 @@ import torch.nn.functional as F
 from asllib.hands.stream import RATE, resample
 from asllib.networks.spelling import SpellingConfig, SpellingNet, moment_features
 from asllib.read.decoder import HandListener, PeakSpeller, Said, beam_search
-from asllib.read.speller import MendedLetter, ReadLetter, SpellerSettings
+from asllib.read.speller import MendedLetter, SpellerSettings
 from asllib.train.films import stream_of
 
 SIGNS = ("A", "B", "space")
 
 
-def spell(numbers: str, sure: float = 0.97, **settings) -> list[str]:
-    """One digit a moment: the number of the sign."""
-    return [letter.letter for letter in spelled(numbers, SIGNS, sure, **settings)]
+def spell(numbers: str, sure: float = 0.97, stall: float = 0.0, **settings) -> list[str]:
+    """One digit a moment: the number of the sign; after a "|" no frame came for a while."""
+    return [letter.letter for letter in spelled(numbers, SIGNS, sure, stall, **settings)]
 
 
-def spelled(numbers: str, signs: tuple[str, ...], sure: float = 0.97, **settings) -> list[ReadLetter]:
+def spelled(numbers: str, signs: tuple[str, ...], sure: float = 0.97, stall: float = 0.0, **settings):
     speller, read = PeakSpeller(signs, SpellerSettings(**settings)), []
-    for i, number in enumerate(numbers):
+    stalls = [stall * numbers[:i].count("|") for i, number in enumerate(numbers) if number != "|"]
+    for i, number in enumerate(numbers.replace("|", "")):
         probabilities = np.full(1 + len(signs), (1 - sure) / len(signs))
         probabilities[int(number)] = sure
-        read += speller.update(Said(i / RATE, probabilities), i / RATE + 0.15)
+        moment = i / RATE + stalls[i]
+        read += speller.update(Said(moment, probabilities), moment + 0.15)
+        assert all(letter.start_s in [k / RATE + stalls[k] for k in range(i + 1)] for letter in read)
     return read
 
 
@@ -59,6 +62,18 @@ def test_the_beginning_of_a_stroke_is_no_letter_of_its_own(numbers, mended):
     first, second = spelled(numbers, ("I", "J", "A"), hold_s=0.1)
     assert (first.letter, second.letter) == ("A" if "3" in numbers else "I", "J")
     assert isinstance(second, MendedLetter) == mended
+
+
+@pytest.mark.parametrize("stall", [0.2, 2.0, 60.0])
+def test_a_stall_makes_no_hold_longer(stall):
+    for numbers, letters in {
+        "01111|10110000": "A",
+        "0111|1110011100": "A",
+        "011|000011000": "AA",
+        "011|2|20": "AB",
+    }.items():
+        for given in (numbers, numbers.replace("|", "")):
+            assert spell(given, stall=stall, hold_s=0.05, again_s=0.15) == [*letters], given
 
 
 def test_short_or_unsure_peaks_are_none():

@@ -147,7 +147,11 @@ def test_a_film_that_breaks_off_is_read_so_far_and_says_where(asl, tmp_path):
     ("name", "content", "words"),
     [
         ("film.gif", b"GIF89a" + bytes(20), "a GIF"),
-        ("hands.json", b'[{"timestamp": 0.0, "landmarks": [[{"x": 0.5}]]}]', "landmarks in JSON"),
+        (
+            "hands.json",
+            b'[{"timestamp": 0.0, "landmarks": [[{"x": 0.5}]]}]',
+            "no result of MediaPipe's hand landmarker",
+        ),
         ("hands.json", b'{"version": 1.3, "people": [{"hand_left_keypoints_2d": []}]}', "OpenPose keypoints"),
     ],
 )
@@ -193,6 +197,13 @@ def test_what_is_not_there_is_one_line(asl, tmp_path):
     assert code == 1 and "no such video" in err and err.count("\n") == 1
 
 
+def test_a_folder_and_an_address_are_one_line(asl, tmp_path):
+    for name, said in ((tmp_path, "a folder; name a video in it"), ("https://a.b/c.mp4", "an address of the web")):
+        for more in ((), ("--model", "landmark")):
+            code, out, err = asl("read", name, *more)
+            assert (code, out, err.count("\n")) == (1, "", 1) and said in err
+
+
 def test_landmarks_of_no_hand(asl, tmp_path):
     import pandas as pd
 
@@ -202,7 +213,11 @@ def test_landmarks_of_no_hand(asl, tmp_path):
     assert code == 1 and "--fps" in err and err.count("\n") == 1
     code, out, err = asl("read", tmp_path / "hands.csv", "--fps", "15")
     assert code == 0 and "no hand was found" in out
-    assert [line for line in said(err) if "hands.csv: no columns width and height; frames are taken as square" in line]
+    assert [
+        line
+        for line in said(err)
+        if "hands.csv: it says no width and height of the frames, which are taken as square" in line
+    ]
     code, out, _ = asl("read", tmp_path / "hands.csv", "--fps", "15", "--model", "default")
     assert code == 0 and "no hand was found" in out
     code, _, err = asl("read", tmp_path / "hands.csv", "--fps", "15", "--model", "pixel")

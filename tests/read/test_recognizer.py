@@ -17,7 +17,8 @@ from asllib.networks import LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig
 from asllib.networks.default import DefaultConfig, DefaultNet
 from asllib.networks.pixel import crop_set
 from asllib.networks.store import save_model
-from asllib.read.recognizer import load_recognizer, spread
+from asllib.read import read_text
+from asllib.read.recognizer import BLUE, load_recognizer, spread
 
 
 @pytest.fixture
@@ -259,3 +260,18 @@ def test_a_file_stands_for_its_photo_and_a_prediction_prints_as_one_line(landmar
         landmark.predict("none.jpg")
     assert str(dataclasses.replace(prediction, letter="W", confidence=0.66, hand=one_hand)) == "W (66%)"
     assert str(dataclasses.replace(prediction, confidence=0.4, hand=one_hand)) == "no letter for sure (40%)"
+
+
+def test_a_hand_that_looks_blue_is_told_once(landmark, drawn, capsys):
+    """As skin does in an array whose red and blue are swapped."""
+    images = [drawn.images[i] for i in range(3)]
+    landmark.predict(images)
+    assert capsys.readouterr().err == ""
+    landmark.predict([image[..., ::-1] for image in images])
+    assert capsys.readouterr().err == BLUE + "\n" and "[..., ::-1]" in BLUE
+    grey = [np.repeat(image.mean(2, keepdims=True), 3, 2).astype(np.uint8) for image in images]
+    landmark.predict(grey)
+    read_text([(0.0, images[0])])
+    assert capsys.readouterr().err == ""
+    read_text([(0.1 * i, image[..., ::-1].copy()) for i, image in enumerate(images)])
+    assert capsys.readouterr().err.count(BLUE) == 1

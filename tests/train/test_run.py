@@ -1,13 +1,20 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
+import PIL.Image
 import pytest
 import torch
 
 from asllib.errors import InputError
+from asllib.evaluation import read_letters
+from asllib.hands.landmarks import landmark_columns
+from asllib.hands.look import Hand
 from asllib.letters import FIRST_SIX, STATIC
 from asllib.networks import DefaultConfig, DefaultNet, PixelConfig, preset
 from asllib.networks.store import load_model
+from asllib.read import TextReader
+from asllib.read.recognizer import load_recognizer
 from asllib.train import run as module
 from asllib.train.examples import join
 from asllib.train.loop import NO_LETTER
@@ -144,3 +151,79 @@ def test_a_set_without_a_hand_is_told(network):
     nothing = Examples((torch.zeros(shape),), torch.zeros(0, dtype=torch.long))
     with pytest.raises(InputError, match="no hand was found in what is to be trained on"):
         train(preset(network, "best"), nothing, nothing, progress=False)
+
+
+@pytest.fixture
+def own_folder(no_data, tmp_path, hands, keep_looks):
+    """Maker of a folder of plain photos, a dozen a label, in whose places the cache holds a handshape a label."""
+
+    def make(labels, learned) -> str:
+        folder, rng = tmp_path / "mine", np.random.default_rng(0)
+        for label in labels:
+            (folder / label).mkdir(parents=True)
+            for number in range(12):
+                color = tuple(rng.integers(0, 256, 3).tolist())
+                PIL.Image.new("RGB", (8, 8), color).save(folder / label / f"{number}.png")
+        letters = module.load_letters(str(folder)).only(learned)
+        shapes = dict(zip(sorted(labels), zip(*hands(len(labels)), strict=True), strict=True))
+        points = np.array([np.concatenate(shapes[label]).ravel() for label in letters.letters])
+        points += rng.normal(0, 0.001, points.shape)
+        table = pd.DataFrame(np.column_stack([np.ones(len(letters)), points]), columns=landmark_columns()[3:])
+        keep_looks(letters, table.astype(np.float32).assign(side="right", width=8, height=8))
+        return str(folder)
+
+    return make
+
+
+TEN = "0123456789"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("labels", "alphabet", "learned", "said"),
+    [
+        ("ABL", "letters", "ABL", "no photos of C, D, E,"),
+        (TEN, "digits", TEN, ""),
+        ("BVW269", "digits", "269", "36 photos left out, of B, V, W (--alphabet digits)"),
+        ("VW26", "both", "VW26", "no photos of A, B,"),
+        (["A", "J", "hello"], "all", ["A", "J", "hello"], ""),
+    ],
+)
+def test_a_network_is_trained_on_the_labels_of_a_folder(
+    own_folder, tmp_path, capsys, hands, labels, alphabet, learned, said
+):
+    folder, run = own_folder(labels, learned), tmp_path / "run"
+    card = module.train_run("landmark", "best", folder, run, alphabet=alphabet, epochs=30)
+    assert [*card["alphabet"]] == [*learned]
+    err = capsys.readouterr().err
+    assert said in err and (("left out" in err, "no photos of" in err) == (False, False) if not said else True)
+    recognizer = load_recognizer(run)
+    letters = module.load_letters(folder).only(learned)
+    read = read_letters(recognizer.read_set(letters, progress=False), recognizer.alphabet)
+    assert (read == letters.letters).mean() > 0.95
+    landmarks, world = hands(len(labels))
+    place = sorted(labels).index(learned[-1])
+    hand = Hand(landmarks[place], world[place], "right", 1.0)
+    reader = TextReader(recognizer)
+    for frame in range(30):
+        reader.read_hand(hand, frame / 15, 1.0)
+    assert reader.text.strip() == learned[-1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "alphabet", "said"),
+    [
+        ("0123", "letters", "0 labels with --alphabet letters where 2 to 60 are needed; it has 0, 1, 2, 3"),
+        (["A", "1"], "digits", "1 labels with --alphabet digits"),
+        ([f"sign {number}" for number in range(61)], "all", "61 labels"),
+        ("AB", "numbers", "alphabet numbers: choose one of letters, digits, both, all"),
+    ],
+)
+def test_labels_that_cannot_be_learned_are_refused(letter_set, labels, alphabet, said):
+    with pytest.raises(InputError, match=said):
+        module.own_labels(preset("landmark", "best"), letter_set([*labels]), alphabet)
+
+
+def test_a_named_set_has_letters(tmp_path):
+    with pytest.raises(InputError, match="alphabet digits: of a folder alone; photos has letters"):
+        module.train_run("landmark", "best", "photos", tmp_path / "run", alphabet="digits")
