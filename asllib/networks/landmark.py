@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -27,52 +27,24 @@ GRID = [[0, *joints] for joints in FINGERS.values()]  # 5 x 5 landmark numbers
 
 @dataclass(frozen=True)
 class LandmarkConfig:
-    """Shape of the landmark network.
+    """Shape of the landmark network."""
 
-    Attributes
-    ----------
-    features
-        Numbers a landmark: the channels of ``asllib.hands.landmark_features``.
-    channels
-        Feature maps of the two convolutions along the fingers and of the one across them.
-    hidden
-        Width of the fully connected layer.
-    dropout
-        Share of the features before each fully connected layer that is zeroed in training.
-    classes
-        Letters, 24 for all still ones.
-    """
-
-    features: int = 9
-    channels: tuple[int, int, int] = (32, 48, 64)
-    hidden: int = 128
-    dropout: float = 0.3
-    classes: int = 24
+    features: int = 9  # numbers a landmark: the channels of ``asllib.hands.landmark_features``
+    channels: tuple[int, int, int] = (32, 48, 64)  # feature maps of two convolutions along the fingers, one across
+    hidden: int = 128  # width of the fully connected layer
+    dropout: float = 0.3  # share of the features before each fully connected layer that is zeroed in training
+    classes: int = 24  # letters
 
 
 @dataclass(frozen=True)
 class LandmarkAugment:
-    """How far hands are changed, in three dimensions.
+    """How far hands are changed, in three dimensions."""
 
-    Attributes
-    ----------
-    turn
-        Degrees in the image plane, at most 30.
-    tilt
-        Degrees about the axes in the image plane: another camera.
-    stretch
-        Change of the size along each axis, as people's hands differ.
-    jitter
-        Standard deviation of each point, in palm lengths: the tracker's error.
-    flat
-        Share of the hands whose world landmarks are dropped, as they are missing in tables of others.
-    """
-
-    turn: float = 15.0
-    tilt: float = 30.0
-    stretch: float = 0.15
-    jitter: float = 0.03
-    flat: float = 0.0
+    turn: float = 15.0  # degrees in the image plane, at most 30
+    tilt: float = 30.0  # degrees about the axes in the image plane: another camera
+    stretch: float = 0.15  # change of the size along each axis, as people's hands differ
+    jitter: float = 0.03  # standard deviation of each point, in palm lengths: the tracker's error
+    flat: float = 0.0  # share of the hands whose world landmarks are dropped, as they are missing in others' tables
 
     def __post_init__(self) -> None:
         check_turn(self.turn)
@@ -123,10 +95,7 @@ class LandmarkCNN(Network):
         )
 
     def prepare(
-        self,
-        inputs: tuple[Tensor, ...],
-        augment: LandmarkAugment | None = None,
-        generator: torch.Generator | None = None,
+        self, inputs: tuple[Tensor, ...], augment: Any = None, generator: torch.Generator | None = None
     ) -> Tensor:
         """Turn landmarks and world (B, 21, 3), left (B,) and aspect (B,) into features (B, 9, 21); more is ignored."""
         landmarks, world, left, aspect = inputs[:4]
@@ -150,25 +119,10 @@ class LandmarkCNN(Network):
 def augment_landmarks(
     landmarks: Tensor, world: Tensor, aspect: Tensor, how: LandmarkAugment, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Turn, tilt, stretch and shake a batch of hands, image and world landmarks alike.
+    """Turn, tilt, stretch and shake a batch of hands, image and world landmarks (B, 21, 3) as the tracker gives them.
 
-    Parameters
-    ----------
-    landmarks
-        (B, 21, 3) image landmarks as the tracker gives them.
-    world
-        (B, 21, 3) world landmarks.
-    aspect
-        (B,) width / height: turns are made where x and y have one unit.
-    how
-        The limits.
-    generator
-        Source of the randomness, on the CPU.
-
-    Returns
-    -------
-    tuple
-        landmarks, world: of the same shapes and units. Both are turned by the same angles, and shaken each by itself.
+    Both are turned by the same angles, and shaken each by itself. ``aspect`` (B,) is width / height: turns are made
+    where x and y have one unit. The generator is on the CPU.
     """
     batch = len(landmarks)
 
