@@ -24,8 +24,7 @@ from asllib.networks.pixel import small_set
 from asllib.networks.registry import preset as find_preset
 from asllib.paths import cache_dir
 from asllib.results import data_card, save_result
-from asllib.train.examples import epochs_for, for_pixels, hand_examples, train
-from asllib.train.loop import Examples, History
+from asllib.train.loop import Examples, History, epochs_for, for_pixels, hand_examples, train
 from asllib.train.run import parts, pixel_set, training_sets
 
 with extra("tune"):

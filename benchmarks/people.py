@@ -36,7 +36,7 @@ from asllib.networks.pixel import set_probabilities
 from asllib.networks.store import load_model
 from asllib.paths import results_dir
 from asllib.results import data_card, save_result
-from asllib.train.examples import hand_examples, train
+from asllib.train.loop import hand_examples, train
 from asllib.train.run import KEPT, Hands, drawn_examples, hands_of, joined_examples, sequence_frames
 from asllib.train.signs import TeachingSettings, load_memory, teach
 

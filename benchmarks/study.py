@@ -47,9 +47,20 @@ from asllib.read.recognizer import Recognizer, load_recognizer
 from asllib.read.video import iter_frames
 from asllib.results import data_card, save_result
 from asllib.signer import render_word
-from asllib.train.examples import for_pixels, hand_examples, join, pixel_examples, train, turned
 from asllib.train.films import SIZE
-from asllib.train.loop import Examples, example_batches, fit, set_seed, split_batches
+from asllib.train.loop import (
+    Examples,
+    example_batches,
+    fit,
+    for_pixels,
+    hand_examples,
+    join,
+    pixel_examples,
+    set_seed,
+    split_batches,
+    train,
+    turned,
+)
 from asllib.train.run import KEPT, drawn_examples, pixel_set
 from asllib.train.spelling import LEFT_OUT
 

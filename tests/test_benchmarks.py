@@ -13,7 +13,7 @@ import torch
 import tracker
 
 from asllib.networks import build, parameter_count, preset
-from asllib.train.examples import for_pixels
+from asllib.train.loop import for_pixels
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

@@ -35,8 +35,7 @@ from asllib.networks.registry import Network, preset
 from asllib.networks.store import check_new_run, load_model, save_model, tidy_run
 from asllib.paths import write_text
 from asllib.results import data_card, versions
-from asllib.train.examples import for_pixels, hand_examples, join, train, turned
-from asllib.train.loop import NO_LETTER, Examples, History
+from asllib.train.loop import NO_LETTER, Examples, History, for_pixels, hand_examples, join, train, turned
 from asllib.train.spelling import train_spelling
 
 KEPT = 0.97  # of the letters of people that a network has never seen should be accepted, not rejected

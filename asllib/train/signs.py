@@ -23,8 +23,7 @@ from asllib.hands.landmarks import read_landmarks
 from asllib.networks.landmark import LandmarkAugment, LandmarkCNN
 from asllib.networks.store import WEIGHTS, check_new_run, load_model, save_model
 from asllib.results import data_card, versions
-from asllib.train.examples import hand_examples
-from asllib.train.loop import Examples
+from asllib.train.loop import Examples, hand_examples
 
 FEWEST = 5  # examples of a sign
 MEMORY = WEIGHTS / "landmark" / "memory.safetensors"

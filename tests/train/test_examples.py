@@ -20,9 +20,17 @@ from asllib.networks import (
     PixelConfig,
 )
 from asllib.networks.landmark import look_probabilities
-from asllib.train import examples as runs
-from asllib.train.examples import for_pixels, hand_examples, pixel_examples, train, turned
-from asllib.train.loop import NO_LETTER, Examples, evaluate_loss
+from asllib.train import loop as runs
+from asllib.train.loop import (
+    NO_LETTER,
+    Examples,
+    evaluate_loss,
+    for_pixels,
+    hand_examples,
+    pixel_examples,
+    train,
+    turned,
+)
 
 SHORT = Training(epochs=30, learning_rate=4e-3, batch=16, one_cycle=True)
 

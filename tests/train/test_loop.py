@@ -9,7 +9,6 @@ from asllib.config import Training
 from asllib.errors import InputError
 from asllib.networks import ImageAugment, LandmarkAugment, LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig
 from asllib.train import loop
-from asllib.train.examples import pixel_examples
 from asllib.train.loop import (
     NO_LETTER,
     Examples,
@@ -18,6 +17,7 @@ from asllib.train.loop import (
     example_batches,
     improved,
     letter_loss,
+    pixel_examples,
     set_seed,
     split_batches,
     train_one_epoch,

@@ -9,8 +9,7 @@ from asllib.letters import FIRST_SIX, STATIC
 from asllib.networks import DefaultConfig, DefaultNet, PixelConfig, preset
 from asllib.networks.store import load_model
 from asllib.train import run as module
-from asllib.train.examples import join
-from asllib.train.loop import NO_LETTER
+from asllib.train.loop import NO_LETTER, join
 
 SMALL = dataclasses.replace(preset("default", "best"), network=DefaultConfig(classes=6), alphabet=FIRST_SIX, signers=1)
 
@@ -137,8 +136,7 @@ def test_small_pictures_in_files_are_learned_from_as_they_are_read(tmp_path):
 
 @pytest.mark.parametrize("network", ["pixel", "landmark"])
 def test_a_set_without_a_hand_is_told(network):
-    from asllib.train.examples import train
-    from asllib.train.loop import Examples
+    from asllib.train.loop import Examples, train
 
     shape = (0, 28, 28) if network == "pixel" else (0, 21, 3)
     nothing = Examples((torch.zeros(shape),), torch.zeros(0, dtype=torch.long))
