@@ -30,15 +30,20 @@ def find_people() -> Path | None:
     return folder if (folder / "photos" / "manifest.csv").is_file() else None
 
 
+def _people() -> Path:
+    folder = find_people()
+    if folder is None:
+        raise InputError(f"no people in {data_dir() / 'people'}; data/README.md says where they come from")
+    return folder
+
+
 def load_people(folder: Path | None = None) -> LetterSet:
     """Load the photos of ``people`` without those that show another letter than their label says.
 
     Their table has two more columns, ``licence`` and ``repository``; ``split`` is "train" or "valid". InputError if
     they are not here, or a signer is both in "train" and in "valid".
     """
-    folder = folder or find_people()
-    if folder is None:
-        raise InputError(f"no people in {data_dir() / 'people'}; data/README.md says where they come from")
+    folder = folder or _people()
     letters = load_photos(folder / "photos", "people")
     more = read_csv(folder / "photos" / "manifest.csv")
     table = letters.table.assign(**{name: more[name] for name in ("licence", "repository") if name in more})
@@ -109,19 +114,11 @@ class Sequences:
 
 
 def load_sequences(split: str, folder: Path | None = None) -> list[Sequences]:
-    """Load the landmark sequences of ``people``, a signer's file each; "train" or "valid".
+    """Load the landmark sequences of ``people``, "train" or "valid", a signer's file each; repeated ones are left out.
 
-    A file that repeats another one is left out.
-
-    Raises
-    ------
-    InputError
-        If they are not here, or a file is damaged.
+    InputError if they are not here, or a file is damaged.
     """
-    folder = folder or find_people()
-    if folder is None:
-        raise InputError(f"no people in {data_dir() / 'people'}; data/README.md says where they come from")
-    root = folder / "motion"
+    root = (folder or _people()) / "motion"
     manifest = read_csv(root / "manifest.csv")
     if split not in set(manifest["split"]):
         raise InputError(f"split {split!r}; {root} has {', '.join(sorted(set(manifest['split'])))}")
@@ -129,7 +126,7 @@ def load_sequences(split: str, folder: Path | None = None) -> list[Sequences]:
     for number, row in enumerate(manifest.to_dict("records"), 1):
         if row["split"] == split:
             path = inside(root, row["file"], f"{root / 'manifest.csv'}: row {number}")
-            sequences = _read(path, row["signer"], split, row["licence"], row["repository"])
+            sequences = _read(path, **{name: row[name] for name in ("signer", "split", "licence", "repository")})
             found.setdefault(sequences.landmarks.tobytes(), sequences)
     return list(found.values())
 
@@ -148,7 +145,7 @@ def join_tables(parts: Sequence[Sequences], every: int = 1) -> pd.DataFrame:
     return joined[joined["score"] > 0].reset_index(drop=True)
 
 
-def _read(path: Path, signer: str, split: str, licence: str, repository: str) -> Sequences:
+def _read(path: Path, **about: str) -> Sequences:
     try:
         with np.load(path, allow_pickle=False) as stored:
             values = {name: stored[name] for name in ("landmarks", "letter", "side", "aspect", "still")}
@@ -158,15 +155,6 @@ def _read(path: Path, signer: str, split: str, licence: str, repository: str) ->
     n = len(values["letter"])
     if landmarks.ndim != 4 or landmarks.shape[2:] != (21, 3) or len(landmarks) != n or len(values["side"]) != n:
         raise InputError(f"{path}: landmarks {landmarks.shape} for {n} letters; (N, T, 21, 3) is expected")
-    return Sequences(
-        file=path.name,
-        signer=signer,
-        split=split,
-        licence=licence,
-        repository=repository,
-        still=bool(values["still"]),
-        aspect=float(values["aspect"]),
-        letters=values["letter"].astype(str),
-        left=values["side"] == "left",
-        landmarks=landmarks,
-    )
+    letters, left = values["letter"].astype(str), values["side"] == "left"
+    more = {"still": bool(values["still"]), "aspect": float(values["aspect"]), "letters": letters, "left": left}
+    return Sequences(file=path.name, landmarks=landmarks, **more, **about)

@@ -23,13 +23,9 @@ SOURCES = {
 def load_letters(name: str = "auto", *, pixels: bool = False) -> LetterSet:
     """Load a set of letters; InputError if there is no such data, or it is damaged.
 
-    Parameters
-    ----------
-    name
-        "sign-mnist" (downloaded if it is nowhere), "photos", "people", "synthetic", a folder, or "auto": the real data
-        that is here, else the synthetic signer, which says so in one line.
-    pixels
-        For "auto" and "synthetic": 28x28 grey images, Sign Language MNIST or its like, instead of photos.
+    ``name`` is "sign-mnist" (downloaded if it is nowhere), "photos", "people", "synthetic", a folder, or "auto": the
+    real data that is here, else the synthetic signer, which says so in one line. ``pixels`` asks of "auto" and
+    "synthetic" for 28x28 grey images, Sign Language MNIST or its like, instead of photos.
     """
     if name == "sign-mnist":
         return load_sign_mnist(find_sign_mnist() or fetch_sign_mnist())

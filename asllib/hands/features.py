@@ -34,11 +34,7 @@ def wrist_origin(points: Tensor) -> Tensor:
 
 
 def palm_size(points: Tensor) -> Tensor:
-    """Root mean square distance of the four finger knuckles from the wrist, (...).
-
-    Four long distances in 3-D: the palm is the stiff part of the hand, and no single point's error or one
-    foreshortened direction decides.
-    """
+    """Root mean square distance of the four finger knuckles from the wrist, (...): the palm is the hand's stiff part."""
     spokes = points[..., KNUCKLES, :] - points[..., :1, :]  # (..., 4, 3)
     return torch.linalg.vector_norm(spokes, dim=(-2, -1)) / 2  # the root of 4 squares' mean
 
@@ -64,14 +60,8 @@ def landmark_features(landmarks: Tensor, world: Tensor, left: Tensor, aspect: Te
     Channels 0-2 are image x, y, z in palm sizes from the wrist, 3-5 unit vectors of the image's bones, 6-8 world x, y,
     z in palm sizes from the wrist. A left hand has the features of the right hand that a mirror shows.
 
-    Parameters
-    ----------
-    landmarks, world
-        (B, 21, 3) as in ``Hand``; where world landmarks are not known (NaN or 0), the image's take their place.
-    left
-        (B,) bool, the tracker's word.
-    aspect
-        (B,) width / height of the images.
+    ``landmarks`` and ``world`` (B, 21, 3) are as in ``Hand``; where world landmarks are not known (NaN or 0), the
+    image's take their place. ``left`` (B,) bool is the tracker's word, ``aspect`` (B,) width / height of the images.
     """
     image = true_aspect(landmarks.float(), aspect.float())
     solid = torch.where(known_world(world)[:, None, None], world.float(), image)

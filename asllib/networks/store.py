@@ -43,18 +43,10 @@ def tidy_run(folder: Path) -> None:
 
 
 def save_model(folder: str | Path, model: Network, alphabet: Sequence[str], about: dict[str, Any]) -> Path:
-    """Write ``model.safetensors`` and ``card.json`` into a run folder.
+    """Write ``model.safetensors`` and ``card.json`` into a run folder, which is made if it is not there.
 
-    Parameters
-    ----------
-    folder
-        Made if it is not there.
-    model
-        The network.
-    alphabet
-        The letters of its outputs, in order; also names of signs.
-    about
-        What else the card says: preset, seed, data with hashes, versions, metrics.
+    ``alphabet`` has the letters of the outputs, in order, also names of signs; ``about`` is what else the card says:
+    preset, seed, data with hashes, versions, metrics.
     """
     from safetensors.torch import save
 
@@ -76,15 +68,9 @@ def save_model(folder: str | Path, model: Network, alphabet: Sequence[str], abou
 def load_model(name: str | Path) -> tuple[Network, dict[str, Any]]:
     """Load a shipped network (one of ``SHIPPED``) or a run folder; return it with its card.
 
-    Raises
-    ------
-    InputError
-        If there is no such thing, the card is damaged, or the weights are not those whose hash the card gives.
-
-    Notes
-    -----
     A folder may come from a stranger: nothing in it is run. The card is plain JSON whose values are checked, it names
     no files, and the weights are safetensors; memory is taken for a network only if the weights have its shape.
+    InputError if there is no such thing, the card is damaged, or the weights are not those whose hash the card gives.
     """
     from safetensors.torch import load
 
@@ -101,12 +87,8 @@ def load_model(name: str | Path) -> tuple[Network, dict[str, Any]]:
             shapes = {name: tensor.shape for name, tensor in network(config).state_dict().items()}
         alphabet, expected = card["alphabet"], card["weights_sha256"]
         # A list has names of signs that somebody added, too; a string has letters only.
-        foreign = isinstance(alphabet, str) and not set(alphabet) <= set(LETTERS)
-        if (
-            not len(alphabet) == len(set(alphabet)) == config.classes
-            or foreign
-            or not all(name.strip() for name in alphabet)
-        ):
+        known = set(alphabet) <= set(LETTERS) if isinstance(alphabet, str) else all(name.strip() for name in alphabet)
+        if not known or not len(alphabet) == len(set(alphabet)) == config.classes:
             raise ValueError(f"alphabet {alphabet!r} for {config.classes} classes")
         if not 0 <= card.get("refuse_below", 0.0) <= 1:
             raise ValueError(f"refuse_below {card['refuse_below']!r} is no share")

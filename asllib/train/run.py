@@ -53,15 +53,7 @@ def train_run(
     and ``default`` learn from photos and people together. ``spelling`` learns from films of its own. A checkpoint in
     the folder lets the same call go on after a stop.
 
-    Returns
-    -------
-    dict
-        The model card.
-
-    Raises
-    ------
-    InputError
-        If the folder holds a finished run, or the set does not have every letter.
+    Returns the model card. InputError if the folder holds a finished run, or the set does not have every letter.
     """
     settings = preset(network, preset_name)
     if network == "spelling" and data != "auto":
@@ -103,13 +95,7 @@ def write_run(
 
 
 def training_sets(network: str, settings: Preset, data: str) -> list[LetterSet]:
-    """Load what a preset is trained on: the named set, and those that are added to it.
-
-    Raises
-    ------
-    InputError
-        If a letter of the preset is missing in the named set.
-    """
+    """Load what a preset is trained on: the named set, which must have every letter, and those added."""
     # Where a preset adds Sign Language MNIST itself, its own data are photos of people.
     pixels = network == "pixel" and data in ("auto", "synthetic") and not settings.added
     letters = load_letters(data, pixels=pixels).only(settings.alphabet)
@@ -169,7 +155,8 @@ def trained_on(card: dict[str, Any], letters: LetterSet) -> np.ndarray:
 
 
 def _train_pixel(settings, sets, seed, epochs, checkpoint):
-    letters, part = pixel_parts(sets[0])
+    letters, *added = map(pixel_parts, sets)
+    part = letters.table["split"].to_numpy(str)
     examples = for_pixels(letters, settings.alphabet)
     fitting, deciding = learnable(letters, part), np.zeros(len(part), bool)
     if settings.training.patience is not None:
@@ -179,9 +166,8 @@ def _train_pixel(settings, sets, seed, epochs, checkpoint):
             deciding[np.flatnonzero(fitting)[inner == "valid"]] = True
             fitting &= ~deciding
     learned = [examples.subset(fitting)]
-    for added in sets[1:]:
-        more, part = pixel_parts(added)
-        learned.append(for_pixels(more, settings.alphabet).subset(part == "train"))
+    for more in added:
+        learned.append(for_pixels(more, settings.alphabet).subset((more.table["split"] == "train").to_numpy()))
     if settings.signers:
         learned.append(for_pixels(pixel_set(added_letters(settings.signers)), settings.alphabet))
     valid = examples.subset(deciding) if settings.training.patience is not None else None
@@ -206,10 +192,9 @@ def accuracies(sets: Sequence[LetterSet], read: Sequence[np.ndarray], alphabet: 
     return found
 
 
-def pixel_parts(letters: LetterSet) -> tuple[LetterSet, np.ndarray]:
-    """Bring a set to 28x28 images; return the part of each too, which is that of the photo it was cropped from."""
-    letters = pixel_set(dataclasses.replace(letters, table=letters.table.assign(split=parts(letters))))
-    return letters, letters.table["split"].to_numpy(str)
+def pixel_parts(letters: LetterSet) -> LetterSet:
+    """Bring a set to 28x28 images, whose split is the part of the photo that each was cropped from."""
+    return pixel_set(dataclasses.replace(letters, table=letters.table.assign(split=parts(letters))))
 
 
 def pixel_set(letters: LetterSet, looks: Looks | None = None) -> LetterSet:

@@ -32,10 +32,7 @@ LANDMARKS = "landmarks.csv"  # what the recorder saw, beside its photos
 
 @dataclasses.dataclass(frozen=True)
 class TeachingSettings:
-    """How a few examples are learned and the rest is kept.
-
-    Chosen on synthetic signers and on validation photos; the numbers that are reported come from other data.
-    """
+    """How a few examples are learned and the rest is kept; chosen on synthetic signers and on validation photos."""
 
     copies: int = 19  # of each example, moved in space
     keep: float = 3.0  # weight of what the network said before about the hands in its memory; the new examples' is 1
@@ -57,28 +54,13 @@ def add_signs(
     before, it is held to (learning without forgetting, Li and Hoiem 2017, with a memory of such hands). It takes
     seconds. A sign with a name that is no letter of the network becomes a new output.
 
-    Parameters
-    ----------
-    data
-        Photos of a few signs, at least 5 of each with a hand that is found; a folder as the recorder writes it, with
-        ``landmarks.csv``, needs no tracking.
-    out
-        The run folder to write; ``load_recognizer`` and the live cell take it.
-    base
-        "landmark", or the run folder of a landmark network; signs can be added to one that has some already.
-    settings
-        See ``TeachingSettings``.
+    ``data`` are photos of a few signs, at least 5 of each with a hand that is found; a folder as the recorder writes
+    it, with ``landmarks.csv``, needs no tracking. ``base`` is "landmark", or the run folder of a landmark network, also
+    of one that has new signs already. ``load_recognizer`` and the live cell take ``out``.
 
-    Returns
-    -------
-    dict
-        The model card; ``metrics`` are shares of hands: ``before`` and ``after``, of the new examples that are read
-        right (they are what was learned from), and ``kept``, of the memory that is read as before.
-
-    Raises
-    ------
-    InputError
-        If a sign has too few usable examples, the base is no landmark network, or ``out`` holds a run.
+    Returns the model card, whose ``metrics`` are shares of hands: ``before`` and ``after``, of the new examples that
+    are read right (they are what was learned from), and ``kept``, of the memory that is read as before. InputError if a
+    sign has too few usable examples, the base is no landmark network, or ``out`` holds a run.
     """
     out, settings = Path(out), settings or TeachingSettings()
     check_new_run(out)
@@ -87,15 +69,19 @@ def add_signs(
         raise InputError(f"{base}: a {card['network']} network; signs are added to a landmark network")
     letters = data if isinstance(data, LetterSet) else load_photos(data)
     looks = recorded_looks(letters, data) or track(letters, progress=False)
-    _check_counts(letters, looks)
-
+    counts = Counter(letters.letters[looks.found].tolist())
+    for sign in sorted(set(letters.letters.tolist())):
+        if counts[sign] < FEWEST:
+            raise InputError(
+                f"{letters.name}: {counts[sign]} usable examples of {sign!r}; record at least {FEWEST}, better 10"
+            )
     names = [*card["alphabet"], *sorted(set(letters.letters.tolist()) - set(card["alphabet"]))]
     examples = hand_examples(looks, letters.labels(names))
     memory = load_memory()
     taught = teach(model, examples, len(names), memory, settings)
 
-    def right(network: LandmarkCNN) -> float:
-        return _share(network, features(model, examples), examples.labels)
+    def share(network: LandmarkCNN, hands: Tensor, labels: Tensor) -> float:
+        return float((network(hands).argmax(1) == labels).float().mean())
 
     about = {
         "base": {"name": str(base), "weights_sha256": card["weights_sha256"]},
@@ -105,9 +91,9 @@ def add_signs(
         "added": [{**card.get("data", {}), "alphabet": card["alphabet"]}, *card.get("added", [])],
         "signs": dict(Counter(letters.letters.tolist())),
         "metrics": {
-            "before": right(model),
-            "after": right(taught),
-            "kept": _share(taught, memory, model(memory).argmax(1)),
+            "before": share(model, features(model, examples), examples.labels),
+            "after": share(taught, features(model, examples), examples.labels),
+            "kept": share(taught, memory, model(memory).argmax(1)),
         },
         "versions": versions(),
     }
@@ -168,10 +154,7 @@ def make_memory(model: LandmarkCNN, letters: LetterSet, looks: Looks, per_letter
 def load_memory() -> Tensor:
     """Features (M, 9, 21) of the hands that come with asllib: 20 a letter of the shipped network's training photos.
 
-    Raises
-    ------
-    InputError
-        If the file is not the one whose hash the network's card gives.
+    InputError if the file is not the one whose hash the network's card gives.
     """
     from safetensors.torch import load
 
@@ -190,17 +173,3 @@ def recorded_looks(letters: LetterSet, folder: object) -> Looks | None:
     if set(letters.table["file"]) - set(table.index) or table.index.has_duplicates:
         return None  # photos were added by hand
     return without_pictures([table.loc[letters.table["file"]].reset_index(drop=True)])
-
-
-def _check_counts(letters: LetterSet, looks: Looks) -> None:
-    counts = Counter(letters.letters[looks.found].tolist())
-    for sign in sorted(set(letters.letters.tolist())):
-        if counts[sign] < FEWEST:
-            raise InputError(
-                f"{letters.name}: {counts[sign]} usable examples of {sign!r}; record at least {FEWEST}, better 10"
-            )
-
-
-def _share(model: LandmarkCNN, hands: Tensor, labels: Tensor) -> float:
-    """Part of the hands (M, 9, 21) that a network reads as labels (M,) say."""
-    return float((model(hands).argmax(1) == labels).float().mean())
