@@ -3,8 +3,6 @@
 The public names are imported on first use, so that ``import asllib`` costs next to nothing.
 """
 
-from __future__ import annotations
-
 from asllib.lazy import attach
 
 __version__ = "0.1.0"

@@ -1,7 +1,5 @@
 """What is made from data is kept in the cache folder: made once, and anew when what it is made from changes."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Settings that networks and notebooks share: how a network is trained, and how large the notebooks run."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """What is missing on this machine, in plain words, and how to mend it."""
 
-from __future__ import annotations
-
 import ctypes
 import platform
 import shutil

@@ -1,7 +1,5 @@
 """What goes wrong with a user's input."""
 
-from __future__ import annotations
-
 LONGEST = 2000  # characters of a message; a damaged file's value can be millions
 
 

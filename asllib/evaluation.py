@@ -1,7 +1,5 @@
 """How well a network reads: accuracy with intervals, confusion, by letter, source and signer."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 import numpy as np

@@ -4,8 +4,6 @@ A file takes what a hand tracker or a camera gives, and says probabilities. It r
 browser, on a phone, in other languages.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import tempfile

@@ -1,7 +1,5 @@
 """Imports on first use: the public names of a package, and packages of an extra, which may be missing."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module

@@ -1,7 +1,5 @@
 """The alphabets, and the way from a letter to its label and back."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Work on many cores or machines: any ``concurrent.futures.Executor``, our own processes, or a Dask cluster."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal

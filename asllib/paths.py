@@ -1,7 +1,5 @@
 """Where things lie: in a checkout, which does not depend on the working directory, or there for an installed wheel."""
 
-from __future__ import annotations
-
 import os
 import secrets
 import shutil

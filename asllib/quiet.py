@@ -1,7 +1,5 @@
 """Keep the log lines of C++ libraries off the screen."""
 
-from __future__ import annotations
-
 import os
 import re
 import sys

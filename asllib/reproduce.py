@@ -1,7 +1,5 @@
 """Run the numbered notebooks in order: all results and figures, from the data to the table."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """Search for better settings around the preset "best": what ``asl tune`` does, with Optuna."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

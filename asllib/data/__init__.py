@@ -3,8 +3,6 @@
 The names below are imported on first use: a worker that decodes photos loads no more than it needs.
 """
 
-from __future__ import annotations
-
 from asllib.lazy import attach
 
 _MODULES = {

@@ -1,7 +1,5 @@
 """What is wrong with a set of letters, found out before a network learns it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

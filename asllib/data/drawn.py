@@ -1,7 +1,5 @@
 """The synthetic signer as a data set: photos, 28x28 images like Sign Language MNIST's, hands that show no letter."""
 
-from __future__ import annotations
-
 import dataclasses
 import io
 import os

@@ -3,8 +3,6 @@
 Its own split keeps signers apart: "train" is learned from, "valid" chooses and is never learned from. There is no test.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass

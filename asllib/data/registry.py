@@ -1,7 +1,5 @@
 """Where a named data set comes from."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Sign Language MNIST: 34,627 grey 28x28 images of the 24 still letters (Kaggle, CC0), and its format, a pixel CSV."""
 
-from __future__ import annotations
-
 import csv
 import gzip
 import hashlib

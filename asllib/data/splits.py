@@ -1,7 +1,5 @@
 """Splits into training, validation and test that cannot leak."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -3,8 +3,6 @@
 Points are (..., 21, 3) tensors, x to the right, y down, z away from the camera.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pandas as pd
@@ -34,7 +32,7 @@ def wrist_origin(points: Tensor) -> Tensor:
 
 
 def palm_size(points: Tensor) -> Tensor:
-    """Root mean square distance of the four finger knuckles from the wrist, (...): the palm is the hand's stiff part."""
+    """Root mean square distance of the four finger knuckles from the wrist, (...); the palm is stiff."""
     spokes = points[..., KNUCKLES, :] - points[..., :1, :]  # (..., 4, 3)
     return torch.linalg.vector_norm(spokes, dim=(-2, -1)) / 2  # the root of 4 squares' mean
 

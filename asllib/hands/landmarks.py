@@ -1,4 +1,4 @@
-"""The 21 hand landmarks: their names and bones, and the table that stores them."""
+"""The 21 hand landmarks: their names and bones, the table that stores them, and how they are drawn."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from asllib.paths import replacing
 if TYPE_CHECKING:
     import pandas as pd
 
+    from asllib.hands.look import Hand
+
 _THUMB, _FINGER = ("cmc", "mcp", "ip", "tip"), ("mcp", "pip", "dip", "tip")
 _JOINTS = {"thumb": _THUMB, "index": _FINGER, "middle": _FINGER, "ring": _FINGER, "little": _FINGER}
 LANDMARK_NAMES: tuple[str, ...] = ("wrist", *(f"{name}_{joint}" for name in _JOINTS for joint in _JOINTS[name]))
@@ -26,6 +28,15 @@ FINGERS: dict[str, tuple[int, ...]] = {name: tuple(range(4 * k + 1, 4 * k + 5)) 
 PARENTS: tuple[int, ...] = tuple(0 if i == 0 or i % 4 == 1 else i - 1 for i in range(21))
 # What is drawn: the bones of every finger and the line across the knuckles.
 CONNECTIONS: tuple[tuple[int, int], ...] = (*((PARENTS[i], i) for i in range(1, 21)), (5, 9), (9, 13), (13, 17))
+# RGB, from Okabe and Ito, "Color Universal Design", 2008: told apart with any common colour vision.
+FINGER_COLORS: dict[str, tuple[int, int, int]] = {
+    "thumb": (230, 159, 0),
+    "index": (86, 180, 233),
+    "middle": (0, 158, 115),
+    "ring": (240, 228, 66),
+    "little": (204, 121, 167),
+}
+PALM_COLOR, _OUTLINE = (255, 255, 255), (0, 0, 0)
 SIZE_COLUMNS: tuple[str, str] = ("width", "height")
 MAX_SIZE = 100_000  # pixels a side
 
@@ -207,3 +218,30 @@ def _as_float32(table: pd.DataFrame, column: str, name: object) -> np.ndarray:
     _refuse(name, column, table, np.isnan(values) & table[column].notna().to_numpy(), "a number is expected here")
     with np.errstate(over="ignore"):  # to infinity, which is refused where a hand was found
         return values.astype(np.float32)
+
+
+def draw_hand(image: np.ndarray, hand: Hand | None) -> np.ndarray:
+    """Return a copy of an image (H, W, 3) uint8 RGB with the bones and joints of a hand, if there is one, drawn on it.
+
+    Lines and dots grow with the image.
+    """
+    import cv2
+
+    drawn = np.ascontiguousarray(image).copy()
+    if hand is None:
+        return drawn
+    height, width = drawn.shape[:2]
+    # Sixteenths of a pixel, which OpenCV's `shift` reads: joints do not jump by whole pixels in a video.
+    points = [tuple(int(v) for v in p) for p in np.round(hand.landmarks[:, :2] * [width, height] * 16)]
+    thickness = max(1, round(min(height, width) / 120))
+    colors = [PALM_COLOR, *(FINGER_COLORS[finger] for finger, joints in FINGERS.items() for _ in joints)]
+    # The dark lines first, all of them: they keep pale colours visible on a pale wall.
+    for outline in (True, False):
+        for start, end in CONNECTIONS:
+            bone = colors[end] if colors[start] == colors[end] else PALM_COLOR
+            color, wide = (_OUTLINE, thickness + 2) if outline else (bone, thickness)
+            cv2.line(drawn, points[start], points[end], color, wide, cv2.LINE_AA, 4)
+    for point, color in zip(points, colors, strict=True):
+        cv2.circle(drawn, point, 16 * (thickness + 2), _OUTLINE, -1, cv2.LINE_AA, 4)
+        cv2.circle(drawn, point, 16 * (thickness + 1), color, -1, cv2.LINE_AA, 4)
+    return drawn

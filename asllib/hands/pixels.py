@@ -1,7 +1,5 @@
 """From a photo to what the pixel network reads: grey, cropped to the hand, 28x28, 0..1, standardised."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from asllib.hands.landmarks import FINGERS

@@ -1,7 +1,5 @@
 """A hand in time: its stream of frames, and the even moments that frames of any rate are brought to."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

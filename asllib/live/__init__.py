@@ -3,8 +3,6 @@
 The names below are imported on first use: ``import asllib.live`` loads neither PyTorch nor the notebook's widgets.
 """
 
-from __future__ import annotations
-
 from asllib.lazy import attach
 
 _MODULES = {"widget": ("LiveReader", "SignRecorder")}

@@ -1,7 +1,5 @@
 """The live cell as a page of its own, through Voila: on this machine's loopback address, unless asked otherwise."""
 
-from __future__ import annotations
-
 import functools
 import ipaddress
 import logging

@@ -1,7 +1,5 @@
 """The default network: landmarks and the embedding of a hand, each read by a branch of its own."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

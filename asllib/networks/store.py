@@ -1,7 +1,5 @@
 """Networks on disk: a run folder with weights (safetensors) and a card, and those that are shipped."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Teach the recogniser a new signer, or signs of your own, from a few examples."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json
