@@ -4,8 +4,6 @@ Its own split keeps signers apart: "train" is learned from, "valid" chooses and 
 """
 
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +17,6 @@ from asllib.paths import data_dir
 
 WRONG = Path(__file__).with_name("people_labels.csv")  # file, label, seen, reason: looked at, and left out
 CROWDS = ("davidlee",)  # sources whose photos are by many people without ids: each original is taken for a signer
-FPS = 20.0  # frames a second of the filmed sequences, which do not say it: 15 to 30
 
 
 def find_people() -> Path | None:
@@ -78,81 +75,46 @@ def signer_weights(table: pd.DataFrame) -> np.ndarray:
     return (weight / weight.mean()).to_numpy(np.float64)
 
 
-@dataclass(frozen=True)
-class Sequences:
-    """Signs by one signer as landmarks of N clips of T frames, without world points and pictures."""
+def load_frames(split: str, every: int = 1, folder: Path | None = None) -> pd.DataFrame:
+    """Load every so many frames of the landmark sequences of ``people``, "train" or "valid", that show a hand.
 
-    file: str
-    signer: str
-    split: str
-    licence: str
-    repository: str
-    still: bool  # taken from photos, a frame each
-    aspect: float  # width / height of the frames
-    letters: np.ndarray  # (N,) A-Z
-    left: np.ndarray  # (N,) bool: a left hand
-    landmarks: np.ndarray  # (N, T, 21, 3) float32 as in ``Hand``; NaN where no hand was found
-
-    def __len__(self) -> int:
-        return len(self.letters)
-
-    def table(self, every: int = 1) -> pd.DataFrame:
-        """A landmark table, a row for each frame or every so many: world points are NaN, signer and split come last."""
-        clips, frames = np.mgrid[: len(self), 0 : self.landmarks.shape[1] : every].reshape(2, -1)
-        points = self.landmarks[clips, frames].reshape(len(clips), -1)
-        side = np.where(self.left[clips], "left", "right")
-        file = [f"{self.file}/{clip}/{frame}" for clip, frame in zip(clips, frames, strict=True)]
-        score = np.isfinite(points[:, 0]).astype(np.float32)
-        about = pd.DataFrame({"file": file, "label": self.letters[clips], "side": side, "score": score})
-        image = pd.DataFrame(points, columns=image_columns())
-        world = pd.DataFrame(np.full_like(points, np.nan), columns=world_columns())
-        size = pd.DataFrame({"width": round(1200 * self.aspect), "height": 1200}, index=about.index)
-        more = pd.DataFrame({"signer": self.signer, "split": self.split}, index=about.index)
-        return pd.concat([about, image, world, size, more], axis=1)
-
-
-def load_sequences(split: str, folder: Path | None = None) -> list[Sequences]:
-    """Load the landmark sequences of ``people``, "train" or "valid", a signer's file each; repeated ones are left out.
-
-    InputError if they are not here, or a file is damaged.
+    The result is a landmark table without world points (NaN), with the columns of a ``LetterSet``'s table, of which a
+    clip is an original, and ``licence`` and ``repository``. Files that repeat another one are left out. InputError if
+    they are not here, or a file is damaged.
     """
     root = (folder or _people()) / "motion"
     manifest = read_csv(root / "manifest.csv")
     if split not in set(manifest["split"]):
         raise InputError(f"split {split!r}; {root} has {', '.join(sorted(set(manifest['split'])))}")
-    found: dict[bytes, Sequences] = {}
+    tables: dict[bytes, pd.DataFrame] = {}
     for number, row in enumerate(manifest.to_dict("records"), 1):
-        if row["split"] == split:
-            path = inside(root, row["file"], f"{root / 'manifest.csv'}: row {number}")
-            sequences = _read(path, **{name: row[name] for name in ("signer", "split", "licence", "repository")})
-            found.setdefault(sequences.landmarks.tobytes(), sequences)
-    return list(found.values())
-
-
-def join_tables(parts: Sequence[Sequences], every: int = 1) -> pd.DataFrame:
-    """One landmark table of several signers' frames that show a hand, see ``Sequences.table``.
-
-    It has the columns of a ``LetterSet``'s table too: a clip is an original.
-    """
-    tables = []
-    for part in parts:
-        table = part.table(every)
-        clip = part.file + "/" + table["file"].str.split("/").str[-2]
-        tables.append(table.assign(source="people", original=clip, licence=part.licence, repository=part.repository))
-    joined = pd.concat(tables, ignore_index=True)
+        if row["split"] != split:
+            continue
+        path = inside(root, row["file"], f"{root / 'manifest.csv'}: row {number}")
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                landmarks, letters = stored["landmarks"].astype(np.float32), stored["letter"].astype(str)
+                sides, aspect = stored["side"].astype(str), float(stored["aspect"])
+        except Exception as error:  # zip, NumPy and a missing name raise many types; all mean the same here
+            raise InputError(f"{path}: not a readable file of landmarks ({error}); get it again") from None
+        n = len(letters)
+        if landmarks.ndim != 4 or landmarks.shape[2:] != (21, 3) or len(landmarks) != n or len(sides) != n:
+            raise InputError(f"{path}: landmarks {landmarks.shape} for {n} letters; (N, T, 21, 3) is expected")
+        if landmarks.tobytes() in tables:
+            continue
+        clips, frames = np.mgrid[:n, 0 : landmarks.shape[1] : every].reshape(2, -1)
+        points = pd.DataFrame(landmarks[clips, frames].reshape(len(clips), -1), columns=image_columns())
+        table = points.assign(**dict.fromkeys(world_columns(), np.float32("nan")))
+        table["original"] = [f"{path.name}/{clip}" for clip in clips]
+        table["file"] = [f"{path.name}/{clip}/{frame}" for clip, frame in zip(clips, frames, strict=True)]
+        tables[landmarks.tobytes()] = table.assign(
+            label=letters[clips],
+            side=np.where(sides[clips] == "left", "left", "right"),
+            score=points["x0"].notna().astype(np.float32),
+            width=round(1200 * aspect),
+            height=1200,
+            source="people",
+            **{name: row[name] for name in ("signer", "split", "licence", "repository")},
+        )
+    joined = pd.concat(tables.values(), ignore_index=True)
     return joined[joined["score"] > 0].reset_index(drop=True)
-
-
-def _read(path: Path, **about: str) -> Sequences:
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            values = {name: stored[name] for name in ("landmarks", "letter", "side", "aspect", "still")}
-    except Exception as error:  # zip, NumPy and a missing name raise many types; all mean the same here
-        raise InputError(f"{path}: not a readable file of landmarks ({error}); get it again") from None
-    landmarks = values["landmarks"].astype(np.float32)
-    n = len(values["letter"])
-    if landmarks.ndim != 4 or landmarks.shape[2:] != (21, 3) or len(landmarks) != n or len(values["side"]) != n:
-        raise InputError(f"{path}: landmarks {landmarks.shape} for {n} letters; (N, T, 21, 3) is expected")
-    letters, left = values["letter"].astype(str), values["side"] == "left"
-    more = {"still": bool(values["still"]), "aspect": float(values["aspect"]), "letters": letters, "left": left}
-    return Sequences(file=path.name, landmarks=landmarks, **more, **about)

@@ -16,7 +16,7 @@ from asllib.cache import digest
 from asllib.errors import InputError
 from asllib.files import Images, PhotoFiles, decode_image
 from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_columns, world_columns
-from asllib.hands.look import WIDTH, tracker_version
+from asllib.hands.look import WIDTH, Hand, tracker_version
 from asllib.hands.tracker import ATTEMPTS, LOOKS, Attempt, HandTracker, check_image
 from asllib.parallel import IN_FLIGHT, Job, results, workplace
 from asllib.paths import cache_dir
@@ -203,19 +203,24 @@ def _extract_chunk(
 ) -> pd.DataFrame:
     """Find the hands of a chunk; what runs on a worker."""
     tracker = HandTracker(attempts=attempts)
-    looks, hands, sizes = len(LOOKS) if every_look else 1, [], []
+    looks, hands, shapes = len(LOOKS) if every_look else 1, [], []
     for image, name in zip(images, names, strict=True):  # one at a time: decoded photos can be large
         pixels = decode_image(image, name) if isinstance(image, bytes) else image
         seen = tracker.detect_looks(pixels) if every_look else [tracker.detect(pixels)]
         hands += [*seen, *[None] * (looks - len(seen))]
-        sizes += [pixels.shape[1::-1]] * looks
+        shapes += [pixels.shape] * looks
+    return _table(hands, shapes, every_look)
+
+
+def _table(hands: list[Hand | None], shapes: list[tuple[int, ...]], every_look: bool) -> pd.DataFrame:
     numbers = np.full((len(hands), len(_NUMBERS)), np.nan, np.float32)
     numbers[:, 0] = 0
     for row, hand in zip(numbers, hands, strict=True):
         if hand is not None:
             row[:] = [hand.score, *hand.landmarks.ravel(), *hand.world.ravel()]
     side = pd.Series([hand and hand.side for hand in hands], name="side", dtype=str)
-    size = pd.DataFrame(np.array(sizes, np.int32).reshape(-1, 2), columns=list(SIZE_COLUMNS))
+    sizes = np.array([shape[1::-1] for shape in shapes], np.int32).reshape(-1, 2)
+    size = pd.DataFrame(sizes, columns=list(SIZE_COLUMNS))
     table = pd.concat([side, pd.DataFrame(numbers, columns=_NUMBERS), size], axis=1)
     if every_look:
         embeddings = [None if hand is None else hand.embedding for hand in hands]
