@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 
 from asllib.errors import InputError, first_line
+from asllib.paths import cache_dir, data_dir
 
 # Shared libraries that wheels expect of the system -> Debian's package that has them.
 LIBRARIES = {
@@ -55,11 +56,8 @@ def _packages() -> Iterator[Finding]:
         yield Finding(False, wrong, f"run 'pip install \"{requirement}\"'")
     both = {name: _version(name) for name in ("opencv-python", "opencv-contrib-python")}
     if None not in both.values() and len(set(both.values())) > 1:
-        yield Finding(
-            False,
-            f"two versions of OpenCV overwrite each other: {both}",
-            "install opencv-python and opencv-contrib-python at one version",
-        )
+        wrong = f"two versions of OpenCV overwrite each other: {both}"
+        yield Finding(False, wrong, "install opencv-python and opencv-contrib-python at one version")
     yield Finding(True, "packages: looked at all that asllib requires")
 
 
@@ -93,15 +91,12 @@ def _version(name: str) -> str | None:
 
 
 def _libraries() -> Iterator[Finding]:
-    missing = []
     for library, (package, user) in LIBRARIES.items():
         try:
             ctypes.CDLL(library)
         except OSError:
-            missing.append(package)
             yield Finding(False, f"system library {library} is missing ({user} needs it)", f"apt-get install {package}")
-    if not missing:
-        yield Finding(True, "system libraries of OpenCV and MediaPipe")
+    yield Finding(True, "system libraries: looked at those of OpenCV and MediaPipe")
 
 
 def _tracker() -> Iterator[Finding]:
@@ -122,18 +117,14 @@ def _tracker() -> Iterator[Finding]:
         try:
             start()
         except Exception as error:  # whatever a broken installation raises: it is the finding
-            yield Finding(
-                False,
-                f"{what} does not start ({type(error).__name__}: {first_line(error)})",
-                f"install the missing system libraries above, then 'pip install --force-reinstall {package}'",
-            )
+            mend = f"install the missing system libraries above, then 'pip install --force-reinstall {package}'"
+            yield Finding(False, f"{what} does not start ({type(error).__name__}: {first_line(error)})", mend)
         else:
             yield Finding(True, f"{what} starts, model file checked")
 
 
 def _data() -> Iterator[Finding]:
     from asllib.data import find_photos, find_sign_mnist
-    from asllib.paths import data_dir
 
     try:
         folder = data_dir()
@@ -149,8 +140,6 @@ def _data() -> Iterator[Finding]:
 
 
 def _room() -> Iterator[Finding]:
-    from asllib.paths import cache_dir
-
     folder = cache_dir()
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free = shutil.disk_usage(existing).free / 1e9

@@ -114,15 +114,17 @@ def export_onnx(name: str | Path, out: str | Path, *, int8: bool = False) -> dic
         raise InputError(f"{out.parent}: no such folder")
     model, card = load_model(name)
     whole = WholeModel(model)
-    graph = _quantise(_trace(whole)) if int8 else _trace(whole)
+    logging.disable(logging.WARNING)  # of torchvision, which is not used, and of a preparation that was done
+    try:
+        graph = _quantise(_trace(whole)) if int8 else _trace(whole)
+    finally:
+        logging.disable(logging.NOTSET)
     _add_facts(graph, model, card)
     content = graph.SerializeToString()
     difference = _compare(content, whole)
     if not difference <= allowed:
-        raise InputError(
-            f"{name}: ONNX Runtime's probabilities differ from PyTorch's by {difference:.2g}, at most {allowed:g} is "
-            "allowed; no file was written" + ("; export without --int8" if int8 else "")
-        )
+        said = f"ONNX Runtime's probabilities differ from PyTorch's by {difference:.2g}, at most {allowed:g} is allowed"
+        raise InputError(f"{name}: {said}; no file was written{'; export without --int8' if int8 else ''}")
     write_bytes(out, content)
     about = {"file": str(out), "model": str(name), "network": card["network"], "int8": int8, "opset": OPSET}
     takes, classes = list(sample_inputs(model, 1)), len(labels(model, card))
@@ -138,16 +140,12 @@ def _trace(whole: WholeModel) -> onnx.ModelProto:
     inputs = sample_inputs(whole.model, 3)
     moving = isinstance(whole.model, SpellingNet)
     sizes = tuple({0: "n", 1: "t"} if moving and tensor.ndim > 1 else {0: "n"} for tensor in inputs.values())
-    logging.disable(logging.WARNING)  # it says that torchvision is missing, which nothing here uses
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
-            program = torch.onnx.export(
-                whole, tuple(inputs.values()), dynamo=True, opset_version=OPSET, input_names=list(inputs),
-                output_names=["probabilities"], dynamic_shapes=(sizes,), verbose=False,
-            )  # fmt: skip
-    finally:
-        logging.disable(logging.NOTSET)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            whole, tuple(inputs.values()), dynamo=True, opset_version=OPSET, input_names=list(inputs),
+            output_names=["probabilities"], dynamic_shapes=(sizes,), verbose=False,
+        )  # fmt: skip
     assert program is not None  # it is what dynamo=True returns
     ClearMetadataAndDocStringPass()(program.model)  # where in whose folders each line of the source stood
     return program.model_proto
@@ -157,11 +155,7 @@ def _quantise(graph: onnx.ModelProto) -> onnx.ModelProto:
     """Weights of 8 bits, a scale for each output of a layer; activations are scaled as they come."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "int8.onnx"
-        logging.disable(logging.WARNING)  # it advises a step of preparation that the exporter has done
-        try:
-            quantize_dynamic(graph, file, per_channel=True)
-        finally:
-            logging.disable(logging.NOTSET)
+        quantize_dynamic(graph, file, per_channel=True)
         return onnx.load(file)
 
 

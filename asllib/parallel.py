@@ -5,15 +5,8 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    BrokenExecutor,
-    CancelledError,
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-    wait,
-)
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +69,7 @@ def results(
                 else:
                     waiting[executor.submit(*job.call)] = number, job
                     size += job.size
-            ready, _ = wait(waiting, None if job is None or size >= in_flight else 0, FIRST_COMPLETED)
+            ready, _ = wait_for(waiting, None if job is None or size >= in_flight else 0, FIRST_COMPLETED)
             for future in ready:
                 number, job = waiting.pop(future)
                 size -= job.size
@@ -138,10 +131,8 @@ def cluster(address: str) -> Iterator[Executor]:
     try:
         client = Client(address, timeout=_ANSWER_S, set_as_default=False)
     except (OSError, ValueError) as error:
-        reason = first_line(error)
-        raise InputError(
-            f"{address}: no Dask scheduler answers ({reason}); give the address that 'dask scheduler' prints"
-        ) from None
+        said = f"no Dask scheduler answers ({first_line(error)}); give the address that 'dask scheduler' prints"
+        raise InputError(f"{address}: {said}") from None
     with client:
         try:
             client.wait_for_workers(1, timeout=_ANSWER_S)
@@ -156,10 +147,8 @@ def cluster(address: str) -> Iterator[Executor]:
         try:
             yield client.get_executor(pure=False)
         except (KilledWorker, CancelledError) as error:
-            raise InputError(
-                f"{address}: the cluster broke down ({type(error).__name__}: {first_line(error)}); "
-                "run it again: finished parts are kept"
-            ) from None
+            said = f"the cluster broke down ({type(error).__name__}: {first_line(error)})"
+            raise InputError(f"{address}: {said}; run it again: finished parts are kept") from None
 
 
 def _version() -> str:

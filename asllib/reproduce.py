@@ -11,11 +11,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+from tqdm.auto import tqdm
+
 from asllib.config import profile
+from asllib.data import find_photos, find_sign_mnist
 from asllib.errors import InputError
 from asllib.files import read_json
 from asllib.lazy import extra
-from asllib.paths import figures_dir, project_root, replacing, results_dir
+from asllib.paths import figures_dir, project_root, replacing, results_dir, write_bytes
+
+with extra("notebooks"):
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 KERNEL = "python3"
 CELL_S = 3600  # that a cell may take
@@ -30,10 +40,6 @@ def reproduce(check: bool, say: Callable[[str], None] = print) -> tuple[dict[str
     With ``check`` results and figures are left as they were, and what a fresh run moves is named; InputError if that
     run wrote none of them.
     """
-    from tqdm.auto import tqdm
-
-    from asllib.data import find_photos, find_sign_mnist
-
     books, before, begun, name = notebooks(), snapshot() if check else {}, time.time_ns(), profile().name
     # Only where both sets are real are the outputs better than those that are stored.
     keep = name == "paper" and not check and find_photos() is not None and find_sign_mnist() is not None
@@ -75,11 +81,6 @@ def run_notebook(path: Path, keep: bool, bar: Any = None) -> float:
     ``keep`` writes the outputs back into it, once it has run to its end; ``bar``, a tqdm, counts the cells. InputError
     names the notebook and the error if a cell fails or takes more than ``CELL_S``, or the kernel dies.
     """
-    with extra("notebooks"):
-        import nbformat
-        from nbclient import NotebookClient
-        from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
         notebook,
@@ -137,8 +138,7 @@ def put_back(before: dict[Path, bytes]) -> None:
         path.unlink()
     for path, content in before.items():
         if not path.is_file() or path.read_bytes() != content:
-            with replacing(path) as temporary:
-                temporary.write_bytes(content)
+            write_bytes(path, content)
 
 
 def moved(before: dict[Path, bytes], band: float = BAND) -> list[str]:
@@ -195,9 +195,6 @@ def _differences(where: str, old: Any, new: Any, band: float) -> Iterator[tuple[
 
 def _pictures_apart(old: bytes, new: bytes) -> float:
     """Mean difference of two pictures' grey pixels, 0..1; 1 if they have another size."""
-    import cv2
-    import numpy as np
-
     one, other = (cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) for data in (old, new))
     # Words of another width, as a time, may change the size a little.
     if one is None or other is None or max(np.abs(np.subtract(one.shape, other.shape))) > 20:

@@ -51,22 +51,15 @@ _TRAINING: dict[str, Range | tuple[int, ...]] = {
 # is searched for, whatever it does to what is read.
 SPACES: dict[str, dict[str, Range | tuple[int, ...]]] = {
     "pixel": {
-        **_TRAINING,
-        "network.dropout": Range(0, 0.5),
-        "augment.turn": Range(0, 20),
-        "augment.shift": Range(0, 0.2),
-        "augment.zoom": Range(0, 0.2),
+        **_TRAINING, "network.dropout": Range(0, 0.5),
+        "augment.turn": Range(0, 20), "augment.shift": Range(0, 0.2), "augment.zoom": Range(0, 0.2),
     },
     "landmark": {
-        **_TRAINING,
-        "network.dropout": Range(0, 0.6),
-        "network.hidden": (64, 128, 256),
-        "augment.turn": Range(0, 30),
-        "augment.tilt": Range(0, 45),
-        "augment.stretch": Range(0, 0.3),
-        "augment.jitter": Range(0, 0.06),
+        **_TRAINING, "network.dropout": Range(0, 0.6), "network.hidden": (64, 128, 256),
+        "augment.turn": Range(0, 30), "augment.tilt": Range(0, 45),
+        "augment.stretch": Range(0, 0.3), "augment.jitter": Range(0, 0.06),
     },
-}
+}  # fmt: skip
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -118,16 +111,14 @@ def tune(
             if not math.isfinite(loss) or trial.should_prune():
                 raise optuna.TrialPruned
 
-        values = {
-            name: trial.suggest_float(name, where.low, where.high, log=where.log)
-            if isinstance(where, Range)
-            else trial.suggest_categorical(name, where)
-            for name, where in space.items()
-        }
-        settings, own = with_values(preset, values), seed + trial.number
-        return train(
-            settings, fitting, deciding, seed=own, epochs=epochs, progress=False, on_epoch=on_epoch
-        )[1].valid_loss[-1]  # fmt: skip
+        for name, where in space.items():
+            if isinstance(where, Range):
+                trial.suggest_float(name, where.low, where.high, log=where.log)
+            else:
+                trial.suggest_categorical(name, where)
+        settings, how = with_values(preset, trial.params), {"seed": seed + trial.number, "epochs": epochs}
+        _, history = train(settings, fitting, deciding, **how, progress=False, on_epoch=on_epoch)
+        return history.valid_loss[-1]
 
     if known < trials:
         enough = MaxTrialsCallback(trials, states=_ENDED)  # others may share the study
@@ -206,15 +197,13 @@ def summarise(study: optuna.Study) -> dict[str, Any]:
     """
     complete = study.get_trials(states=(TrialState.COMPLETE,))
     if not complete:
-        raise InputError(
-            "every trial was pruned: the loss was no number, even with the preset's settings; check the data"
-        )
+        raise InputError("every trial was pruned: the loss was no number, even the preset's; check the data")
     history = []
     for trial in study.get_trials(states=_ENDED):
         last = max(trial.intermediate_values, default=-1)
-        value, accuracy = trial.intermediate_values.get(last, math.nan), trial.user_attrs.get("accuracy")
-        about = {"number": trial.number, "state": trial.state.name.lower()}
-        about |= {"value": value if math.isfinite(value) else None, "accuracy": accuracy, "epochs": last + 1}
+        value = trial.intermediate_values.get(last, math.nan)
+        about = {"number": trial.number, "state": trial.state.name.lower(), "epochs": last + 1}
+        about |= {"value": value if math.isfinite(value) else None, "accuracy": trial.user_attrs.get("accuracy")}
         history.append(about)
     preset = next((trial for trial in complete if "preset" in trial.user_attrs), None)
     with warnings.catch_warnings():

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import torch
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from asllib.cache import digest
 from asllib.data.letterset import LetterSet
@@ -133,10 +136,6 @@ def near_duplicate_groups(thumbs: np.ndarray, near: float = NEAR, chunk: int = 5
     not change; groups are the connected components. ``chunk`` rows are compared at a time, which bounds the memory: of
     what they have in common the groups alone are kept.
     """
-    import torch
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     flat = torch.as_tensor(thumbs).flatten(1)
     flat = torch.nn.functional.normalize(flat - flat.mean(1, keepdim=True), dim=1)
     everyone = np.arange(len(flat))

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from pyarrow import csv as pa_csv
 
 from asllib.cache import kept
 from asllib.data.letterset import LetterSet
@@ -144,9 +146,6 @@ def read_pixel_csv(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
 
 def read_pixel_rows(path: Path) -> np.ndarray:
     """Read a pixel CSV as ``read_pixel_csv`` does: (N, 785) uint8, in each row the label, then the pixels."""
-    import pyarrow as pa
-    from pyarrow import csv as pa_csv
-
     content = re.sub(rb"\.0+(?=[,\"\r\n]|$)", b"", read_bytes(path))  # 107.0 is whole: other programs write floats
     header = csv_header(path, content)
     expected = ["label", *PIXEL_COLUMNS]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from tqdm.auto import tqdm
 
 from asllib.cache import digest
 from asllib.errors import InputError
@@ -130,8 +131,6 @@ def iter_landmarks(
     InputError
         An image cannot be read (its file is named), files or labels are not as many, or a worker was killed.
     """
-    from tqdm.auto import tqdm
-
     n, looks = len(images), len(LOOKS) if every_look else 1
     if files is None:
         files = getattr(images, "files", None) or [str(i) for i in range(n)]

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from asllib.errors import InputError
 from asllib.files import check_columns, read_csv, read_parquet
 from asllib.paths import replacing
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from asllib.hands.look import Hand
 
 _THUMB, _FINGER = ("cmc", "mcp", "ip", "tip"), ("mcp", "pip", "dip", "tip")
@@ -110,8 +109,6 @@ def write_landmarks(table: pd.DataFrame | Iterable[pd.DataFrame], path: str | os
     whole. InputError if the table is not valid, see ``read_landmarks``, the name ends otherwise, or the file cannot be
     written.
     """
-    import pandas as pd
-
     path = _named(path)
     parts = [table] if isinstance(table, pd.DataFrame) else _gather(table)
     checked = (check_landmarks(part, path) for part in parts)
@@ -121,8 +118,6 @@ def write_landmarks(table: pd.DataFrame | Iterable[pd.DataFrame], path: str | os
 
 def _gather(parts: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
     """Join small parts: the many columns make each part of a file costly."""
-    import pandas as pd
-
     held: list[pd.DataFrame] = []
     for part in parts:
         held.append(part)
@@ -203,8 +198,6 @@ def _refuse(name: object, column: str, table: pd.DataFrame, bad: np.ndarray, rul
 
 def _numbers(table: pd.DataFrame, column: str) -> np.ndarray:
     """A column as (N,) float64, NaN where there is no number: nothing, a word, a truth value, a date, a list."""
-    import pandas as pd
-
     values = table[column]
     if values.dtype.kind not in "iufOTU" and not isinstance(values.dtype, pd.StringDtype):
         return np.full(len(values), np.nan)

@@ -16,6 +16,9 @@ from xml.sax.saxutils import escape
 
 from asllib.errors import InputError
 from asllib.lazy import extra
+from asllib.live.session import models
+from asllib.read import load_network
+from asllib.read.video import iter_frames
 
 with extra("live"):
     import nbformat
@@ -80,10 +83,6 @@ def serve(
     See ``check_host`` for who can reach it. InputError if there is no such model or film, the port is taken, or others
     could listen in.
     """
-    from asllib.live.session import models
-    from asllib.read import load_network
-    from asllib.read.video import iter_frames
-
     certificate = check_host(host, certfile, keyfile, insecure)
     load_network(model or models()[0])
     if source is not None:
@@ -100,15 +99,9 @@ def serve(
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel of this environment, not one in the user's folder
     cell = nbformat.v4.new_code_cell(CELL.format(folder=str(Path.cwd()), source=source, model=model))
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    settings = {
-        "ip": host,
-        "port": port,
-        "port_retries": 0,
-        "token": secrets.token_urlsafe(16),
-        "open_browser": browser,
-        "log_level": "ERROR",
-        "kernel_websocket_connection_class": "asllib.live.connection.PromptConnection",
-    }
+    settings = {"ip": host, "port": port, "port_retries": 0, "open_browser": browser, "log_level": "ERROR"}
+    settings["token"] = secrets.token_urlsafe(16)
+    settings["kernel_websocket_connection_class"] = "asllib.live.connection.PromptConnection"
     # A page that goes asks for its kernel's end, but Voila's request lacks _xsrf and is refused.
     culling = {"cull_idle_timeout": 30, "cull_interval": 10}
     with tempfile.TemporaryDirectory(prefix="asl-") as folder:

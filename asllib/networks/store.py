@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load, save
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -46,8 +47,6 @@ def save_model(folder: str | Path, model: Network, alphabet: Sequence[str], abou
     ``alphabet`` has the letters of the outputs, in order, also names of signs; ``about`` is what else the card says:
     preset, seed, data with hashes, versions, metrics.
     """
-    from safetensors.torch import save
-
     folder = Path(folder)
     weights = save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})
     write_bytes(folder / "model.safetensors", weights)
@@ -70,8 +69,6 @@ def load_model(name: str | Path) -> tuple[Network, dict[str, Any]]:
     no files, and the weights are safetensors; memory is taken for a network only if the weights have its shape.
     InputError if there is no such thing, the card is damaged, or the weights are not those whose hash the card gives.
     """
-    from safetensors.torch import load
-
     folder = WEIGHTS / name if name in SHIPPED else Path(name)
     card_file, weights_file = folder / "card.json", folder / "model.safetensors"
     if not (card_file.is_file() and weights_file.is_file()):

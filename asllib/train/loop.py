@@ -16,6 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
 from asllib.cache import digest
 from asllib.config import Preset, Training
@@ -240,8 +241,6 @@ def fit(
     the stop; the caller deletes it. ``run`` says what the training depends on besides. ``on_epoch`` is called with the
     history so far. InputError if early stopping lacks validation data, or the checkpoint is of another run.
     """
-    from tqdm.auto import tqdm
-
     if settings.patience is not None and valid is None:
         raise InputError("early stopping needs validation data; give some, or set patience=None")
     model.to(device())

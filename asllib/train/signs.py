@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load
 from torch import Tensor, nn
 
 from asllib.data import load_photos
@@ -154,8 +155,6 @@ def load_memory() -> Tensor:
 
     InputError if the file is not the one whose hash the network's card gives.
     """
-    from safetensors.torch import load
-
     content, expected = read_bytes(MEMORY), read_json(MEMORY.with_name("card.json")).get("memory_sha256")
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
