@@ -33,7 +33,7 @@ PRESETS = {
         Training(epochs=40, learning_rate=3e-3, batch=128, one_cycle=True, weight_decay=0.05, smoothing=0.05),
         LandmarkAugment(flat=0.2),
         signers=48,
-    ),
+    )
 }
 
 

@@ -12,15 +12,7 @@ import pandas as pd
 import torch
 
 from asllib.config import Preset
-from asllib.data import (
-    find_people,
-    find_photos,
-    leave_people_out,
-    load_frames,
-    load_letters,
-    signer_weights,
-    split,
-)
+from asllib.data import find_people, find_photos, leave_people_out, load_frames, load_letters, signer_weights, split
 from asllib.data.drawn import added_letters, random_hands
 from asllib.data.letterset import LetterSet
 from asllib.data.people_set import signers_apart
