@@ -40,10 +40,9 @@ def results_dir() -> Path:
     return project_root() / "data" / "results"
 
 
-def figures_dir(synthetic: bool = False) -> Path:
-    """Folder of the figures; those of the synthetic signer have one of their own."""
-    figures = project_root() / "figures"
-    return figures / "synthetic" if synthetic else figures
+def figures_dir() -> Path:
+    """Folder of the figures."""
+    return project_root() / "figures"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -198,9 +198,10 @@ def draw_letters(
         if executor is None:
             write_letters(folder, letters, signers, views, size, seed)
         else:
-            tasks = [(_draw_crew, letters, crew, views, size, seed) for crew in crews]
-            jobs = (Job(task, path=drawn / f"{task[2][0]}-{task[2][1]}.zip") for task in tasks)
-            _join_crews(folder, tqdm(results(jobs, executor, Path.read_bytes, _store), "Crews", len(crews)))
+            task = (_draw_crew, letters, views, size, seed)
+            jobs = (Job((*task, first, count), path=drawn / f"{first}-{count}.zip") for first, count in crews)
+            sent = results(jobs, executor, Path.read_bytes, lambda archive, path: path.write_bytes(archive))
+            _join_crews(folder, tqdm(sent, "Crews", len(crews)))
     shutil.rmtree(drawn, ignore_errors=True)
     return out
 
@@ -217,13 +218,8 @@ def _join_crews(folder: Path, archives: Iterable[bytes]) -> None:
         write_text(folder / name, table)
 
 
-def _draw_crew(letters: str, crew: tuple[int, int], views: int, size: int, seed: int) -> bytes:
+def _draw_crew(letters: str, views: int, size: int, seed: int, first: int, count: int) -> bytes:
     """Draw some signers' letters; return their folder as a zip. What runs on a worker."""
-    first, count = crew
     with tempfile.TemporaryDirectory() as folder:
         write_letters(f"{folder}/drawn", letters, count, views, size, seed, first_signer=first, progress=False)
         return Path(shutil.make_archive(f"{folder}/drawn", "zip", f"{folder}/drawn")).read_bytes()
-
-
-def _store(archive: bytes, path: Path) -> None:
-    path.write_bytes(archive)
