@@ -114,16 +114,13 @@ def run_notebook(path: Path, keep: bool, bar: Any = None) -> float:
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)
             if cell.cell_type == "code":
-                cell.outputs = [output for output in cell.outputs if not _is_noise(output)]
+                # What changes from run to run and says nothing: progress bars and log lines.
+                shown = [output for output in cell.outputs if output.get("name") != "stderr"]
+                cell.outputs = [o for o in shown if "application/vnd.jupyter.widget-view+json" not in o.get("data", {})]
         notebook.metadata.pop("widgets", None)
         with replacing(path) as temporary:
             nbformat.write(notebook, temporary)
     return time.perf_counter() - started
-
-
-def _is_noise(output: dict[str, Any]) -> bool:
-    """Tell whether an output changes from run to run and says nothing: progress bars and log lines."""
-    return output.get("name") == "stderr" or "application/vnd.jupyter.widget-view+json" in output.get("data", {})
 
 
 def snapshot() -> dict[Path, bytes]:

@@ -67,13 +67,10 @@ ELSEWHERE = {
     "paths.py _onto_disk": "opens what is written, to wait for it",
     "train/loop.py save_state": "into memory",
     "live/server.py launch_browser": "a name of its own in a folder of its own, for this run alone",
-    "data/drawn.py _store": "a name of results's replacing",
     "data/drawn.py write": "a name of kept's replacing",
     "hands/extract.py _store": "a name of results's replacing",
     "read/videos.py _store": "a name of results's replacing",
     "data/sign_mnist.py _read": "a name of kept's replacing",
-    "hands/landmarks.py _write_csv": "a name of write_landmarks's replacing",
-    "hands/landmarks.py _write_parquet": "a name of write_landmarks's replacing",
     "read/subtitles.py write": "a name of replacing, which close() ends",
 }
 WRITERS = {"write_bytes", "write_text", "touch", "to_parquet", "savefig", "imwrite", "VideoWriter", "ParquetWriter"}

@@ -77,9 +77,8 @@ def fetch_sign_mnist() -> Path:
             try:
                 content = _download(name, anew)
             except Exception as error:
-                raise InputError(
-                    f"{name}: cannot be downloaded from Kaggle ({first_line(error)}); {by_hand}"
-                ) from error
+                said = f"{name}: cannot be downloaded from Kaggle ({first_line(error)}); {by_hand}"
+                raise InputError(said) from error
             found = hashlib.sha256(content).hexdigest()
             if found == expected:
                 break

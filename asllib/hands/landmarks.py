@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from asllib.errors import InputError
 from asllib.files import check_columns, read_csv, read_parquet
@@ -66,16 +68,13 @@ def landmark_arrays(table: pd.DataFrame) -> dict[str, np.ndarray]:
     They are ``landmarks`` and ``world`` (N, 21, 3) float32, ``left`` (N,) bool, ``aspect`` (N,) float32, width / height
     or 1 in a table without them, and ``found`` (N,) bool: where it is False the coordinates are NaN.
     """
-    n = len(table)
-    if all(name in table for name in SIZE_COLUMNS):
-        aspect = (table["width"] / table["height"]).to_numpy(np.float32)
-    else:
-        aspect = np.ones(n, np.float32)
+    sized = all(name in table for name in SIZE_COLUMNS)
+    aspect = table["width"] / table["height"] if sized else pd.Series(1, table.index)
     return {
-        "landmarks": table[image_columns()].to_numpy(np.float32).reshape(n, 21, 3),
-        "world": table[world_columns()].to_numpy(np.float32).reshape(n, 21, 3),
+        "landmarks": table[image_columns()].to_numpy(np.float32).reshape(-1, 21, 3),
+        "world": table[world_columns()].to_numpy(np.float32).reshape(-1, 21, 3),
         "left": (table["side"] == "left").fillna(False).to_numpy(bool),
-        "aspect": aspect,
+        "aspect": aspect.to_numpy(np.float32),
         "found": (table["score"] > 0).to_numpy(bool),
     }
 
@@ -113,7 +112,16 @@ def write_landmarks(table: pd.DataFrame | Iterable[pd.DataFrame], path: str | os
     parts = [table] if isinstance(table, pd.DataFrame) else _gather(table)
     checked = (check_landmarks(part, path) for part in parts)
     with replacing(path) as temporary:
-        (_write_parquet if path.suffix == ".parquet" else _write_csv)(checked, temporary)
+        if path.suffix == ".parquet":
+            first = pa.Table.from_pandas(next(checked), preserve_index=False)
+            with pq.ParquetWriter(temporary, first.schema) as writer:
+                writer.write_table(first)
+                for part in checked:
+                    writer.write_table(pa.Table.from_pandas(part, first.schema, preserve_index=False))
+            return
+        with (gzip.open if path.suffix == ".gz" else open)(temporary, "wt", encoding="utf-8", newline="") as file:
+            for number, part in enumerate(checked):
+                part.to_csv(file, index=False, header=number == 0)
 
 
 def _gather(parts: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
@@ -128,31 +136,12 @@ def _gather(parts: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         yield pd.concat(held, ignore_index=True)
 
 
-def _write_parquet(parts: Iterator[pd.DataFrame], path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    first = pa.Table.from_pandas(next(parts), preserve_index=False)
-    with pq.ParquetWriter(path, first.schema) as writer:
-        writer.write_table(first)
-        for part in parts:
-            writer.write_table(pa.Table.from_pandas(part, first.schema, preserve_index=False))
-
-
-def _write_csv(parts: Iterator[pd.DataFrame], path: Path) -> None:
-    with (gzip.open if path.suffix == ".gz" else open)(path, "wt", encoding="utf-8", newline="") as file:
-        for number, part in enumerate(parts):
-            part.to_csv(file, index=False, header=number == 0)
-
-
 def check_landmarks(table: pd.DataFrame, name: object = "landmarks") -> pd.DataFrame:
     """Return the table with its columns in order and in their types; InputError names column, row from 1, and value."""
     check_columns(name, [str(column) for column in table])
     columns = landmark_columns()
     if "x_right_hand_0" in table:
-        raise InputError(
-            f"{name}: the layout of Google's fingerspelling set, x_right_hand_0 to z_..., is not read here"
-        )
+        raise InputError(f"{name}: Google's fingerspelling set (x_right_hand_0 ..) has a layout that is not read here")
     missing = [column for column in columns if column not in table]
     if missing:
         some = ", ".join(missing[:3]) + (", .." if len(missing) > 3 else "")
@@ -179,9 +168,10 @@ def check_landmarks(table: pd.DataFrame, name: object = "landmarks") -> pd.DataF
     known = side.isin(["left", "right"]).to_numpy()
     _refuse(name, "side", table, found & ~known, "the side of a found hand is left or right")
     values = table[numbers[1:]].to_numpy()
-    missing_rule = "a found hand has 126 finite coordinates; the row may be cut off"
-    range_rule = "coordinates are fractions of width and height, or metres, not pixels"
-    for bad, rule in ((found[:, None] & ~np.isfinite(values), missing_rule), (np.abs(values) > 20, range_rule)):
+    for bad, rule in (
+        (found[:, None] & ~np.isfinite(values), "a found hand has 126 finite coordinates; the row may be cut off"),
+        (np.abs(values) > 20, "coordinates are fractions of width and height, or metres, not pixels"),
+    ):
         if bad.any():
             place = int(np.argwhere(bad)[0, 1])
             _refuse(name, numbers[1 + place], table, bad[:, place], rule)
