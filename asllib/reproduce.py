@@ -58,10 +58,8 @@ def reproduce(check: bool, say: Callable[[str], None] = print) -> tuple[dict[str
         figures, results = str(project_root() / "figures"), str(project_root() / "data" / "results")
         return {**content, "figures": figures, "results": results}, f"Figures: {figures}; results: {results}"
     if len(left) == len(before):
-        raise InputError(
-            f"nothing was compared: profile {name} on this data wrote none of the {len(before)} results and figures "
-            "that are there"
-        )
+        wrote = f"profile {name} on this data wrote none of the {len(before)} results and figures"
+        raise InputError(f"nothing was compared: {wrote} that are there")
     said = ["\n  ".join([f"Not compared, since no notebook wrote them ({len(left)}):", *left])] if left else []
     said += lines or [f"Nothing moved: {len(before) - len(left)} results and figures are what they were."]
     return {**content, "moved": lines, "not_compared": left}, "\n".join(said)
@@ -83,14 +81,10 @@ def run_notebook(path: Path, keep: bool, bar: Any = None) -> float:
     """
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
-        notebook,
-        timeout=CELL_S,
-        kernel_name=KERNEL,
-        resources={"metadata": {"path": str(path.parent)}},
-        record_timing=False,
-        store_widget_state=False,
+        notebook, timeout=CELL_S, kernel_name=KERNEL, resources={"metadata": {"path": str(path.parent)}},
+        record_timing=False, store_widget_state=False,
         extra_arguments=["--log-level=ERROR"],  # its warnings would tear the progress bar
-    )
+    )  # fmt: skip
     if bar is not None:
         bar.reset(len(notebook.cells))
         client.on_cell_complete = lambda cell, cell_index, **_: bar.update()

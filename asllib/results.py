@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from asllib.config import profile
 from asllib.data.letterset import LetterSet
@@ -50,17 +47,10 @@ def save_result(name: str, values: Mapping[str, Any], data: LetterSet, seed: int
     """Write ``NAME.json`` with values, data hash, seed, profile and versions; return its path."""
     about = {"data": data_card(data), "seed": seed, "profile": profile().name, "versions": versions()}
     path = place(results_dir(), data.synthetic) / f"{name}.json"
-    write_text(path, json.dumps(_standard({**values, **about}), indent=1, default=float, allow_nan=False) + "\n")
+    # NaN and infinity, which JSON has not, become null.
+    standard = json.loads(json.dumps({**values, **about}, default=float), parse_constant=lambda name: None)
+    write_text(path, json.dumps(standard, indent=1) + "\n")
     return path
-
-
-def _standard(value: Any) -> Any:
-    """The same without NaN and infinity, which JSON has not: None stands for no number."""
-    if isinstance(value, Mapping):
-        return {key: _standard(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_standard(one) for one in value]
-    return None if isinstance(value, float | np.floating) and not math.isfinite(value) else value
 
 
 def load_result(name: str, synthetic: bool = False) -> dict[str, Any]:

@@ -8,8 +8,7 @@ import pandas as pd
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
 
-# Tenths of the items: the paper's 60/30/10.
-PARTS = (("train", range(6)), ("valid", range(6, 9)), ("test", range(9, 10)))
+TENTHS = np.array(["train"] * 6 + ["valid"] * 3 + ["test"])  # of the items: the paper's 60/30/10
 
 
 def groups(letters: LetterSet, by: str) -> np.ndarray:
@@ -44,23 +43,15 @@ def split_groups(letters: np.ndarray, group: np.ndarray | None, seed: int = 0) -
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     counts = np.unique(letters, return_counts=True)[1]
-    if group is None:
-        folds = StratifiedKFold(10, shuffle=True, random_state=seed)
-        few = counts.min()
-    else:
-        few = len(np.unique(group))
-        folds = StratifiedGroupKFold(10, shuffle=True, random_state=seed)
+    few, what = (counts.min(), "images of a letter") if group is None else (len(np.unique(group)), "groups")
     if few < 10:
-        what = "images of a letter" if group is None else "groups"
         raise InputError(f"only {few} {what}: 60/30/10 needs 10; leave one group out instead")
     if counts.max() < 10:
         raise InputError(f"at most {counts.max()} images of a letter: 60/30/10 needs 10")
-    tenth = np.empty(len(letters), int)
-    for number, (_, test) in enumerate(folds.split(letters, letters, group)):
-        tenth[test] = number
-    part = np.empty(len(letters), "<U5")
-    for name, tenths in PARTS:
-        part[np.isin(tenth, tenths)] = name
+    folds = (StratifiedKFold if group is None else StratifiedGroupKFold)(10, shuffle=True, random_state=seed)
+    part = np.empty(len(letters), TENTHS.dtype)
+    for name, (_, test) in zip(TENTHS, folds.split(letters, letters, group), strict=True):
+        part[test] = name
     return part
 
 

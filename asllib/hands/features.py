@@ -80,10 +80,7 @@ def landmark_inputs(table: pd.DataFrame) -> tuple[Tensor, ...]:
     return tuple(torch.tensor(arrays[name]) for name in ("landmarks", "world", "left", "aspect"))
 
 
-Step = Callable[[Tensor, Tensor, Tensor], Tensor]
-
-
-def normalisation_steps() -> tuple[tuple[str, Step], ...]:
+def normalisation_steps() -> tuple[tuple[str, Callable[[Tensor, Tensor, Tensor], Tensor]], ...]:
     """Name the steps that image landmarks go through, in order, to see what each of them improves.
 
     Each has a function (points (B, 21, 3), left (B,), aspect (B,)) -> points. All of them in turn give the first three

@@ -97,8 +97,3 @@ def standardise(images: np.ndarray) -> np.ndarray:
 def mean_image(images: np.ndarray) -> np.ndarray:
     """Average over images, (N, H, W) -> (H, W) float32 in the unit of the input; take training images only."""
     return np.asarray(images).mean(0, dtype=np.float64).astype(np.float32)
-
-
-def subtract_mean(images: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Subtract the mean image: what all images share, such as the usual place of the hand, is gone."""
-    return images - mean

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 from torch import Tensor, nn
 
 from asllib.config import PAPER_TRAINING, Preset, Training
@@ -129,7 +129,8 @@ def augment_landmarks(
     def draw(limit: float, *shape: int) -> Tensor:
         return limit * (2 * torch.rand(batch, *shape, generator=generator) - 1)
 
-    rotation = _rotation(draw(math.radians(how.tilt)), draw(math.radians(how.tilt)), draw(math.radians(how.turn)))
+    angles = torch.stack([draw(how.tilt), draw(how.tilt), draw(how.turn)], 1)  # about x, then y, then z
+    rotation = torch.from_numpy(Rotation.from_euler("xyz", angles.numpy(), degrees=True).as_matrix()).float()
     matrix = (rotation @ torch.diag_embed(1 + draw(how.stretch, 3))).to(landmarks)  # (B, 3, 3)
     unit = torch.stack([aspect, torch.ones_like(aspect), aspect], -1)[:, None]  # (B, 1, 3)
 
@@ -142,19 +143,6 @@ def augment_landmarks(
     world = move(world)
     dropped = torch.rand(batch, generator=generator).to(world) < how.flat
     return move(landmarks * unit) / unit, torch.where(dropped[:, None, None], torch.nan, world)
-
-
-def _rotation(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
-    """Rotation about the axes x, then y, then z, angles (B,) in radians -> (B, 3, 3)."""
-    one, zero = torch.ones_like(x), torch.zeros_like(x)
-
-    def matrix(*entries: Tensor) -> Tensor:
-        return torch.stack(entries, -1).reshape(-1, 3, 3)
-
-    about_x = matrix(one, zero, zero, zero, x.cos(), -x.sin(), zero, x.sin(), x.cos())
-    about_y = matrix(y.cos(), zero, y.sin(), zero, one, zero, -y.sin(), zero, y.cos())
-    about_z = matrix(z.cos(), -z.sin(), zero, z.sin(), z.cos(), zero, zero, zero, one)
-    return about_z @ about_y @ about_x
 
 
 def look_probabilities(model: Network, looks: Looks) -> np.ndarray:
