@@ -1,7 +1,4 @@
-"""American Sign Language fingerspelling to text.
-
-The public names are imported on first use, so that ``import asllib`` costs next to nothing.
-"""
+"""American Sign Language fingerspelling to text; public names are imported on first use."""
 
 from asllib.lazy import attach
 

@@ -37,10 +37,7 @@ def load(path: Path, read: Callable[[Path], T]) -> T | None:
 
 
 def kept(path: Path, write: Callable[[Path], object], read: Callable[[Path], T]) -> T:
-    """Read a file or folder of the cache, which ``write`` makes first, under a temporary name, where it is missing.
-
-    InputError if it cannot be written.
-    """
+    """Read a file or folder of the cache, which ``write`` makes where it is missing; InputError if it cannot be."""
     found = load(path, read)
     if found is None:
         try:

@@ -1,8 +1,4 @@
-"""Networks as ONNX files that need nothing else: preparation, labels and threshold are inside.
-
-A file takes what a hand tracker or a camera gives, and says probabilities. It runs wherever ONNX Runtime does: in a
-browser, on a phone, in other languages.
-"""
+"""Networks as ONNX files that need nothing else: preparation, labels and threshold are inside."""
 
 import json
 import logging

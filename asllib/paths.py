@@ -92,8 +92,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def _onto_disk(path: Path) -> None:
     """Wait until the content of a file, or of all files of a folder, has reached the disk.
 
-    A system may write the new name down before the content: after a power cut the file would be there, and empty. The
-    new name itself is not waited for, which would cost as much again: if it is lost, the old file is still whole.
+    A system may write the new name down first: after a power cut the file would be there, and empty.
     """
     for file in path.rglob("*") if path.is_dir() else [path]:
         if file.is_file():

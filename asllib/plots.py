@@ -138,10 +138,7 @@ def _grid_and_legend(axis: Axes) -> None:
 
 
 def pixel_vs_landmarks(runs: Mapping[str, Sequence[Mapping[str, Sequence[float]]]], caption: str) -> Figure:
-    """The paper's figure 7: validation accuracy over epochs, pixel network green, landmark network blue.
-
-    ``runs`` has, for each preset's panel, the histories of the two networks, as mappings.
-    """
+    """The paper's figure 7: validation accuracy over epochs; preset -> histories of pixels and of landmarks."""
     figure, axes = _figure(5 * len(runs), 4, 1, len(runs), squeeze=False, sharey=True)
     for axis, (name, pair) in zip(axes.flat, runs.items(), strict=True):
         for history, label, color, marker in zip(pair, ("pixels", "landmarks"), (GREEN, BLUE), "os", strict=True):

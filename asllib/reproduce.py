@@ -133,10 +133,7 @@ def put_back(before: dict[Path, bytes]) -> None:
 
 
 def moved(before: dict[Path, bytes], band: float = BAND) -> list[str]:
-    """Say what differs from a ``snapshot``: one line a number, text or figure that is not what it was.
-
-    Numbers may differ by ``band``, relative to the larger of the two; shares up to 1 by as much in all.
-    """
+    """Say what differs from a ``snapshot``, a line each; numbers by more than ``band`` of the larger, or of 1."""
     lines = []
     for path, content in sorted(before.items()):
         now = path.read_bytes()

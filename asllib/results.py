@@ -33,11 +33,7 @@ def data_card(letters: LetterSet) -> dict[str, Any]:
 
 
 def place(root: Path, synthetic: bool) -> Path:
-    """Folder within ``root`` for what this run makes, so that no run overwrites what was made from better data.
-
-    The profile "paper" on real data writes to ``root`` itself and on the synthetic signer to ``root/synthetic``; small
-    runs write to ``root/ci``, which git ignores.
-    """
+    """Folder in ``root`` for what this run makes: itself for the profile "paper" on real data, else ci or synthetic."""
     if profile().name == "ci":
         return root / "ci"
     return root / "synthetic" if synthetic else root

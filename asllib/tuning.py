@@ -138,9 +138,8 @@ def result_name(network: str, data: str) -> str:
 def tuning_parts(network: str, letters: LetterSet) -> tuple[LetterSet, Examples, Examples]:
     """Split a set for a search: the set without its test part, the examples to train on, those to decide by.
 
-    The test part, the official one or the tenth that ``asl train`` tests on, is in none of the three. A set with an
-    official test has no validation part: 30 % of its training part become one, by signer where ten or more are
-    known, else such that near duplicates of one photo stay together.
+    A set with an official test has no validation part: 30 % of its training part become one, by signer where ten or
+    more are known, else such that near duplicates of one photo stay together.
     """
     part, looks = parts(letters), None
     if network == "landmark" or small_set(letters.images) is None:
@@ -190,10 +189,9 @@ def as_code(preset: Preset) -> str:
 
 
 def summarise(study: optuna.Study) -> dict[str, Any]:
-    """What was found: values are validation losses, None for no number.
+    """What was found: values are validation losses, None for no number; ``history`` has a row for each trial that ended.
 
-    ``importance`` (parameter -> share) has the most important first, and nothing below 4 complete trials; ``history``
-    has a row for each trial that ended, with its last value.
+    ``importance`` (parameter -> share) has the most important first, and nothing below 4 complete trials.
     """
     complete = study.get_trials(states=(TrialState.COMPLETE,))
     if not complete:

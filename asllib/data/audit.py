@@ -85,11 +85,7 @@ def audit(
     predictions: Sequence[str | None] | np.ndarray | None = None,
     landmarks: pd.DataFrame | None = None,
 ) -> Audit:
-    """Check a set of letters.
-
-    ``predictions`` (N,) is what a recogniser reads, None or "" where nothing, for the classes that look foreign;
-    ``landmarks`` the set's table (see ``extract_landmarks``), for what a hand tracker makes of it.
-    """
+    """Check a set of letters, by a recogniser's ``predictions`` (N,), "" for none, and its landmark table if given."""
     found = letters.table["label"].value_counts()
     order = [name for name in LETTERS if name in found] + sorted(set(found.index) - set(LETTERS))
     counts = {name: int(found[name]) for name in order}
@@ -132,9 +128,8 @@ def thumbnails(images: Images) -> np.ndarray:
 def near_duplicate_groups(thumbs: np.ndarray, near: float = NEAR, chunk: int = 512) -> np.ndarray:
     """Group images that look like changed copies of one photo: (N,) the number of each image's group, from 0.
 
-    Two belong together if their ``thumbnails`` (N, 14, 14) correlate above ``near``, which brightness and contrast do
-    not change; groups are the connected components. ``chunk`` rows are compared at a time, which bounds the memory: of
-    what they have in common the groups alone are kept.
+    Groups are the connected components of those whose ``thumbnails`` (N, 14, 14) correlate above ``near``, which
+    brightness and contrast do not change. ``chunk`` rows are compared at a time, which bounds the memory.
     """
     flat = torch.as_tensor(thumbs).flatten(1)
     flat = torch.nn.functional.normalize(flat - flat.mean(1, keepdim=True), dim=1)

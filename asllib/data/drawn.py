@@ -183,8 +183,7 @@ def draw_letters(
 ) -> Path:
     """Write the folder of ``asllib.signer.write_letters``; with an executor, a task draws a crew of eight signers.
 
-    Workers send what they draw and need not see the disk. It is kept in the cache folder until the set is whole: run
-    again after a stop, only the missing crews are drawn. InputError as in ``write_letters``, or if a worker was killed.
+    Workers send what they draw, and it is kept in the cache until the set is whole: a stopped run is gone on with.
     """
     letters, out = drawing.check_letters(letters, signers, views, size, seed), Path(out)
     if out.resolve() == Path.cwd():

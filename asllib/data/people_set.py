@@ -33,10 +33,9 @@ def _people() -> Path:
 
 
 def load_people(folder: Path | None = None) -> LetterSet:
-    """Load the photos of ``people`` without those that show another letter than their label says.
+    """Load the photos of ``people``, in "train" or "valid", without those that show another letter than their label says.
 
-    Their table has two more columns, ``licence`` and ``repository``; ``split`` is "train" or "valid". InputError if
-    they are not here, or a signer is both in "train" and in "valid".
+    Their table has ``licence`` and ``repository`` too. InputError if they are not here, or a signer is in both parts.
     """
     folder = folder or _people()
     letters = load_photos(folder / "photos", "people")

@@ -22,8 +22,7 @@ def load_letters(name: str = "auto", *, pixels: bool = False) -> LetterSet:
     """Load a set of letters; InputError if there is no such data, or it is damaged.
 
     ``name`` is "sign-mnist" (downloaded if it is nowhere), "photos", "people", "synthetic", a folder, or "auto": the
-    real data that is here, else the synthetic signer, which says so in one line. ``pixels`` asks of "auto" and
-    "synthetic" for 28x28 grey images, Sign Language MNIST or its like, instead of photos.
+    real data that is here, else the synthetic signer. ``pixels`` asks the last two for 28x28 grey images.
     """
     if name == "sign-mnist":
         return load_sign_mnist(find_sign_mnist() or fetch_sign_mnist())

@@ -46,8 +46,7 @@ def find_sign_mnist() -> Path | None:
 def load_sign_mnist(folder: Path) -> LetterSet:
     """Load the official train and test files of a folder, plain or gzipped; what was read is kept in the cache folder.
 
-    ``split`` is the official one. Signer and original are unknown: every image counts as one of its own, so that
-    intervals are narrower than they should be.
+    Signer and original are unknown: every image counts as one of its own, and intervals are narrower than they should.
     """
     paths = []
     for split in ROWS:
@@ -108,10 +107,7 @@ def _read(path: Path) -> np.ndarray:
 
 
 def _download(name: str, anew: bool) -> bytes:
-    """A file of the set, with LF line ends; one that cannot be unpacked is empty.
-
-    A stopped download continues, unless ``anew``: one that was killed while it was unpacked looks whole to kagglehub.
-    """
+    """A file of the set, LF its line ends, begun ``anew`` or continued; empty if it cannot be unpacked."""
     with extra("download"):
         import kagglehub
         from kagglehub.exceptions import DataCorruptionError

@@ -12,10 +12,7 @@ TENTHS = np.array(["train"] * 6 + ["valid"] * 3 + ["test"])  # of the items: the
 
 
 def groups(letters: LetterSet, by: str) -> np.ndarray:
-    """(N,) which items belong together: by "original", "signer" or "source".
-
-    A name counts within its source only, and signers who are not known apart count as one.
-    """
+    """(N,) which items belong together: by "original", "signer" or "source"; a name counts within its source only."""
     table = letters.table
     if by not in ("original", "signer", "source"):
         raise InputError(f"cannot split by {by!r}; choose original, signer or source")
@@ -63,10 +60,7 @@ def leave_one_out(letters: LetterSet, by: str) -> Iterator[tuple[str, np.ndarray
 
 
 def leave_people_out(letters: LetterSet, most: int = 5) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield (name of a part, mask of its items) for each source, or for each signer where there is one source.
-
-    More than ``most`` are put together to so many parts, so that each is left out once. One signer alone is no part.
-    """
+    """Yield (name, mask) of each source, or signer where there is one source; more than ``most`` are put together."""
     by = "source" if letters.table["source"].nunique() > 1 else "signer"
     names, number = np.unique(groups(letters, by), return_inverse=True)
     for part in range(min(len(names), most) if len(names) > 1 else 0):

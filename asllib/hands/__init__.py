@@ -1,7 +1,4 @@
-"""Hands: find them with MediaPipe, store their 21 landmarks, turn them into features, draw them.
-
-The names below are imported on first use: ``import asllib.hands`` loads neither MediaPipe nor PyTorch.
-"""
+"""Hands: find them with MediaPipe, store their 21 landmarks, turn them into features, draw them."""
 
 from asllib.lazy import attach
 

@@ -64,10 +64,7 @@ def without_pictures(tables: Sequence[pd.DataFrame]) -> Looks:
 def track(
     letters: LetterSet, *, workers: int | None = None, executor: Executor | None = None, progress: bool = True
 ) -> Looks:
-    """Look at the hand in each photo of a set; what was seen is kept in the cache folder. See ``iter_landmarks``.
-
-    InputError if the set has no photos, but images of 28x28 pixels.
-    """
+    """Look at the hand in each photo of a set, see ``iter_landmarks``; what was seen is kept in the cache folder."""
     if len(letters) and letters.images[0].ndim == 2:
         height, width = letters.images[0].shape
         raise InputError(f"{letters.name}: grey images of {width}x{height} pixels; hands are looked for in photos")

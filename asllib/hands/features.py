@@ -1,7 +1,4 @@
-"""Landmarks to features: stated normalisations, each a small function on batches of points.
-
-Points are (..., 21, 3) tensors, x to the right, y down, z away from the camera.
-"""
+"""Landmarks to features by small steps on points (..., 21, 3): x to the right, y down, z away from the camera."""
 
 from collections.abc import Callable
 
@@ -18,10 +15,7 @@ _MIRROR = torch.tensor([-1.0, 1.0, 1.0])
 
 
 def true_aspect(points: Tensor, aspect: Tensor) -> Tensor:
-    """Bring image landmarks into one unit, the image's height.
-
-    MediaPipe gives x in widths, y in heights and z in widths; ``aspect`` (...) is width / height of the images.
-    """
+    """Bring image landmarks, x and z in widths, into one unit, the height; ``aspect`` (...) is width / height."""
     scale = torch.stack([aspect, torch.ones_like(aspect), aspect], dim=-1)  # (..., 3)
     return points * scale[..., None, :]
 
@@ -85,14 +79,6 @@ def normalisation_steps() -> tuple[tuple[str, Callable[[Tensor, Tensor, Tensor],
 
     Each has a function (points (B, 21, 3), left (B,), aspect (B,)) -> points. All of them in turn give the first three
     channels of ``landmark_features``.
-
-    Examples
-    --------
-    >>> points = torch.rand(1, 21, 3)
-    >>> for name, step in normalisation_steps():
-    ...     points = step(points, torch.tensor([True]), torch.tensor([4 / 3]))
-    >>> points[0, 0].tolist()
-    [0.0, 0.0, 0.0]
     """
     return (
         ("as tracked", lambda points, left, aspect: points),

@@ -55,10 +55,7 @@ def world_columns() -> list[str]:
 
 
 def landmark_columns() -> list[str]:
-    """Names of the columns that every landmark table has, in order.
-
-    Most end with ``SIZE_COLUMNS``: fractions of width and height alone do not tell a hand's true aspect ratio.
-    """
+    """Names of the columns that every landmark table has, in order; most have ``SIZE_COLUMNS`` too."""
     return ["file", "label", "side", "score", *image_columns(), *world_columns()]
 
 
@@ -82,9 +79,8 @@ def landmark_arrays(table: pd.DataFrame) -> dict[str, np.ndarray]:
 def read_landmarks(path: str | os.PathLike[str]) -> pd.DataFrame:
     """Read a landmark table from CSV (plain or gzipped) or Parquet: ``landmark_columns()``, then any further columns.
 
-    Text columns hold strings or missing values, numbers are float32 (width and height int32). InputError if the file is
-    not such a table: a column is missing, a number is text, missing or out of range (a cut-off last row too), or a side
-    is neither left nor right.
+    Texts are strings or missing, numbers float32 (width and height int32). InputError tells which value of which row is
+    missing, no number or out of range (a cut-off last row too).
     """
     path = _named(path)
     if path.suffix == ".parquet":
@@ -102,11 +98,9 @@ def _named(path: str | os.PathLike[str]) -> Path:
 
 
 def write_landmarks(table: pd.DataFrame | Iterable[pd.DataFrame], path: str | os.PathLike[str]) -> None:
-    """Check a landmark table and write it as CSV or Parquet, by the name's ending.
+    """Check a landmark table and write it as CSV or Parquet, by the name's ending, completely or not at all.
 
-    The file appears complete or not at all. A table that comes in parts (``iter_landmarks``) never is in memory as a
-    whole. InputError if the table is not valid, see ``read_landmarks``, the name ends otherwise, or the file cannot be
-    written.
+    A table in parts (``iter_landmarks``) never is in memory as a whole. InputError as in ``read_landmarks``.
     """
     path = _named(path)
     parts = [table] if isinstance(table, pd.DataFrame) else _gather(table)
@@ -204,10 +198,7 @@ def _as_float32(table: pd.DataFrame, column: str, name: object) -> np.ndarray:
 
 
 def draw_hand(image: np.ndarray, hand: Hand | None) -> np.ndarray:
-    """Return a copy of an image (H, W, 3) uint8 RGB with the bones and joints of a hand, if there is one, drawn on it.
-
-    Lines and dots grow with the image.
-    """
+    """Return a copy of an image (H, W, 3) uint8 RGB with the bones and joints of a hand, if any, drawn on it."""
     import cv2
 
     drawn = np.ascontiguousarray(image).copy()

@@ -1,7 +1,4 @@
-"""The live cell, the recorder of your own signs, and what they teach the recogniser.
-
-The names below are imported on first use: ``import asllib.live`` loads neither PyTorch nor the notebook's widgets.
-"""
+"""The live cell, the recorder of your own signs, and what they teach the recogniser."""
 
 from asllib.lazy import attach
 

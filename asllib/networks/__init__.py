@@ -1,7 +1,4 @@
-"""The networks, each one short module, and how they are stored.
-
-The names below are imported on first use: ``import asllib.networks`` does not load PyTorch.
-"""
+"""The networks, each one short module, and how they are stored."""
 
 from asllib.lazy import attach
 

@@ -153,10 +153,7 @@ class PixelCNN(Network):
 
 
 def augment_images(images: Tensor, how: ImageAugment, generator: torch.Generator) -> Tensor:
-    """Turn, shift, zoom and relight each of a batch of grey images (B, 1, H, W), 0..1, in its own way.
-
-    The values are not clipped; beyond the border the outermost pixels are repeated. The generator is on the CPU.
-    """
+    """Turn, shift, zoom and relight grey images (B, 1, H, W), 0..1, each in its own way; values are not clipped."""
     batch = len(images)
 
     def draw(limit: float) -> Tensor:
@@ -193,10 +190,7 @@ def small_set(images: np.ndarray | PhotoFiles) -> np.ndarray | None:
 
 
 def crop_set(letters: LetterSet, looks: Looks, *, background: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Crop each photo of a set to its hand, as each look saw it: images (looks, N, 28, 28) uint8, found (looks, N).
-
-    Where no hand was found they are black. ``background`` is that of ``asllib.hands.pixels.to_pixels``.
-    """
+    """Crop each photo of a set to its hand, as each look saw it: (looks, N, 28, 28) uint8, and found (looks, N)."""
     hands = [table_hands(table) for table in looks.tables]
     found = np.array([[hand is not None for hand in look] for look in hands])
     images = np.zeros((*found.shape, SIDE, SIDE), np.uint8)
@@ -208,10 +202,7 @@ def crop_set(letters: LetterSet, looks: Looks, *, background: bool = False) -> t
 
 
 def set_probabilities(model: PixelCNN, letters: LetterSet, track: Callable[[LetterSet], Looks]) -> np.ndarray:
-    """Read a set, (N, classes): small images as they are, photos by their crops, zeros where no hand was found.
-
-    ``track`` is called for photos alone.
-    """
+    """Read a set, (N, classes): small images as they are, photos by ``track``; zeros where no hand was found."""
     small = small_set(letters.images)
     if small is not None:
         return model.logits((torch.from_numpy(small),)).softmax(1).numpy()

@@ -24,10 +24,7 @@ WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 
 
 def check_new_run(folder: Path) -> None:
-    """Raise InputError if a finished run stands in the folder, or it could not be named later.
-
-    Training goes on from an unfinished run.
-    """
+    """Raise InputError if a folder has a shipped network's name or holds a finished run; others are gone on with."""
     if str(folder) in SHIPPED:
         raise InputError(f"{folder}: the name of a shipped network; name another folder, such as runs/{folder}")
     if (folder / "card.json").is_file():
@@ -44,8 +41,7 @@ def tidy_run(folder: Path) -> None:
 def save_model(folder: str | Path, model: Network, alphabet: Sequence[str], about: dict[str, Any]) -> Path:
     """Write ``model.safetensors`` and ``card.json`` into a run folder, which is made if it is not there.
 
-    ``alphabet`` has the letters of the outputs, in order, also names of signs; ``about`` is what else the card says:
-    preset, seed, data with hashes, versions, metrics.
+    ``alphabet`` has letters, or signs' names, in the order of the outputs; ``about`` is what else the card says.
     """
     folder = Path(folder)
     weights = save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})
@@ -65,8 +61,7 @@ def save_model(folder: str | Path, model: Network, alphabet: Sequence[str], abou
 def load_model(name: str | Path) -> tuple[Network, dict[str, Any]]:
     """Load a shipped network (one of ``SHIPPED``) or a run folder; return it with its card.
 
-    A folder may come from a stranger: nothing in it is run. The card is plain JSON whose values are checked, it names
-    no files, and the weights are safetensors; memory is taken for a network only if the weights have its shape.
+    A folder may come from a stranger: nothing in it is run, and memory is taken only for weights of the right shape.
     InputError if there is no such thing, the card is damaged, or the weights are not those whose hash the card gives.
     """
     folder = WEIGHTS / name if name in SHIPPED else Path(name)
@@ -107,10 +102,7 @@ def load_model(name: str | Path) -> tuple[Network, dict[str, Any]]:
 
 
 def fold(model: Network) -> Network:
-    """Make a network quicker, in place: batch normalisation goes into the convolution before it, dropout goes.
-
-    The answers stay the same. For reading only: such a network can neither be trained nor saved.
-    """
+    """Make a network quicker for reading, in place and with equal answers: batch normalisation and dropout go."""
     for block in list(model.modules()):
         if isinstance(block, nn.Sequential):
             for i in reversed(range(len(block))):

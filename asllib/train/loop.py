@@ -122,8 +122,7 @@ TURNED = 0.4  # of the hands are also learned from as seen in a photo that lies 
 def turned(examples: Examples, seed: int = 0) -> Examples:
     """Turn some hands of ``hand_examples`` by one to three quarters of a circle: no letter, since letters are upright.
 
-    The crop of a hand turns with it, so that its embedding is the same: the turned ones have none, and landmarks alone
-    learn from them.
+    A crop turns with its hand, and its embedding is the same: they have none, and landmarks alone learn from them.
     """
     rng = np.random.default_rng(seed)
     rows = torch.from_numpy(rng.permutation(len(examples))[: round(TURNED * len(examples))])
@@ -154,10 +153,7 @@ class Batches:
 
 
 def split_batches(n: int, size: int, generator: torch.Generator, weights: Tensor | None = None) -> list[Tensor]:
-    """Positions of n items in shuffled batches; with weights, n are drawn by them, some more than once.
-
-    A last batch of one joins the one before: batch normalisation cannot train on a single item.
-    """
+    """Positions of n items in shuffled batches of two and more, as BatchNorm needs; with weights, n drawn by them."""
     if weights is None:
         order = torch.randperm(n, generator=generator)
     else:
@@ -192,10 +188,7 @@ def example_batches(model: Network, examples: Examples, settings: Training, augm
 
 
 def sixteen_bits(wanted: bool = True) -> torch.autocast:
-    """Within it, convolutions and products are made in bfloat16 if that is wanted and faster here.
-
-    It is where the processor multiplies such numbers itself, about 1.5 times; elsewhere nothing changes.
-    """
+    """Within it, products are made in bfloat16 if that is wanted, and the processor has instructions for it."""
     where, known = device().type, torch.cpu.get_capabilities()
     able = where == "cuda" or known.get("avx512_bf16") or known.get("amx_bf16")
     return torch.autocast(where, torch.bfloat16, enabled=wanted and bool(able))
@@ -292,10 +285,7 @@ def train(
     epochs: int | None = None,
     **how: Any,
 ) -> tuple[Network, History]:
-    """Make a preset's network and train it on ``pixel_examples`` or ``hand_examples``, labels in its alphabet.
-
-    ``epochs`` take the place of the preset's; the rest is as in ``fit``, and ``seed`` is that of the weights too.
-    """
+    """Make a preset's network and ``fit`` it on examples with labels in its alphabet; ``epochs`` replace its own."""
     if not len(examples):
         raise InputError("no hand was found in what is to be trained on; look at some of the photos")
     set_seed(seed)
@@ -391,10 +381,7 @@ def _optimiser(model: nn.Module, settings: Training, steps: int):
 
 
 def save_state(path: Path, run: str, model: nn.Module, optimiser: Any, schedule: Any, **values: Any) -> None:
-    """Write a checkpoint, which ``load_state`` reads: all that training goes on from, and tensors and plain ``values``.
-
-    ``run`` says which network, settings, data and seed: a checkpoint of others is refused.
-    """
+    """Write a checkpoint of a run for ``load_state``: all that training goes on from, and plain ``values``."""
     state = {
         "run": run,
         "model": model.state_dict(),

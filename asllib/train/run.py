@@ -109,10 +109,7 @@ def history_table(history: History) -> pd.DataFrame:
 
 
 def parts(letters: LetterSet, seed: int = 0) -> np.ndarray:
-    """Training, validation and test part of each image: the set's own, or by original.
-
-    A set's own split counts if it is an official test of small images, or keeps signers apart.
-    """
+    """Part of each image: by the set's own split if it is official or keeps signers apart, else by original."""
     own = letters.table["split"].to_numpy(str)
     if (letters.images[0].ndim == 2 and (own == "test").any()) or signers_apart(letters.table):
         return own
@@ -120,18 +117,12 @@ def parts(letters: LetterSet, seed: int = 0) -> np.ndarray:
 
 
 def learnable(letters: LetterSet, part: np.ndarray) -> np.ndarray:
-    """Mask of the images that are learned from where nothing is decided by the validation part, which then joins.
-
-    Not that of a set whose own split keeps signers apart: its valid signers are never learned from.
-    """
+    """Mask of the images that are learned from where nothing decides; signers held out by the set itself never are."""
     return part == "train" if signers_apart(letters.table) else part != "test"
 
 
 def trained_on(card: dict[str, Any], letters: LetterSet) -> np.ndarray:
-    """Tell which images of a set a network learned from, or was stopped by: (N,) bool, none if the set is new to it.
-
-    A set is known by its hash in the network's card. Where it cannot be said which part was learned from, it is all.
-    """
+    """Tell which images of a set a network learned from, (N,) bool, known by the set's hash in its card; or all."""
     added = card.get("added")
     named = [one for one in (card.get("data"), *(added if isinstance(added, list) else [])) if isinstance(one, dict)]
     if "teaching" in card:

@@ -151,10 +151,7 @@ def make_memory(model: LandmarkCNN, letters: LetterSet, looks: Looks, per_letter
 
 
 def load_memory() -> Tensor:
-    """Features (M, 9, 21) of the hands that come with asllib: 20 a letter of the shipped network's training photos.
-
-    InputError if the file is not the one whose hash the network's card gives.
-    """
+    """Features (M, 9, 21) of the hands that come with asllib: 20 a letter of the shipped network's training photos."""
     content, expected = read_bytes(MEMORY), read_json(MEMORY.with_name("card.json")).get("memory_sha256")
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
