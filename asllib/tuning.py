@@ -189,7 +189,7 @@ def as_code(preset: Preset) -> str:
 
 
 def summarise(study: optuna.Study) -> dict[str, Any]:
-    """What was found: values are validation losses, None for no number; ``history`` has a row for each trial that ended.
+    """What was found: validation losses, None for no number; ``history`` has a row for each trial that ended.
 
     ``importance`` (parameter -> share) has the most important first, and nothing below 4 complete trials.
     """

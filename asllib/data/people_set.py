@@ -33,7 +33,7 @@ def _people() -> Path:
 
 
 def load_people(folder: Path | None = None) -> LetterSet:
-    """Load the photos of ``people``, in "train" or "valid", without those that show another letter than their label says.
+    """Load the photos of ``people`` but those that show another letter than their label says, "train" and "valid".
 
     Their table has ``licence`` and ``repository`` too. InputError if they are not here, or a signer is in both parts.
     """
