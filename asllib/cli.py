@@ -169,7 +169,7 @@ def data_check(
     recognizer = load_recognizer("pixel" if pixels else "landmark")
     looks = track(letters) if hands and not pixels else None
     read = read_letters(recognizer.read_set(letters), recognizer.alphabet) if hands or pixels else None
-    found = audit(letters, read, None if looks is None else looks.first())
+    found = audit(letters, read, None if looks is None else looks.tables[0])
     _emit(dataclasses.asdict(found), json_file, "\n".join(found.lines()))
 
 
@@ -206,8 +206,6 @@ def extract(
     from asllib.data import load_letters
     from asllib.hands import iter_landmarks, write_landmarks
 
-    if not out.name.endswith((".csv", ".csv.gz", ".parquet")):
-        raise InputError(f"{out}: give an ending of .csv, .csv.gz or .parquet")
     if not out.absolute().parent.is_dir():
         raise InputError(f"{out.parent}: no such folder")
     letters = load_letters(folder)

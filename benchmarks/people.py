@@ -179,7 +179,7 @@ def fairness(people: People, seen: pd.DataFrame) -> dict:
     rows = []
     for letters, hands in zip(people.sets, people.train[:2], strict=True):
         images = dict(zip(letters.table["file"], range(len(letters)), strict=True))
-        table, keys = hands.looks.first(), signer_names(hands.table) + "/" + hands.table["file"].to_numpy(str)
+        table, keys = hands.looks.tables[0], signer_names(hands.table) + "/" + hands.table["file"].to_numpy(str)
         for row in np.flatnonzero(hands.looks.found):
             image = letters.images[images[hands.table["file"].iloc[row]]]
             rows.append({**measure(image, table.iloc[row]), "right": right[keys[row]]})

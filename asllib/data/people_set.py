@@ -4,6 +4,8 @@ Its own split keeps signers apart: "train" is learned from, "valid" chooses and 
 """
 
 import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from asllib.files import inside, read_csv
 from asllib.hands.landmarks import image_columns, world_columns
 from asllib.paths import data_dir
 
-WRONG = Path(__file__).with_name("people_labels.csv")  # file, label, seen, reason: looked at, and left out
+WRONG = Path(__file__).with_name("people_labels.csv")  # file, label, seen ("" for no letter), reason: left out
 CROWDS = ("davidlee",)  # sources whose photos are by many people without ids: each original is taken for a signer
 
 
@@ -43,13 +45,8 @@ def load_people(folder: Path | None = None) -> LetterSet:
     table = letters.table.assign(**{name: more[name] for name in ("licence", "repository") if name in more})
     if not signers_apart(table):
         raise InputError(f"{folder}: a signer is in no split or in two; 'valid' would be learned from")
-    known = ~table["file"].isin(wrong_labels()["file"]).to_numpy()
+    known = ~table["file"].isin(read_csv(WRONG)["file"]).to_numpy()
     return dataclasses.replace(letters, table=table).subset(known)
-
-
-def wrong_labels() -> pd.DataFrame:
-    """Photos of ``people`` that are left out: ``file, label, seen, reason``; seen is a letter, or "" for none."""
-    return read_csv(WRONG)
 
 
 def signers_apart(table: pd.DataFrame) -> bool:
@@ -74,46 +71,75 @@ def signer_weights(table: pd.DataFrame) -> np.ndarray:
     return (weight / weight.mean()).to_numpy(np.float64)
 
 
-def load_frames(split: str, every: int = 1, folder: Path | None = None) -> pd.DataFrame:
-    """Load every so many frames of the landmark sequences of ``people``, "train" or "valid", that show a hand.
+@dataclass(frozen=True)
+class Sequences:
+    """Signs by one signer as landmarks of N clips of T frames, without world points and pictures."""
 
-    The result is a landmark table without world points (NaN), with the columns of a ``LetterSet``'s table, of which a
-    clip is an original, and ``licence`` and ``repository``. Files that repeat another one are left out. InputError if
-    they are not here, or a file is damaged.
+    file: str
+    signer: str
+    split: str
+    licence: str
+    repository: str
+    still: bool  # taken from photos, a frame each
+    aspect: float  # width / height of the frames
+    letters: np.ndarray  # (N,) A-Z
+    left: np.ndarray  # (N,) bool: a left hand
+    landmarks: np.ndarray  # (N, T, 21, 3) float32 as in ``Hand``; NaN where no hand was found
+
+    def __len__(self) -> int:
+        return len(self.letters)
+
+
+def load_sequences(split: str, folder: Path | None = None) -> list[Sequences]:
+    """Load the landmark sequences of ``people``, "train" or "valid", a signer's file each; repeated ones are left out.
+
+    InputError if they are not here, or a file is damaged.
     """
     root = (folder or _people()) / "motion"
     manifest = read_csv(root / "manifest.csv")
     if split not in set(manifest["split"]):
         raise InputError(f"split {split!r}; {root} has {', '.join(sorted(set(manifest['split'])))}")
-    tables: dict[bytes, pd.DataFrame] = {}
+    found: dict[bytes, Sequences] = {}
     for number, row in enumerate(manifest.to_dict("records"), 1):
-        if row["split"] != split:
-            continue
-        path = inside(root, row["file"], f"{root / 'manifest.csv'}: row {number}")
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                landmarks, letters = stored["landmarks"].astype(np.float32), stored["letter"].astype(str)
-                sides, aspect = stored["side"].astype(str), float(stored["aspect"])
-        except Exception as error:  # zip, NumPy and a missing name raise many types; all mean the same here
-            raise InputError(f"{path}: not a readable file of landmarks ({error}); get it again") from None
-        n = len(letters)
-        if landmarks.ndim != 4 or landmarks.shape[2:] != (21, 3) or len(landmarks) != n or len(sides) != n:
-            raise InputError(f"{path}: landmarks {landmarks.shape} for {n} letters; (N, T, 21, 3) is expected")
-        if landmarks.tobytes() in tables:
-            continue
-        clips, frames = np.mgrid[:n, 0 : landmarks.shape[1] : every].reshape(2, -1)
-        points = pd.DataFrame(landmarks[clips, frames].reshape(len(clips), -1), columns=image_columns())
-        table = points.assign(**dict.fromkeys(world_columns(), np.float32("nan")))
-        table["original"] = [f"{path.name}/{clip}" for clip in clips]
-        table["file"] = [f"{path.name}/{clip}/{frame}" for clip, frame in zip(clips, frames, strict=True)]
-        tables[landmarks.tobytes()] = table.assign(
-            label=letters[clips],
-            side=np.where(sides[clips] == "left", "left", "right"),
-            score=points["x0"].notna().astype(np.float32),
-            width=round(1200 * aspect),
-            height=1200,
-            source="people",
-            **{name: row[name] for name in ("signer", "split", "licence", "repository")},
-        )
-    joined = pd.concat(tables.values(), ignore_index=True)
+        if row["split"] == split:
+            path = inside(root, row["file"], f"{root / 'manifest.csv'}: row {number}")
+            sequences = _read(path, **{name: row[name] for name in ("signer", "split", "licence", "repository")})
+            found.setdefault(sequences.landmarks.tobytes(), sequences)
+    return list(found.values())
+
+
+def _read(path: Path, **about: str) -> Sequences:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            landmarks, letters = stored["landmarks"].astype(np.float32), stored["letter"].astype(str)
+            left, still, aspect = stored["side"] == "left", bool(stored["still"]), float(stored["aspect"])
+    except Exception as error:  # zip, NumPy and a missing name raise many types; all mean the same here
+        raise InputError(f"{path}: not a readable file of landmarks ({error}); get it again") from None
+    n = len(letters)
+    if landmarks.ndim != 4 or landmarks.shape[2:] != (21, 3) or len(landmarks) != n or len(left) != n:
+        raise InputError(f"{path}: landmarks {landmarks.shape} for {n} letters; (N, T, 21, 3) is expected")
+    more = {"letters": letters, "left": left, "landmarks": landmarks}
+    return Sequences(file=path.name, still=still, aspect=aspect, **more, **about)
+
+
+def join_tables(parts: Sequence[Sequences], every: int = 1) -> pd.DataFrame:
+    """One landmark table of several signers' frames, or every so many, that show a hand; world points are NaN.
+
+    It has the columns of a ``LetterSet``'s table too, of which a clip is an original, and licence and repository.
+    """
+    tables = []
+    for part in parts:
+        clips, frames = np.mgrid[: len(part), 0 : part.landmarks.shape[1] : every].reshape(2, -1)
+        points = part.landmarks[clips, frames].reshape(len(clips), -1)
+        table = pd.DataFrame(points, columns=image_columns()).assign(**dict.fromkeys(world_columns(), np.nan))
+        original = [f"{part.file}/{clip}" for clip in clips]
+        tables.append(
+            table.astype(np.float32).assign(
+                file=[f"{clip}/{frame}" for clip, frame in zip(original, frames, strict=True)], original=original,
+                label=part.letters[clips], side=np.where(part.left[clips], "left", "right"), source="people",
+                score=np.isfinite(points[:, 0]).astype(np.float32), width=round(1200 * part.aspect), height=1200,
+                **{name: getattr(part, name) for name in ("signer", "split", "licence", "repository")},
+            )
+        )  # fmt: skip
+    joined = pd.concat(tables, ignore_index=True)
     return joined[joined["score"] > 0].reset_index(drop=True)

@@ -47,10 +47,6 @@ class Looks:
         """(N,) bool: a hand was found."""
         return (self.tables[0]["score"] > 0).to_numpy()
 
-    def first(self) -> pd.DataFrame:
-        """The plain look: one row a photo."""
-        return self.tables[0]
-
     def subset(self, which: np.ndarray) -> Looks:
         """Take the photos of a boolean mask."""
         return Looks(tuple(table[which].reset_index(drop=True) for table in self.tables), self.embeddings[:, which])

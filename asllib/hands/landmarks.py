@@ -93,7 +93,7 @@ def read_landmarks(path: str | os.PathLike[str]) -> pd.DataFrame:
 def _named(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     if not path.name.endswith((".csv", ".csv.gz", ".parquet")):
-        raise InputError(f"{path}: {path.suffix or 'no'} ending; a landmark table is .csv, .csv.gz or .parquet")
+        raise InputError(f"{path}: no landmark table; give an ending of .csv, .csv.gz or .parquet")
     return path
 
 

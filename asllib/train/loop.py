@@ -342,7 +342,7 @@ def _judge(
     if best is None or history.valid_loss[-1] < min(history.valid_loss[:-1], default=np.inf):
         history.best_epoch = len(history) - 1
         best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    waited = 0 if improved(history, settings) else waited + 1
+    waited = 0 if improved(history.valid_loss, settings.min_delta) else waited + 1
     if waited >= settings.patience:
         history.stopped = "early"
     return best, waited
@@ -355,18 +355,12 @@ def _to(batch: Any, where: torch.device) -> Any:
     return batch.to(where) if isinstance(batch, Tensor) else batch
 
 
-def improved(history: History, settings: Training) -> bool:
-    """Tell whether the last epoch made progress by the settings' rule, see ``Training.stop_rule``."""
-    last = history.valid_loss[-1]
-    if settings.stop_rule == "validation":
-        # Progress is counted from the last loss that counted as progress, not from losses a hair lower.
-        reference = np.inf
-        for loss in history.valid_loss[:-1]:
-            reference = loss if loss < reference - settings.min_delta else reference
-        return last < reference - settings.min_delta
-    if settings.stop_rule == "gap":
-        return last < history.train_loss[-1] + settings.min_delta
-    raise InputError(f"stop_rule={settings.stop_rule!r}; choose 'validation' or 'gap'")
+def improved(losses: Sequence[float], min_delta: float) -> bool:
+    """Tell whether the last loss made progress: from the last that did, not from losses a hair lower."""
+    reference = np.inf
+    for loss in losses[:-1]:
+        reference = loss if loss < reference - min_delta else reference
+    return losses[-1] < reference - min_delta
 
 
 def _optimiser(model: nn.Module, settings: Training, steps: int):

@@ -12,10 +12,10 @@ import pandas as pd
 import torch
 
 from asllib.config import Preset
-from asllib.data import find_people, find_photos, leave_people_out, load_frames, load_letters, signer_weights, split
+from asllib.data import find_people, find_photos, leave_people_out, load_letters, load_sequences, signer_weights, split
 from asllib.data.drawn import added_letters, random_hands
 from asllib.data.letterset import LetterSet
-from asllib.data.people_set import signers_apart
+from asllib.data.people_set import join_tables, signers_apart
 from asllib.errors import InputError
 from asllib.evaluation import read_letters
 from asllib.hands.extract import Looks, track, without_pictures
@@ -213,7 +213,7 @@ FRAMES = 2  # of the filmed sequences every so many frames are learned from: nei
 
 def sequence_frames(which: str, alphabet: tuple[str, ...], every: int = FRAMES) -> Hands:
     """Frames of the landmark sequences of ``people``, "train" or "valid", that show a letter of the alphabet."""
-    table = load_frames(which, every)
+    table = join_tables(load_sequences(which), every)
     table = table[table["label"].isin(alphabet)].reset_index(drop=True)
     return Hands(table, without_pictures([table]), encode(table["label"], alphabet))
 

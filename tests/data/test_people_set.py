@@ -2,11 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from asllib.data import load_frames, load_letters, signer_weights
-from asllib.data.people_set import signers_apart, wrong_labels
+from asllib.data import load_letters, load_sequences, signer_weights
+from asllib.data.people_set import WRONG, join_tables, signers_apart
 from asllib.errors import InputError
+from asllib.files import read_csv
 from asllib.hands import check_landmarks, world_columns
 from asllib.hands.features import landmark_features, landmark_inputs
+from asllib.letters import STATIC
 
 PHOTOS = ["file,label,source,signer,original,split,licence,repository"]
 
@@ -60,7 +62,7 @@ def test_people_that_are_not_here_and_a_signer_in_both_parts_are_refused(no_data
     with pytest.raises(InputError, match="a signer is in no split or in two"):
         load_letters("people")
     manifest.unlink()
-    for load in (lambda: load_letters("people"), lambda: load_frames("train")):
+    for load in (lambda: load_letters("people"), lambda: load_sequences("train")):
         with pytest.raises(InputError, match=r"no people in .*people") as error:
             load()
         assert "\n" not in str(error.value)
@@ -79,14 +81,17 @@ def test_a_signers_letter_weighs_the_same_however_many_photos_show_it(people):
 
 
 def test_a_file_of_landmarks_becomes_rows_that_networks_take(sequences):
-    ann, eve = load_frames("train"), load_frames("valid")
-    assert ann["label"].tolist() == ["J"] * 4 + ["A"] * 3 and len(load_frames("train", every=3)) == 3
-    assert ann["file"].tolist()[3:5] == ["ann.npz/0/3", "ann.npz/1/0"] and set(ann["original"].tail(3)) == {"ann.npz/1"}
-    both = check_landmarks(pd.concat([ann, eve], ignore_index=True).assign(**dict.fromkeys(world_columns(), 0.0)))
+    [ann], [eve] = load_sequences("train"), load_sequences("valid")
+    assert (ann.signer, ann.split, ann.still, len(ann)) == ("ann", "train", False, 2)
+    assert eve.still and eve.landmarks.shape == (2, 1, 21, 3) and eve.left.all()
+    table = join_tables([ann])
+    assert table["label"].tolist() == ["J"] * 4 + ["A"] * 3 and len(join_tables([ann], every=3)) == 3
+    assert table["file"].tolist()[3:5] == ["ann.npz/0/3", "ann.npz/1/0"] and table["original"][6] == "ann.npz/1"
+    both = join_tables([ann, eve])
+    check_landmarks(both.assign(**dict.fromkeys(world_columns(), 0.0)))
     assert both["signer"].tolist() == ["ann"] * 7 + ["eve"] * 2 and both["repository"].nunique() == 2
-    landmarks, world, left, aspect = landmark_inputs(pd.concat([ann, eve]))
-    with np.load(sequences / "ann.npz") as stored:
-        assert np.allclose(landmarks[0], stored["landmarks"][0, 0]) and world.isnan().all()
+    landmarks, world, left, aspect = landmark_inputs(both)
+    assert np.allclose(landmarks[0], ann.landmarks[0, 0]) and world.isnan().all()
     assert left.tolist() == [False] * 7 + [True] * 2 and np.allclose(aspect, 4 / 3)
     features = landmark_features(landmarks, world, left, aspect)
     assert features[:, :6].isfinite().all()
@@ -101,18 +106,20 @@ def test_damaged_landmarks_are_refused_in_one_line(sequences, damage):
         with np.load(path) as stored:
             np.savez(path, **{**stored, "letter": np.array(["A"])})
     with pytest.raises(InputError) as error:
-        load_frames("test" if damage == "split" else "train")
+        load_sequences("test" if damage == "split" else "train")
     assert "\n" not in str(error.value) and str(sequences) in str(error.value)
 
 
 @pytest.mark.slow
 def test_the_real_people_are_complete_and_without_what_was_seen_to_be_wrong(real_data):
-    letters, wrong = load_letters("people"), wrong_labels()
+    letters, wrong = load_letters("people"), read_csv(WRONG)
     table = letters.table
     assert len(letters) + len(wrong) == 6666 and not set(wrong["file"]) & set(table["file"])
     assert (wrong["seen"] != wrong["label"]).all() and not wrong["file"].duplicated().any()
     assert table.groupby("split")["signer"].nunique().to_dict() == {"train": 26, "valid": 11}
     assert (table["split"] == "valid").sum() == 1768  # chooses as it is, wrong labels too
     assert set(table["licence"][table["split"] == "train"]) <= {"MIT", "Apache-2.0"}
-    train, valid = (set(load_frames(part)["signer"]) for part in ("train", "valid"))
-    assert not train & valid and (len(train), len(valid)) == (8, 13)
+    train, valid = load_sequences("train"), load_sequences("valid")
+    assert not {one.signer for one in train} & {one.signer for one in valid}
+    assert (len({one.signer for one in train}), len({one.signer for one in valid})) == (8, 13)
+    assert set(join_tables([one for one in train if one.still])["label"]) <= set(STATIC)
