@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 import asllib
 from asllib.errors import InputError
-from asllib.hands.landmarks import FINGERS
 from asllib.hands.look import WIDTH
 from asllib.hands.pixels import SIDE
 from asllib.hands.stream import RATE
 from asllib.lazy import extra
 from asllib.networks.default import DefaultNet
+from asllib.networks.landmark import LandmarkAugment, augment_landmarks
 from asllib.networks.pixel import PixelCNN
 from asllib.networks.registry import Network
 from asllib.networks.spelling import SpellingNet
@@ -51,22 +51,13 @@ class WholeModel(nn.Module):
 
 
 def random_landmarks(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Make image and world landmarks (n, 21, 3) of right hands, fingers bent and hands turned at random."""
-
-    def uniform(low: float, high: float, *shape: int) -> Tensor:
-        return low + (high - low) * torch.rand(n, *shape, generator=generator)
-
-    spread = torch.deg2rad(torch.tensor([-50.0, -20, -5, 10, 25]) + uniform(-8, 8, 5))[..., None]
-    bend = torch.deg2rad(torch.cat([uniform(0, 10, 5, 1), uniform(0, 80, 5, 3)], 2)).cumsum(2)  # out of the palm
-    length = torch.tensor([0.085, 0.04, 0.025, 0.02]) * uniform(0.8, 1.2, 5, 1)  # metres
-    bones = torch.stack([spread.sin() * bend.cos(), -spread.cos() * bend.cos(), -bend.sin()], 3) * length[..., None]
+    """Make image and world landmarks (n, 21, 3) of right hands, turned, stretched and their points shaken at random."""
+    spread = torch.deg2rad(torch.tensor([-50.0, -20, -5, 10, 25]))
+    length = torch.tensor([0.085, 0.125, 0.15, 0.17])  # metres from the wrist
     world = torch.zeros(n, 21, 3)
-    world[:, torch.tensor(list(FINGERS.values()))] = bones.cumsum(2)
-    turn = torch.deg2rad(uniform(-90, 90))[:, None]
-    x, y, z = world.unbind(2)
-    world = torch.stack([turn.cos() * x - turn.sin() * y, turn.sin() * x + turn.cos() * y, z], 2)
-    place = torch.cat([uniform(0.3, 0.7, 1, 2), torch.zeros(n, 1, 1)], 2)
-    return world * uniform(1.5, 3, 1, 1) + place, world
+    world[:, 1:, 0], world[:, 1:, 1] = spread.sin().outer(length).flatten(), -spread.cos().outer(length).flatten()
+    image = 2 * world + torch.tensor([0.5, 0.6, 0.0])
+    return augment_landmarks(image, world, torch.ones(n), LandmarkAugment(tilt=60, jitter=0.2), generator)
 
 
 def sample_inputs(model: nn.Module, n: int, steps: int = 40, seed: int = 0) -> dict[str, Tensor]:
@@ -158,14 +149,9 @@ def _quantise(graph: onnx.ModelProto) -> onnx.ModelProto:
 def _add_facts(graph: onnx.ModelProto, model: nn.Module, card: dict[str, Any]) -> None:
     """Put what a program has to know into the file: as metadata, and as outputs for JavaScript, which sees no other."""
     names, threshold = labels(model, card), float(card.get("refuse_below", 0.0))
-    facts = {
-        "labels": json.dumps(names),
-        "network": card["network"],
-        "refuse_below": repr(threshold),
-        "weights_sha256": card["weights_sha256"],
-        "asllib_version": asllib.__version__,
-        "licence": "MIT",
-    }
+    facts = {name: card[name] for name in ("network", "weights_sha256")}
+    facts |= {"labels": json.dumps(names), "refuse_below": repr(threshold)}
+    facts |= {"asllib_version": asllib.__version__, "licence": "MIT"}
     if isinstance(model, SpellingNet):
         # One moment more than an answer depends on: the first of a window has none before it to have moved from.
         facts |= {"moments_per_second": f"{RATE:g}", "window": str(model.config.memory + 1)}

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import asllib
-from asllib.cache import load
 from asllib.errors import InputError, first_line
 from asllib.lazy import extra
-from asllib.paths import replacing
+from asllib.paths import load, replacing
 
 IN_FLIGHT = 128 * 2**20  # bytes of the inputs that wait or are worked on: memory does not grow with the work
 _ANSWER_S = 15  # that a scheduler may take to answer, and its first worker to be there

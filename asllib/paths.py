@@ -1,13 +1,19 @@
-"""Where things lie: in a checkout, which does not depend on the working directory, or there for an installed wheel."""
+"""Where things lie, how they are written whole or not at all, and how what is made from data is kept in the cache."""
 
+import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
 
 from asllib.errors import InputError
+
+T = TypeVar("T")
 
 
 def project_root() -> Path:
@@ -98,3 +104,39 @@ def _onto_disk(path: Path) -> None:
         if file.is_file():
             with file.open("rb+") as content:  # Windows flushes only what is open for writing
                 os.fsync(content.fileno())
+
+
+def digest(about: object, *contents: bytes | np.ndarray) -> str:
+    """Hash of all that a result depends on: settings and versions by their text, data by its content."""
+    whole = hashlib.blake2b(str(about).encode(), digest_size=20)
+    for content in contents:
+        whole.update((f"{len(content)} bytes" if isinstance(content, bytes) else str(content.shape)).encode())
+        whole.update(content if isinstance(content, bytes) else np.ascontiguousarray(content).data)
+    return whole.hexdigest()
+
+
+def code_version(*files: str | os.PathLike[str]) -> str:
+    """Hash of source files: what other code made is made anew."""
+    return digest("", *(Path(file).read_bytes() for file in files))[:8]
+
+
+def load(path: Path, read: Callable[[Path], T]) -> T | None:
+    """Read a file or folder of the cache; None where there is none, or a broken one, which is as good as none."""
+    try:
+        return read(path) if path.exists() else None
+    except Exception:  # whatever a broken file makes ``read`` raise
+        return None
+
+
+def kept(path: Path, write: Callable[[Path], object], read: Callable[[Path], T]) -> T:
+    """Read a file or folder of the cache, which ``write`` makes where it is missing; InputError if it cannot be."""
+    found = load(path, read)
+    if found is None:
+        try:
+            with replacing(path) as temporary:
+                write(temporary)
+        except InputError:
+            found = load(path, read)  # another process may have been first
+            if found is None:
+                raise
+    return read(path) if found is None else found

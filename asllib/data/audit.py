@@ -9,12 +9,12 @@ import torch
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from asllib.cache import digest
 from asllib.data.letterset import LetterSet
 from asllib.files import Images
 from asllib.hands.landmarks import landmark_arrays
 from asllib.hands.pixels import resize, to_gray
 from asllib.letters import LETTERS, STATIC
+from asllib.paths import digest
 
 THUMB = 14  # pixels a side of the pictures that are compared
 NEAR = 0.97  # correlation from which two of them show the same photo; see `near_duplicate_groups`

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from asllib.cache import code_version, digest, kept
 from asllib.config import profile
 from asllib.data.letterset import LetterSet, load_photos
 from asllib.errors import InputError
@@ -25,7 +24,7 @@ from asllib.hands.landmarks import read_landmarks
 from asllib.hands.tracker import table_hands
 from asllib.letters import LETTERS, STATIC
 from asllib.parallel import Job, results
-from asllib.paths import cache_dir, replacing, write_text
+from asllib.paths import cache_dir, code_version, digest, kept, replacing, write_text
 from asllib.signer import letters as drawing
 from asllib.signer import write_letters
 from asllib.signer.alphabet import LETTERS as HANDSHAPES

@@ -16,13 +16,12 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import csv as pa_csv
 
-from asllib.cache import kept
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError, first_line
 from asllib.files import csv_header, read_bytes
 from asllib.lazy import extra
 from asllib.letters import letters_of_25
-from asllib.paths import cache_dir, data_dir, replacing, write_bytes
+from asllib.paths import cache_dir, data_dir, kept, replacing, write_bytes
 
 SIDE = 28
 PIXEL_COLUMNS = [f"pixel{i}" for i in range(1, SIDE * SIDE + 1)]

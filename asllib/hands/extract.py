@@ -13,14 +13,13 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from asllib.cache import digest
 from asllib.errors import InputError
 from asllib.files import Images, PhotoFiles, decode_image
 from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_columns, world_columns
 from asllib.hands.look import WIDTH, Hand, tracker_version
 from asllib.hands.tracker import ATTEMPTS, LOOKS, Attempt, HandTracker, check_image
 from asllib.parallel import IN_FLIGHT, Job, results, workplace
-from asllib.paths import cache_dir
+from asllib.paths import cache_dir, digest
 
 if TYPE_CHECKING:
     from asllib.data.letterset import LetterSet

@@ -18,7 +18,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from asllib.cache import digest
 from asllib.config import Preset, Training
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
@@ -26,7 +25,7 @@ from asllib.hands.extract import Looks
 from asllib.hands.features import landmark_inputs
 from asllib.letters import STATIC
 from asllib.networks.registry import Network, build
-from asllib.paths import write_bytes
+from asllib.paths import digest, write_bytes
 
 NO_LETTER = -1  # label of a hand that shows no letter
 
