@@ -39,12 +39,7 @@ class Finding:
 def examine() -> Iterator[Finding]:
     """Yield the findings one by one, quick ones first; nothing is changed."""
     yield Finding(sys.version_info >= (3, 11), f"Python {platform.python_version()}", "install Python 3.11 or later")
-    yield from _packages()
-    yield from _extras()
-    if sys.platform == "linux":
-        yield from _libraries()
-    yield from _tracker()
-    for look in (_data, _room, _gpu):
+    for look in (_packages, _extras, _libraries, _tracker, _data, _room, _gpu):
         try:
             yield from look()
         except ImportError as error:
@@ -91,7 +86,7 @@ def _version(name: str) -> str | None:
 
 
 def _libraries() -> Iterator[Finding]:
-    for library, (package, user) in LIBRARIES.items():
+    for library, (package, user) in LIBRARIES.items() if sys.platform == "linux" else ():
         try:
             ctypes.CDLL(library)
         except OSError:

@@ -57,7 +57,7 @@ def random_landmarks(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor
     world = torch.zeros(n, 21, 3)
     world[:, 1:, 0], world[:, 1:, 1] = spread.sin().outer(length).flatten(), -spread.cos().outer(length).flatten()
     image = 2 * world + torch.tensor([0.5, 0.6, 0.0])
-    return augment_landmarks(image, world, torch.ones(n), LandmarkAugment(tilt=60, jitter=0.2), generator)
+    return augment_landmarks(image, world, torch.ones(n), LandmarkAugment(tilt=60, jitter=0.15), generator)
 
 
 def sample_inputs(model: nn.Module, n: int, steps: int = 40, seed: int = 0) -> dict[str, Tensor]:

@@ -66,11 +66,11 @@ def load_synthetic(pixels: bool = False) -> LetterSet:
 
 def added_letters(signers: int, views: int = 4) -> LetterSet:
     """Draw still letters of other people than ``load_synthetic``'s, to be added to photos in training; once."""
-    return cached_drawing(
-        f"added-{signers}x{views}-{SIZE}-seed{ADDED_SEED}",
-        NAME,
-        lambda folder: write_letters(folder, "".join(STATIC), signers, views, SIZE, ADDED_SEED),
-    )
+
+    def write(folder: Path) -> None:
+        write_letters(folder, "".join(STATIC), signers, views, SIZE, ADDED_SEED)
+
+    return cached_drawing(f"added-{signers}x{views}-{SIZE}-seed{ADDED_SEED}", NAME, write)
 
 
 def drawn_pixels(letters: LetterSet) -> tuple[pd.DataFrame, np.ndarray]:

@@ -109,10 +109,8 @@ class Resampler:
             before = (time_s - 1.0, hand)
         while self._next <= time_s * self.rate + 1e-6:
             part = float(np.clip((self._next / self.rate - before[0]) / (time_s - before[0]), 0, 1))
-            yield self._moment(
-                before[1].landmarks + part * (hand.landmarks - before[1].landmarks),
-                before[1].world + part * (hand.world - before[1].world),
-            )
+            image = before[1].landmarks + part * (hand.landmarks - before[1].landmarks)
+            yield self._moment(image, before[1].world + part * (hand.world - before[1].world))
         self._seen = (time_s, hand)
 
     def _missing(self, until: float) -> Iterator[Moment]:

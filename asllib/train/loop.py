@@ -16,6 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from tqdm.auto import tqdm
 
 from asllib.config import Preset, Training
@@ -305,7 +306,7 @@ def train_one_epoch(
     batches: Batches,
     epoch: int,
     optimiser: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler | None,
+    schedule: LRScheduler | None,
     settings: Training,
     generator: torch.Generator,
 ) -> tuple[float, float]:
@@ -368,9 +369,7 @@ def _optimiser(model: nn.Module, settings: Training, steps: int):
         return torch.optim.Adam(parameters, settings.learning_rate, fused=True), None
     optimiser = torch.optim.AdamW(parameters, settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
     total = max(5, settings.epochs * steps)  # at 4, PyTorch divides by 0
-    return optimiser, torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.learning_rate, total_steps=total, pct_start=settings.warm_up
-    )
+    return optimiser, OneCycleLR(optimiser, settings.learning_rate, total_steps=total, pct_start=settings.warm_up)
 
 
 def save_state(path: Path, run: str, model: nn.Module, optimiser: Any, schedule: Any, **values: Any) -> None:
@@ -396,9 +395,8 @@ def load_state(path: Path, run: str, model: nn.Module, optimiser: Any, schedule:
         state = torch.load(path, map_location="cpu", weights_only=True)
         shapes, own = ({name: x.shape for name, x in one.items()} for one in (state["model"], model.state_dict()))
         if state["run"] != run or shapes != own:
-            raise InputError(
-                f"{path}: belongs to a run of another network, other settings, data or seed; delete it to start anew"
-            )
+            said = "belongs to a run of another network, other settings, data or seed"
+            raise InputError(f"{path}: {said}; delete it to start anew")
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         if schedule is not None:

@@ -71,9 +71,8 @@ def add_signs(
     counts = Counter(letters.letters[looks.found].tolist())
     for sign in sorted(set(letters.letters.tolist())):
         if counts[sign] < FEWEST:
-            raise InputError(
-                f"{letters.name}: {counts[sign]} usable examples of {sign!r}; record at least {FEWEST}, better 10"
-            )
+            said = f"{counts[sign]} usable examples of {sign!r}; record at least {FEWEST}, better 10"
+            raise InputError(f"{letters.name}: {said}")
     names = [*card["alphabet"], *sorted(set(letters.letters.tolist()) - set(card["alphabet"]))]
     examples = hand_examples(looks, letters.labels(names))
     memory = load_memory()
