@@ -4,7 +4,7 @@ Its own split keeps signers apart: "train" is learned from, "valid" chooses and 
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,12 +103,12 @@ def load_sequences(split: str, folder: Path | None = None) -> list[Sequences]:
     for number, row in enumerate(manifest.to_dict("records"), 1):
         if row["split"] == split:
             path = inside(root, row["file"], f"{root / 'manifest.csv'}: row {number}")
-            sequences = _read(path, **{name: row[name] for name in ("signer", "split", "licence", "repository")})
+            sequences = _read(path, row)
             found.setdefault(sequences.landmarks.tobytes(), sequences)
     return list(found.values())
 
 
-def _read(path: Path, **about: str) -> Sequences:
+def _read(path: Path, about: Mapping[Hashable, str]) -> Sequences:
     try:
         with np.load(path, allow_pickle=False) as stored:
             landmarks, letters = stored["landmarks"].astype(np.float32), stored["letter"].astype(str)
@@ -118,8 +118,8 @@ def _read(path: Path, **about: str) -> Sequences:
     n = len(letters)
     if landmarks.ndim != 4 or landmarks.shape[2:] != (21, 3) or len(landmarks) != n or len(left) != n:
         raise InputError(f"{path}: landmarks {landmarks.shape} for {n} letters; (N, T, 21, 3) is expected")
-    more = {"letters": letters, "left": left, "landmarks": landmarks}
-    return Sequences(file=path.name, still=still, aspect=aspect, **more, **about)
+    names = about["signer"], about["split"], about["licence"], about["repository"]
+    return Sequences(path.name, *names, still, aspect, letters, left, landmarks)
 
 
 def join_tables(parts: Sequence[Sequences], every: int = 1) -> pd.DataFrame:
