@@ -7,9 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
-
-import numpy as np
+from typing import Any, TypeVar
 
 from asllib.errors import InputError
 
@@ -106,12 +104,12 @@ def _onto_disk(path: Path) -> None:
                 os.fsync(content.fileno())
 
 
-def digest(about: object, *contents: bytes | np.ndarray) -> str:
-    """Hash of all that a result depends on: settings and versions by their text, data by its content."""
+def digest(about: object, *contents: Any) -> str:
+    """Hash of all that a result depends on: settings and versions by their text, bytes and arrays by their content."""
     whole = hashlib.blake2b(str(about).encode(), digest_size=20)
     for content in contents:
         whole.update((f"{len(content)} bytes" if isinstance(content, bytes) else str(content.shape)).encode())
-        whole.update(content if isinstance(content, bytes) else np.ascontiguousarray(content).data)
+        whole.update(content if isinstance(content, bytes) else content.tobytes())
     return whole.hexdigest()
 
 
