@@ -88,11 +88,10 @@ def sample_inputs(model: nn.Module, n: int, steps: int = 40, seed: int = 0) -> d
 
 
 def export_onnx(name: str | Path, out: str | Path, *, int8: bool = False) -> dict[str, Any]:
-    """Write a shipped network or a run folder as an ONNX file that takes raw inputs; docs/export.md says what it holds.
+    """Write a shipped network or a run folder as an ONNX file that takes raw inputs, see docs/export.md.
 
-    ``int8`` stores the weights in 8 bits. Returns ``file, model, network, int8, opset, bytes, inputs, classes,
-    difference``, the last the largest difference of a probability between ONNX Runtime and PyTorch. InputError if there
-    is no such network, or the file would not say what PyTorch says; then nothing is written.
+    ``int8`` stores the weights in 8 bits. The ``difference`` that is returned is the largest of a probability between
+    ONNX Runtime and PyTorch. InputError if there is no such network, or it is too large; then nothing is written.
     """
     out, allowed = Path(out), INT8_TOLERANCE if int8 else TOLERANCE
     if out.suffix != ".onnx":

@@ -122,8 +122,7 @@ def _end_with_parent() -> None:
 def cluster(address: str) -> Iterator[Executor]:
     """Workers of a Dask cluster with the same version of asllib, by its scheduler's address, ``tcp://10.0.0.1:8786``.
 
-    InputError if the package is missing, no scheduler or no worker answers, a worker has no asllib or another version,
-    or the cluster breaks down on the way.
+    InputError if the package is missing, nobody answers, a worker has another asllib, or the cluster breaks down.
     """
     with extra("cluster"):
         from distributed import Client, KilledWorker

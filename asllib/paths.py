@@ -64,9 +64,9 @@ def write_bytes(path: Path, content: bytes) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary name for a file or a folder, which takes its place when the block ends without an error.
 
-    Readers see the old file or the new one, also after a full disk, a killed process or a power cut. The temporary name
-    begins with a dot, so that nobody takes it for data, and keeps the ending, which often decides on the format. A
-    device or a pipe is written to as it is. InputError if the disk is full, or the place cannot be written to.
+    Readers see the old file or the new one, also after a full disk, a killed process or a power cut. The name begins
+    with a dot, for nobody to take it for data, and keeps the ending. A device or a pipe is written to as it is.
+    InputError if the disk is full, or the place cannot be written to.
     """
     temporary = path.parent / f".{secrets.token_hex(4)}-{path.name}"  # no other thread's or machine's
     try:

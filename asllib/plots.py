@@ -62,8 +62,7 @@ def picture_grid(
 ) -> Figure:
     """Pictures side by side, each with a title: (H, W) grey or (H, W, 3) RGB bytes, or (H, W) numbers.
 
-    ``columns`` are in a row, each ``size`` inches wide. Of numbers ``span`` gives the least and greatest that are told
-    apart, ``colors`` the colour map; a bar beside them gives the scale.
+    ``columns`` are in a row, each ``size`` inches wide; ``span`` and ``colors`` are numbers' range and colour map.
     """
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
@@ -165,10 +164,9 @@ def all_models(curves: Mapping[str, Mapping[str, Sequence[float]]], chance: floa
 
 
 def turns_figure(table: pd.DataFrame, limit: float, caption: str) -> Figure:
-    """What becomes of letters when the hand is turned in the image plane, a panel for each letter shown.
+    """What becomes of letters when the hand is turned in the image plane, by degrees; training's ``limit`` is shaded.
 
-    ``table`` has columns ``turn`` in degrees, ``shown`` and ``read``, letters, and ``share``: of the images of
-    ``shown``, turned so far, how many are read as ``read``. Turns up to ``limit``, the augmentation's, are shaded.
+    ``table`` has columns ``turn``, ``shown``, ``read`` and ``share``: of images of ``shown``, how many are read so.
     """
     lines: dict[str, dict[str, pd.Series]] = {}
     for (shown, read), part in table.groupby(["shown", "read"], sort=False):
@@ -252,8 +250,7 @@ def tuning_figure(summary: Mapping[str, Any]) -> Figure:
 def letter_timeline(table: pd.DataFrame, held: Sequence[str], read: Sequence, title: str) -> Figure:
     """What a network says as a word is spelled: probabilities over time, what is held below, what is read above.
 
-    ``table`` has a row a moment, its index in seconds, and a column a letter; ``held`` (T,) the letter that is held, ""
-    for none; ``read`` the ``ReadLetter`` s, each drawn where it was written.
+    ``table`` has a row a moment, its index in seconds, and a column a letter; ``held`` (T,) has "" for none.
     """
     times, letters = table.index, table.columns
     figure, axis = _figure(9, 0.32 * len(letters) + 1.6)

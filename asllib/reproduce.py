@@ -37,8 +37,7 @@ _PICTURE = 0.02  # mean difference of a figure's pixels, of the whole range: fon
 def reproduce(check: bool, say: Callable[[str], None] = print) -> tuple[dict[str, Any], str]:
     """Run all notebooks; return what came of it, as JSON and as text.
 
-    With ``check`` results and figures are left as they were, and what a fresh run moves is named; InputError if that
-    run wrote none of them.
+    With ``check`` results and figures are left alone, and what moved is named; InputError if none were written.
     """
     books, before, begun, name = notebooks(), snapshot() if check else {}, time.time_ns(), profile().name
     # Only where both sets are real are the outputs better than those that are stored.
@@ -74,10 +73,9 @@ def notebooks() -> list[Path]:
 
 
 def run_notebook(path: Path, keep: bool, bar: Any = None) -> float:
-    """Run a notebook in a fresh kernel; return the seconds.
+    """Run a notebook in a fresh kernel; return the seconds. InputError names it and what failed, a cell or the kernel.
 
-    ``keep`` writes the outputs back into it, once it has run to its end; ``bar``, a tqdm, counts the cells. InputError
-    names the notebook and the error if a cell fails or takes more than ``CELL_S``, or the kernel dies.
+    ``keep`` writes the outputs back into it, once it has run to its end; ``bar``, a tqdm, counts the cells.
     """
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(

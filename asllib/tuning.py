@@ -76,8 +76,7 @@ def tune(
 
     The preset itself is the first trial; trial k has the seed ``seed + k``, and those that fall behind the median of
     the others are pruned. ``trials`` counts them all: the same call goes on with a study that was stopped, and several
-    at once share one whose log lies in the folder ``storage``, else the cache. ``epochs`` are the preset's, or as
-    given. The test part of ``data``, a set's name or a folder, is dropped first, see ``tuning_parts``.
+    at once share one whose log lies in the folder ``storage``, else the cache. The test part of ``data`` is not used.
 
     Returns ``summarise``, which is also written among the results, and ``best``, the best settings as code. InputError
     if there is no search space for the network, or the data does not do.

@@ -39,9 +39,8 @@ APART = 18.0  # degrees, root mean square over the fingers' joints, from the nea
 def load_synthetic(pixels: bool = False) -> LetterSet:
     """Draw the synthetic signer's set, as large as the profile says, once; later it is read from the cache.
 
-    It has photos of 26 letters; ``pixels`` gives (N, 28, 28) grey images of the 24 still ones, the hand alone, cropped
-    by the true landmarks. Their ``split`` is "test" for the last quarter of the signers, who are in no training image,
-    and "train" for the others and, as the profile says, for more people: few signers teach 28x28 pixels too little.
+    It has photos of 26 letters; ``pixels`` gives (N, 28, 28) grey images of the 24 still ones, the hand alone. Their
+    ``split`` is "test" for the last quarter of the signers, and "train" for the others and, by the profile, for more.
     """
     size = profile()
 

@@ -59,8 +59,7 @@ def signers_apart(table: pd.DataFrame) -> bool:
 def signer_weights(table: pd.DataFrame) -> np.ndarray:
     """Weigh items so that not a photo but a signer's letter counts: (N,) float, 1 on average.
 
-    The photos of a letter by one signer share one weight. Of a crowd without ids each original counts as a signer;
-    several recordings from one repository, n, count as their root.
+    Of a crowd without ids each original counts as a signer; n recordings from one repository count as their root.
     """
     crowd = table["source"].isin(CROWDS)
     signer = table["source"] + "/" + table["signer"].where(~crowd, table["original"])

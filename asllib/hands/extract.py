@@ -98,30 +98,16 @@ def iter_landmarks(
     """Find the hand in each image: yield a table, one row an image in their order, in pieces of at most 64 images.
 
     Its columns are ``landmark_columns()``, then ``SIZE_COLUMNS``. Where no hand was found the score is 0, the side is
-    missing and the coordinates are NaN. The result does not depend on where it is worked out, nor on how often the run
-    was stopped.
+    missing and the coordinates are NaN. The result does not depend on where it is worked out.
 
-    Parameters
-    ----------
-    images
-        Any sequence of (H, W, 3) uint8 RGB images. Photos in files (``PhotoFiles``) go to the workers as the bytes of
-        their files, so that other machines need not see this one's disk.
-    files, labels
-        What the table calls them, by default the names of the files, else their positions, and no labels.
-    workers
-        Processes; by default one a core, and none (all is done here) for fewer than 128 images.
-    checkpoint
-        A folder of this machine for finished chunks of at most 64 images. A later call with the same folder takes from
-        it what it holds and does the rest; the files' bytes or the pixels decide, so a changed image is done again.
-    executor
-        Threads, processes or a cluster (``asllib.parallel.cluster``) instead of processes of this machine.
-    attempts, every_look
-        What is tried on an image in turn, see ``HandTracker``; or a row for each of ``LOOKS``, with its embedding.
+    ``images`` is any sequence of (H, W, 3) uint8 RGB images; of photos in files (``PhotoFiles``) the bytes go to the
+    workers, which need not see this disk. ``files`` and ``labels`` are what the table calls them, by default the files'
+    names, else positions, and none. ``workers`` are processes, by default one a core, and none below 128 images;
+    ``executor`` takes their place: threads, processes or ``asllib.parallel.cluster``. The folder ``checkpoint`` keeps
+    finished pieces by the images' content, for a later call to go on with. ``attempts`` are made on an image in turn,
+    see ``HandTracker``; ``every_look`` asks for a row for each of ``LOOKS``, with its embedding.
 
-    Raises
-    ------
-    InputError
-        An image cannot be read (its file is named), files or labels are not as many, or a worker was killed.
+    InputError if an image cannot be read, files or labels are not as many, or a worker was killed.
     """
     n, looks = len(images), len(LOOKS) if every_look else 1
     if files is None:

@@ -50,12 +50,11 @@ def add_signs(
     """Teach a landmark network the signs of a folder, and write the network into a run folder.
 
     Only the last layer learns, on what the layers before make of the new hands; what it said about other people's hands
-    before, it is held to (learning without forgetting, Li and Hoiem 2017, with a memory of such hands). It takes
-    seconds. A sign with a name that is no letter of the network becomes a new output.
+    before, it is held to (learning without forgetting, Li and Hoiem 2017, with a memory of such hands). A sign with a
+    name that is no letter of the network becomes a new output.
 
     ``data`` are photos of a few signs, at least 5 of each with a hand that is found; a folder as the recorder writes
-    it, with ``landmarks.csv``, needs no tracking. ``base`` is "landmark", or the run folder of a landmark network, also
-    of one that has new signs already. ``load_recognizer`` and the live cell take ``out``.
+    it needs no tracking. ``base`` is "landmark", or the run folder of a landmark network, also one with new signs.
 
     Returns the model card, whose ``metrics`` are shares of hands: ``before`` and ``after``, of the new examples that
     are read right (they are what was learned from), and ``kept``, of the memory that is read as before. InputError if a
