@@ -107,11 +107,7 @@ def distribution(sets: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
 
 
 def line_panels(
-    panels: Mapping[str, Mapping[str, Sequence[float] | pd.Series] | pd.DataFrame],
-    xlabel: str,
-    ylabel: str,
-    caption: str,
-    lowest: float = 0,
+    panels: Mapping[str, Mapping[str, Any] | pd.DataFrame], xlabel: str, ylabel: str, caption: str, lowest: float = 0
 ) -> Figure:
     """Lines of shares, two panels in a row, each with its legend below: title -> name of a line -> its values.
 

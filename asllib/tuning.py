@@ -64,13 +64,7 @@ _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 def tune(
-    network: str,
-    trials: int,
-    *,
-    data: str = "auto",
-    storage: str | None = None,
-    epochs: int | None = None,
-    seed: int = 0,
+    network: str, trials: int, data: str = "auto", storage: str | None = None, epochs: int | None = None, seed: int = 0
 ) -> dict[str, Any]:
     """Search around the preset "best" of "pixel" or "landmark" for the lowest validation loss.
 

@@ -81,9 +81,7 @@ class Audit:
 
 
 def audit(
-    letters: LetterSet,
-    predictions: Sequence[str | None] | np.ndarray | None = None,
-    landmarks: pd.DataFrame | None = None,
+    letters: LetterSet, predictions: Sequence | np.ndarray | None = None, landmarks: pd.DataFrame | None = None
 ) -> Audit:
     """Check a set of letters, by a recogniser's ``predictions`` (N,), "" for none, and its landmark table if given."""
     found = letters.table["label"].value_counts()

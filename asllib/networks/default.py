@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from asllib.config import Preset, Training
 from asllib.hands.look import WIDTH
@@ -64,9 +64,7 @@ class DefaultNet(Network):
             nn.Linear(config.hidden, config.classes),
         )
 
-    def prepare(
-        self, inputs: tuple[Tensor, ...], augment: Any = None, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def prepare(self, inputs: tuple[Tensor, ...], augment: Any = None, generator: Generator | None = None) -> Tensor:
         """Turn what ``LandmarkCNN.prepare`` takes, and embeddings (B, 1152), into one row a hand (B, 9 * 21 + 1152)."""
         return torch.cat([self.landmark.prepare(inputs, augment, generator).flatten(1), inputs[4].float()], 1)
 

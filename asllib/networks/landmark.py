@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from asllib.config import PAPER_TRAINING, Preset, Training
 from asllib.hands.features import landmark_features, landmark_inputs
@@ -94,9 +94,7 @@ class LandmarkCNN(Network):
             nn.Linear(config.hidden, config.classes),
         )
 
-    def prepare(
-        self, inputs: tuple[Tensor, ...], augment: Any = None, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def prepare(self, inputs: tuple[Tensor, ...], augment: Any = None, generator: Generator | None = None) -> Tensor:
         """Turn landmarks and world (B, 21, 3), left (B,) and aspect (B,) into features (B, 9, 21); more is ignored."""
         landmarks, world, left, aspect = inputs[:4]
         if augment is not None and generator is not None:
@@ -117,7 +115,7 @@ class LandmarkCNN(Network):
 
 
 def augment_landmarks(
-    landmarks: Tensor, world: Tensor, aspect: Tensor, how: LandmarkAugment, generator: torch.Generator
+    landmarks: Tensor, world: Tensor, aspect: Tensor, how: LandmarkAugment, generator: Generator
 ) -> tuple[Tensor, Tensor]:
     """Turn, tilt, stretch and shake a batch of hands, image and world landmarks (B, 21, 3) as the tracker gives them.
 

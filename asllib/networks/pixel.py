@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from asllib.config import PAPER_TRAINING, Preset, Training
 from asllib.data.letterset import LetterSet
@@ -128,9 +128,7 @@ class PixelCNN(Network):
         # The same numbers in an order that convolutions read faster.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's overloads lack it
 
-    def prepare(
-        self, inputs: tuple[Tensor, ...], augment: Any = None, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def prepare(self, inputs: tuple[Tensor, ...], augment: Any = None, generator: Generator | None = None) -> Tensor:
         """Turn bytes (B, 28, 28) into (B, 1, 28, 28) float in 0..1, changed at random by ``augment``."""
         images = inputs[0].unsqueeze(1).float() / 255
         return images if augment is None or generator is None else augment_images(images, augment, generator)
@@ -152,7 +150,7 @@ class PixelCNN(Network):
         return self.head(x)  # (B, 1152), (B, hidden), (B, classes)
 
 
-def augment_images(images: Tensor, how: ImageAugment, generator: torch.Generator) -> Tensor:
+def augment_images(images: Tensor, how: ImageAugment, generator: Generator) -> Tensor:
     """Turn, shift, zoom and relight grey images (B, 1, H, W), 0..1, each in its own way; values are not clipped."""
     batch = len(images)
 
