@@ -12,9 +12,5 @@ _MODULES = {
     "read.videos": ("read_text",),
 }
 
-__getattr__, _, _names = attach(__name__, _MODULES)
-__all__ = [*_names, "__version__"]
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = attach(__name__, _MODULES)
+__all__ += ["__version__"]
