@@ -1,9 +1,4 @@
-"""American Sign Language fingerspelling to text.
-
-The public names are imported on first use, so that ``import asllib`` costs next to nothing.
-"""
-
-from __future__ import annotations
+"""American Sign Language fingerspelling to text; public names are imported on first use."""
 
 from asllib.lazy import attach
 
@@ -17,9 +12,5 @@ _MODULES = {
     "read.videos": ("read_text",),
 }
 
-__getattr__, _, _names = attach(__name__, _MODULES)
-__all__ = [*_names, "__version__"]
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = attach(__name__, _MODULES)
+__all__ += ["__version__"]

@@ -26,11 +26,9 @@ if TYPE_CHECKING:
     from asllib.read import Reading
 
 app = typer.Typer(
-    help="American Sign Language fingerspelling to text.",
-    no_args_is_help=True,
-    add_completion=False,
+    help="American Sign Language fingerspelling to text.", no_args_is_help=True, add_completion=False,
     pretty_exceptions_enable=False,
-)
+)  # fmt: skip
 data_app = typer.Typer(help="The data sets: list, fetch, check, draw.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
@@ -73,10 +71,8 @@ def main() -> None:
 
 def _missing_library(message: str) -> str | None:
     """Name of the library that an error of Linux, macOS or Windows is about; None for another error."""
-    found = re.search(
-        r"(\S+): cannot open shared object file|Library not loaded: (\S+)|DLL load failed while importing (\w+)",
-        message,
-    )
+    linux, mac = r"(\S+): cannot open shared object file", r"Library not loaded: (\S+)"
+    found = re.search(rf"{linux}|{mac}|DLL load failed while importing (\w+)", message)
     return None if found is None else found[1] or found[2] or f"of {found[3]}"
 
 
@@ -132,9 +128,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _any_command(
-    version: Annotated[
-        bool, Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
-    ] = False,
+    version: Annotated[bool, Option("--version", callback=_version, is_eager=True, help="Say which version.")] = False,
 ) -> None:
     pass
 
@@ -179,7 +173,7 @@ def data_check(
     recognizer = load_recognizer("pixel" if pixels else "landmark")
     looks = track(letters) if hands and not pixels else None
     read = read_letters(recognizer.read_set(letters), recognizer.alphabet) if hands or pixels else None
-    found = audit(letters, read, None if looks is None else looks.first())
+    found = audit(letters, read, None if looks is None else looks.tables[0])
     _emit(dataclasses.asdict(found), json_file, "\n".join(found.lines()))
 
 
@@ -216,8 +210,6 @@ def extract(
     from asllib.data import load_letters
     from asllib.hands import iter_landmarks, write_landmarks
 
-    if not out.name.endswith((".csv", ".csv.gz", ".parquet")):
-        raise InputError(f"{out}: give an ending of .csv, .csv.gz or .parquet")
     if not out.absolute().parent.is_dir():
         raise InputError(f"{out.parent}: no such folder")
     letters = load_letters(folder)
@@ -263,13 +255,9 @@ def train(
 @app.command()
 def tune(
     network: Annotated[str, Argument(help="landmark or pixel")],
-    trials: Annotated[
-        int, Option(min=1, help="Trials in all, with those of other processes and of earlier calls.")
-    ] = 50,
+    trials: Annotated[int, Option(min=1, help="Trials in all, with other processes' and earlier calls'.")] = 50,
     data: Annotated[str, Option(help="A data set's name, or a folder; its test part is not used.")] = "auto",
-    storage: Annotated[
-        str | None, Option(help="A folder for the study, which processes may share; else the cache.")
-    ] = None,
+    storage: Annotated[str | None, Option(help="The study's folder, to be shared; else the cache.")] = None,
     epochs: Annotated[int | None, Option(min=1, help="Epochs of a trial; by default the preset's.")] = None,
     seed: Annotated[int, Option(min=0, help="Trial k has this seed + k.")] = 0,
     json_file: Json = None,
@@ -487,9 +475,7 @@ def export(
 @app.command()
 def live(
     source: Annotated[str | None, Argument(help="A film, or the number of this machine's camera.")] = None,
-    model: Annotated[
-        str | None, Option(help="By default spelling; else default, landmark, pixel, or a run folder.")
-    ] = None,
+    model: Annotated[str | None, Option(help="By default spelling; else a network or a run folder.")] = None,
     port: Annotated[int, Option(min=1024, max=65535, help="Port of the page.")] = 8866,
     browser: Annotated[bool, Option(help="Open the page in a browser.")] = True,
     host: Annotated[str, Option(help="Address to listen on; by default this machine alone.")] = "127.0.0.1",
@@ -522,9 +508,7 @@ def record(
 
 @app.command()
 def reproduce(
-    check: Annotated[
-        bool, Option("--check", help="Say what a fresh run moves; leave results and figures as they are.")
-    ] = False,
+    check: Annotated[bool, Option("--check", help="Say what a fresh run moves, and leave all as it is.")] = False,
     json_file: Json = None,
 ) -> None:
     """Run the numbered notebooks: train the paper's two networks, draw every figure, write their results."""

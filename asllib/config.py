@@ -1,7 +1,5 @@
 """Settings that networks and notebooks share: how a network is trained, and how large the notebooks run."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -12,18 +10,13 @@ from asllib.letters import STATIC
 
 @dataclass(frozen=True)
 class Training:
-    """How a network is trained.
-
-    Progress is, by ``stop_rule`` "validation", a validation loss below the best so far by ``min_delta``; by "gap", the
-    paper's wording, one that is not above the training loss by ``min_delta`` or more.
-    """
+    """How a network is trained."""
 
     epochs: int  # passes over the training data, at most
     learning_rate: float  # of Adam (constant), or the peak of one cycle of AdamW
     batch: int  # items a step
     patience: int | None = None  # epochs in a row without progress, after which it stops; None trains all epochs
-    min_delta: float = 1e-4  # in units of the loss
-    stop_rule: str = "validation"
+    min_delta: float = 1e-4  # progress is a validation loss that is lower than the best so far by as much
     one_cycle: bool = False  # AdamW, its rate raised, then annealed to 0 (Smith and Topin, 2018)
     warm_up: float = 0.25  # part of the steps in which the rate is raised
     weight_decay: float = 0.0  # of AdamW

@@ -1,7 +1,5 @@
 """What is missing on this machine, in plain words, and how to mend it."""
 
-from __future__ import annotations
-
 import ctypes
 import platform
 import shutil
@@ -11,6 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 
 from asllib.errors import InputError, first_line
+from asllib.paths import cache_dir, data_dir
 
 # Shared libraries that wheels expect of the system -> Debian's package that has them.
 LIBRARIES = {
@@ -40,12 +39,7 @@ class Finding:
 def examine() -> Iterator[Finding]:
     """Yield the findings one by one, quick ones first; nothing is changed."""
     yield Finding(sys.version_info >= (3, 11), f"Python {platform.python_version()}", "install Python 3.11 or later")
-    yield from _packages()
-    yield from _extras()
-    if sys.platform == "linux":
-        yield from _libraries()
-    yield from _tracker()
-    for look in (_data, _room, _gpu):
+    for look in (_packages, _extras, _libraries, _tracker, _data, _room, _gpu):
         try:
             yield from look()
         except ImportError as error:
@@ -57,11 +51,8 @@ def _packages() -> Iterator[Finding]:
         yield Finding(False, wrong, f"run 'pip install \"{requirement}\"'")
     both = {name: _version(name) for name in ("opencv-python", "opencv-contrib-python")}
     if None not in both.values() and len(set(both.values())) > 1:
-        yield Finding(
-            False,
-            f"two versions of OpenCV overwrite each other: {both}",
-            "install opencv-python and opencv-contrib-python at one version",
-        )
+        wrong = f"two versions of OpenCV overwrite each other: {both}"
+        yield Finding(False, wrong, "install opencv-python and opencv-contrib-python at one version")
     yield Finding(True, "packages: looked at all that asllib requires")
 
 
@@ -95,15 +86,12 @@ def _version(name: str) -> str | None:
 
 
 def _libraries() -> Iterator[Finding]:
-    missing = []
-    for library, (package, user) in LIBRARIES.items():
+    for library, (package, user) in LIBRARIES.items() if sys.platform == "linux" else ():
         try:
             ctypes.CDLL(library)
         except OSError:
-            missing.append(package)
             yield Finding(False, f"system library {library} is missing ({user} needs it)", f"apt-get install {package}")
-    if not missing:
-        yield Finding(True, "system libraries of OpenCV and MediaPipe")
+    yield Finding(True, "system libraries: looked at those of OpenCV and MediaPipe")
 
 
 def _tracker() -> Iterator[Finding]:
@@ -124,18 +112,14 @@ def _tracker() -> Iterator[Finding]:
         try:
             start()
         except Exception as error:  # whatever a broken installation raises: it is the finding
-            yield Finding(
-                False,
-                f"{what} does not start ({type(error).__name__}: {first_line(error)})",
-                f"install the missing system libraries above, then 'pip install --force-reinstall {package}'",
-            )
+            mend = f"install the missing system libraries above, then 'pip install --force-reinstall {package}'"
+            yield Finding(False, f"{what} does not start ({type(error).__name__}: {first_line(error)})", mend)
         else:
             yield Finding(True, f"{what} starts, model file checked")
 
 
 def _data() -> Iterator[Finding]:
     from asllib.data import find_photos, find_sign_mnist
-    from asllib.paths import data_dir
 
     try:
         folder = data_dir()
@@ -151,8 +135,6 @@ def _data() -> Iterator[Finding]:
 
 
 def _room() -> Iterator[Finding]:
-    from asllib.paths import cache_dir
-
     folder = cache_dir()
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free = shutil.disk_usage(existing).free / 1e9

@@ -1,15 +1,12 @@
 """What goes wrong with a user's input."""
 
-from __future__ import annotations
-
 LONGEST = 2000  # characters of a message; a damaged file's value can be millions
 
 
 class InputError(ValueError):
     """A bad input; its message is one line: what was wrong, the value, where, and what to do.
 
-    The value may come from anybody's file: line ends and what else cannot be printed are written as escapes, so that
-    the message stays one line and cannot steer a terminal, and a very long one is cut in its middle.
+    The value may be anybody's: what cannot be printed is escaped, so as not to steer a terminal, and long ones are cut.
     """
 
     def __init__(self, message: str) -> None:

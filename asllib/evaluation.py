@@ -1,7 +1,5 @@
 """How well a network reads: accuracy with intervals, confusion, by letter, source and signer."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -24,11 +22,10 @@ def read_letters(probabilities: np.ndarray, alphabet: Sequence[str]) -> np.ndarr
 def accuracy_interval(
     right: np.ndarray, groups: np.ndarray | None = None, draws: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """95 % interval of the accuracy of answers (N,) bool, of which those of a group (N,) belong together.
+    """95 % interval of the accuracy of answers (N,) bool, of which those of a group (N,) are right or wrong together.
 
-    Images of one photo or one person are right or wrong together, so groups, not images, are drawn anew (cluster
-    bootstrap, percentiles). Where every draw gives the same, and without groups, the interval is Wilson's, of as many
-    answers as there are groups.
+    Groups, not images, are drawn anew (cluster bootstrap, percentiles). Where every draw gives the same, and without
+    groups, the interval is Wilson's, of as many answers as there are groups.
     """
     if len(right) == 0:
         return 0.0, 1.0
@@ -43,10 +40,7 @@ def accuracy_interval(
 
 
 def _wilson(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson, "Probable inference, the law of succession, and statistical inference", JASA 1927.
-
-    SciPy's takes whole numbers of right answers, and a group may be right in part.
-    """
+    """Wilson's interval (JASA, 1927); SciPy's takes whole numbers, and a group may be right in part."""
     extra = z * z / n
     middle = (share + extra / 2) / (1 + extra)
     half = z / (1 + extra) * np.sqrt(share * (1 - share) / n + extra / (4 * n))
@@ -76,9 +70,8 @@ def report(table: pd.DataFrame, read: np.ndarray, model: str, data: str) -> dict
 def refusals(probabilities: np.ndarray, right: np.ndarray, refuse_below: float) -> dict[str, float | None]:
     """Sum up a recogniser that refuses hands of which it is less sure than ``refuse_below``.
 
-    ``probabilities`` are (N, classes), all 0 where no hand was found; ``right`` (N,) bool says where the likeliest
-    letter is the right one. The result has the share that is ``refused``, of hands that were found, and
-    ``accuracy_said``, how much is right of the letters that are said, None if none is.
+    Of ``probabilities`` (N, classes), all 0 where no hand was found, and ``right`` (N,) bool: the share of found hands
+    that is ``refused``, and ``accuracy_said``, how much is right of the letters that are said, None if none is.
     """
     sure = probabilities.max(1).astype(float)
     said = (sure > 0) & (sure >= refuse_below)
@@ -151,10 +144,7 @@ def spelling_lines(found: dict) -> list[str]:
 
 
 def confusion(truth: np.ndarray, read: np.ndarray, alphabet: Sequence[str]) -> np.ndarray:
-    """Count truth against what was read, (L, L + 1) integers; the last column is "no hand" or another letter.
-
-    InputError names a true letter that is not in the alphabet.
-    """
+    """Count truth against what was read, (L, L + 1); the last column is "no hand" or a letter not in the alphabet."""
     from sklearn.metrics import confusion_matrix
 
     letters = list(alphabet)
@@ -166,10 +156,7 @@ def confusion(truth: np.ndarray, read: np.ndarray, alphabet: Sequence[str]) -> n
 
 
 def worst_pairs(matrix: np.ndarray, alphabet: Sequence[str], most: int = 10) -> pd.DataFrame:
-    """List the pairs of letters that ``confusion`` shows taken for each other most often.
-
-    Columns ``pair, errors, share``: both directions added up; the share is of all items of the two letters.
-    """
+    """List the pairs taken for each other most often: columns ``pair, errors, share`` of all items of both letters."""
     errors = matrix[:, : len(alphabet)] + matrix[:, : len(alphabet)].T
     totals = matrix.sum(1)
     rows = [

@@ -1,10 +1,4 @@
-"""Networks as ONNX files that need nothing else: preparation, labels and threshold are inside.
-
-A file takes what a hand tracker or a camera gives, and says probabilities. It runs wherever ONNX Runtime does: in a
-browser, on a phone, in other languages.
-"""
-
-from __future__ import annotations
+"""Networks as ONNX files that need nothing else: preparation, labels and threshold are inside."""
 
 import json
 import logging
@@ -20,12 +14,12 @@ from torch import Tensor, nn
 
 import asllib
 from asllib.errors import InputError
-from asllib.hands.landmarks import FINGERS
 from asllib.hands.look import WIDTH
 from asllib.hands.pixels import SIDE
 from asllib.hands.stream import RATE
 from asllib.lazy import extra
 from asllib.networks.default import DefaultNet
+from asllib.networks.landmark import LandmarkAugment, augment_landmarks
 from asllib.networks.pixel import PixelCNN
 from asllib.networks.registry import Network
 from asllib.networks.spelling import SpellingNet
@@ -57,22 +51,13 @@ class WholeModel(nn.Module):
 
 
 def random_landmarks(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Make image and world landmarks (n, 21, 3) of right hands, fingers bent and hands turned at random."""
-
-    def uniform(low: float, high: float, *shape: int) -> Tensor:
-        return low + (high - low) * torch.rand(n, *shape, generator=generator)
-
-    spread = torch.deg2rad(torch.tensor([-50.0, -20, -5, 10, 25]) + uniform(-8, 8, 5))[..., None]
-    bend = torch.deg2rad(torch.cat([uniform(0, 10, 5, 1), uniform(0, 80, 5, 3)], 2)).cumsum(2)  # out of the palm
-    length = torch.tensor([0.085, 0.04, 0.025, 0.02]) * uniform(0.8, 1.2, 5, 1)  # metres
-    bones = torch.stack([spread.sin() * bend.cos(), -spread.cos() * bend.cos(), -bend.sin()], 3) * length[..., None]
+    """Make image and world landmarks (n, 21, 3) of right hands, turned, stretched and their points shaken at random."""
+    spread = torch.deg2rad(torch.tensor([-50.0, -20, -5, 10, 25]))
+    length = torch.tensor([0.085, 0.125, 0.15, 0.17])  # metres from the wrist
     world = torch.zeros(n, 21, 3)
-    world[:, torch.tensor(list(FINGERS.values()))] = bones.cumsum(2)
-    turn = torch.deg2rad(uniform(-90, 90))[:, None]
-    x, y, z = world.unbind(2)
-    world = torch.stack([turn.cos() * x - turn.sin() * y, turn.sin() * x + turn.cos() * y, z], 2)
-    place = torch.cat([uniform(0.3, 0.7, 1, 2), torch.zeros(n, 1, 1)], 2)
-    return world * uniform(1.5, 3, 1, 1) + place, world
+    world[:, 1:, 0], world[:, 1:, 1] = spread.sin().outer(length).flatten(), -spread.cos().outer(length).flatten()
+    image = 2 * world + torch.tensor([0.5, 0.6, 0.0])
+    return augment_landmarks(image, world, torch.ones(n), LandmarkAugment(tilt=60, jitter=0.15), generator)
 
 
 def sample_inputs(model: nn.Module, n: int, steps: int = 40, seed: int = 0) -> dict[str, Tensor]:
@@ -103,11 +88,10 @@ def sample_inputs(model: nn.Module, n: int, steps: int = 40, seed: int = 0) -> d
 
 
 def export_onnx(name: str | Path, out: str | Path, *, int8: bool = False) -> dict[str, Any]:
-    """Write a shipped network or a run folder as an ONNX file that takes raw inputs; docs/export.md says what it holds.
+    """Write a shipped network or a run folder as an ONNX file that takes raw inputs, see docs/export.md.
 
-    ``int8`` stores the weights in 8 bits. Returns ``file, model, network, int8, opset, bytes, inputs, classes,
-    difference``, the last the largest difference of a probability between ONNX Runtime and PyTorch. InputError if there
-    is no such network, or the file would not say what PyTorch says; then nothing is written.
+    ``int8`` stores the weights in 8 bits. The ``difference`` that is returned is the largest of a probability between
+    ONNX Runtime and PyTorch. InputError if there is no such network, or it is too large; then nothing is written.
     """
     out, allowed = Path(out), INT8_TOLERANCE if int8 else TOLERANCE
     if out.suffix != ".onnx":
@@ -116,15 +100,17 @@ def export_onnx(name: str | Path, out: str | Path, *, int8: bool = False) -> dic
         raise InputError(f"{out.parent}: no such folder")
     model, card = load_model(name)
     whole = WholeModel(model)
-    graph = _quantise(_trace(whole)) if int8 else _trace(whole)
+    logging.disable(logging.WARNING)  # of torchvision, which is not used, and of a preparation that was done
+    try:
+        graph = _quantise(_trace(whole)) if int8 else _trace(whole)
+    finally:
+        logging.disable(logging.NOTSET)
     _add_facts(graph, model, card)
     content = graph.SerializeToString()
     difference = _compare(content, whole)
     if not difference <= allowed:
-        raise InputError(
-            f"{name}: ONNX Runtime's probabilities differ from PyTorch's by {difference:.2g}, at most {allowed:g} is "
-            "allowed; no file was written" + ("; export without --int8" if int8 else "")
-        )
+        said = f"ONNX Runtime's probabilities differ from PyTorch's by {difference:.2g}, at most {allowed:g} is allowed"
+        raise InputError(f"{name}: {said}; no file was written{'; export without --int8' if int8 else ''}")
     write_bytes(out, content)
     about = {"file": str(out), "model": str(name), "network": card["network"], "int8": int8, "opset": OPSET}
     takes, classes = list(sample_inputs(model, 1)), len(labels(model, card))
@@ -140,16 +126,12 @@ def _trace(whole: WholeModel) -> onnx.ModelProto:
     inputs = sample_inputs(whole.model, 3)
     moving = isinstance(whole.model, SpellingNet)
     sizes = tuple({0: "n", 1: "t"} if moving and tensor.ndim > 1 else {0: "n"} for tensor in inputs.values())
-    logging.disable(logging.WARNING)  # it says that torchvision is missing, which nothing here uses
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
-            program = torch.onnx.export(
-                whole, tuple(inputs.values()), dynamo=True, opset_version=OPSET, input_names=list(inputs),
-                output_names=["probabilities"], dynamic_shapes=(sizes,), verbose=False,
-            )  # fmt: skip
-    finally:
-        logging.disable(logging.NOTSET)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            whole, tuple(inputs.values()), dynamo=True, opset_version=OPSET, input_names=list(inputs),
+            output_names=["probabilities"], dynamic_shapes=(sizes,), verbose=False,
+        )  # fmt: skip
     assert program is not None  # it is what dynamo=True returns
     ClearMetadataAndDocStringPass()(program.model)  # where in whose folders each line of the source stood
     return program.model_proto
@@ -159,25 +141,16 @@ def _quantise(graph: onnx.ModelProto) -> onnx.ModelProto:
     """Weights of 8 bits, a scale for each output of a layer; activations are scaled as they come."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "int8.onnx"
-        logging.disable(logging.WARNING)  # it advises a step of preparation that the exporter has done
-        try:
-            quantize_dynamic(graph, file, per_channel=True)
-        finally:
-            logging.disable(logging.NOTSET)
+        quantize_dynamic(graph, file, per_channel=True)
         return onnx.load(file)
 
 
 def _add_facts(graph: onnx.ModelProto, model: nn.Module, card: dict[str, Any]) -> None:
     """Put what a program has to know into the file: as metadata, and as outputs for JavaScript, which sees no other."""
     names, threshold = labels(model, card), float(card.get("refuse_below", 0.0))
-    facts = {
-        "labels": json.dumps(names),
-        "network": card["network"],
-        "refuse_below": repr(threshold),
-        "weights_sha256": card["weights_sha256"],
-        "asllib_version": asllib.__version__,
-        "licence": "MIT",
-    }
+    facts = {name: card[name] for name in ("network", "weights_sha256")}
+    facts |= {"labels": json.dumps(names), "refuse_below": repr(threshold)}
+    facts |= {"asllib_version": asllib.__version__, "licence": "MIT"}
     if isinstance(model, SpellingNet):
         # One moment more than an answer depends on: the first of a window has none before it to have moved from.
         facts |= {"moments_per_second": f"{RATE:g}", "window": str(model.config.memory + 1)}

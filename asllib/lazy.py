@@ -1,7 +1,5 @@
 """Imports on first use: the public names of a package, and packages of an extra, which may be missing."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -15,13 +13,14 @@ def attach(
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """Make a package's ``__getattr__``, ``__dir__`` and ``__all__`` from module -> names, imported when asked for."""
     places = {name: f"{package}.{module}" for module, listed in names.items() for name in listed}
+    exported = sorted(places)
 
     def find(name: str) -> Any:
         if name in places:
             return getattr(import_module(places[name]), name)
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
-    return find, lambda: sorted(places), sorted(places)
+    return find, lambda: exported, exported
 
 
 @contextmanager

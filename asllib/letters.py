@@ -1,7 +1,5 @@
 """The alphabets, and the way from a letter to its label and back."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -15,18 +13,7 @@ FIRST_SIX: tuple[str, ...] = STATIC[:6]  # what the paper's results were measure
 
 
 def encode(letters: Collection[str], alphabet: Sequence[str] = STATIC) -> np.ndarray:
-    """Turn letters into labels, their places in the alphabet.
-
-    Returns
-    -------
-    numpy.ndarray
-        (N,) int64, 0..len(alphabet) - 1.
-
-    Raises
-    ------
-    InputError
-        If a letter is not in the alphabet.
-    """
+    """Turn letters into labels, their places in the alphabet, (N,) int64; InputError if one is not in it."""
     places = {letter: place for place, letter in enumerate(alphabet)}
     foreign = sorted({str(letter) for letter in letters} - places.keys())
     if foreign:
@@ -35,14 +22,9 @@ def encode(letters: Collection[str], alphabet: Sequence[str] = STATIC) -> np.nda
 
 
 def letters_of_25(labels: np.ndarray) -> np.ndarray:
-    """Turn Sign Language MNIST's labels into letters.
+    """Turn Sign Language MNIST's labels, (N,) integers in 0..24 without 9, into letters.
 
-    Its labels count the whole alphabet (0 is A, 10 is K), so 25 classes are declared, 0..24, of which 9 (J) is
-    empty and Z (25) is left off. Taking the letter itself brings them to the 24 classes of ``STATIC``.
-
-    Parameters
-    ----------
-    labels
-        (N,) integers in 0..24 without 9; ``asllib.data.read_pixel_csv`` checks them.
+    They count the whole alphabet (0 is A, 10 is K), so 25 classes are declared, of which 9 (J) is empty; Z (25) is left
+    off. Taking the letter itself brings them to the 24 classes of ``STATIC``.
     """
     return np.array(LETTERS)[labels]

@@ -1,31 +1,21 @@
 """Work on many cores or machines: any ``concurrent.futures.Executor``, our own processes, or a Dask cluster."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    BrokenExecutor,
-    CancelledError,
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-    wait,
-)
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import asllib
-from asllib.cache import load
 from asllib.errors import InputError, first_line
 from asllib.lazy import extra
-from asllib.paths import replacing
+from asllib.paths import load, replacing
 
 IN_FLIGHT = 128 * 2**20  # bytes of the inputs that wait or are worked on: memory does not grow with the work
 _ANSWER_S = 15  # that a scheduler may take to answer, and its first worker to be there
@@ -78,7 +68,7 @@ def results(
                 else:
                     waiting[executor.submit(*job.call)] = number, job
                     size += job.size
-            ready, _ = wait(waiting, None if job is None or size >= in_flight else 0, FIRST_COMPLETED)
+            ready, _ = wait_for(waiting, None if job is None or size >= in_flight else 0, FIRST_COMPLETED)
             for future in ready:
                 number, job = waiting.pop(future)
                 size -= job.size
@@ -132,18 +122,15 @@ def _end_with_parent() -> None:
 def cluster(address: str) -> Iterator[Executor]:
     """Workers of a Dask cluster with the same version of asllib, by its scheduler's address, ``tcp://10.0.0.1:8786``.
 
-    InputError if the package is missing, no scheduler or no worker answers, a worker has no asllib or another version,
-    or the cluster breaks down on the way.
+    InputError if the package is missing, nobody answers, a worker has another asllib, or the cluster breaks down.
     """
     with extra("cluster"):
         from distributed import Client, KilledWorker
     try:
         client = Client(address, timeout=_ANSWER_S, set_as_default=False)
     except (OSError, ValueError) as error:
-        reason = first_line(error)
-        raise InputError(
-            f"{address}: no Dask scheduler answers ({reason}); give the address that 'dask scheduler' prints"
-        ) from None
+        said = f"no Dask scheduler answers ({first_line(error)}); give the address that 'dask scheduler' prints"
+        raise InputError(f"{address}: {said}") from None
     with client:
         try:
             client.wait_for_workers(1, timeout=_ANSWER_S)
@@ -158,10 +145,8 @@ def cluster(address: str) -> Iterator[Executor]:
         try:
             yield client.get_executor(pure=False)
         except (KilledWorker, CancelledError) as error:
-            raise InputError(
-                f"{address}: the cluster broke down ({type(error).__name__}: {first_line(error)}); "
-                "run it again: finished parts are kept"
-            ) from None
+            said = f"the cluster broke down ({type(error).__name__}: {first_line(error)})"
+            raise InputError(f"{address}: {said}; run it again: finished parts are kept") from None
 
 
 def _version() -> str:

@@ -1,15 +1,17 @@
-"""Where things lie: in a checkout, which does not depend on the working directory, or there for an installed wheel."""
+"""Where things lie, how they are written whole or not at all, and how what is made from data is kept in the cache."""
 
-from __future__ import annotations
-
+import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
 from asllib.errors import InputError
+
+T = TypeVar("T")
 
 
 def project_root() -> Path:
@@ -42,10 +44,9 @@ def results_dir() -> Path:
     return project_root() / "data" / "results"
 
 
-def figures_dir(synthetic: bool = False) -> Path:
-    """Folder of the figures; those of the synthetic signer have one of their own."""
-    figures = project_root() / "figures"
-    return figures / "synthetic" if synthetic else figures
+def figures_dir() -> Path:
+    """Folder of the figures."""
+    return project_root() / "figures"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -63,9 +64,9 @@ def write_bytes(path: Path, content: bytes) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary name for a file or a folder, which takes its place when the block ends without an error.
 
-    Readers see the old file or the new one, also after a full disk, a killed process or a power cut. The temporary name
-    begins with a dot, so that nobody takes it for data, and keeps the ending, which often decides on the format. A
-    device or a pipe is written to as it is. InputError if the disk is full, or the place cannot be written to.
+    Readers see the old file or the new one, also after a full disk, a killed process or a power cut. The name begins
+    with a dot, for nobody to take it for data, and keeps the ending. A device or a pipe is written to as it is.
+    InputError if the disk is full, or the place cannot be written to.
     """
     temporary = path.parent / f".{secrets.token_hex(4)}-{path.name}"  # no other thread's or machine's
     try:
@@ -95,10 +96,45 @@ def replacing(path: Path) -> Iterator[Path]:
 def _onto_disk(path: Path) -> None:
     """Wait until the content of a file, or of all files of a folder, has reached the disk.
 
-    A system may write the new name down before the content: after a power cut the file would be there, and empty. The
-    new name itself is not waited for, which would cost as much again: if it is lost, the old file is still whole.
+    A system may write the new name down first: after a power cut the file would be there, and empty.
     """
     for file in path.rglob("*") if path.is_dir() else [path]:
         if file.is_file():
             with file.open("rb+") as content:  # Windows flushes only what is open for writing
                 os.fsync(content.fileno())
+
+
+def digest(about: object, *contents: Any) -> str:
+    """Hash of all that a result depends on: settings and versions by their text, bytes and arrays by their content."""
+    whole = hashlib.blake2b(str(about).encode(), digest_size=20)
+    for content in contents:
+        whole.update((f"{len(content)} bytes" if isinstance(content, bytes) else str(content.shape)).encode())
+        whole.update(content if isinstance(content, bytes) else content.tobytes())
+    return whole.hexdigest()
+
+
+def code_version(*files: str | os.PathLike[str]) -> str:
+    """Hash of source files: what other code made is made anew."""
+    return digest("", *(Path(file).read_bytes() for file in files))[:8]
+
+
+def load(path: Path, read: Callable[[Path], T]) -> T | None:
+    """Read a file or folder of the cache; None where there is none, or a broken one, which is as good as none."""
+    try:
+        return read(path) if path.exists() else None
+    except Exception:  # whatever a broken file makes ``read`` raise
+        return None
+
+
+def kept(path: Path, write: Callable[[Path], object], read: Callable[[Path], T]) -> T:
+    """Read a file or folder of the cache, which ``write`` makes where it is missing; InputError if it cannot be."""
+    found = load(path, read)
+    if found is None:
+        try:
+            with replacing(path) as temporary:
+                write(temporary)
+        except InputError:
+            found = load(path, read)  # another process may have been first
+            if found is None:
+                raise
+    return read(path) if found is None else found

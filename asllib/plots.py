@@ -60,16 +60,9 @@ def picture_grid(
     span: tuple[float, float] | None = None,
     colors: str = "gray",
 ) -> Figure:
-    """Pictures side by side, each with a title.
+    """Pictures side by side, each with a title: (H, W) grey or (H, W, 3) RGB bytes, or (H, W) numbers.
 
-    Parameters
-    ----------
-    images
-        (H, W) grey or (H, W, 3) RGB bytes, or (H, W) numbers.
-    columns, size
-        Pictures in a row, and how wide each is, inches.
-    span, colors
-        Of numbers: the least and greatest that are told apart, and the colour map. A bar beside them gives the scale.
+    ``columns`` are in a row, each ``size`` inches wide; ``span`` and ``colors`` are numbers' range and colour map.
     """
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
@@ -98,13 +91,7 @@ def source_grid(letters: LetterSet, wanted: Sequence[str], size: float = 1.2) ->
 
 
 def distribution(sets: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
-    """The paper's figure 6: images a letter, stacked by part of the 60/30/10 split.
-
-    Parameters
-    ----------
-    sets
-        Name of a set -> (letters (N,), parts (N,) of "train", "valid", "test").
-    """
+    """The paper's figure 6: images a letter, stacked by part of the split: set -> letters (N,), parts (N,)."""
     figure, axes = _figure(9, 2.9 * len(sets), len(sets), 1, squeeze=False)
     for axis, (name, (letters, part)) in zip(axes.flat, sets.items(), strict=True):
         counts = pd.crosstab(letters, part)
@@ -120,20 +107,11 @@ def distribution(sets: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
 
 
 def line_panels(
-    panels: Mapping[str, Mapping[str, Sequence[float] | pd.Series] | pd.DataFrame],
-    xlabel: str,
-    ylabel: str,
-    caption: str,
-    lowest: float = 0,
+    panels: Mapping[str, Mapping[str, Any] | pd.DataFrame], xlabel: str, ylabel: str, caption: str, lowest: float = 0
 ) -> Figure:
-    """Lines of shares, two panels in a row, each with its legend below.
+    """Lines of shares, two panels in a row, each with its legend below: title -> name of a line -> its values.
 
-    Parameters
-    ----------
-    panels
-        Title -> name of a line -> its values. The index of a Series gives its x values; a list has 1, 2, ...
-    lowest
-        Where the vertical axis begins.
+    The index of a Series gives its x values; a list has 1, 2, ... ``lowest`` is where the vertical axis begins.
     """
     rows, columns = -(-len(panels) // 2), min(2, len(panels))
     width, height = (5.2, 3.9) if rows == 1 else (4, 2.7)
@@ -155,13 +133,7 @@ def _grid_and_legend(axis: Axes) -> None:
 
 
 def pixel_vs_landmarks(runs: Mapping[str, Sequence[Mapping[str, Sequence[float]]]], caption: str) -> Figure:
-    """The paper's figure 7: validation accuracy over epochs, pixel network green, landmark network blue.
-
-    Parameters
-    ----------
-    runs
-        Name of a preset -> the histories of the pixel and the landmark network, as mappings; one panel each.
-    """
+    """The paper's figure 7: validation accuracy over epochs; preset -> histories of pixels and of landmarks."""
     figure, axes = _figure(5 * len(runs), 4, 1, len(runs), squeeze=False, sharey=True)
     for axis, (name, pair) in zip(axes.flat, runs.items(), strict=True):
         for history, label, color, marker in zip(pair, ("pixels", "landmarks"), (GREEN, BLUE), "os", strict=True):
@@ -177,15 +149,7 @@ def pixel_vs_landmarks(runs: Mapping[str, Sequence[Mapping[str, Sequence[float]]
 
 
 def all_models(curves: Mapping[str, Mapping[str, Sequence[float]]], chance: float, caption: str) -> Figure:
-    """The paper's figure 8: validation accuracy of every model trained.
-
-    Parameters
-    ----------
-    curves
-        Panel -> name of a run -> validation accuracy after each epoch.
-    chance
-        Accuracy of guessing in the first panel's alphabet.
-    """
+    """The paper's figure 8: panel -> name of a run -> validation accuracy after each epoch."""
     figure = line_panels(curves, "epoch", "validation accuracy", caption)
     for axis in figure.axes:
         axis.axhline(chance, color=GRAY, linestyle="--", linewidth=1)
@@ -196,15 +160,9 @@ def all_models(curves: Mapping[str, Mapping[str, Sequence[float]]], chance: floa
 
 
 def turns_figure(table: pd.DataFrame, limit: float, caption: str) -> Figure:
-    """What becomes of letters when the hand is turned in the image plane.
+    """What becomes of letters when the hand is turned in the image plane, by degrees; training's ``limit`` is shaded.
 
-    Parameters
-    ----------
-    table
-        Columns ``turn`` in degrees, ``shown`` and ``read``, letters, and ``share``: of the images of ``shown``, turned
-        so far, how many are read as ``read``. One panel for each letter shown.
-    limit
-        Largest turn of the augmentation, degrees; the range is shaded.
+    ``table`` has columns ``turn``, ``shown``, ``read`` and ``share``: of images of ``shown``, how many are read so.
     """
     lines: dict[str, dict[str, pd.Series]] = {}
     for (shown, read), part in table.groupby(["shown", "read"], sort=False):
@@ -233,13 +191,7 @@ def confusion_matrix(matrix: np.ndarray, alphabet: Sequence[str], caption: str) 
 
 
 def accuracy_bars(table: pd.DataFrame, caption: str) -> Figure:
-    """Accuracies with 95 % intervals as horizontal bars.
-
-    Parameters
-    ----------
-    table
-        Columns ``name, accuracy, low, high`` and ``network`` ("pixel" green, "landmark" and "default" blue, else grey).
-    """
+    """Accuracies with 95 % intervals as horizontal bars, of columns ``name, network, accuracy, low, high``."""
     figure, axis = _figure(8.5, 0.42 * len(table) + 1.2)
     colors = [{"pixel": GREEN, "landmark": BLUE, "default": BLUE}.get(network, GRAY) for network in table["network"]]
     places = np.arange(len(table))
@@ -267,13 +219,7 @@ def interval_lines(lines: Mapping[str, pd.DataFrame], xlabel: str, caption: str)
 
 
 def tuning_figure(summary: Mapping[str, Any]) -> Figure:
-    """The losses of a search in the order of its trials, and the share of their differences that each setting explains.
-
-    Parameters
-    ----------
-    summary
-        Of ``asl tune``, see ``asllib.tuning.summarise``.
-    """
+    """The losses of ``asl tune`` by trial, and the share of their differences that each setting explains."""
     rows = pd.DataFrame(summary["history"]).dropna(subset="value")
     figure, (left, right) = _figure(11, 3.6, 1, 2)
     for state, color, marker in (("complete", BLUE, "o"), ("pruned", GRAY, "x")):
@@ -300,14 +246,7 @@ def tuning_figure(summary: Mapping[str, Any]) -> Figure:
 def letter_timeline(table: pd.DataFrame, held: Sequence[str], read: Sequence, title: str) -> Figure:
     """What a network says as a word is spelled: probabilities over time, what is held below, what is read above.
 
-    Parameters
-    ----------
-    table
-        Probabilities: one row a moment, whose index is in seconds, and one column a letter.
-    held
-        (T,) the letter that is held at each moment, "" for none.
-    read
-        ``ReadLetter`` s: each is drawn where it was written.
+    ``table`` has a row a moment, its index in seconds, and a column a letter; ``held`` (T,) has "" for none.
     """
     times, letters = table.index, table.columns
     figure, axis = _figure(9, 0.32 * len(letters) + 1.6)

@@ -1,7 +1,5 @@
 """Keep the log lines of C++ libraries off the screen."""
 
-from __future__ import annotations
-
 import os
 import re
 import sys
@@ -18,10 +16,7 @@ _lock = threading.Lock()
 
 @contextmanager
 def without_lines(unwanted: re.Pattern[bytes]) -> Iterator[list[bytes]]:
-    """Drop the lines that match from file descriptor 2, and list them after the body; every other line is passed on.
-
-    For libraries that write there directly, below Python's ``sys.stderr``, and have no setting against it.
-    """
+    """Drop the lines that match from file descriptor 2, below Python's ``sys.stderr``, and list them after the body."""
     dropped: list[bytes] = []
     # One at a time: two that nest across threads would restore each other's file.
     with _lock, tempfile.TemporaryFile() as held:

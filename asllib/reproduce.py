@@ -1,7 +1,5 @@
 """Run the numbered notebooks in order: all results and figures, from the data to the table."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json
@@ -15,11 +13,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+from tqdm.auto import tqdm
+
 from asllib.config import profile
+from asllib.data import find_photos, find_sign_mnist
 from asllib.errors import InputError
 from asllib.files import read_json
 from asllib.lazy import extra
-from asllib.paths import figures_dir, project_root, replacing, results_dir
+from asllib.paths import figures_dir, project_root, replacing, results_dir, write_bytes
+
+with extra("notebooks"):
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 KERNEL = "python3"
 CELL_S = 3600  # that a cell may take
@@ -31,13 +39,8 @@ _PICTURE = 0.02  # mean difference of a figure's pixels, of the whole range: fon
 def reproduce(check: bool, say: Callable[[str], None] = print) -> tuple[dict[str, Any], str]:
     """Run all notebooks; return what came of it, as JSON and as text.
 
-    With ``check`` results and figures are left as they were, and what a fresh run moves is named; InputError if that
-    run wrote none of them.
+    With ``check`` results and figures are left alone, and what moved is named; InputError if none were written.
     """
-    from tqdm.auto import tqdm
-
-    from asllib.data import find_photos, find_sign_mnist
-
     books, before, begun, name = notebooks(), snapshot() if check else {}, time.time_ns(), profile().name
     # Only where both sets are real are the outputs better than those that are stored.
     keep = name == "paper" and not check and find_photos() is not None and find_sign_mnist() is not None
@@ -56,10 +59,8 @@ def reproduce(check: bool, say: Callable[[str], None] = print) -> tuple[dict[str
         figures, results = str(project_root() / "figures"), str(project_root() / "data" / "results")
         return {**content, "figures": figures, "results": results}, f"Figures: {figures}; results: {results}"
     if len(left) == len(before):
-        raise InputError(
-            f"nothing was compared: profile {name} on this data wrote none of the {len(before)} results and figures "
-            "that are there"
-        )
+        wrote = f"profile {name} on this data wrote none of the {len(before)} results and figures"
+        raise InputError(f"nothing was compared: {wrote} that are there")
     said = ["\n  ".join([f"Not compared, since no notebook wrote them ({len(left)}):", *left])] if left else []
     said += lines or [f"Nothing moved: {len(before) - len(left)} results and figures are what they were."]
     return {**content, "moved": lines, "not_compared": left}, "\n".join(said)
@@ -74,26 +75,16 @@ def notebooks() -> list[Path]:
 
 
 def run_notebook(path: Path, keep: bool, bar: Any = None) -> float:
-    """Run a notebook in a fresh kernel; return the seconds.
+    """Run a notebook in a fresh kernel; return the seconds. InputError names it and what failed, a cell or the kernel.
 
-    ``keep`` writes the outputs back into it, once it has run to its end; ``bar``, a tqdm, counts the cells. InputError
-    names the notebook and the error if a cell fails or takes more than ``CELL_S``, or the kernel dies.
+    ``keep`` writes the outputs back into it, once it has run to its end; ``bar``, a tqdm, counts the cells.
     """
-    with extra("notebooks"):
-        import nbformat
-        from nbclient import NotebookClient
-        from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
-        notebook,
-        timeout=CELL_S,
-        kernel_name=KERNEL,
-        resources={"metadata": {"path": str(path.parent)}},
-        record_timing=False,
-        store_widget_state=False,
+        notebook, timeout=CELL_S, kernel_name=KERNEL, resources={"metadata": {"path": str(path.parent)}},
+        record_timing=False, store_widget_state=False,
         extra_arguments=["--log-level=ERROR"],  # its warnings would tear the progress bar
-    )
+    )  # fmt: skip
     if bar is not None:
         bar.reset(len(notebook.cells))
         client.on_cell_complete = lambda cell, cell_index, **_: bar.update()
@@ -125,16 +116,13 @@ def run_notebook(path: Path, keep: bool, bar: Any = None) -> float:
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)
             if cell.cell_type == "code":
-                cell.outputs = [output for output in cell.outputs if not _is_noise(output)]
+                # What changes from run to run and says nothing: progress bars and log lines.
+                shown = [output for output in cell.outputs if output.get("name") != "stderr"]
+                cell.outputs = [o for o in shown if "application/vnd.jupyter.widget-view+json" not in o.get("data", {})]
         notebook.metadata.pop("widgets", None)
         with replacing(path) as temporary:
             nbformat.write(notebook, temporary)
     return time.perf_counter() - started
-
-
-def _is_noise(output: dict[str, Any]) -> bool:
-    """Tell whether an output changes from run to run and says nothing: progress bars and log lines."""
-    return output.get("name") == "stderr" or "application/vnd.jupyter.widget-view+json" in output.get("data", {})
 
 
 def snapshot() -> dict[Path, bytes]:
@@ -149,15 +137,11 @@ def put_back(before: dict[Path, bytes]) -> None:
         path.unlink()
     for path, content in before.items():
         if not path.is_file() or path.read_bytes() != content:
-            with replacing(path) as temporary:
-                temporary.write_bytes(content)
+            write_bytes(path, content)
 
 
 def moved(before: dict[Path, bytes], band: float = BAND) -> list[str]:
-    """Say what differs from a ``snapshot``: one line a number, text or figure that is not what it was.
-
-    Numbers may differ by ``band``, relative to the larger of the two; shares up to 1 by as much in all.
-    """
+    """Say what differs from a ``snapshot``, a line each; numbers by more than ``band`` of the larger, or of 1."""
     lines = []
     for path, content in sorted(before.items()):
         now = path.read_bytes()
@@ -207,9 +191,6 @@ def _differences(where: str, old: Any, new: Any, band: float) -> Iterator[tuple[
 
 def _pictures_apart(old: bytes, new: bytes) -> float:
     """Mean difference of two pictures' grey pixels, 0..1; 1 if they have another size."""
-    import cv2
-    import numpy as np
-
     one, other = (cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) for data in (old, new))
     # Words of another width, as a time, may change the size a little.
     if one is None or other is None or max(np.abs(np.subtract(one.shape, other.shape))) > 20:

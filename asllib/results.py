@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from asllib.config import profile
 from asllib.data.letterset import LetterSet
@@ -36,11 +33,7 @@ def data_card(letters: LetterSet) -> dict[str, Any]:
 
 
 def place(root: Path, synthetic: bool) -> Path:
-    """Folder within ``root`` for what this run makes, so that no run overwrites what was made from better data.
-
-    The profile "paper" on real data writes to ``root`` itself and on the synthetic signer to ``root/synthetic``; small
-    runs write to ``root/ci``, which git ignores.
-    """
+    """Folder in ``root`` for what this run makes: itself for the profile "paper" on real data, else ci or synthetic."""
     if profile().name == "ci":
         return root / "ci"
     return root / "synthetic" if synthetic else root
@@ -50,17 +43,10 @@ def save_result(name: str, values: Mapping[str, Any], data: LetterSet, seed: int
     """Write ``NAME.json`` with values, data hash, seed, profile and versions; return its path."""
     about = {"data": data_card(data), "seed": seed, "profile": profile().name, "versions": versions()}
     path = place(results_dir(), data.synthetic) / f"{name}.json"
-    write_text(path, json.dumps(_standard({**values, **about}), indent=1, default=float, allow_nan=False) + "\n")
+    # NaN and infinity, which JSON has not, become null.
+    standard = json.loads(json.dumps({**values, **about}, default=float), parse_constant=lambda name: None)
+    write_text(path, json.dumps(standard, indent=1) + "\n")
     return path
-
-
-def _standard(value: Any) -> Any:
-    """The same without NaN and infinity, which JSON has not: None stands for no number."""
-    if isinstance(value, Mapping):
-        return {key: _standard(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_standard(one) for one in value]
-    return None if isinstance(value, float | np.floating) and not math.isfinite(value) else value
 
 
 def load_result(name: str, synthetic: bool = False) -> dict[str, Any]:

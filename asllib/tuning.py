@@ -1,7 +1,5 @@
 """Search for better settings around the preset "best": what ``asl tune`` does, with Optuna."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json
@@ -24,8 +22,7 @@ from asllib.networks.pixel import small_set
 from asllib.networks.registry import preset as find_preset
 from asllib.paths import cache_dir
 from asllib.results import data_card, save_result
-from asllib.train.examples import epochs_for, for_pixels, hand_examples, train
-from asllib.train.loop import Examples, History
+from asllib.train.loop import Examples, History, epochs_for, for_pixels, hand_examples, train
 from asllib.train.run import parts, pixel_set, training_sets
 
 with extra("tune"):
@@ -54,40 +51,26 @@ _TRAINING: dict[str, Range | tuple[int, ...]] = {
 # is searched for, whatever it does to what is read.
 SPACES: dict[str, dict[str, Range | tuple[int, ...]]] = {
     "pixel": {
-        **_TRAINING,
-        "network.dropout": Range(0, 0.5),
-        "augment.turn": Range(0, 20),
-        "augment.shift": Range(0, 0.2),
-        "augment.zoom": Range(0, 0.2),
+        **_TRAINING, "network.dropout": Range(0, 0.5),
+        "augment.turn": Range(0, 20), "augment.shift": Range(0, 0.2), "augment.zoom": Range(0, 0.2),
     },
     "landmark": {
-        **_TRAINING,
-        "network.dropout": Range(0, 0.6),
-        "network.hidden": (64, 128, 256),
-        "augment.turn": Range(0, 30),
-        "augment.tilt": Range(0, 45),
-        "augment.stretch": Range(0, 0.3),
-        "augment.jitter": Range(0, 0.06),
+        **_TRAINING, "network.dropout": Range(0, 0.6), "network.hidden": (64, 128, 256),
+        "augment.turn": Range(0, 30), "augment.tilt": Range(0, 45),
+        "augment.stretch": Range(0, 0.3), "augment.jitter": Range(0, 0.06),
     },
-}
+}  # fmt: skip
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 def tune(
-    network: str,
-    trials: int,
-    *,
-    data: str = "auto",
-    storage: str | None = None,
-    epochs: int | None = None,
-    seed: int = 0,
+    network: str, trials: int, data: str = "auto", storage: str | None = None, epochs: int | None = None, seed: int = 0
 ) -> dict[str, Any]:
     """Search around the preset "best" of "pixel" or "landmark" for the lowest validation loss.
 
     The preset itself is the first trial; trial k has the seed ``seed + k``, and those that fall behind the median of
     the others are pruned. ``trials`` counts them all: the same call goes on with a study that was stopped, and several
-    at once share one whose log lies in the folder ``storage``, else the cache. ``epochs`` are the preset's, or as
-    given. The test part of ``data``, a set's name or a folder, is dropped first, see ``tuning_parts``.
+    at once share one whose log lies in the folder ``storage``, else the cache. The test part of ``data`` is not used.
 
     Returns ``summarise``, which is also written among the results, and ``best``, the best settings as code. InputError
     if there is no search space for the network, or the data does not do.
@@ -121,16 +104,14 @@ def tune(
             if not math.isfinite(loss) or trial.should_prune():
                 raise optuna.TrialPruned
 
-        values = {
-            name: trial.suggest_float(name, where.low, where.high, log=where.log)
-            if isinstance(where, Range)
-            else trial.suggest_categorical(name, where)
-            for name, where in space.items()
-        }
-        settings, own = with_values(preset, values), seed + trial.number
-        return train(
-            settings, fitting, deciding, seed=own, epochs=epochs, progress=False, on_epoch=on_epoch
-        )[1].valid_loss[-1]  # fmt: skip
+        for name, where in space.items():
+            if isinstance(where, Range):
+                trial.suggest_float(name, where.low, where.high, log=where.log)
+            else:
+                trial.suggest_categorical(name, where)
+        settings, how = with_values(preset, trial.params), {"seed": seed + trial.number, "epochs": epochs}
+        _, history = train(settings, fitting, deciding, **how, progress=False, on_epoch=on_epoch)
+        return history.valid_loss[-1]
 
     if known < trials:
         enough = MaxTrialsCallback(trials, states=_ENDED)  # others may share the study
@@ -150,9 +131,8 @@ def result_name(network: str, data: str) -> str:
 def tuning_parts(network: str, letters: LetterSet) -> tuple[LetterSet, Examples, Examples]:
     """Split a set for a search: the set without its test part, the examples to train on, those to decide by.
 
-    The test part, the official one or the tenth that ``asl train`` tests on, is in none of the three. A set with an
-    official test has no validation part: 30 % of its training part become one, by signer where ten or more are
-    known, else such that near duplicates of one photo stay together.
+    A set with an official test has no validation part: 30 % of its training part become one, by signer where ten or
+    more are known, else such that near duplicates of one photo stay together.
     """
     part, looks = parts(letters), None
     if network == "landmark" or small_set(letters.images) is None:
@@ -202,22 +182,19 @@ def as_code(preset: Preset) -> str:
 
 
 def summarise(study: optuna.Study) -> dict[str, Any]:
-    """What was found: values are validation losses, None for no number.
+    """What was found: validation losses, None for no number; ``history`` has a row for each trial that ended.
 
-    ``importance`` (parameter -> share) has the most important first, and nothing below 4 complete trials; ``history``
-    has a row for each trial that ended, with its last value.
+    ``importance`` (parameter -> share) has the most important first, and nothing below 4 complete trials.
     """
     complete = study.get_trials(states=(TrialState.COMPLETE,))
     if not complete:
-        raise InputError(
-            "every trial was pruned: the loss was no number, even with the preset's settings; check the data"
-        )
+        raise InputError("every trial was pruned: the loss was no number, even the preset's; check the data")
     history = []
     for trial in study.get_trials(states=_ENDED):
         last = max(trial.intermediate_values, default=-1)
-        value, accuracy = trial.intermediate_values.get(last, math.nan), trial.user_attrs.get("accuracy")
-        about = {"number": trial.number, "state": trial.state.name.lower()}
-        about |= {"value": value if math.isfinite(value) else None, "accuracy": accuracy, "epochs": last + 1}
+        value = trial.intermediate_values.get(last, math.nan)
+        about = {"number": trial.number, "state": trial.state.name.lower(), "epochs": last + 1}
+        about |= {"value": value if math.isfinite(value) else None, "accuracy": trial.user_attrs.get("accuracy")}
         history.append(about)
     preset = next((trial for trial in complete if "preset" in trial.user_attrs), None)
     with warnings.catch_warnings():

@@ -110,8 +110,7 @@ def bench_training(epochs: int | None = None, steps: int = 20, rounds: int = 5) 
 
     from asllib.data import load_letters
     from asllib.networks import preset
-    from asllib.train.examples import for_pixels
-    from asllib.train.loop import example_batches, train_one_epoch
+    from asllib.train.loop import example_batches, for_pixels, train_one_epoch
 
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"

@@ -36,7 +36,7 @@ from asllib.networks.pixel import set_probabilities
 from asllib.networks.store import load_model
 from asllib.paths import results_dir
 from asllib.results import data_card, save_result
-from asllib.train.examples import hand_examples, train
+from asllib.train.loop import hand_examples, train
 from asllib.train.run import KEPT, Hands, drawn_examples, hands_of, joined_examples, sequence_frames
 from asllib.train.signs import TeachingSettings, load_memory, teach
 
@@ -179,7 +179,7 @@ def fairness(people: People, seen: pd.DataFrame) -> dict:
     rows = []
     for letters, hands in zip(people.sets, people.train[:2], strict=True):
         images = dict(zip(letters.table["file"], range(len(letters)), strict=True))
-        table, keys = hands.looks.first(), signer_names(hands.table) + "/" + hands.table["file"].to_numpy(str)
+        table, keys = hands.looks.tables[0], signer_names(hands.table) + "/" + hands.table["file"].to_numpy(str)
         for row in np.flatnonzero(hands.looks.found):
             image = letters.images[images[hands.table["file"].iloc[row]]]
             rows.append({**measure(image, table.iloc[row]), "right": right[keys[row]]})

@@ -26,7 +26,7 @@ from asllib.networks import preset
 from asllib.networks.landmark import look_probabilities
 from asllib.results import save_result
 from asllib.signer import render_letters
-from asllib.train.examples import hand_examples, join, train
+from asllib.train.loop import hand_examples, join, train
 
 # Letter shapes were tuned on the training part of these two; the other two are only reported on.
 TUNED_ON = ("davidlee", "keptsecret")

@@ -158,7 +158,7 @@ def strangers() -> dict:
     letters = load_letters("synthetic").only(STATIC)
     looks = track(letters)
     found, labels = looks.found, letters.labels()[looks.found]
-    landmarks, world, left, aspect = landmark_inputs(looks.first()[found])
+    landmarks, world, left, aspect = landmark_inputs(looks.tables[0][found])
     with torch.inference_mode():
         features = moment_features(landmarks[:, None], world[:, None], left[:, None], aspect)
         seen = model.handshapes(features)[:, places, 0].log_softmax(1).numpy()

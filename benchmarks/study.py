@@ -47,9 +47,20 @@ from asllib.read.recognizer import Recognizer, load_recognizer
 from asllib.read.video import iter_frames
 from asllib.results import data_card, save_result
 from asllib.signer import render_word
-from asllib.train.examples import for_pixels, hand_examples, join, pixel_examples, train, turned
 from asllib.train.films import SIZE
-from asllib.train.loop import Examples, example_batches, fit, set_seed, split_batches
+from asllib.train.loop import (
+    Examples,
+    example_batches,
+    fit,
+    for_pixels,
+    hand_examples,
+    join,
+    pixel_examples,
+    set_seed,
+    split_batches,
+    train,
+    turned,
+)
 from asllib.train.run import KEPT, drawn_examples, pixel_set
 from asllib.train.spelling import LEFT_OUT
 
@@ -77,7 +88,7 @@ def intervals(photos: LetterSet, where: np.ndarray, right: np.ndarray) -> list[f
 
 def features(looks: Looks) -> tuple[np.ndarray, np.ndarray]:
     """Features (N, 189) of the first look that found a hand, and where there is one."""
-    table = looks.first()
+    table = looks.tables[0]
     inputs = landmark_features(*landmark_inputs(table))
     return np.nan_to_num(inputs.flatten(1).numpy()), (table["score"] > 0).to_numpy()
 
@@ -124,7 +135,7 @@ class Study:
         self.looks = track(self.photos)
         self.added = drawn_examples(preset("default", "best"), doubts=True)
         self.features, self.found = features(self.looks)
-        self.hands = table_hands(self.looks.first())
+        self.hands = table_hands(self.looks.tables[0])
         self.trained: dict[tuple, nn.Module] = {}
 
     def train(
@@ -263,7 +274,7 @@ def run_photos(
 def run_classic(study: Study, estimator) -> dict:
     """A classic of scikit-learn on the landmarks' features, and how long it takes for one hand."""
     out = run_photos(study, partial(study.learn_classic, estimator), study.read_classic)
-    one = study.looks.first().iloc[[int(study.found.argmax())]]
+    one = study.looks.tables[0].iloc[[int(study.found.argmax())]]
 
     def read() -> np.ndarray:
         return estimator.predict(landmark_features(*landmark_inputs(one)).flatten(1).numpy())

@@ -14,7 +14,7 @@ import tracker
 import words
 
 from asllib.networks import build, parameter_count, preset
-from asllib.train.examples import for_pixels
+from asllib.train.loop import for_pixels
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

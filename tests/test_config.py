@@ -74,7 +74,6 @@ def test_paths_do_not_depend_on_the_working_directory(monkeypatch, tmp_path):
     assert (paths.project_root(), paths.data_dir(), paths.results_dir(), paths.figures_dir()) == before
     assert paths.data_dir() == paths.project_root() / "data"
     assert paths.results_dir() == paths.data_dir() / "results"
-    assert paths.figures_dir(synthetic=True) == paths.figures_dir() / "synthetic"
 
 
 def test_the_environment_names_data_and_cache(monkeypatch, tmp_path):

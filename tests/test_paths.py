@@ -1,15 +1,16 @@
-"""Files that take their place at once, and folders that variables name."""
+"""Files that take their place at once, folders that variables name, and what is kept in the cache."""
 
 import ast
 import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import asllib
 from asllib.errors import InputError
-from asllib.paths import cache_dir, data_dir, replacing, write_text
+from asllib.paths import cache_dir, code_version, data_dir, digest, kept, load, replacing, write_text
 
 
 @pytest.fixture
@@ -67,13 +68,10 @@ ELSEWHERE = {
     "paths.py _onto_disk": "opens what is written, to wait for it",
     "train/loop.py save_state": "into memory",
     "live/server.py launch_browser": "a name of its own in a folder of its own, for this run alone",
-    "data/drawn.py _store": "a name of results's replacing",
     "data/drawn.py write": "a name of kept's replacing",
     "hands/extract.py _store": "a name of results's replacing",
     "read/videos.py _store": "a name of results's replacing",
     "data/sign_mnist.py _read": "a name of kept's replacing",
-    "hands/landmarks.py _write_csv": "a name of write_landmarks's replacing",
-    "hands/landmarks.py _write_parquet": "a name of write_landmarks's replacing",
     "read/subtitles.py add": "a name of replacing, which close() ends",
 }
 WRITERS = {"write_bytes", "write_text", "touch", "to_parquet", "savefig", "imwrite", "VideoWriter", "ParquetWriter"}
@@ -155,3 +153,45 @@ def test_the_data_may_be_named_by_a_home_folder(monkeypatch, tmp_path):
     (tmp_path / "data").mkdir()
     monkeypatch.setenv("ASLLIB_DATA", "~/data")
     assert data_dir() == (tmp_path / "data").resolve()
+
+
+def text_writer(text):
+    return lambda path: path.write_text(text)
+
+
+def number(path):
+    return int(path.read_text())
+
+
+def test_the_hash_is_of_settings_and_of_what_data_holds(tmp_path):
+    image = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    keys = [digest("a", image), digest("b", image), digest("a", image.T), digest("a", image[:1], image[1:])]
+    keys += [digest("a"), digest("a", b"12"), digest("a", b"1", b"2")]
+    assert len(set(keys)) == len(keys) and all(len(key) == 40 for key in keys)
+    assert digest("a", image) == digest("a", np.asfortranarray(image.copy()))
+    (tmp_path / "code.py").write_text("1")
+    before = code_version(tmp_path / "code.py")
+    (tmp_path / "code.py").write_text("2")
+    assert before != code_version(tmp_path / "code.py") and len(before) == 8
+
+
+def test_a_file_is_made_once_and_a_broken_one_again(tmp_path):
+    path = tmp_path / "below" / "number"
+    assert load(path, number) is None
+    assert kept(path, text_writer("7"), number) == 7
+    assert kept(path, lambda path: pytest.fail("made again"), number) == 7
+    path.write_text("seven")
+    assert load(path, number) is None and kept(path, text_writer("8"), number) == 8
+    assert [other.name for other in path.parent.iterdir()] == ["number"]
+
+
+def test_what_cannot_be_written_is_told_unless_another_process_was_first(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        kept(tmp_path / "file" / "number", text_writer("7"), number)
+
+    def late(temporary):
+        (tmp_path / "number").write_text("9")
+        raise InputError("no room")
+
+    assert kept(tmp_path / "number", late, number) == 9

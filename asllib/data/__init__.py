@@ -1,9 +1,4 @@
-"""Letters with their labels: where they come from, how they are split, what is wrong with them.
-
-The names below are imported on first use: a worker that decodes photos loads no more than it needs.
-"""
-
-from __future__ import annotations
+"""Letters with their labels: where they come from, how they are split, what is wrong with them."""
 
 from asllib.lazy import attach
 

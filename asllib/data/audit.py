@@ -1,19 +1,20 @@
 """What is wrong with a set of letters, found out before a network learns it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import torch
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
-from asllib.cache import digest
 from asllib.data.letterset import LetterSet
 from asllib.files import Images
 from asllib.hands.landmarks import landmark_arrays
 from asllib.hands.pixels import resize, to_gray
 from asllib.letters import LETTERS, STATIC
+from asllib.paths import digest
 
 THUMB = 14  # pixels a side of the pictures that are compared
 NEAR = 0.97  # correlation from which two of them show the same photo; see `near_duplicate_groups`
@@ -80,15 +81,9 @@ class Audit:
 
 
 def audit(
-    letters: LetterSet,
-    predictions: Sequence[str | None] | np.ndarray | None = None,
-    landmarks: pd.DataFrame | None = None,
+    letters: LetterSet, predictions: Sequence | np.ndarray | None = None, landmarks: pd.DataFrame | None = None
 ) -> Audit:
-    """Check a set of letters.
-
-    ``predictions`` (N,) is what a recogniser reads, None or "" where nothing, for the classes that look foreign;
-    ``landmarks`` the set's table (see ``extract_landmarks``), for what a hand tracker makes of it.
-    """
+    """Check a set of letters, by a recogniser's ``predictions`` (N,), "" for none, and its landmark table if given."""
     found = letters.table["label"].value_counts()
     order = [name for name in LETTERS if name in found] + sorted(set(found.index) - set(LETTERS))
     counts = {name: int(found[name]) for name in order}
@@ -131,14 +126,9 @@ def thumbnails(images: Images) -> np.ndarray:
 def near_duplicate_groups(thumbs: np.ndarray, near: float = NEAR, chunk: int = 512) -> np.ndarray:
     """Group images that look like changed copies of one photo: (N,) the number of each image's group, from 0.
 
-    Two belong together if their ``thumbnails`` (N, 14, 14) correlate above ``near``, which brightness and contrast do
-    not change; groups are the connected components. ``chunk`` rows are compared at a time, which bounds the memory: of
-    what they have in common the groups alone are kept.
+    Groups are the connected components of those whose ``thumbnails`` (N, 14, 14) correlate above ``near``, which
+    brightness and contrast do not change. ``chunk`` rows are compared at a time, which bounds the memory.
     """
-    import torch
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     flat = torch.as_tensor(thumbs).flatten(1)
     flat = torch.nn.functional.normalize(flat - flat.mean(1, keepdim=True), dim=1)
     everyone = np.arange(len(flat))

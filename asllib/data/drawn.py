@@ -1,7 +1,5 @@
 """The synthetic signer as a data set: photos, 28x28 images like Sign Language MNIST's, hands that show no letter."""
 
-from __future__ import annotations
-
 import dataclasses
 import io
 import os
@@ -17,7 +15,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from asllib.cache import code_version, digest, kept
+from asllib.config import profile
 from asllib.data.letterset import LetterSet, load_photos
 from asllib.errors import InputError
 from asllib.files import PhotoFiles
@@ -26,7 +24,10 @@ from asllib.hands.landmarks import read_landmarks
 from asllib.hands.tracker import table_hands
 from asllib.letters import LETTERS, STATIC
 from asllib.parallel import Job, results
-from asllib.paths import cache_dir, replacing, write_text
+from asllib.paths import cache_dir, code_version, digest, kept, replacing, write_text
+from asllib.signer import letters as drawing
+from asllib.signer import write_letters
+from asllib.signer.alphabet import LETTERS as HANDSHAPES
 
 SIZE = 224  # pixels of a side
 SEED, ADDED_SEED = 0, 1  # of different people
@@ -38,13 +39,9 @@ APART = 18.0  # degrees, root mean square over the fingers' joints, from the nea
 def load_synthetic(pixels: bool = False) -> LetterSet:
     """Draw the synthetic signer's set, as large as the profile says, once; later it is read from the cache.
 
-    It has photos of 26 letters; ``pixels`` gives (N, 28, 28) grey images of the 24 still ones, the hand alone, cropped
-    by the true landmarks. Their ``split`` is "test" for the last quarter of the signers, who are in no training image,
-    and "train" for the others and, as the profile says, for more people: few signers teach 28x28 pixels too little.
+    It has photos of 26 letters; ``pixels`` gives (N, 28, 28) grey images of the 24 still ones, the hand alone. Their
+    ``split`` is "test" for the last quarter of the signers, and "train" for the others and, by the profile, for more.
     """
-    from asllib.config import profile
-    from asllib.signer import write_letters
-
     size = profile()
 
     def write(folder: Path) -> None:
@@ -68,13 +65,11 @@ def load_synthetic(pixels: bool = False) -> LetterSet:
 
 def added_letters(signers: int, views: int = 4) -> LetterSet:
     """Draw still letters of other people than ``load_synthetic``'s, to be added to photos in training; once."""
-    from asllib.signer import write_letters
 
-    return cached_drawing(
-        f"added-{signers}x{views}-{SIZE}-seed{ADDED_SEED}",
-        NAME,
-        lambda folder: write_letters(folder, "".join(STATIC), signers, views, SIZE, ADDED_SEED),
-    )
+    def write(folder: Path) -> None:
+        write_letters(folder, "".join(STATIC), signers, views, SIZE, ADDED_SEED)
+
+    return cached_drawing(f"added-{signers}x{views}-{SIZE}-seed{ADDED_SEED}", NAME, write)
 
 
 def drawn_pixels(letters: LetterSet) -> tuple[pd.DataFrame, np.ndarray]:
@@ -115,19 +110,16 @@ _WEIGHTS = np.array([1, 1, 0.5, 1.5] * 4 + [1] * 5)
 
 def distance_to_letters(pose: np.ndarray) -> float:
     """Root mean square difference, in degrees, of a pose's finger and thumb angles from the nearest still letter's."""
-    from asllib.signer.alphabet import LETTERS
-
     fingers = len(_WEIGHTS)
-    shapes = np.array([LETTERS[letter].angles[:fingers] for letter in STATIC])
+    shapes = np.array([HANDSHAPES[letter].angles[:fingers] for letter in STATIC])
     return float(np.sqrt((((pose[:fingers] - shapes) * _WEIGHTS) ** 2).mean(1)).min())
 
 
 def random_handshape(rng: np.random.Generator) -> np.ndarray:
     """(angles,) degrees: each finger bent as in some letter or at random, and the whole far from every letter."""
-    from asllib.signer.alphabet import LETTERS
 
     def angles(letters: str) -> np.ndarray:
-        return np.array(LETTERS[letters[rng.integers(len(letters))]].angles, np.float64)
+        return np.array(HANDSHAPES[letters[rng.integers(len(letters))]].angles, np.float64)
 
     while True:
         pose = angles(_ARMS_OF)
@@ -156,21 +148,20 @@ def draw_hands(name: str, plan: Sequence[tuple[int, str, np.ndarray]], seed: int
     """Photograph hands that show no letter, each a signer's number, a label and a pose (angles,) in degrees; once."""
 
     def write(folder: Path) -> None:
-        from asllib.signer.letters import BATCH, jpeg, photograph_each
         from asllib.signer.scene import draw_signer
 
         people = {number: draw_signer(seed, number) for number in dict.fromkeys(number for number, _, _ in plan)}
         rows = ["file,label,source,signer,original"]
         with tqdm(total=len(plan), unit="photo", desc="Drawing hands") as bar:
-            for start in range(0, len(plan), BATCH):
-                part = plan[start : start + BATCH]
+            for start in range(0, len(plan), drawing.BATCH):
+                part = plan[start : start + drawing.BATCH]
                 shown = [people[number] for number, _, _ in part]
                 poses = np.stack([pose + who.habit for who, (_, _, pose) in zip(shown, part, strict=True)])
                 streams = [np.random.default_rng([seed, part[k][0], start + k]) for k in range(len(part))]
-                images, _, _ = photograph_each(poses, shown, streams, SIZE, steps=30)
+                images, _, _ = drawing.photograph_each(poses, shown, streams, SIZE, steps=30)
                 for k, (image, who) in enumerate(zip(images, shown, strict=True)):
                     original = f"{start + k:05d}"
-                    (folder / f"{original}.jpg").write_bytes(jpeg(image))
+                    (folder / f"{original}.jpg").write_bytes(drawing.jpeg(image))
                     rows.append(f"{original}.jpg,{part[k][1]},synthetic,{who.name},{original}")
                 bar.update(len(part))
         (folder / "manifest.csv").write_bytes("\n".join([*rows, ""]).encode())
@@ -190,26 +181,24 @@ def draw_letters(
 ) -> Path:
     """Write the folder of ``asllib.signer.write_letters``; with an executor, a task draws a crew of eight signers.
 
-    Workers send what they draw and need not see the disk. It is kept in the cache folder until the set is whole: run
-    again after a stop, only the missing crews are drawn. InputError as in ``write_letters``, or if a worker was killed.
+    Workers send what they draw, and it is kept in the cache until the set is whole: a stopped run is gone on with.
     """
-    from asllib.signer import write_letters
-    from asllib.signer.letters import CREW, check_letters
-
-    letters, out = check_letters(letters, signers, views, size, seed), Path(out)
+    letters, out = drawing.check_letters(letters, signers, views, size, seed), Path(out)
     if out.resolve() == Path.cwd():
         raise InputError(f"{out}: the folder that you are in; name a new folder")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: is there already; name a new folder")
-    crews = [(first, min(CREW, signers - first)) for first in range(0, signers, CREW)]  # as write_letters has them
+    crew = drawing.CREW  # as write_letters has them
+    crews = [(first, min(crew, signers - first)) for first in range(0, signers, crew)]
     drawn = cache_dir() / "drawing" / digest(f"{letters} {views} {size} {seed} {signer_version()}")[:16]
     with replacing(out) as folder:  # half a set would pass for a whole one
         if executor is None:
             write_letters(folder, letters, signers, views, size, seed)
         else:
-            tasks = [(_draw_crew, letters, crew, views, size, seed) for crew in crews]
-            jobs = (Job(task, path=drawn / f"{task[2][0]}-{task[2][1]}.zip") for task in tasks)
-            _join_crews(folder, tqdm(results(jobs, executor, Path.read_bytes, _store), "Crews", len(crews)))
+            task = (_draw_crew, letters, views, size, seed)
+            jobs = (Job((*task, first, count), path=drawn / f"{first}-{count}.zip") for first, count in crews)
+            sent = results(jobs, executor, Path.read_bytes, lambda archive, path: path.write_bytes(archive))
+            _join_crews(folder, tqdm(sent, "Crews", len(crews)))
     shutil.rmtree(drawn, ignore_errors=True)
     return out
 
@@ -226,15 +215,8 @@ def _join_crews(folder: Path, archives: Iterable[bytes]) -> None:
         write_text(folder / name, table)
 
 
-def _draw_crew(letters: str, crew: tuple[int, int], views: int, size: int, seed: int) -> bytes:
+def _draw_crew(letters: str, views: int, size: int, seed: int, first: int, count: int) -> bytes:
     """Draw some signers' letters; return their folder as a zip. What runs on a worker."""
-    from asllib.signer import write_letters
-
-    first, count = crew
     with tempfile.TemporaryDirectory() as folder:
         write_letters(f"{folder}/drawn", letters, count, views, size, seed, first_signer=first, progress=False)
         return Path(shutil.make_archive(f"{folder}/drawn", "zip", f"{folder}/drawn")).read_bytes()
-
-
-def _store(archive: bytes, path: Path) -> None:
-    path.write_bytes(archive)

@@ -1,7 +1,5 @@
 """Where a named data set comes from."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 
@@ -23,13 +21,8 @@ SOURCES = {
 def load_letters(name: str = "auto", *, pixels: bool = False) -> LetterSet:
     """Load a set of letters; InputError if there is no such data, or it is damaged.
 
-    Parameters
-    ----------
-    name
-        "sign-mnist" (downloaded if it is nowhere), "photos", "people", "synthetic", a folder, or "auto": the real data
-        that is here, else the synthetic signer, which says so in one line.
-    pixels
-        For "auto" and "synthetic": 28x28 grey images, Sign Language MNIST or its like, instead of photos.
+    ``name`` is "sign-mnist" (downloaded if it is nowhere), "photos", "people", "synthetic", a folder, or "auto": the
+    real data that is here, else the synthetic signer. ``pixels`` asks the last two for 28x28 grey images.
     """
     if name == "sign-mnist":
         return load_sign_mnist(find_sign_mnist() or fetch_sign_mnist())

@@ -1,7 +1,5 @@
 """Sign Language MNIST: 34,627 grey 28x28 images of the 24 still letters (Kaggle, CC0), and its format, a pixel CSV."""
 
-from __future__ import annotations
-
 import csv
 import gzip
 import hashlib
@@ -15,14 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from pyarrow import csv as pa_csv
 
-from asllib.cache import kept
 from asllib.data.letterset import LetterSet
-from asllib.errors import InputError
+from asllib.errors import InputError, first_line
 from asllib.files import csv_header, read_bytes
 from asllib.lazy import extra
 from asllib.letters import letters_of_25
-from asllib.paths import cache_dir, data_dir, replacing, write_bytes
+from asllib.paths import cache_dir, data_dir, kept, replacing, write_bytes
 
 SIDE = 28
 PIXEL_COLUMNS = [f"pixel{i}" for i in range(1, SIDE * SIDE + 1)]
@@ -46,19 +45,18 @@ def find_sign_mnist() -> Path | None:
 def load_sign_mnist(folder: Path) -> LetterSet:
     """Load the official train and test files of a folder, plain or gzipped; what was read is kept in the cache folder.
 
-    ``split`` is the official one. Signer and original are unknown: every image counts as one of its own, so that
-    intervals are narrower than they should be.
+    Signer and original are unknown: every image counts as one of its own, and intervals are narrower than they should.
     """
-    paths: dict[str, Path] = {}
+    paths = []
     for split in ROWS:
         path = _file(folder, split)
         if path is None:
             raise InputError(f"{folder}: sign_mnist_{split}.csv is missing; run 'asl data fetch sign-mnist'")
-        paths[split] = path
+        paths.append(path)
     with ThreadPoolExecutor() as pool:  # unpacking and NumPy leave the interpreter to the other file
-        read = list(pool.map(_read, paths.values()))
+        read = list(pool.map(_read, paths))
     tables = []
-    for (split, path), rows in zip(paths.items(), read, strict=True):
+    for split, path, rows in zip(ROWS, paths, read, strict=True):
         names = [f"{path.name}:{row}" for row in range(1, len(rows) + 1)]
         tables.append(pd.DataFrame({"file": names, "label": letters_of_25(rows[:, 0]), "split": split}))
     table = pd.concat(tables, ignore_index=True)
@@ -77,8 +75,8 @@ def fetch_sign_mnist() -> Path:
             try:
                 content = _download(name, anew)
             except Exception as error:
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                raise InputError(f"{name}: cannot be downloaded from Kaggle ({reason}); {by_hand}") from error
+                said = f"{name}: cannot be downloaded from Kaggle ({first_line(error)}); {by_hand}"
+                raise InputError(said) from error
             found = hashlib.sha256(content).hexdigest()
             if found == expected:
                 break
@@ -96,7 +94,7 @@ def _read(path: Path) -> np.ndarray:
 
     def read(stored: Path) -> np.ndarray:
         rows = np.load(stored)
-        if rows.dtype != np.uint8 or rows.ndim != 2 or rows.shape[1] != 1 + SIDE * SIDE:
+        if rows.dtype != np.uint8 or rows.shape[1:] != (1 + SIDE * SIDE,):
             raise InputError(f"{stored}: {rows.dtype} {rows.shape}")
         check_labels(rows, stored)
         return rows
@@ -108,11 +106,7 @@ def _read(path: Path) -> np.ndarray:
 
 
 def _download(name: str, anew: bool) -> bytes:
-    """A file of the set, with LF line ends; one that cannot be unpacked is empty.
-
-    A download that was stopped continues, unless it is to be made ``anew``: one that was killed while it was
-    unpacked looks like any other to kagglehub, and what comes of it is damaged.
-    """
+    """A file of the set, LF its line ends, begun ``anew`` or continued; empty if it cannot be unpacked."""
     with extra("download"):
         import kagglehub
         from kagglehub.exceptions import DataCorruptionError
@@ -126,12 +120,9 @@ def _download(name: str, anew: bool) -> bytes:
 
 
 def _file(folder: Path, split: str) -> Path | None:
-    for place in (folder, folder / f"sign_mnist_{split}"):  # Kaggle's archive has a folder a file
-        for ending in (".csv", ".csv.gz"):
-            path = place / f"sign_mnist_{split}{ending}"
-            if path.is_file():
-                return path
-    return None
+    name = f"sign_mnist_{split}"  # Kaggle's archive has a folder a file
+    paths = (place / f"{name}{ending}" for place in (folder, folder / name) for ending in (".csv", ".csv.gz"))
+    return next(filter(Path.is_file, paths), None)
 
 
 def read_pixel_csv(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
@@ -146,17 +137,12 @@ def read_pixel_csv(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
 
 def read_pixel_rows(path: Path) -> np.ndarray:
     """Read a pixel CSV as ``read_pixel_csv`` does: (N, 785) uint8, in each row the label, then the pixels."""
-    import pyarrow as pa
-    from pyarrow import csv as pa_csv
-
     content = re.sub(rb"\.0+(?=[,\"\r\n]|$)", b"", read_bytes(path))  # 107.0 is whole: other programs write floats
     header = csv_header(path, content)
     expected = ["label", *PIXEL_COLUMNS]
     missing = [name for name in expected if name not in header]
     if missing:
-        raise InputError(
-            f"{path}: column {missing[0]} is missing ({len(missing)} in all); expected label,pixel1..pixel784"
-        )
+        raise InputError(f"{path}: column {missing[0]} is missing ({len(missing)} in all); of label,pixel1..pixel784")
     if len(header) > len(expected):
         raise InputError(f"{path}: {len(header)} columns instead of 785, label,pixel1..pixel784")
     try:
@@ -208,4 +194,4 @@ def _diagnosis(path: Path, content: bytes, header: list[str], error: Exception) 
         return InputError(f"{path}: cannot be read to its end ({cause}); get the file again")
     if number == 0:
         return InputError(f"{path}: no rows below the header")
-    return InputError(f"{path}: not a pixel CSV ({str(error).splitlines()[0]})")
+    return InputError(f"{path}: not a pixel CSV ({first_line(error)})")

@@ -1,7 +1,5 @@
 """Splits into training, validation and test that cannot leak."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,15 +8,11 @@ import pandas as pd
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
 
-# Tenths of the items: the paper's 60/30/10.
-PARTS = (("train", range(6)), ("valid", range(6, 9)), ("test", range(9, 10)))
+TENTHS = np.array(["train"] * 6 + ["valid"] * 3 + ["test"])  # of the items: the paper's 60/30/10
 
 
 def groups(letters: LetterSet, by: str) -> np.ndarray:
-    """(N,) which items belong together: by "original", "signer" or "source".
-
-    A name counts within its source only, and signers who are not known apart count as one.
-    """
+    """(N,) which items belong together: by "original", "signer" or "source"; a name counts within its source only."""
     table = letters.table
     if by not in ("original", "signer", "source"):
         raise InputError(f"cannot split by {by!r}; choose original, signer or source")
@@ -46,23 +40,15 @@ def split_groups(letters: np.ndarray, group: np.ndarray | None, seed: int = 0) -
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     counts = np.unique(letters, return_counts=True)[1]
-    if group is None:
-        folds = StratifiedKFold(10, shuffle=True, random_state=seed)
-        few = counts.min()
-    else:
-        few = len(np.unique(group))
-        folds = StratifiedGroupKFold(10, shuffle=True, random_state=seed)
+    few, what = (counts.min(), "images of a letter") if group is None else (len(np.unique(group)), "groups")
     if few < 10:
-        what = "images of a letter" if group is None else "groups"
         raise InputError(f"only {few} {what}: 60/30/10 needs 10; leave one group out instead")
     if counts.max() < 10:
         raise InputError(f"at most {counts.max()} images of a letter: 60/30/10 needs 10")
-    tenth = np.empty(len(letters), int)
-    for number, (_, test) in enumerate(folds.split(letters, letters, group)):
-        tenth[test] = number
-    part = np.empty(len(letters), "<U5")
-    for name, tenths in PARTS:
-        part[np.isin(tenth, tenths)] = name
+    folds = (StratifiedKFold if group is None else StratifiedGroupKFold)(10, shuffle=True, random_state=seed)
+    part = np.empty(len(letters), TENTHS.dtype)
+    for name, (_, test) in zip(TENTHS, folds.split(letters, letters, group), strict=True):
+        part[test] = name
     return part
 
 
@@ -74,10 +60,7 @@ def leave_one_out(letters: LetterSet, by: str) -> Iterator[tuple[str, np.ndarray
 
 
 def leave_people_out(letters: LetterSet, most: int = 5) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield (name of a part, mask of its items) for each source, or for each signer where there is one source.
-
-    More than ``most`` are put together to so many parts, so that each is left out once. One signer alone is no part.
-    """
+    """Yield (name, mask) of each source, or signer where there is one source; more than ``most`` are put together."""
     by = "source" if letters.table["source"].nunique() > 1 else "signer"
     names, number = np.unique(groups(letters, by), return_inverse=True)
     for part in range(min(len(names), most) if len(names) > 1 else 0):

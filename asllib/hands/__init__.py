@@ -1,32 +1,17 @@
-"""Hands: find them with MediaPipe, store their 21 landmarks, turn them into features, draw them.
-
-The names below are imported on first use: ``import asllib.hands`` loads neither MediaPipe nor PyTorch.
-"""
-
-from __future__ import annotations
+"""Hands: find them with MediaPipe, store their 21 landmarks, turn them into features, draw them."""
 
 from asllib.lazy import attach
 
 _MODULES = {
     "landmarks": (
-        "CONNECTIONS",
-        "FINGERS",
-        "LANDMARK_NAMES",
-        "PARENTS",
-        "SIZE_COLUMNS",
-        "check_landmarks",
-        "image_columns",
-        "landmark_arrays",
-        "landmark_columns",
-        "read_landmarks",
-        "world_columns",
-        "write_landmarks",
+        "CONNECTIONS", "FINGERS", "FINGER_COLORS", "LANDMARK_NAMES", "PARENTS", "SIZE_COLUMNS",
+        "check_landmarks", "draw_hand", "image_columns", "landmark_arrays", "landmark_columns",
+        "read_landmarks", "world_columns", "write_landmarks",
     ),
     "tracker": ("ATTEMPTS", "LOOKS", "Attempt", "HandTracker", "table_hands"),
     "extract": ("Looks", "extract_landmarks", "iter_landmarks", "track", "without_pictures"),
     "look": ("Crop", "Hand", "cut", "hand_crop", "look_at", "model_file"),
     "features": ("landmark_features", "landmark_inputs", "normalisation_steps"),
-    "drawing": ("FINGER_COLORS", "draw_hand"),
-}
+}  # fmt: skip
 
 __getattr__, __dir__, __all__ = attach(__name__, _MODULES)

@@ -7,19 +7,19 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from tqdm.auto import tqdm
 
-from asllib.cache import digest
 from asllib.errors import InputError
 from asllib.files import Images, PhotoFiles, decode_image
 from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_columns, world_columns
 from asllib.hands.look import WIDTH, Hand, tracker_version
 from asllib.hands.tracker import ATTEMPTS, LOOKS, Attempt, HandTracker, check_image
 from asllib.parallel import IN_FLIGHT, Job, results, workplace
-from asllib.paths import cache_dir
+from asllib.paths import cache_dir, digest
 
 if TYPE_CHECKING:
     from asllib.data.letterset import LetterSet
@@ -46,10 +46,6 @@ class Looks:
         """(N,) bool: a hand was found."""
         return (self.tables[0]["score"] > 0).to_numpy()
 
-    def first(self) -> pd.DataFrame:
-        """The plain look: one row a photo."""
-        return self.tables[0]
-
     def subset(self, which: np.ndarray) -> Looks:
         """Take the photos of a boolean mask."""
         return Looks(tuple(table[which].reset_index(drop=True) for table in self.tables), self.embeddings[:, which])
@@ -63,14 +59,15 @@ def without_pictures(tables: Sequence[pd.DataFrame]) -> Looks:
 def track(
     letters: LetterSet, *, workers: int | None = None, executor: Executor | None = None, progress: bool = True
 ) -> Looks:
-    """Look at the hand in each photo of a set; what was seen is kept in the cache folder.
-
-    ``workers``, ``executor`` and ``progress`` are those of ``extract_landmarks``.
-    """
-    whole = pd.concat(
-        _in_parts(*_photos(letters), workers, cache_dir() / "looks", executor, ATTEMPTS, True, progress),
-        ignore_index=True,
-    )
+    """Look at the hand in each photo of a set, see ``iter_landmarks``; what was seen is kept in the cache folder."""
+    if len(letters) and letters.images[0].ndim == 2:
+        height, width = letters.images[0].shape
+        raise InputError(f"{letters.name}: grey images of {width}x{height} pixels; hands are looked for in photos")
+    parts = iter_landmarks(
+        letters.images, letters.table["file"].tolist(), letters.letters.tolist(), workers=workers, executor=executor,
+        checkpoint=cache_dir() / "looks", every_look=True, progress=progress,
+    )  # fmt: skip
+    whole = pd.concat(parts, ignore_index=True)
     embeddings = np.full((len(whole), WIDTH), np.nan, np.float16)
     packed = whole.pop("embedding")
     embeddings[[len(one) > 0 for one in packed]] = np.frombuffer(b"".join(packed), np.float16).reshape(-1, WIDTH)
@@ -79,59 +76,11 @@ def track(
     return Looks(tables, np.stack([embeddings[way :: len(LOOKS)] for way in ways]))
 
 
-def _photos(letters: LetterSet) -> tuple[Images, list[str], list[str]]:
-    """The images of a set, their files and letters; InputError if they are no photos."""
-    if len(letters) and letters.images[0].ndim == 2:
-        height, width = letters.images[0].shape
-        raise InputError(f"{letters.name}: grey images of {width}x{height} pixels; hands are looked for in photos")
-    return letters.images, letters.table["file"].tolist(), letters.letters.tolist()
-
-
 def extract_landmarks(
-    images: Images,
-    files: Sequence[str] | None = None,
-    labels: Sequence[str] | None = None,
-    *,
-    workers: int | None = None,
-    checkpoint: str | os.PathLike[str] | None = None,
-    executor: Executor | None = None,
-    attempts: Sequence[Attempt] = ATTEMPTS,
-    progress: bool = True,
+    images: Images, files: Sequence[str] | None = None, labels: Sequence[str] | None = None, **how: Any
 ) -> pd.DataFrame:
-    """Find the hand in each image: a table with one row an image, ``landmark_columns()``, then ``SIZE_COLUMNS``.
-
-    Where no hand was found the score is 0, the side is missing and the coordinates are NaN. The result does not depend
-    on where it is worked out, nor on how often the run was stopped.
-
-    Parameters
-    ----------
-    images
-        Any sequence of (H, W, 3) uint8 RGB images. Photos in files (``PhotoFiles``) go to the workers as the bytes of
-        their files, so that other machines need not see this one's disk.
-    files, labels
-        What the table calls them, by default the names of the files, else their positions, and no labels.
-    workers
-        Processes; by default one a core, and none (all is done here) for fewer than 128 images.
-    checkpoint
-        A folder of this machine for finished chunks of at most 64 images. A later call with the same folder takes from
-        it what it holds and does the rest; the files' bytes or the pixels decide, so a changed image is done again.
-    executor
-        Threads, processes or a cluster (``asllib.parallel.cluster``) instead of processes of this machine.
-    attempts
-        What is tried on an image in turn, see ``HandTracker``.
-    progress
-        Show a bar with the time left.
-
-    Raises
-    ------
-    InputError
-        An image cannot be read (its file is named), files or labels are not as many, or a worker was killed.
-    """
-    parts = iter_landmarks(
-        images, files, labels, workers=workers, checkpoint=checkpoint, executor=executor, attempts=attempts,
-        progress=progress,
-    )  # fmt: skip
-    return pd.concat(parts, ignore_index=True)
+    """Find the hand in each image: the table of ``iter_landmarks``, which takes the same, in one piece."""
+    return pd.concat(iter_landmarks(images, files, labels, **how), ignore_index=True)
 
 
 def iter_landmarks(
@@ -143,34 +92,29 @@ def iter_landmarks(
     checkpoint: str | os.PathLike[str] | None = None,
     executor: Executor | None = None,
     attempts: Sequence[Attempt] = ATTEMPTS,
+    every_look: bool = False,
     progress: bool = True,
 ) -> Iterator[pd.DataFrame]:
-    """The same as :func:`extract_landmarks` in pieces of at most 64 rows, for tables that do not fit in memory."""
-    n = len(images)
+    """Find the hand in each image: yield a table, one row an image in their order, in pieces of at most 64 images.
+
+    Its columns are ``landmark_columns()``, then ``SIZE_COLUMNS``. Where no hand was found the score is 0, the side is
+    missing and the coordinates are NaN. The result does not depend on where it is worked out.
+
+    ``images`` is any sequence of (H, W, 3) uint8 RGB images; of photos in files (``PhotoFiles``) the bytes go to the
+    workers, which need not see this disk. ``files`` and ``labels`` are what the table calls them, by default the files'
+    names, else positions, and none. ``workers`` are processes, by default one a core, and none below 128 images;
+    ``executor`` takes their place: threads, processes or ``asllib.parallel.cluster``. The folder ``checkpoint`` keeps
+    finished pieces by the images' content, for a later call to go on with. ``attempts`` are made on an image in turn,
+    see ``HandTracker``; ``every_look`` asks for a row for each of ``LOOKS``, with its embedding.
+
+    InputError if an image cannot be read, files or labels are not as many, or a worker was killed.
+    """
+    n, looks = len(images), len(LOOKS) if every_look else 1
     if files is None:
         files = getattr(images, "files", None) or [str(i) for i in range(n)]
     for name, values in (("files", files), ("labels", labels)):
         if values is not None and len(values) != n:
             raise InputError(f"{len(values)} {name} for {n} images; give one for each image")
-    folder = None if checkpoint is None else Path(checkpoint)
-    return _in_parts(images, files, labels, workers, folder, executor, attempts, False, progress)
-
-
-def _in_parts(
-    images: Images,
-    files: Sequence[str],
-    labels: Sequence[str] | None,
-    workers: int | None,
-    folder: Path | None,
-    executor: Executor | None,
-    attempts: Sequence[Attempt],
-    every_look: bool,
-    progress: bool,
-) -> Iterator[pd.DataFrame]:
-    """Yield the rows of chunk after chunk, in the order of the images; with ``every_look`` one for each look."""
-    from tqdm.auto import tqdm
-
-    n, looks = len(images), len(LOOKS) if every_look else 1
     columns = [*landmark_columns(), *SIZE_COLUMNS, *(["embedding"] if every_look else [])]
     workers = workers or (1 if n < FEW else os.cpu_count() or 1)
     in_flight = IN_FLIGHT if executor is not None else min(IN_FLIGHT, 2 * workers * CHUNK_BYTES)
@@ -178,12 +122,10 @@ def _in_parts(
     def jobs() -> Iterator[Job]:
         for start, chunk in _chunks(images, files):
             names = [str(file) for file in files[start : start + len(chunk)]]
-            path = None if folder is None else folder / f"{_key(chunk, attempts, every_look)}.parquet"
-            yield Job(
-                (_extract_chunk, chunk, names, attempts, every_look),
-                sum(map(_size, chunk)),
-                path,
-            )
+            # All that the result depends on: the images, the attempts and looks, and the tracker.
+            key = f"4 {tracker_version()} {tuple(attempts)} {LOOKS[:looks]}"
+            path = None if checkpoint is None else Path(checkpoint) / f"{digest(key, *chunk)}.parquet"
+            yield Job((_extract_chunk, chunk, names, attempts, every_look), sum(map(_size, chunk)), path)
 
     start = 0
     # The bar of what is kept already would come and go at once.
@@ -229,30 +171,22 @@ def _read(images: Images, i: int, name: str) -> np.ndarray:
     return image
 
 
+def _store(part: pd.DataFrame, path: Path) -> None:
+    part.to_parquet(path, index=False)
+
+
 def _extract_chunk(
     images: list[np.ndarray | bytes], names: Sequence[str], attempts: Sequence[Attempt], every_look: bool
 ) -> pd.DataFrame:
     """Find the hands of a chunk; what runs on a worker."""
     tracker = HandTracker(attempts=attempts)
-    hands, shapes = [], []
+    looks, hands, shapes = len(LOOKS) if every_look else 1, [], []
     for image, name in zip(images, names, strict=True):  # one at a time: decoded photos can be large
         pixels = decode_image(image, name) if isinstance(image, bytes) else image
-        if every_look:
-            seen = tracker.detect_looks(pixels)
-            hands += [*seen, *[None] * (len(LOOKS) - len(seen))]
-        else:
-            hands.append(tracker.detect(pixels))
-        shapes += [pixels.shape] * (len(LOOKS) if every_look else 1)
+        seen = tracker.detect_looks(pixels) if every_look else [tracker.detect(pixels)]
+        hands += [*seen, *[None] * (looks - len(seen))]
+        shapes += [pixels.shape] * looks
     return _table(hands, shapes, every_look)
-
-
-def _key(images: list[np.ndarray | bytes], attempts: Sequence[Attempt], every_look: bool) -> str:
-    """Hash of all that the result depends on: the images, the attempts and looks, and the tracker."""
-    return digest(f"4 {tracker_version()} {tuple(attempts)} {LOOKS if every_look else LOOKS[:1]}", *images)
-
-
-def _store(part: pd.DataFrame, path: Path) -> None:
-    part.to_parquet(path, index=False)
 
 
 def _table(hands: list[Hand | None], shapes: list[tuple[int, ...]], every_look: bool) -> pd.DataFrame:
@@ -261,12 +195,12 @@ def _table(hands: list[Hand | None], shapes: list[tuple[int, ...]], every_look: 
     for row, hand in zip(numbers, hands, strict=True):
         if hand is not None:
             row[:] = [hand.score, *hand.landmarks.ravel(), *hand.world.ravel()]
-    sizes = np.array([(shape[1], shape[0]) for shape in shapes], np.int32).reshape(-1, 2)
     side = pd.Series([hand and hand.side for hand in hands], name="side", dtype=str)
-    columns = pd.DataFrame(numbers, columns=_NUMBERS), pd.DataFrame(sizes, columns=list(SIZE_COLUMNS))
-    table = pd.concat([side, *columns], axis=1)
+    sizes = np.array([shape[1::-1] for shape in shapes], np.int32).reshape(-1, 2)
+    size = pd.DataFrame(sizes, columns=list(SIZE_COLUMNS))
+    table = pd.concat([side, pd.DataFrame(numbers, columns=_NUMBERS), size], axis=1)
     if every_look:
-        seen = [None if hand is None else hand.embedding for hand in hands]
-        packed = [b"" if embedding is None else embedding.astype(np.float16).tobytes() for embedding in seen]
+        embeddings = [None if hand is None else hand.embedding for hand in hands]
+        packed = [b"" if one is None else one.astype(np.float16).tobytes() for one in embeddings]
         table["embedding"] = pd.Series(packed, dtype=object)
     return table

@@ -1,9 +1,4 @@
-"""Landmarks to features: stated normalisations, each a small function on batches of points.
-
-Points are (..., 21, 3) tensors, x to the right, y down, z away from the camera.
-"""
-
-from __future__ import annotations
+"""Landmarks to features by small steps on points (..., 21, 3): x to the right, y down, z away from the camera."""
 
 from collections.abc import Callable
 
@@ -20,10 +15,7 @@ _MIRROR = torch.tensor([-1.0, 1.0, 1.0])
 
 
 def true_aspect(points: Tensor, aspect: Tensor) -> Tensor:
-    """Bring image landmarks into one unit, the image's height.
-
-    MediaPipe gives x in widths, y in heights and z in widths; ``aspect`` (...) is width / height of the images.
-    """
+    """Bring image landmarks, x and z in widths, into one unit, the height; ``aspect`` (...) is width / height."""
     scale = torch.stack([aspect, torch.ones_like(aspect), aspect], dim=-1)  # (..., 3)
     return points * scale[..., None, :]
 
@@ -34,11 +26,7 @@ def wrist_origin(points: Tensor) -> Tensor:
 
 
 def palm_size(points: Tensor) -> Tensor:
-    """Root mean square distance of the four finger knuckles from the wrist, (...).
-
-    Four long distances in 3-D: the palm is the stiff part of the hand, and no single point's error or one
-    foreshortened direction decides.
-    """
+    """Root mean square distance of the four finger knuckles from the wrist, (...); the palm is stiff."""
     spokes = points[..., KNUCKLES, :] - points[..., :1, :]  # (..., 4, 3)
     return torch.linalg.vector_norm(spokes, dim=(-2, -1)) / 2  # the root of 4 squares' mean
 
@@ -64,14 +52,8 @@ def landmark_features(landmarks: Tensor, world: Tensor, left: Tensor, aspect: Te
     Channels 0-2 are image x, y, z in palm sizes from the wrist, 3-5 unit vectors of the image's bones, 6-8 world x, y,
     z in palm sizes from the wrist. A left hand has the features of the right hand that a mirror shows.
 
-    Parameters
-    ----------
-    landmarks, world
-        (B, 21, 3) as in ``Hand``; where world landmarks are not known (NaN or 0), the image's take their place.
-    left
-        (B,) bool, the tracker's word.
-    aspect
-        (B,) width / height of the images.
+    ``landmarks`` and ``world`` (B, 21, 3) are as in ``Hand``; where world landmarks are not known (NaN or 0), the
+    image's take their place. ``left`` (B,) bool is the tracker's word, ``aspect`` (B,) width / height of the images.
     """
     image = true_aspect(landmarks.float(), aspect.float())
     solid = torch.where(known_world(world)[:, None, None], world.float(), image)
@@ -92,22 +74,11 @@ def landmark_inputs(table: pd.DataFrame) -> tuple[Tensor, ...]:
     return tuple(torch.tensor(arrays[name]) for name in ("landmarks", "world", "left", "aspect"))
 
 
-Step = Callable[[Tensor, Tensor, Tensor], Tensor]
-
-
-def normalisation_steps() -> tuple[tuple[str, Step], ...]:
+def normalisation_steps() -> tuple[tuple[str, Callable[[Tensor, Tensor, Tensor], Tensor]], ...]:
     """Name the steps that image landmarks go through, in order, to see what each of them improves.
 
     Each has a function (points (B, 21, 3), left (B,), aspect (B,)) -> points. All of them in turn give the first three
     channels of ``landmark_features``.
-
-    Examples
-    --------
-    >>> points = torch.rand(1, 21, 3)
-    >>> for name, step in normalisation_steps():
-    ...     points = step(points, torch.tensor([True]), torch.tensor([4 / 3]))
-    >>> points[0, 0].tolist()
-    [0.0, 0.0, 0.0]
     """
     return (
         ("as tracked", lambda points, left, aspect: points),

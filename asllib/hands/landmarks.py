@@ -1,4 +1,4 @@
-"""The 21 hand landmarks: their names and bones, and the table that stores them."""
+"""The 21 hand landmarks: their names and bones, the table that stores them, and how they are drawn."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from asllib.errors import InputError
 from asllib.files import check_columns, read_csv, read_json, read_parquet
 from asllib.paths import replacing
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from asllib.hands.look import Hand
 
 _THUMB, _FINGER = ("cmc", "mcp", "ip", "tip"), ("mcp", "pip", "dip", "tip")
 _JOINTS = {"thumb": _THUMB, "index": _FINGER, "middle": _FINGER, "ring": _FINGER, "little": _FINGER}
@@ -27,6 +30,15 @@ FINGERS: dict[str, tuple[int, ...]] = {name: tuple(range(4 * k + 1, 4 * k + 5)) 
 PARENTS: tuple[int, ...] = tuple(0 if i == 0 or i % 4 == 1 else i - 1 for i in range(21))
 # What is drawn: the bones of every finger and the line across the knuckles.
 CONNECTIONS: tuple[tuple[int, int], ...] = (*((PARENTS[i], i) for i in range(1, 21)), (5, 9), (9, 13), (13, 17))
+# RGB, from Okabe and Ito, "Color Universal Design", 2008: told apart with any common colour vision.
+FINGER_COLORS: dict[str, tuple[int, int, int]] = {
+    "thumb": (230, 159, 0),
+    "index": (86, 180, 233),
+    "middle": (0, 158, 115),
+    "ring": (240, 228, 66),
+    "little": (204, 121, 167),
+}
+PALM_COLOR, _OUTLINE = (255, 255, 255), (0, 0, 0)
 SIZE_COLUMNS: tuple[str, str] = ("width", "height")
 MAX_SIZE = 100_000  # pixels a side
 TABLES = (".csv", ".csv.gz", ".parquet", ".json")  # endings of what ``read_landmarks`` reads
@@ -45,10 +57,7 @@ def world_columns() -> list[str]:
 
 
 def landmark_columns() -> list[str]:
-    """Names of the columns that every landmark table has, in order.
-
-    Most end with ``SIZE_COLUMNS``: fractions of width and height alone do not tell a hand's true aspect ratio.
-    """
+    """Names of the columns that every landmark table has, in order; most have ``SIZE_COLUMNS`` too."""
     return ["file", "label", "side", "score", *image_columns(), *world_columns()]
 
 
@@ -58,16 +67,13 @@ def landmark_arrays(table: pd.DataFrame) -> dict[str, np.ndarray]:
     They are ``landmarks`` and ``world`` (N, 21, 3) float32, ``left`` (N,) bool, ``aspect`` (N,) float32, width / height
     or 1 in a table without them, and ``found`` (N,) bool: where it is False the coordinates are NaN.
     """
-    n = len(table)
-    if all(name in table for name in SIZE_COLUMNS):
-        aspect = (table["width"] / table["height"]).to_numpy(np.float32)
-    else:
-        aspect = np.ones(n, np.float32)
+    sized = all(name in table for name in SIZE_COLUMNS)
+    aspect = table["width"] / table["height"] if sized else pd.Series(1, table.index)
     return {
-        "landmarks": table[image_columns()].to_numpy(np.float32).reshape(n, 21, 3),
-        "world": table[world_columns()].to_numpy(np.float32).reshape(n, 21, 3),
+        "landmarks": table[image_columns()].to_numpy(np.float32).reshape(-1, 21, 3),
+        "world": table[world_columns()].to_numpy(np.float32).reshape(-1, 21, 3),
         "left": (table["side"] == "left").fillna(False).to_numpy(bool),
-        "aspect": aspect,
+        "aspect": aspect.to_numpy(np.float32),
         "found": (table["score"] > 0).to_numpy(bool),
     }
 
@@ -78,9 +84,8 @@ def read_landmarks(path: str | os.PathLike[str]) -> pd.DataFrame:
     The JSON of MediaPipe's hand landmarker is read too: one result, or a list of those of a film's frames, each with
     its ``timestamp`` if it has one. Of several hands the largest is taken.
 
-    Text columns hold strings or missing values, numbers are float32 (width and height int32). InputError if the file is
-    not such a table: a column is missing, a number is text, missing or out of range (a cut-off last row too), or a side
-    is neither left nor right.
+    Texts are strings or missing, numbers float32 (width and height int32). InputError tells which value of which row is
+    missing, no number or out of range (a cut-off last row too).
     """
     path = Path(path)
     if path.suffix == ".json":
@@ -140,30 +145,33 @@ def _coordinates(points: list[dict[str, float]]) -> np.ndarray:
 def _named(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     if not path.name.endswith((".csv", ".csv.gz", ".parquet")):
-        raise InputError(f"{path}: {path.suffix or 'no'} ending; a landmark table is .csv, .csv.gz or .parquet")
+        raise InputError(f"{path}: no landmark table; give an ending of .csv, .csv.gz or .parquet")
     return path
 
 
 def write_landmarks(table: pd.DataFrame | Iterable[pd.DataFrame], path: str | os.PathLike[str]) -> None:
-    """Check a landmark table and write it as CSV or Parquet, by the name's ending.
+    """Check a landmark table and write it as CSV or Parquet, by the name's ending, completely or not at all.
 
-    The file appears complete or not at all. A table that comes in parts (``iter_landmarks``) never is in memory as a
-    whole. InputError if the table is not valid, see ``read_landmarks``, the name ends otherwise, or the file cannot be
-    written.
+    A table in parts (``iter_landmarks``) never is in memory as a whole. InputError as in ``read_landmarks``.
     """
-    import pandas as pd
-
     path = _named(path)
     parts = [table] if isinstance(table, pd.DataFrame) else _gather(table)
     checked = (check_landmarks(part, path) for part in parts)
     with replacing(path) as temporary:
-        (_write_parquet if path.suffix == ".parquet" else _write_csv)(checked, temporary)
+        if path.suffix == ".parquet":
+            first = pa.Table.from_pandas(next(checked), preserve_index=False)
+            with pq.ParquetWriter(temporary, first.schema) as writer:
+                writer.write_table(first)
+                for part in checked:
+                    writer.write_table(pa.Table.from_pandas(part, first.schema, preserve_index=False))
+            return
+        with (gzip.open if path.suffix == ".gz" else open)(temporary, "wt", encoding="utf-8", newline="") as file:
+            for number, part in enumerate(checked):
+                part.to_csv(file, index=False, header=number == 0)
 
 
 def _gather(parts: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
     """Join small parts: the many columns make each part of a file costly."""
-    import pandas as pd
-
     held: list[pd.DataFrame] = []
     for part in parts:
         held.append(part)
@@ -172,23 +180,6 @@ def _gather(parts: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
             held = []
     if held:
         yield pd.concat(held, ignore_index=True)
-
-
-def _write_parquet(parts: Iterator[pd.DataFrame], path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    first = pa.Table.from_pandas(next(parts), preserve_index=False)
-    with pq.ParquetWriter(path, first.schema) as writer:
-        writer.write_table(first)
-        for part in parts:
-            writer.write_table(pa.Table.from_pandas(part, first.schema, preserve_index=False))
-
-
-def _write_csv(parts: Iterator[pd.DataFrame], path: Path) -> None:
-    with (gzip.open if path.suffix == ".gz" else open)(path, "wt", encoding="utf-8", newline="") as file:
-        for number, part in enumerate(parts):
-            part.to_csv(file, index=False, header=number == 0)
 
 
 def check_landmarks(table: pd.DataFrame, name: object = "landmarks") -> pd.DataFrame:
@@ -225,9 +216,10 @@ def check_landmarks(table: pd.DataFrame, name: object = "landmarks") -> pd.DataF
     known = side.isin(["left", "right"]).to_numpy()
     _refuse(name, "side", table, found & ~known, "the side of a found hand is left or right")
     values = table[numbers[1:]].to_numpy()
-    missing_rule = "a found hand has 126 finite coordinates; the row may be cut off"
-    range_rule = "coordinates are fractions of width and height, or metres, not pixels"
-    for bad, rule in ((found[:, None] & ~np.isfinite(values), missing_rule), (np.abs(values) > 20, range_rule)):
+    for bad, rule in (
+        (found[:, None] & ~np.isfinite(values), "a found hand has 126 finite coordinates; the row may be cut off"),
+        (np.abs(values) > 20, "coordinates are fractions of width and height, or metres, not pixels"),
+    ):
         if bad.any():
             place = int(np.argwhere(bad)[0, 1])
             _refuse(name, numbers[1 + place], table, bad[:, place], rule)
@@ -244,8 +236,6 @@ def _refuse(name: object, column: str, table: pd.DataFrame, bad: np.ndarray, rul
 
 def _numbers(table: pd.DataFrame, column: str) -> np.ndarray:
     """A column as (N,) float64, NaN where there is no number: nothing, a word, a truth value, a date, a list."""
-    import pandas as pd
-
     values = table[column]
     if values.dtype.kind not in "iufOTU" and not isinstance(values.dtype, pd.StringDtype):
         return np.full(len(values), np.nan)
@@ -259,3 +249,27 @@ def _as_float32(table: pd.DataFrame, column: str, name: object) -> np.ndarray:
     _refuse(name, column, table, np.isnan(values) & table[column].notna().to_numpy(), "a number is expected here")
     with np.errstate(over="ignore"):  # to infinity, which is refused where a hand was found
         return values.astype(np.float32)
+
+
+def draw_hand(image: np.ndarray, hand: Hand | None) -> np.ndarray:
+    """Return a copy of an image (H, W, 3) uint8 RGB with the bones and joints of a hand, if any, drawn on it."""
+    import cv2
+
+    drawn = np.ascontiguousarray(image).copy()
+    if hand is None:
+        return drawn
+    height, width = drawn.shape[:2]
+    # Sixteenths of a pixel, which OpenCV's `shift` reads: joints do not jump by whole pixels in a video.
+    points = [tuple(int(v) for v in p) for p in np.round(hand.landmarks[:, :2] * [width, height] * 16)]
+    thickness = max(1, round(min(height, width) / 120))
+    colors = [PALM_COLOR, *(FINGER_COLORS[finger] for finger, joints in FINGERS.items() for _ in joints)]
+    # The dark lines first, all of them: they keep pale colours visible on a pale wall.
+    for outline in (True, False):
+        for start, end in CONNECTIONS:
+            bone = colors[end] if colors[start] == colors[end] else PALM_COLOR
+            color, wide = (_OUTLINE, thickness + 2) if outline else (bone, thickness)
+            cv2.line(drawn, points[start], points[end], color, wide, cv2.LINE_AA, 4)
+    for point, color in zip(points, colors, strict=True):
+        cv2.circle(drawn, point, 16 * (thickness + 2), _OUTLINE, -1, cv2.LINE_AA, 4)
+        cv2.circle(drawn, point, 16 * (thickness + 1), color, -1, cv2.LINE_AA, 4)
+    return drawn

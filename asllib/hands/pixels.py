@@ -1,7 +1,6 @@
 """From a photo to what the pixel network reads: grey, cropped to the hand, 28x28, 0..1, standardised."""
 
-from __future__ import annotations
-
+import cv2
 import numpy as np
 
 from asllib.hands.landmarks import FINGERS
@@ -13,8 +12,6 @@ MARGIN = 0.25  # of the hand's longer side, kept around it: fingertips and wrist
 
 def to_gray(image: np.ndarray) -> np.ndarray:
     """Turn RGB into the brightness that people see, (H, W, 3) uint8 -> (H, W) uint8 (ITU-R BT.601)."""
-    import cv2
-
     return image if image.ndim == 2 else cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
 
 
@@ -46,8 +43,6 @@ def hand_crop(image: np.ndarray, hand: Hand | None, margin: float = MARGIN) -> n
 
 def hand_mask(points: np.ndarray, height: int, width: int) -> np.ndarray:
     """Where a hand with landmarks (21, 2) in pixels can be, (height, width) bool: palm, and fingers of usual width."""
-    import cv2
-
     palm = np.sqrt(((points[[5, 9, 13, 17]] - points[0]) ** 2).sum(1).mean())
     longest = np.linalg.norm(points[:, None] - points, axis=-1).max()
     size = max(palm, 0.35 * longest)  # a palm seen from its edge is short
@@ -72,8 +67,6 @@ def hand_only(image: np.ndarray, hand: Hand) -> np.ndarray:
 
 def resize(image: np.ndarray, side: int = SIDE) -> np.ndarray:
     """Resize an image to side x side; shrinking averages over areas, so that nothing is skipped."""
-    import cv2
-
     shrinks = side < min(image.shape[:2])
     return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
@@ -104,8 +97,3 @@ def standardise(images: np.ndarray) -> np.ndarray:
 def mean_image(images: np.ndarray) -> np.ndarray:
     """Average over images, (N, H, W) -> (H, W) float32 in the unit of the input; take training images only."""
     return np.asarray(images).mean(0, dtype=np.float64).astype(np.float32)
-
-
-def subtract_mean(images: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Subtract the mean image: what all images share, such as the usual place of the hand, is gone."""
-    return images - mean

@@ -1,9 +1,7 @@
 """A hand in time: its stream of frames, and the even moments that frames of any rate are brought to."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,12 +40,11 @@ class Stream:
     def hands(self) -> list[Hand | None]:
         """One hand a frame, or None."""
         seen = [None] * len(self) if self.embeddings is None else self.embeddings.astype(np.float32)
-        return [
-            Hand(self.landmarks[i], self.world[i], "left" if self.left[i] else "right", 1.0, 1.0, seen[i])
-            if found
-            else None
-            for i, found in enumerate(self.found)
-        ]
+
+        def hand(i: int) -> Hand:
+            return Hand(self.landmarks[i], self.world[i], "left" if self.left[i] else "right", 1.0, 1.0, seen[i])
+
+        return [hand(i) if found else None for i, found in enumerate(self.found)]
 
 
 def stream_of(hands: Sequence[Hand | None], times: Sequence[float] | np.ndarray, aspect: float, **truth) -> Stream:
@@ -57,12 +54,14 @@ def stream_of(hands: Sequence[Hand | None], times: Sequence[float] | np.ndarray,
         for i, hand in enumerate(hands):
             if hand is not None:
                 truth["embeddings"][i] = hand.embedding
-    landmarks, world = (
-        np.array([_EMPTY if hand is None else getattr(hand, name) for hand in hands], np.float32).reshape(-1, 21, 3)
-        for name in ("landmarks", "world")
-    )
+    landmarks = _stack(_EMPTY if hand is None else hand.landmarks for hand in hands)
+    world = _stack(_EMPTY if hand is None else hand.world for hand in hands)
     left = np.array([hand is not None and hand.side == "left" for hand in hands], bool)
     return Stream(np.asarray(times, np.float64), landmarks, world, left, float(aspect), **truth)
+
+
+def _stack(points: Iterable[np.ndarray]) -> np.ndarray:
+    return np.array(list(points), np.float32).reshape(-1, 21, 3)
 
 
 @dataclass(frozen=True)
@@ -110,10 +109,8 @@ class Resampler:
             before = (time_s - 1.0, hand)
         while self._next <= time_s * self.rate + 1e-6:
             part = float(np.clip((self._next / self.rate - before[0]) / (time_s - before[0]), 0, 1))
-            yield self._moment(
-                before[1].landmarks + part * (hand.landmarks - before[1].landmarks),
-                before[1].world + part * (hand.world - before[1].world),
-            )
+            image = before[1].landmarks + part * (hand.landmarks - before[1].landmarks)
+            yield self._moment(image, before[1].world + part * (hand.world - before[1].world))
         self._seen = (time_s, hand)
 
     def _missing(self, until: float) -> Iterator[Moment]:
@@ -138,8 +135,6 @@ def resample(stream: Stream, rate: float = RATE) -> Stream:
     positions = None
     if stream.positions is not None and len(times):
         positions = stream.positions[np.abs(stream.times[None] - times[:, None]).argmin(1)]
-    landmarks, world = (
-        np.array([getattr(m, name) for m in moments], np.float32).reshape(-1, 21, 3) for name in ("landmarks", "world")
-    )
+    landmarks, world = _stack(m.landmarks for m in moments), _stack(m.world for m in moments)
     left = np.array([m.left for m in moments], bool)
     return Stream(times, landmarks, world, left, stream.aspect, stream.word, positions, stream.signer)

@@ -1,9 +1,4 @@
-"""The live cell, and the recorders of your own signs and of words.
-
-The names below are imported on first use: ``import asllib.live`` loads neither PyTorch nor the notebook's widgets.
-"""
-
-from __future__ import annotations
+"""The live cell, and the recorders of your own signs and of words."""
 
 from asllib.lazy import attach
 

@@ -1,7 +1,5 @@
 """A quicker way from the kernel to the page, for JupyterLab and Voila alike; see docs/live.md."""
 
-from __future__ import annotations
-
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 
 

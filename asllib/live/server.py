@@ -1,7 +1,5 @@
 """The live cell as a page of its own, through Voila: on this machine's loopback address, unless asked otherwise."""
 
-from __future__ import annotations
-
 import functools
 import ipaddress
 import logging
@@ -19,6 +17,9 @@ from xml.sax.saxutils import escape
 
 from asllib.errors import InputError
 from asllib.lazy import extra
+from asllib.live.session import models
+from asllib.read import load_network
+from asllib.read.video import iter_frames
 
 with extra("live"):
     import nbformat
@@ -69,10 +70,6 @@ class SecurePage(Voila):
 
 def reader_cell(source: int | str | None = None, model: str | None = None) -> str:
     """The code of a ``LiveReader`` of this source and model; InputError if there is no such model or film."""
-    from asllib.live.session import models
-    from asllib.read import load_network
-    from asllib.read.video import iter_frames
-
     load_network(model or models()[0])
     if source is not None:
         iter_frames(source)
@@ -115,15 +112,9 @@ def serve(
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel of this environment, not one in the user's folder
     cell = nbformat.v4.new_code_cell(code)
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    settings = {
-        "ip": host,
-        "port": port,
-        "port_retries": 0,
-        "token": secrets.token_urlsafe(16),
-        "open_browser": browser,
-        "log_level": "ERROR",
-        "kernel_websocket_connection_class": "asllib.live.connection.PromptConnection",
-    }
+    settings = {"ip": host, "port": port, "port_retries": 0, "open_browser": browser, "log_level": "ERROR"}
+    settings["token"] = secrets.token_urlsafe(16)
+    settings["kernel_websocket_connection_class"] = "asllib.live.connection.PromptConnection"
     # A page that goes asks for its kernel's end, but Voila's request lacks _xsrf and is refused.
     culling = {"cull_idle_timeout": 30, "cull_interval": 10}
     with tempfile.TemporaryDirectory(prefix="asl-") as folder:

@@ -153,9 +153,7 @@ class LiveReader(CameraWidget):
 class SignRecorder(CameraWidget):
     """The recorder: asks for one sign after the other, and writes a data folder for ``add_signs``.
 
-    It counts down, keeps frames in which the hand is well in view, asks for slight turns and distances, and shows why
-    other frames are not kept. Kept frames, and nothing else, are written, with landmarks and a manifest. It takes what
-    ``asllib.live.recording.RecordingSession`` takes.
+    It takes what ``asllib.live.recording.RecordingSession`` takes, shows why frames are not kept, and writes no others.
     """
 
     _esm = _bundle("recorder.js")

@@ -1,9 +1,4 @@
-"""The networks, each one short module, and how they are stored.
-
-The names below are imported on first use: ``import asllib.networks`` does not load PyTorch.
-"""
-
-from __future__ import annotations
+"""The networks, each one short module, and how they are stored."""
 
 from asllib.lazy import attach
 

@@ -1,11 +1,10 @@
 """The default network: landmarks and the embedding of a hand, each read by a branch of its own."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from asllib.config import Preset, Training
 from asllib.hands.look import WIDTH
@@ -15,34 +14,17 @@ from asllib.networks.registry import Network, register
 
 @dataclass(frozen=True)
 class DefaultConfig:
-    """Shape of the default network.
+    """Shape of the default network."""
 
-    Attributes
-    ----------
-    hidden
-        Width of the layer that reads the embedding.
-    dropout
-        Share of that layer that is zeroed in training; of the embedding it is 0.6 times as much.
-    noise
-        Standard deviation of what is added to the standardised embedding in training.
-    sharpen
-        Power to which what the landmarks say is raised where there is no embedding: trained to doubt hands that show no
-        letter, their confidence is lower than their accuracy.
-    doubt
-        Upper limit of the confidence of both: this power of the landmark branch's highest probability.
-    share
-        Share of the hands with an embedding that the landmark branch answers for in training, as for all without.
-    classes
-        Letters, 24 for all still ones.
-    """
-
-    hidden: int = 256
-    dropout: float = 0.5
-    noise: float = 0.3
+    hidden: int = 256  # width of the layer that reads the embedding
+    dropout: float = 0.5  # share of that layer that is zeroed in training; of the embedding it is 0.6 times as much
+    noise: float = 0.3  # standard deviation of what is added to the standardised embedding in training
+    # Power to which what the landmarks say is raised where there is no embedding: trained to doubt hands that show no
+    # letter, their confidence is lower than their accuracy.
     sharpen: float = 1.5
-    doubt: float = 0.4
-    share: float = 0.25
-    classes: int = 24
+    doubt: float = 0.4  # the confidence of both is at most this power of the landmark branch's highest probability
+    share: float = 0.25  # of the hands with an embedding that the landmark branch answers for in training
+    classes: int = 24  # letters
 
 
 PRESETS = {
@@ -51,7 +33,7 @@ PRESETS = {
         Training(epochs=40, learning_rate=3e-3, batch=128, one_cycle=True, weight_decay=0.05, smoothing=0.05),
         LandmarkAugment(flat=0.2),
         signers=48,
-    ),
+    )
 }
 
 
@@ -82,12 +64,7 @@ class DefaultNet(Network):
             nn.Linear(config.hidden, config.classes),
         )
 
-    def prepare(
-        self,
-        inputs: tuple[Tensor, ...],
-        augment: LandmarkAugment | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
+    def prepare(self, inputs: tuple[Tensor, ...], augment: Any = None, generator: Generator | None = None) -> Tensor:
         """Turn what ``LandmarkCNN.prepare`` takes, and embeddings (B, 1152), into one row a hand (B, 9 * 21 + 1152)."""
         return torch.cat([self.landmark.prepare(inputs, augment, generator).flatten(1), inputs[4].float()], 1)
 

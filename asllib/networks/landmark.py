@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from scipy.spatial.transform import Rotation
+from torch import Generator, Tensor, nn
 
 from asllib.config import PAPER_TRAINING, Preset, Training
 from asllib.hands.features import landmark_features, landmark_inputs
@@ -27,52 +27,24 @@ GRID = [[0, *joints] for joints in FINGERS.values()]  # 5 x 5 landmark numbers
 
 @dataclass(frozen=True)
 class LandmarkConfig:
-    """Shape of the landmark network.
+    """Shape of the landmark network."""
 
-    Attributes
-    ----------
-    features
-        Numbers a landmark: the channels of ``asllib.hands.landmark_features``.
-    channels
-        Feature maps of the two convolutions along the fingers and of the one across them.
-    hidden
-        Width of the fully connected layer.
-    dropout
-        Share of the features before each fully connected layer that is zeroed in training.
-    classes
-        Letters, 24 for all still ones.
-    """
-
-    features: int = 9
-    channels: tuple[int, int, int] = (32, 48, 64)
-    hidden: int = 128
-    dropout: float = 0.3
-    classes: int = 24
+    features: int = 9  # numbers a landmark: the channels of ``asllib.hands.landmark_features``
+    channels: tuple[int, int, int] = (32, 48, 64)  # feature maps of two convolutions along the fingers, one across
+    hidden: int = 128  # width of the fully connected layer
+    dropout: float = 0.3  # share of the features before each fully connected layer that is zeroed in training
+    classes: int = 24  # letters
 
 
 @dataclass(frozen=True)
 class LandmarkAugment:
-    """How far hands are changed, in three dimensions.
+    """How far hands are changed, in three dimensions."""
 
-    Attributes
-    ----------
-    turn
-        Degrees in the image plane, at most 30.
-    tilt
-        Degrees about the axes in the image plane: another camera.
-    stretch
-        Change of the size along each axis, as people's hands differ.
-    jitter
-        Standard deviation of each point, in palm lengths: the tracker's error.
-    flat
-        Share of the hands whose world landmarks are dropped, as they are missing in tables of others.
-    """
-
-    turn: float = 15.0
-    tilt: float = 30.0
-    stretch: float = 0.15
-    jitter: float = 0.03
-    flat: float = 0.0
+    turn: float = 15.0  # degrees in the image plane, at most 30
+    tilt: float = 30.0  # degrees about the axes in the image plane: another camera
+    stretch: float = 0.15  # change of the size along each axis, as people's hands differ
+    jitter: float = 0.03  # standard deviation of each point, in palm lengths: the tracker's error
+    flat: float = 0.0  # share of the hands whose world landmarks are dropped, as they are missing in others' tables
 
     def __post_init__(self) -> None:
         check_turn(self.turn)
@@ -122,12 +94,7 @@ class LandmarkCNN(Network):
             nn.Linear(config.hidden, config.classes),
         )
 
-    def prepare(
-        self,
-        inputs: tuple[Tensor, ...],
-        augment: LandmarkAugment | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
+    def prepare(self, inputs: tuple[Tensor, ...], augment: Any = None, generator: Generator | None = None) -> Tensor:
         """Turn landmarks and world (B, 21, 3), left (B,) and aspect (B,) into features (B, 9, 21); more is ignored."""
         landmarks, world, left, aspect = inputs[:4]
         if augment is not None and generator is not None:
@@ -148,34 +115,20 @@ class LandmarkCNN(Network):
 
 
 def augment_landmarks(
-    landmarks: Tensor, world: Tensor, aspect: Tensor, how: LandmarkAugment, generator: torch.Generator
+    landmarks: Tensor, world: Tensor, aspect: Tensor, how: LandmarkAugment, generator: Generator
 ) -> tuple[Tensor, Tensor]:
-    """Turn, tilt, stretch and shake a batch of hands, image and world landmarks alike.
+    """Turn, tilt, stretch and shake a batch of hands, image and world landmarks (B, 21, 3) as the tracker gives them.
 
-    Parameters
-    ----------
-    landmarks
-        (B, 21, 3) image landmarks as the tracker gives them.
-    world
-        (B, 21, 3) world landmarks.
-    aspect
-        (B,) width / height: turns are made where x and y have one unit.
-    how
-        The limits.
-    generator
-        Source of the randomness, on the CPU.
-
-    Returns
-    -------
-    tuple
-        landmarks, world: of the same shapes and units. Both are turned by the same angles, and shaken each by itself.
+    Both are turned by the same angles, and shaken each by itself. ``aspect`` (B,) is width / height: turns are made
+    where x and y have one unit. The generator is on the CPU.
     """
     batch = len(landmarks)
 
     def draw(limit: float, *shape: int) -> Tensor:
         return limit * (2 * torch.rand(batch, *shape, generator=generator) - 1)
 
-    rotation = _rotation(draw(math.radians(how.tilt)), draw(math.radians(how.tilt)), draw(math.radians(how.turn)))
+    angles = torch.stack([draw(how.tilt), draw(how.tilt), draw(how.turn)], 1)  # about x, then y, then z
+    rotation = torch.from_numpy(Rotation.from_euler("xyz", angles.numpy(), degrees=True).as_matrix()).float()
     matrix = (rotation @ torch.diag_embed(1 + draw(how.stretch, 3))).to(landmarks)  # (B, 3, 3)
     unit = torch.stack([aspect, torch.ones_like(aspect), aspect], -1)[:, None]  # (B, 1, 3)
 
@@ -188,19 +141,6 @@ def augment_landmarks(
     world = move(world)
     dropped = torch.rand(batch, generator=generator).to(world) < how.flat
     return move(landmarks * unit) / unit, torch.where(dropped[:, None, None], torch.nan, world)
-
-
-def _rotation(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
-    """Rotation about the axes x, then y, then z, angles (B,) in radians -> (B, 3, 3)."""
-    one, zero = torch.ones_like(x), torch.zeros_like(x)
-
-    def matrix(*entries: Tensor) -> Tensor:
-        return torch.stack(entries, -1).reshape(-1, 3, 3)
-
-    about_x = matrix(one, zero, zero, zero, x.cos(), -x.sin(), zero, x.sin(), x.cos())
-    about_y = matrix(y.cos(), zero, y.sin(), zero, one, zero, -y.sin(), zero, y.cos())
-    about_z = matrix(z.cos(), -z.sin(), zero, z.sin(), z.cos(), zero, zero, zero, one)
-    return about_z @ about_y @ about_x
 
 
 def look_probabilities(model: Network, looks: Looks) -> np.ndarray:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from asllib.config import PAPER_TRAINING, Preset, Training
 from asllib.data.letterset import LetterSet
@@ -36,30 +36,16 @@ def check_turn(turn: float) -> None:
 class PixelConfig:
     """Shape of the pixel network.
 
-    Attributes
-    ----------
-    channels
-        Feature maps of the three blocks.
-    hidden
-        Width of the first fully connected layer. The paper does not give it.
-    dropout
-        Share of the features that is zeroed in training. The paper says that there are 2 dropout layers, and
-        describes one a block; here whole feature maps are dropped after blocks 1 and 2 (2 layers).
-    batch_norm
-        Normalise each block's features. The paper explains it and does not list it among the network's layers.
-    standardise
-        Bring each image to mean 0 and standard deviation 1 by itself, instead of by the training images' mean:
-        people's cameras differ in light and contrast.
-    classes
-        Letters, 24 for all still ones.
+    The paper says that there are 2 dropout layers, and describes one a block: here whole feature maps are dropped after
+    blocks 1 and 2. It explains batch normalisation, and does not list it among the network's layers.
     """
 
-    channels: tuple[int, int, int] = (32, 64, 128)
-    hidden: int = 128
-    dropout: float = 0.25
+    channels: tuple[int, int, int] = (32, 64, 128)  # feature maps of the three blocks
+    hidden: int = 128  # width of the first fully connected layer, which the paper does not give
+    dropout: float = 0.25  # share of the features that is zeroed in training
     batch_norm: bool = False
-    standardise: bool = False
-    classes: int = 24
+    standardise: bool = False  # each image by itself, not by the training images' mean: people's cameras differ
+    classes: int = 24  # letters
 
 
 @dataclass(frozen=True)
@@ -67,24 +53,13 @@ class ImageAugment:
     """How far grey images are changed; each value is drawn evenly from -x..x (or 1 - x..1 + x for factors).
 
     Nothing is mirrored: the mirror image of a right hand is a left hand.
-
-    Attributes
-    ----------
-    turn
-        Degrees, at most 30.
-    shift
-        Fraction of the width and height.
-    zoom, contrast
-        Change of the factor.
-    brightness
-        In units of the range 0..1.
     """
 
-    turn: float = 10.0
-    shift: float = 0.1
+    turn: float = 10.0  # degrees, at most 30
+    shift: float = 0.1  # fraction of the width and height
     zoom: float = 0.1
     contrast: float = 0.2
-    brightness: float = 0.1
+    brightness: float = 0.1  # of the range 0..1
 
     def __post_init__(self) -> None:
         check_turn(self.turn)
@@ -101,8 +76,8 @@ PRESETS = {
             one_cycle=True,
             weight_decay=0.01,
             smoothing=0.05,
-            min_steps=1050,  # as many as five epochs of Sign Language MNIST, also where the set is smaller
             bfloat16=True,
+            min_steps=1050,  # as many as five epochs of Sign Language MNIST, also where the set is smaller
         ),
         ImageAugment(),
     ),
@@ -148,20 +123,12 @@ class PixelCNN(Network):
             wide = channels
         self.features = nn.Sequential(*blocks)
         self.head = nn.Sequential(
-            nn.Flatten(),
-            nn.Linear(wide * 9, config.hidden),
-            nn.ReLU(),
-            nn.Linear(config.hidden, config.classes),
+            nn.Flatten(), nn.Linear(wide * 9, config.hidden), nn.ReLU(), nn.Linear(config.hidden, config.classes)
         )
         # The same numbers in an order that convolutions read faster.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's overloads lack it
 
-    def prepare(
-        self,
-        inputs: tuple[Tensor, ...],
-        augment: ImageAugment | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
+    def prepare(self, inputs: tuple[Tensor, ...], augment: Any = None, generator: Generator | None = None) -> Tensor:
         """Turn bytes (B, 28, 28) into (B, 1, 28, 28) float in 0..1, changed at random by ``augment``."""
         images = inputs[0].unsqueeze(1).float() / 255
         return images if augment is None or generator is None else augment_images(images, augment, generator)
@@ -183,23 +150,8 @@ class PixelCNN(Network):
         return self.head(x)  # (B, 1152), (B, hidden), (B, classes)
 
 
-def augment_images(images: Tensor, how: ImageAugment, generator: torch.Generator) -> Tensor:
-    """Turn, shift, zoom and relight a batch of grey images, each in its own way.
-
-    Parameters
-    ----------
-    images
-        (B, 1, H, W) float in 0..1.
-    how
-        The limits.
-    generator
-        Source of the randomness, on the CPU.
-
-    Returns
-    -------
-    Tensor
-        (B, 1, H, W), not clipped; beyond the border the outermost pixels are repeated.
-    """
+def augment_images(images: Tensor, how: ImageAugment, generator: Generator) -> Tensor:
+    """Turn, shift, zoom and relight grey images (B, 1, H, W), 0..1, each in its own way; values are not clipped."""
     batch = len(images)
 
     def draw(limit: float) -> Tensor:
@@ -236,22 +188,7 @@ def small_set(images: np.ndarray | PhotoFiles) -> np.ndarray | None:
 
 
 def crop_set(letters: LetterSet, looks: Looks, *, background: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Crop each photo of a set to its hand for the pixel network, as each look at it saw it.
-
-    Parameters
-    ----------
-    letters, looks
-        The set, and what was seen of it.
-    background
-        Keep what lies around the hand, see ``asllib.hands.pixels.to_pixels``.
-
-    Returns
-    -------
-    images
-        (looks, N, 28, 28) uint8; black where no hand was found.
-    found
-        (looks, N) bool.
-    """
+    """Crop each photo of a set to its hand, as each look saw it: (looks, N, 28, 28) uint8, and found (looks, N)."""
     hands = [table_hands(table) for table in looks.tables]
     found = np.array([[hand is not None for hand in look] for look in hands])
     images = np.zeros((*found.shape, SIDE, SIDE), np.uint8)
@@ -263,10 +200,7 @@ def crop_set(letters: LetterSet, looks: Looks, *, background: bool = False) -> t
 
 
 def set_probabilities(model: PixelCNN, letters: LetterSet, track: Callable[[LetterSet], Looks]) -> np.ndarray:
-    """Read a set, (N, classes): small images as they are, photos by their crops, zeros where no hand was found.
-
-    ``track`` is called for photos alone.
-    """
+    """Read a set, (N, classes): small images as they are, photos by ``track``; zeros where no hand was found."""
     small = small_set(letters.images)
     if small is not None:
         return model.logits((torch.from_numpy(small),)).softmax(1).numpy()

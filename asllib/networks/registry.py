@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from asllib.errors import InputError
 
@@ -23,9 +23,7 @@ class Network(nn.Module):
     presets: ClassVar[Mapping[str, Any]]
     config: Any
 
-    def prepare(
-        self, inputs: tuple[Tensor, ...], augment: Any = None, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def prepare(self, inputs: tuple[Tensor, ...], augment: Any = None, generator: Generator | None = None) -> Tensor:
         """Turn a batch of stored tensors into what ``forward`` takes; with ``augment`` it is changed at random."""
         raise NotImplementedError
 

@@ -1,7 +1,5 @@
 """Networks on disk: a run folder with weights (safetensors) and a card, and those that are shipped."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load, save
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -25,10 +24,7 @@ WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 
 
 def check_new_run(folder: Path) -> None:
-    """Raise InputError if a finished run stands in the folder, or it could not be named later.
-
-    Training goes on from an unfinished run.
-    """
+    """Raise InputError if a folder has a shipped network's name or holds a finished run; others are gone on with."""
     if str(folder) in SHIPPED:
         raise InputError(f"{folder}: the name of a shipped network; name another folder, such as runs/{folder}")
     if (folder / "card.json").is_file():
@@ -43,21 +39,10 @@ def tidy_run(folder: Path) -> None:
 
 
 def save_model(folder: str | Path, model: Network, alphabet: Sequence[str], about: dict[str, Any]) -> Path:
-    """Write ``model.safetensors`` and ``card.json`` into a run folder.
+    """Write ``model.safetensors`` and ``card.json`` into a run folder, which is made if it is not there.
 
-    Parameters
-    ----------
-    folder
-        Made if it is not there.
-    model
-        The network.
-    alphabet
-        The letters of its outputs, in order; also names of signs.
-    about
-        What else the card says: preset, seed, data with hashes, versions, metrics.
+    ``alphabet`` has letters, or signs' names, in the order of the outputs; ``about`` is what else the card says.
     """
-    from safetensors.torch import save
-
     folder = Path(folder)
     weights = save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})
     write_bytes(folder / "model.safetensors", weights)
@@ -76,18 +61,9 @@ def save_model(folder: str | Path, model: Network, alphabet: Sequence[str], abou
 def load_model(name: str | Path) -> tuple[Network, dict[str, Any]]:
     """Load a shipped network (one of ``SHIPPED``) or a run folder; return it with its card.
 
-    Raises
-    ------
-    InputError
-        If there is no such thing, the card is damaged, or the weights are not those whose hash the card gives.
-
-    Notes
-    -----
-    A folder may come from a stranger: nothing in it is run. The card is plain JSON whose values are checked, it names
-    no files, and the weights are safetensors; memory is taken for a network only if the weights have its shape.
+    A folder may come from a stranger: nothing in it is run, and memory is taken only for weights of the right shape.
+    InputError if there is no such thing, the card is damaged, or the weights are not those whose hash the card gives.
     """
-    from safetensors.torch import load
-
     folder = WEIGHTS / name if name in SHIPPED else Path(name)
     card_file, weights_file = folder / "card.json", folder / "model.safetensors"
     if not (card_file.is_file() and weights_file.is_file()):
@@ -101,12 +77,8 @@ def load_model(name: str | Path) -> tuple[Network, dict[str, Any]]:
             shapes = {name: tensor.shape for name, tensor in network(config).state_dict().items()}
         alphabet, expected = card["alphabet"], card["weights_sha256"]
         # A list has names of signs that somebody added, too; a string has letters only.
-        foreign = isinstance(alphabet, str) and not set(alphabet) <= set(LETTERS)
-        if (
-            not len(alphabet) == len(set(alphabet)) == config.classes
-            or foreign
-            or not all(name.strip() for name in alphabet)
-        ):
+        known = set(alphabet) <= set(LETTERS) if isinstance(alphabet, str) else all(name.strip() for name in alphabet)
+        if not known or not len(alphabet) == len(set(alphabet)) == config.classes:
             raise ValueError(f"alphabet {alphabet!r} for {config.classes} classes")
         if not 0 <= card.get("refuse_below", 0.0) <= 1:
             raise ValueError(f"refuse_below {card['refuse_below']!r} is no share")
@@ -130,10 +102,7 @@ def load_model(name: str | Path) -> tuple[Network, dict[str, Any]]:
 
 
 def fold(model: Network) -> Network:
-    """Make a network quicker, in place: batch normalisation goes into the convolution before it, dropout goes.
-
-    The answers stay the same. For reading only: such a network can neither be trained nor saved.
-    """
+    """Make a network quicker for reading, in place and with equal answers: batch normalisation and dropout go."""
     for block in list(model.modules()):
         if isinstance(block, nn.Sequential):
             for i in reversed(range(len(block))):

@@ -4,12 +4,6 @@ from asllib.signer.letters import SyntheticShots, iter_letters, render_letters, 
 from asllib.signer.motion import SignedWord, render_idle, render_word, write_video
 
 __all__ = [
-    "SignedWord",
-    "SyntheticShots",
-    "iter_letters",
-    "render_idle",
-    "render_letters",
-    "render_word",
-    "write_letters",
+    "SignedWord", "SyntheticShots", "iter_letters", "render_idle", "render_letters", "render_word", "write_letters",
     "write_video",
-]
+]  # fmt: skip

@@ -1,9 +1,8 @@
 """The letters as anatomical joint angles, each with its handshape in words.
 
-The handshapes follow the usual descriptions of the American manual alphabet (T. Humphries and C. Padden, "Learning
-American Sign Language"; W. Vicars, lifeprint.com, "Fingerspelling"). The angles are this project's own: set on the
-hand model so that fingers touch where the description says so and pass through each other nowhere, then tuned on what
-the tracker sees in the training photos of two sources, davidlee and keptsecret.
+The handshapes follow T. Humphries and C. Padden, "Learning American Sign Language", and W. Vicars, lifeprint.com. The
+angles are this project's own: set so that fingers touch where the description says so and pass through each other
+nowhere, then tuned on what the tracker sees in the training photos of two sources, davidlee and keptsecret.
 """
 
 from dataclasses import dataclass

@@ -11,11 +11,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from asllib.lazy import extra
@@ -36,36 +36,31 @@ class HandModel:
     """What does not change from signer to signer: topology, skin weights, named vertices."""
 
     anny: Any
-    weights: torch.Tensor  # (V, 21) skin weight of each bone on each vertex of the hand
-    faces: torch.Tensor  # (F, 3) triangles, the hand's first, then those of the forearm
-    loop: torch.Tensor  # (L,) vertices around the open wrist, in order
-    tips: torch.Tensor  # (5,) the vertex at each finger's end, thumb first
+    weights: Tensor  # (V, 21) skin weight of each bone on each vertex of the hand
+    faces: Tensor  # (F, 3) triangles, the hand's first, then those of the forearm
+    loop: Tensor  # (L,) vertices around the open wrist, in order
+    tips: Tensor  # (5,) the vertex at each finger's end, thumb first
 
 
 @dataclass(frozen=True)
 class HandShape:
     """Hands of B signers at rest, in the frame of the hand; each phalanx is also a capsule."""
 
-    vertices: torch.Tensor  # (B, V, 3)
-    heads: torch.Tensor  # (B, 21, 3) where bones begin
-    rest: torch.Tensor  # (B, 21, 3, 3) frames of the bones: columns flexion axis, bone direction, palm side
-    tips: torch.Tensor  # (B, 5, 3)
-    cores: torch.Tensor  # (B, 15, 2, 3) ends of the capsules' axes: thumb first, each finger from its base
-    radii: torch.Tensor  # (B, 15)
-
-
-def _start_warp(folder: Path) -> None:
-    """Start warp, with its kernels in the folder, and without its C++ warning where there is no graphics card."""
-    os.environ.setdefault("WARP_CACHE_PATH", str(folder / "warp"))
-    wp.config.log_level = wp.LOG_ERROR
-    with without_lines(re.compile(b"Warp CUDA warning")):
-        wp.init()
+    vertices: Tensor  # (B, V, 3)
+    heads: Tensor  # (B, 21, 3) where bones begin
+    rest: Tensor  # (B, 21, 3, 3) frames of the bones: columns flexion axis, bone direction, palm side
+    tips: Tensor  # (B, 5, 3)
+    cores: Tensor  # (B, 15, 2, 3) ends of the capsules' axes: thumb first, each finger from its base
+    radii: Tensor  # (B, 15)
 
 
 def _anny_model() -> Any:
     """The package's right hand: from our cache, 4 MB, or built from MakeHuman's text files."""
     folder = cache_dir() / "signer"
-    _start_warp(folder)
+    os.environ.setdefault("WARP_CACHE_PATH", str(folder / "warp"))  # of its kernels
+    wp.config.log_level = wp.LOG_ERROR
+    with without_lines(re.compile(b"Warp CUDA warning")):  # of C++, where there is no graphics card
+        wp.init()
     with extra("signer"):
         import anny
         import anny.models.full_model as full_model
@@ -100,10 +95,7 @@ def _load_targets(filename, vertices_count, world_transformation, dtype):
 
 @lru_cache(maxsize=1)
 def hand_model() -> HandModel:
-    """The right hand's model: about 10 s and one message the first time, then read from the cache.
-
-    Source: the package anny (Apache-2.0) on MakeHuman's CC0 data.
-    """
+    """The right hand's model, made once in about 10 s of the package anny (Apache-2.0) on MakeHuman's CC0 data."""
     model = _anny_model()
     weights = torch.zeros(len(model.vertex_bone_weights), 21, dtype=torch.float32)
     weights.scatter_add_(1, model.vertex_bone_indices.long(), model.vertex_bone_weights.float())
@@ -155,9 +147,7 @@ KNUCKLES = (0.19, 0.165, 0.175, 0.20)  # index to little
 THUMB_BASE, THUMB_KNUCKLE, BREADTH, FINGER = 0.30, 0.10, 1.10, 0.95
 
 
-def _human_rest(
-    model: Any, weights: torch.Tensor, phenotypes: Sequence[Sequence[float]]
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _human_rest(model: Any, weights: Tensor, phenotypes: Sequence[Sequence[float]]) -> tuple[Tensor, Tensor, Tensor]:
     """Skin (B, V, 3), bone heads (B, 21, 3) and anny's bone frames (B, 21, 3, 3) at rest, in the frame of the hand."""
     values = torch.as_tensor(phenotypes, dtype=torch.float64)
     empty = torch.zeros(len(values), 0, dtype=torch.float64)
@@ -181,9 +171,7 @@ def _human_rest(
     return points, heads, palm.transpose(1, 2)[:, None] @ rest["rest_bone_poses"][:, :, :3, :3].float()
 
 
-def _knuckle_weights(
-    weights: torch.Tensor, points: torch.Tensor, heads: torch.Tensor, frames: torch.Tensor
-) -> torch.Tensor:
+def _knuckle_weights(weights: Tensor, points: Tensor, heads: Tensor, frames: Tensor) -> Tensor:
     """Skin weights for the moved knuckles: the back follows the finger from there, the palm's skin from the crease."""
     out = weights.clone()
     for bone, following, _ in DIGITS[1:]:
@@ -198,7 +186,7 @@ def _knuckle_weights(
     return out
 
 
-def _along_bones(heads: torch.Tensor, frames: torch.Tensor, tips: torch.Tensor) -> torch.Tensor:
+def _along_bones(heads: Tensor, frames: Tensor, tips: Tensor) -> Tensor:
     """(B, 21, 3, 3) the phalanges' frames turned so that each bone points at the next, the last below the tip."""
     starts, frame = heads[:, DIGITS], frames[:, DIGITS]  # (B, 5, 3, 3), (B, 5, 3, 3, 3)
     # In the finger's plane, so that the last bone does not lean sideways.
@@ -212,13 +200,8 @@ def _along_bones(heads: torch.Tensor, frames: torch.Tensor, tips: torch.Tensor) 
     return out
 
 
-def _capsules(
-    points: torch.Tensor, heads: torch.Tensor, frames: torch.Tensor, tips: torch.Tensor, weights: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Axes (B, 15, 2, 3) and radii (B, 15) of the phalanges, from the skin around them.
-
-    The bones run below the back of a finger, so the axes are those of the skin.
-    """
+def _capsules(points: Tensor, heads: Tensor, frames: Tensor, tips: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Axes (B, 15, 2, 3) and radii (B, 15) of the phalanges, by the skin: bones run below the back of a finger."""
     starts, frame = heads[:, PHALANGES], frames[:, PHALANGES]  # (B, 15, 3), (B, 15, 3, 3)
     ends = torch.cat([heads[:, DIGITS][:, :, 1:], tips[:, :, None]], 2).flatten(1, 2)
     length = (ends - starts).norm(dim=-1)
@@ -237,10 +220,7 @@ def _capsules(
 
 
 def hand_shape(phenotypes: Iterable[Sequence[float]]) -> HandShape:
-    """Hands at rest of B signers; who comes several times is worked out once.
-
-    Phenotypes are gender, age (0.33 a child, 0.67 an adult), muscle, weight, height, proportions, each 0..1.
-    """
+    """Hands at rest of B signers by their phenotypes, see ``Signer``; who comes several times is worked out once."""
     everybody = [tuple(phenotype) for phenotype in phenotypes]
     people, model = list(dict.fromkeys(everybody)), hand_model()
     points, heads, frames = _human_rest(model.anny, model.weights, people)
@@ -250,7 +230,7 @@ def hand_shape(phenotypes: Iterable[Sequence[float]]) -> HandShape:
     return HandShape(*(part[[people.index(one) for one in everybody]] for part in parts))
 
 
-def _rotation(axis: int, degrees: torch.Tensor) -> torch.Tensor:
+def _rotation(axis: int, degrees: Tensor) -> Tensor:
     """(B, 3, 3) rotations about x, y or z (0, 1, 2), right handed; can be differentiated."""
     angle = torch.deg2rad(degrees)
     c, s, one, zero = angle.cos(), angle.sin(), torch.ones_like(angle), torch.zeros_like(angle)
@@ -262,16 +242,13 @@ def _rotation(axis: int, degrees: torch.Tensor) -> torch.Tensor:
     return torch.stack(rows, -1).reshape(*angle.shape, 3, 3)
 
 
-def orientation(pose: torch.Tensor) -> torch.Tensor:
-    """(B, 3, 3) the hand's frame in the world (x right in the picture, y up, z to the viewer).
-
-    The forearm's spin about its length comes first, then pitch and lean, then the turn about the vertical.
-    """
+def orientation(pose: Tensor) -> Tensor:
+    """(B, 3, 3) the hand's frame in the world (x right in the picture, y up, z to the viewer)."""
     spin, lean, turn, pitch = pose[:, 23:].unbind(1)
     return _rotation(1, turn) @ _rotation(2, lean) @ _rotation(0, pitch) @ _rotation(1, spin)
 
 
-def pose_hand(shape: HandShape, pose: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def pose_hand(shape: HandShape, pose: Tensor) -> tuple[Tensor, Tensor]:
     """Pose B hands by angles (B, angles) in degrees; can be differentiated.
 
     Returns the joints (B, 21, 3) in MediaPipe's order (wrist, then four a finger from its base, thumb first) and the
@@ -301,7 +278,7 @@ def pose_hand(shape: HandShape, pose: torch.Tensor) -> tuple[torch.Tensor, torch
     return torch.cat([starts[:, 1:2], places.flatten(1, 2)], 1), moves
 
 
-def skin(shape: HandShape, moves: torch.Tensor) -> torch.Tensor:
+def skin(shape: HandShape, moves: Tensor) -> Tensor:
     """(B, V, 3) linear blend skinning, then the forearm drawn out of the open wrist."""
     model = hand_model()
     blend = torch.einsum("vj,bjkl->bvkl", model.weights, moves)  # (B, V, 3, 4)
@@ -326,7 +303,7 @@ _MARKED = {0: (9, 0.14), 1: (2, 0.20), 3: (2, 0.15), 4: (3, 0.40)}
 _MARKED |= {8: (7, 0.30), 12: (11, 0.30), 16: (15, 0.30), 20: (19, 0.28)}
 
 
-def landmarks(joints: torch.Tensor) -> torch.Tensor:
+def landmarks(joints: Tensor) -> Tensor:
     """(B, 21, 3) joints of the bones -> the points that a hand tracker marks."""
     out = joints.clone()
     for joint, (other, part) in _MARKED.items():
@@ -344,7 +321,7 @@ _PLACES = tuple((k, k) for k in range(5, 21)) + tuple((k, k + 1) for f in range(
 REACH = 0.012  # metres: places further from the thumb than this soon stop to matter
 
 
-def hold(shape: HandShape, pose: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+def hold(shape: HandShape, pose: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Skin (B, V, 3) and tracked points (B, 21, 3) of posed hands in the world."""
     with torch.no_grad():
         joints, moves = pose_hand(shape, pose)
@@ -352,11 +329,8 @@ def hold(shape: HandShape, pose: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         return (skin(shape, moves) @ turn).numpy(), (landmarks(joints) @ turn).numpy()
 
 
-def segment_distance(p1: torch.Tensor, q1: torch.Tensor, p2: torch.Tensor, q2: torch.Tensor) -> torch.Tensor:
-    """(...,) shortest distance of the segments p1-q1 and p2-q2; can be differentiated.
-
-    Source: C. Ericson, "Real-Time Collision Detection", 5.1.9.
-    """
+def segment_distance(p1: Tensor, q1: Tensor, p2: Tensor, q2: Tensor) -> Tensor:
+    """(...,) shortest distance of the segments p1-q1 and p2-q2 (C. Ericson, "Real-Time Collision Detection", 5.1.9)."""
     d1, d2, r = q1 - p1, q2 - p2, p1 - p2
     a, e, f = (d1 * d1).sum(-1), (d2 * d2).sum(-1), (d2 * r).sum(-1)
     b, c = (d1 * d2).sum(-1), (d1 * r).sum(-1)
@@ -366,7 +340,7 @@ def segment_distance(p1: torch.Tensor, q1: torch.Tensor, p2: torch.Tensor, q2: t
     return (p1 + d1 * s[..., None] - p2 - d2 * t[..., None]).square().sum(-1).add(1e-12).sqrt()
 
 
-def penetration(shape: HandShape, moves: torch.Tensor) -> torch.Tensor:
+def penetration(shape: HandShape, moves: Tensor) -> Tensor:
     """(B, pairs) metres by which the capsules of two fingers overlap, 0 where they do not."""
     bones = moves[:, PHALANGES]  # (B, 15, 3, 4)
     ends = (bones[..., :3] @ shape.cores.transpose(2, 3) + bones[..., 3:]).transpose(2, 3)  # (B, 15, 2, 3)
@@ -375,7 +349,7 @@ def penetration(shape: HandShape, moves: torch.Tensor) -> torch.Tensor:
     return (shape.radii[:, a] + shape.radii[:, b] - gap).clamp_min(0)
 
 
-def _offsets(joints: torch.Tensor) -> torch.Tensor:
+def _offsets(joints: Tensor) -> Tensor:
     """(B, 3, places, 3) metres of the thumb's three points from the places on the fingers."""
     thumb, places = (
         (joints[:, [a for a, _ in pairs]] + joints[:, [b for _, b in pairs]]) / 2 for pairs in (_THUMB, _PLACES)
@@ -384,7 +358,7 @@ def _offsets(joints: torch.Tensor) -> torch.Tensor:
 
 
 @lru_cache(maxsize=1)
-def _contacts() -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+def _contacts() -> dict[str, tuple[Tensor, Tensor]]:
     """For each handshape the thumb's offsets (3, places, 3) from places on the fingers, and their weights."""
     handshapes = LETTERS | OTHERS
     poses = torch.tensor([handshape.angles for handshape in handshapes.values()])
@@ -395,14 +369,11 @@ def _contacts() -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
 
 def settle(
     shape: HandShape,
-    poses: torch.Tensor,  # (B, angles) degrees
+    poses: Tensor,  # (B, angles) degrees
     names: Sequence[str] | None = None,  # B handshapes whose thumb keeps its place on the fingers
     steps: int = 12,  # the largest number of steps, of at most 1.5 degrees each
-) -> torch.Tensor:
-    """Change the fingers' angles a little so that nothing overlaps and, for a letter, the thumb lies where it should.
-
-    The poses stay within the limits of human joints; the arm's angles are not changed.
-    """
+) -> Tensor:
+    """Change the fingers' angles a little, within limits: nothing overlaps, a letter's thumb lies where it should."""
     count = INDEX["wrist_flex"]
     hand, arm = poses[:, :count], poses[:, count:]
     low, high = (torch.as_tensor(limits[:count], dtype=torch.float32) for limits in (LOWEST, HIGHEST))

@@ -150,9 +150,8 @@ def write_letters(
 ) -> Path:
     """Write what :func:`render_letters` makes to a folder; InputError also if it cannot be written to.
 
-    ``OUT/LETTER/*.jpg``, ``OUT/manifest.csv`` (file, label, source, signer, original, width, height) and
-    ``OUT/landmarks.csv`` (file, label, side, score, x0..z20, wx0..wz20). The manifest appears last, so a folder with
-    one is complete.
+    ``LETTER/*.jpg``, ``landmarks.csv`` (file, label, side, score, x0..z20, wx0..wz20), and last, so that a folder with
+    one is complete, ``manifest.csv`` (file, label, source, signer, original, width, height).
     """
     from tqdm.auto import tqdm
 

@@ -34,10 +34,7 @@ def photograph(
     offset: np.ndarray | None = None,  # (B, 3) metres that the hand is moved in the world
     steps: int = 6,  # of pushing fingers out of each other
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Take B pictures, each of its own hand where no ``frame`` is given.
-
-    Returns images (B, H, W, 3) uint8 RGB, landmarks and world landmarks (B, 21, 3) as in ``SyntheticShots``.
-    """
+    """Take B pictures (B, H, W, 3) uint8 RGB; return them, landmarks and world landmarks as in ``SyntheticShots``."""
     shapes = hand_shape(who.phenotype for who in signers)
     pose = settle(shapes, torch.as_tensor(poses, dtype=torch.float32), steps=steps)
     left = np.array([who.side == "left" for who in signers])

@@ -111,10 +111,7 @@ def draw_shot(rng: np.random.Generator, angle: float = 35.0) -> Shot:
 
 
 def backdrop(seed: int, clutter: float, size: tuple[int, int]) -> np.ndarray:
-    """(height, width, 3) float32 linear colour of a background: from a plain wall, 0, to a crowded room, 1.
-
-    The same seed gives the same room at any ``size`` (width, height).
-    """
+    """(height, width, 3) float32 linear colour of a room: a plain wall at 0, crowded at 1, alike at any size."""
     rng = np.random.default_rng([seed, 7])
     width, height = size
     scale = max(size) / 224

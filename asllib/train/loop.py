@@ -1,13 +1,13 @@
-"""Training as one plain function: batches in, a history out, the best weights left in the network."""
+"""Training as one plain function: examples in, a network and its history out."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import io
 import json
+import math
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,32 +16,28 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+from tqdm.auto import tqdm
 
-from asllib.config import Training
+from asllib.config import Preset, Training
+from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
-from asllib.networks.registry import Network
-from asllib.paths import write_bytes
+from asllib.hands.extract import Looks
+from asllib.hands.features import landmark_inputs
+from asllib.letters import STATIC
+from asllib.networks.registry import Network, build
+from asllib.paths import digest, write_bytes
 
 NO_LETTER = -1  # label of a hand that shows no letter
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Items in memory: some tensors of equal length, and their labels.
+    """Items in memory: some tensors of equal length, and their labels."""
 
-    Attributes
-    ----------
-    inputs
-        Tensors (N, ...), as they are stored: bytes of images, or landmarks.
-    labels
-        (N,) int64, ``NO_LETTER`` for a hand that shows none.
-    weights
-        (N,) float, how often each is drawn, or None: each once an epoch.
-    """
-
-    inputs: tuple[Tensor, ...]
-    labels: Tensor
-    weights: Tensor | None = None
+    inputs: tuple[Tensor, ...]  # (N, ...) each, as they are stored: bytes of images, or landmarks
+    labels: Tensor  # (N,) int64, ``NO_LETTER`` for a hand that shows none
+    weights: Tensor | None = None  # (N,) float, how often each is drawn, or None: each once an epoch
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -62,26 +58,14 @@ class Examples:
 
 @dataclass
 class History:
-    """What a training run went through, one entry an epoch.
+    """What a training run went through, one entry an epoch."""
 
-    Attributes
-    ----------
-    train_loss, train_accuracy
-        Over the epoch's batches as they were trained on: augmented, with dropout.
-    valid_loss, valid_accuracy
-        After the epoch, empty if there was no validation data.
-    best_epoch
-        Epoch (from 0) whose weights were kept.
-    stopped
-        Why it ended: "epochs" or "early".
-    """
-
-    train_loss: list[float] = field(default_factory=list)
+    train_loss: list[float] = field(default_factory=list)  # of the batches as trained on: augmented, with dropout
     train_accuracy: list[float] = field(default_factory=list)
-    valid_loss: list[float] = field(default_factory=list)
+    valid_loss: list[float] = field(default_factory=list)  # after the epoch; empty without validation data
     valid_accuracy: list[float] = field(default_factory=list)
-    best_epoch: int = -1
-    stopped: str = ""
+    best_epoch: int = -1  # whose weights were kept, from 0
+    stopped: str = ""  # why it ended: "epochs" or "early"
 
     def __len__(self) -> int:
         return len(self.train_loss)
@@ -99,34 +83,77 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def pixel_examples(images: np.ndarray, labels: np.ndarray) -> Examples:
+    """Hold 28x28 images in memory as bytes, (N, 28, 28) uint8."""
+    return Examples((torch.as_tensor(np.ascontiguousarray(images)),), torch.as_tensor(labels))
+
+
+def for_pixels(letters: LetterSet, alphabet: tuple[str, ...] = STATIC) -> Examples:
+    """Pixel examples of the letters of an alphabet in a set of 28x28 images."""
+    kept = letters.only(alphabet)
+    assert isinstance(kept.images, np.ndarray)  # photos are files, small images an array
+    return pixel_examples(kept.images, kept.labels(alphabet))
+
+
+def hand_examples(looks: Looks, labels: np.ndarray, weights: np.ndarray | None = None) -> Examples:
+    """Hold every hand that was seen, each look an example with its embedding (1152,) and its photo's weight (N,)."""
+    parts = []
+    shares = None if weights is None else torch.tensor(weights)
+    for table, embeddings in zip(looks.tables, looks.embeddings, strict=True):
+        found = torch.tensor((table["score"] > 0).to_numpy())
+        inputs = (*landmark_inputs(table), torch.from_numpy(embeddings))
+        parts.append(Examples(inputs, torch.tensor(labels), shares).subset(found))
+    return join(parts)
+
+
+def join(parts: Sequence[Examples]) -> Examples:
+    """Put sets of examples of one kind together; where one has weights, items of the others weigh 1."""
+    inputs = zip(*(part.inputs for part in parts), strict=True)
+    weights = None
+    if any(part.weights is not None for part in parts):
+        ones = [torch.ones(len(part), dtype=torch.float64) for part in parts]
+        weights = torch.cat([one if p.weights is None else p.weights for p, one in zip(parts, ones, strict=True)])
+    return Examples(tuple(map(torch.cat, inputs)), torch.cat([part.labels for part in parts]), weights)
+
+
+TURNED = 0.4  # of the hands are also learned from as seen in a photo that lies on its side, or on its head
+
+
+def turned(examples: Examples, seed: int = 0) -> Examples:
+    """Turn some hands of ``hand_examples`` by one to three quarters of a circle: no letter, since letters are upright.
+
+    A crop turns with its hand, and its embedding is the same: they have none, and landmarks alone learn from them.
+    """
+    rng = np.random.default_rng(seed)
+    rows = torch.from_numpy(rng.permutation(len(examples))[: round(TURNED * len(examples))])
+    chosen = examples.subset(rows)
+    landmarks, world, left, aspect, embeddings = chosen.inputs
+    quarters = torch.from_numpy(rng.integers(1, 4, len(rows)))
+    for quarter in (1, 2, 3):  # each once more clockwise
+        more = quarters >= quarter
+        points, shape = landmarks[more], aspect[more]
+        x, y = points[..., 0] * shape[:, None], points[..., 1]  # in heights
+        landmarks[more] = torch.stack([1 - y, x / shape[:, None], points[..., 2] * shape[:, None]], -1)
+        world[more] = torch.stack([-world[more][..., 1], world[more][..., 0], world[more][..., 2]], -1)
+        aspect[more] = 1 / shape
+    none = torch.full_like(embeddings, torch.nan)
+    return Examples((landmarks, world, left, aspect, none), torch.full((len(rows),), NO_LETTER), chosen.weights)
+
+
 @dataclass(frozen=True)
 class Batches:
-    """What a network is trained on, an epoch at a time.
+    """What a network is trained on, an epoch at a time."""
 
-    Attributes
-    ----------
-    steps
-        Batches an epoch.
-    draw
-        Epoch (from 0) and a generator -> that epoch's batches, each a tuple of tensors and lists of tensors.
-    score
-        A batch on the network's device and the generator -> the batch's mean loss, a scalar; how many answers were
-        right; and of how many.
-    key
-        Says what data it is: a checkpoint of other data is refused.
-    """
-
-    steps: int
+    steps: int  # batches an epoch
+    # Epoch (from 0) and a generator -> that epoch's batches, each a tuple of tensors and lists of tensors.
     draw: Callable[[int, torch.Generator], Iterable[tuple[Any, ...]]]
+    # A batch on the network's device and the generator -> its mean loss, how many answers were right, and of how many.
     score: Callable[[tuple[Any, ...], torch.Generator], tuple[Tensor, Tensor, Tensor]]
-    key: str
+    key: str  # says what data it is: a checkpoint of other data is refused
 
 
 def split_batches(n: int, size: int, generator: torch.Generator, weights: Tensor | None = None) -> list[Tensor]:
-    """Positions of n items in shuffled batches; a last batch of one joins the one before.
-
-    Batch normalisation cannot train on a single item. With weights, n positions are drawn by them, some more than once.
-    """
+    """Positions of n items in shuffled batches of two and more, as BatchNorm needs; with weights, n drawn by them."""
     if weights is None:
         order = torch.randperm(n, generator=generator)
     else:
@@ -155,18 +182,13 @@ def example_batches(model: Network, examples: Examples, settings: Training, augm
         loss = letter_loss(logits.float(), labels, settings.smoothing)
         return loss, (logits.argmax(1) == labels).sum(), (labels != NO_LETTER).sum()
 
-    digest = hashlib.sha256()
-    for tensor in (examples.labels, *examples.inputs, *([] if weights is None else [weights])):
-        digest.update(np.ascontiguousarray(tensor.cpu().numpy()).data)
     steps = len(split_batches(len(examples), settings.batch, torch.Generator()))
-    return Batches(steps, draw, score, digest.hexdigest())
+    tensors = (examples.labels, *examples.inputs, *([] if weights is None else [weights]))
+    return Batches(steps, draw, score, digest("", *(tensor.cpu().numpy() for tensor in tensors)))
 
 
 def sixteen_bits(wanted: bool = True) -> torch.autocast:
-    """Within it, convolutions and products are made in bfloat16 if that is wanted and faster here.
-
-    It is where the processor multiplies such numbers itself, about 1.5 times; elsewhere nothing changes.
-    """
+    """Within it, products are made in bfloat16 if that is wanted, and the processor has instructions for it."""
     where, known = device().type, torch.cpu.get_capabilities()
     able = where == "cuda" or known.get("avx512_bf16") or known.get("amx_bf16")
     return torch.autocast(where, torch.bfloat16, enabled=wanted and bool(able))
@@ -179,12 +201,9 @@ def letter_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tenso
     hands that show none, it learns to doubt (Hendrycks, Mazeika and Dietterich, "Deep anomaly detection with outlier
     exposure", 2019, with their weight of 0.5).
     """
-    none = labels == NO_LETTER
-    known = F.cross_entropy(
-        logits, labels, ignore_index=NO_LETTER, label_smoothing=smoothing, reduction="none"
-    )  # (B,), 0 where there is no letter
+    known = F.cross_entropy(logits, labels, ignore_index=NO_LETTER, label_smoothing=smoothing, reduction="none")  # (B,)
     spread = -logits.log_softmax(1).mean(1)  # (B,)
-    return torch.where(none, 0.5 * spread, known).mean()
+    return torch.where(labels == NO_LETTER, 0.5 * spread, known).mean()
 
 
 def evaluate_loss(model: Network, examples: Examples) -> tuple[float, float]:
@@ -210,30 +229,15 @@ def fit(
 
     With early stopping the weights of the best validation epoch are kept, else those of the last.
 
-    Parameters
-    ----------
-    seed
-        Of the order of the items, the augmentation and dropout. The weights are the caller's, who seeds them.
-    checkpoint
-        A file that is written after each epoch. If it is there, training goes on from it, to the same result as
-        without the stop. The caller deletes it.
-    run
-        What the training depends on besides: a checkpoint of another run is refused.
-    on_epoch
-        Called after each epoch with the history so far.
-
-    Raises
-    ------
-    InputError
-        If early stopping is asked for and there is no validation data, or the checkpoint is of another run.
+    ``seed`` is that of the order of the items, the augmentation and dropout; the caller seeds the weights. The file
+    ``checkpoint`` is written after each epoch: if it is there, training goes on from it, to the same result as without
+    the stop; the caller deletes it. ``run`` says what the training depends on besides. ``on_epoch`` is called with the
+    history so far. InputError if early stopping lacks validation data, or the checkpoint is of another run.
     """
-    from tqdm.auto import tqdm
-
     if settings.patience is not None and valid is None:
         raise InputError("early stopping needs validation data; give some, or set patience=None")
-    where = device()
-    model.to(where)
-    valid = None if valid is None else valid.to(where)
+    model.to(device())
+    valid = None if valid is None else valid.to(device())
     set_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     optimiser, schedule = _optimiser(model, settings, batches.steps)
@@ -272,12 +276,37 @@ def fit(
     return history
 
 
+def train(
+    preset: Preset,
+    examples: Examples,
+    valid: Examples | None = None,
+    *,
+    seed: int = 0,
+    epochs: int | None = None,
+    **how: Any,
+) -> tuple[Network, History]:
+    """Make a preset's network and ``fit`` it on examples with labels in its alphabet; ``epochs`` replace its own."""
+    if not len(examples):
+        raise InputError("no hand was found in what is to be trained on; look at some of the photos")
+    set_seed(seed)
+    model = build(preset.network)
+    model.set_statistics(examples.inputs)
+    settings = dataclasses.replace(preset.training, epochs=epochs or epochs_for(preset.training, len(examples)))
+    batches = example_batches(model, examples, settings, preset.augment)
+    return model, fit(model, batches, settings, valid=valid, seed=seed, run=repr(preset), **how)
+
+
+def epochs_for(settings: Training, n: int) -> int:
+    """Epochs over n items: as the settings say, or more where these make too few steps."""
+    return max(settings.epochs, math.ceil(settings.min_steps * settings.batch / n))
+
+
 def train_one_epoch(
     model: nn.Module,
     batches: Batches,
     epoch: int,
     optimiser: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler | None,
+    schedule: LRScheduler | None,
     settings: Training,
     generator: torch.Generator,
 ) -> tuple[float, float]:
@@ -313,7 +342,7 @@ def _judge(
     if best is None or history.valid_loss[-1] < min(history.valid_loss[:-1], default=np.inf):
         history.best_epoch = len(history) - 1
         best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    waited = 0 if improved(history, settings) else waited + 1
+    waited = 0 if improved(history.valid_loss, settings.min_delta) else waited + 1
     if waited >= settings.patience:
         history.stopped = "early"
     return best, waited
@@ -326,18 +355,12 @@ def _to(batch: Any, where: torch.device) -> Any:
     return batch.to(where) if isinstance(batch, Tensor) else batch
 
 
-def improved(history: History, settings: Training) -> bool:
-    """Tell whether the last epoch made progress by the settings' rule, see ``Training.stop_rule``."""
-    last = history.valid_loss[-1]
-    if settings.stop_rule == "validation":
-        # Progress is counted from the last loss that counted as progress, not from losses a hair lower.
-        reference = np.inf
-        for loss in history.valid_loss[:-1]:
-            reference = loss if loss < reference - settings.min_delta else reference
-        return last < reference - settings.min_delta
-    if settings.stop_rule == "gap":
-        return last < history.train_loss[-1] + settings.min_delta
-    raise InputError(f"stop_rule={settings.stop_rule!r}; choose 'validation' or 'gap'")
+def improved(losses: Sequence[float], min_delta: float) -> bool:
+    """Tell whether the last loss made progress: from the last that did, not from losses a hair lower."""
+    reference = np.inf
+    for loss in losses[:-1]:
+        reference = loss if loss < reference - min_delta else reference
+    return losses[-1] < reference - min_delta
 
 
 def _optimiser(model: nn.Module, settings: Training, steps: int):
@@ -346,25 +369,11 @@ def _optimiser(model: nn.Module, settings: Training, steps: int):
         return torch.optim.Adam(parameters, settings.learning_rate, fused=True), None
     optimiser = torch.optim.AdamW(parameters, settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
     total = max(5, settings.epochs * steps)  # at 4, PyTorch divides by 0
-    return optimiser, torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.learning_rate, total_steps=total, pct_start=settings.warm_up
-    )
+    return optimiser, OneCycleLR(optimiser, settings.learning_rate, total_steps=total, pct_start=settings.warm_up)
 
 
 def save_state(path: Path, run: str, model: nn.Module, optimiser: Any, schedule: Any, **values: Any) -> None:
-    """Write a checkpoint, which ``load_state`` reads: all that training goes on from.
-
-    Parameters
-    ----------
-    path
-        Replaced as a whole.
-    run
-        Which network, settings, data and seed: a checkpoint of others is refused.
-    model, optimiser, schedule
-        Their states are kept, the states of PyTorch's random numbers too. ``schedule`` may be None.
-    values
-        Tensors and plain values that are kept beside them.
-    """
+    """Write a checkpoint of a run for ``load_state``: all that training goes on from, and plain ``values``."""
     state = {
         "run": run,
         "model": model.state_dict(),
@@ -380,20 +389,14 @@ def save_state(path: Path, run: str, model: nn.Module, optimiser: Any, schedule:
 
 
 def load_state(path: Path, run: str, model: nn.Module, optimiser: Any, schedule: Any) -> dict[str, Any]:
-    """Go on from a checkpoint of ``save_state``; return its ``values``.
-
-    Raises
-    ------
-    InputError
-        If it is damaged, or of another run.
-    """
+    """Go on from a checkpoint of ``save_state``, and return its ``values``; InputError if damaged or of another run."""
     try:
         # Tensors and plain values, never code.
         state = torch.load(path, map_location="cpu", weights_only=True)
-        if not (state["run"] == run and _shapes(state["model"]) == _shapes(model.state_dict())):
-            raise InputError(
-                f"{path}: belongs to a run of another network, other settings, data or seed; delete it to start anew"
-            )
+        shapes, own = ({name: x.shape for name, x in one.items()} for one in (state["model"], model.state_dict()))
+        if state["run"] != run or shapes != own:
+            said = "belongs to a run of another network, other settings, data or seed"
+            raise InputError(f"{path}: {said}; delete it to start anew")
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         if schedule is not None:
@@ -406,7 +409,3 @@ def load_state(path: Path, run: str, model: nn.Module, optimiser: Any, schedule:
         raise
     except Exception as error:
         raise InputError(f"{path}: not a checkpoint ({type(error).__name__}); delete it to start anew") from error
-
-
-def _shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:
-    return {name: tensor.shape for name, tensor in state.items()}

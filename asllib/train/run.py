@@ -39,8 +39,7 @@ from asllib.networks.store import check_new_run, load_model, save_model, tidy_ru
 from asllib.paths import write_text
 from asllib.results import data_card, versions
 from asllib.train.clips import Clip, phrase_clip
-from asllib.train.examples import for_pixels, hand_examples, join, train, turned
-from asllib.train.loop import NO_LETTER, Examples, History
+from asllib.train.loop import NO_LETTER, Examples, History, for_pixels, hand_examples, join, train, turned
 from asllib.train.spelling import train_spelling
 
 MOST_LABELS = 60  # of a folder's own; more are mostly a mistake: a folder for each film or person
@@ -68,15 +67,8 @@ def train_run(
     ``alphabet`` chooses, see ``own_labels``; the network tells these alone. A checkpoint in the run folder lets the
     same call go on after a stop.
 
-    Returns
-    -------
-    dict
-        The model card.
-
-    Raises
-    ------
-    InputError
-        If the folder holds a finished run, the set is no folder and lacks a letter, or a folder has other labels.
+    Returns the model card. InputError if the folder holds a finished run, the set is no folder and lacks a letter, or a
+    folder has other labels.
     """
     settings = preset(network, preset_name)
     own = network != "spelling" and data not in (*SOURCES, "auto") and Path(data).is_dir()
@@ -175,13 +167,7 @@ def write_run(
 
 
 def training_sets(network: str, settings: Preset, data: str) -> list[LetterSet]:
-    """Load what a preset is trained on: the named set, and those that are added to it.
-
-    Raises
-    ------
-    InputError
-        If a letter of the preset is missing in the named set.
-    """
+    """Load what a preset is trained on: the named set, which must have every letter, and those added."""
     # Where a preset adds Sign Language MNIST itself, its own data are photos of people.
     pixels = network == "pixel" and data in ("auto", "synthetic") and not settings.added
     letters = load_letters(data, pixels=pixels).only(settings.alphabet)
@@ -203,10 +189,7 @@ def history_table(history: History) -> pd.DataFrame:
 
 
 def parts(letters: LetterSet, seed: int = 0) -> np.ndarray:
-    """Training, validation and test part of each image: the set's own, or by original.
-
-    A set's own split counts if it is an official test of small images, or keeps signers apart.
-    """
+    """Part of each image: by the set's own split if it is official or keeps signers apart, else by original."""
     own = letters.table["split"].to_numpy(str)
     if (letters.images[0].ndim == 2 and (own == "test").any()) or signers_apart(letters.table):
         return own
@@ -214,18 +197,12 @@ def parts(letters: LetterSet, seed: int = 0) -> np.ndarray:
 
 
 def learnable(letters: LetterSet, part: np.ndarray) -> np.ndarray:
-    """Mask of the images that are learned from where nothing is decided by the validation part, which then joins.
-
-    Not that of a set whose own split keeps signers apart: its valid signers are never learned from.
-    """
+    """Mask of the images that are learned from where nothing decides; signers held out by the set itself never are."""
     return part == "train" if signers_apart(letters.table) else part != "test"
 
 
 def trained_on(card: dict[str, Any], letters: LetterSet) -> np.ndarray:
-    """Tell which images of a set a network learned from, or was stopped by: (N,) bool, none if the set is new to it.
-
-    A set is known by its hash in the network's card. Where it cannot be said which part was learned from, it is all.
-    """
+    """Tell which images of a set a network learned from, (N,) bool, known by the set's hash in its card; or all."""
     added = card.get("added")
     named = [one for one in (card.get("data"), *(added if isinstance(added, list) else [])) if isinstance(one, dict)]
     if "teaching" in card:
@@ -241,7 +218,8 @@ def trained_on(card: dict[str, Any], letters: LetterSet) -> np.ndarray:
 
 
 def _train_pixel(settings, sets, seed, epochs, checkpoint):
-    letters, part = pixel_parts(sets[0])
+    letters, *added = map(pixel_parts, sets)
+    part = letters.table["split"].to_numpy(str)
     examples = for_pixels(letters, settings.alphabet)
     fitting, deciding = learnable(letters, part), np.zeros(len(part), bool)
     if settings.training.patience is not None:
@@ -251,9 +229,8 @@ def _train_pixel(settings, sets, seed, epochs, checkpoint):
             deciding[np.flatnonzero(fitting)[inner == "valid"]] = True
             fitting &= ~deciding
     learned = [examples.subset(fitting)]
-    for added in sets[1:]:
-        more, part = pixel_parts(added)
-        learned.append(for_pixels(more, settings.alphabet).subset(part == "train"))
+    for more in added:
+        learned.append(for_pixels(more, settings.alphabet).subset((more.table["split"] == "train").to_numpy()))
     if settings.signers:
         learned.append(for_pixels(pixel_set(added_letters(settings.signers)), settings.alphabet))
     valid = examples.subset(deciding) if settings.training.patience is not None else None
@@ -278,10 +255,9 @@ def accuracies(sets: Sequence[LetterSet], read: Sequence[np.ndarray], alphabet: 
     return found
 
 
-def pixel_parts(letters: LetterSet) -> tuple[LetterSet, np.ndarray]:
-    """Bring a set to 28x28 images; return the part of each too, which is that of the photo it was cropped from."""
-    letters = pixel_set(dataclasses.replace(letters, table=letters.table.assign(split=parts(letters))))
-    return letters, letters.table["split"].to_numpy(str)
+def pixel_parts(letters: LetterSet) -> LetterSet:
+    """Bring a set to 28x28 images, whose split is the part of the photo that each was cropped from."""
+    return pixel_set(dataclasses.replace(letters, table=letters.table.assign(split=parts(letters))))
 
 
 def pixel_set(letters: LetterSet, looks: Looks | None = None) -> LetterSet:

@@ -1,7 +1,5 @@
 """Teach the recogniser a new signer, or signs of your own, from a few examples."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load
 from torch import Tensor, nn
 
 from asllib.data import load_photos
@@ -23,8 +22,7 @@ from asllib.hands.landmarks import read_landmarks
 from asllib.networks.landmark import LandmarkAugment, LandmarkCNN
 from asllib.networks.store import WEIGHTS, check_new_run, load_model, save_model
 from asllib.results import data_card, versions
-from asllib.train.examples import hand_examples
-from asllib.train.loop import Examples
+from asllib.train.loop import Examples, hand_examples
 
 FEWEST = 5  # examples of a sign
 MEMORY = WEIGHTS / "landmark" / "memory.safetensors"
@@ -33,10 +31,7 @@ LANDMARKS = "landmarks.csv"  # what the recorder saw, beside its photos
 
 @dataclasses.dataclass(frozen=True)
 class TeachingSettings:
-    """How a few examples are learned and the rest is kept.
-
-    Chosen on synthetic signers and on validation photos; the numbers that are reported come from other data.
-    """
+    """How a few examples are learned and the rest is kept; chosen on synthetic signers and on validation photos."""
 
     copies: int = 19  # of each example, moved in space
     keep: float = 3.0  # weight of what the network said before about the hands in its memory; the new examples' is 1
@@ -55,31 +50,15 @@ def add_signs(
     """Teach a landmark network the signs of a folder, and write the network into a run folder.
 
     Only the last layer learns, on what the layers before make of the new hands; what it said about other people's hands
-    before, it is held to (learning without forgetting, Li and Hoiem 2017, with a memory of such hands). It takes
-    seconds. A sign with a name that is no letter of the network becomes a new output.
+    before, it is held to (learning without forgetting, Li and Hoiem 2017, with a memory of such hands). A sign with a
+    name that is no letter of the network becomes a new output.
 
-    Parameters
-    ----------
-    data
-        Photos of a few signs, at least 5 of each with a hand that is found; a folder as the recorder writes it, with
-        ``landmarks.csv``, needs no tracking.
-    out
-        The run folder to write; ``load_recognizer`` and the live cell take it.
-    base
-        "landmark", or the run folder of a landmark network; signs can be added to one that has some already.
-    settings
-        See ``TeachingSettings``.
+    ``data`` are photos of a few signs, at least 5 of each with a hand that is found; a folder as the recorder writes
+    it needs no tracking. ``base`` is "landmark", or the run folder of a landmark network, also one with new signs.
 
-    Returns
-    -------
-    dict
-        The model card; ``metrics`` are shares of hands: ``before`` and ``after``, of the new examples that are read
-        right (they are what was learned from), and ``kept``, of the memory that is read as before.
-
-    Raises
-    ------
-    InputError
-        If a sign has too few usable examples, the base is no landmark network, or ``out`` holds a run.
+    Returns the model card, whose ``metrics`` are shares of hands: ``before`` and ``after``, of the new examples that
+    are read right (they are what was learned from), and ``kept``, of the memory that is read as before. InputError if a
+    sign has too few usable examples, the base is no landmark network, or ``out`` holds a run.
     """
     out, settings = Path(out), settings or TeachingSettings()
     check_new_run(out)
@@ -88,15 +67,18 @@ def add_signs(
         raise InputError(f"{base}: a {card['network']} network; signs are added to a landmark network")
     letters = data if isinstance(data, LetterSet) else load_photos(data)
     looks = recorded_looks(letters, data) or track(letters, progress=False)
-    _check_counts(letters, looks)
-
+    counts = Counter(letters.letters[looks.found].tolist())
+    for sign in sorted(set(letters.letters.tolist())):
+        if counts[sign] < FEWEST:
+            said = f"{counts[sign]} usable examples of {sign!r}; record at least {FEWEST}, better 10"
+            raise InputError(f"{letters.name}: {said}")
     names = [*card["alphabet"], *sorted(set(letters.letters.tolist()) - set(card["alphabet"]))]
     examples = hand_examples(looks, letters.labels(names))
     memory = load_memory()
     taught = teach(model, examples, len(names), memory, settings)
 
-    def right(network: LandmarkCNN) -> float:
-        return _share(network, features(model, examples), examples.labels)
+    def share(network: LandmarkCNN, hands: Tensor, labels: Tensor) -> float:
+        return float((network(hands).argmax(1) == labels).float().mean())
 
     about = {
         "base": {"name": str(base), "weights_sha256": card["weights_sha256"]},
@@ -106,9 +88,9 @@ def add_signs(
         "added": [{**card.get("data", {}), "alphabet": card["alphabet"]}, *card.get("added", [])],
         "signs": dict(Counter(letters.letters.tolist())),
         "metrics": {
-            "before": right(model),
-            "after": right(taught),
-            "kept": _share(taught, memory, model(memory).argmax(1)),
+            "before": share(model, features(model, examples), examples.labels),
+            "after": share(taught, features(model, examples), examples.labels),
+            "kept": share(taught, memory, model(memory).argmax(1)),
         },
         "versions": versions(),
     }
@@ -167,15 +149,7 @@ def make_memory(model: LandmarkCNN, letters: LetterSet, looks: Looks, per_letter
 
 
 def load_memory() -> Tensor:
-    """Features (M, 9, 21) of the hands that come with asllib: 20 a letter of the shipped network's training photos.
-
-    Raises
-    ------
-    InputError
-        If the file is not the one whose hash the network's card gives.
-    """
-    from safetensors.torch import load
-
+    """Features (M, 9, 21) of the hands that come with asllib: 20 a letter of the shipped network's training photos."""
     content, expected = read_bytes(MEMORY), read_json(MEMORY.with_name("card.json")).get("memory_sha256")
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
@@ -191,17 +165,3 @@ def recorded_looks(letters: LetterSet, folder: object) -> Looks | None:
     if set(letters.table["file"]) - set(table.index) or table.index.has_duplicates:
         return None  # photos were added by hand
     return without_pictures([table.loc[letters.table["file"]].reset_index(drop=True)])
-
-
-def _check_counts(letters: LetterSet, looks: Looks) -> None:
-    counts = Counter(letters.letters[looks.found].tolist())
-    for sign in sorted(set(letters.letters.tolist())):
-        if counts[sign] < FEWEST:
-            raise InputError(
-                f"{letters.name}: {counts[sign]} usable examples of {sign!r}; record at least {FEWEST}, better 10"
-            )
-
-
-def _share(model: LandmarkCNN, hands: Tensor, labels: Tensor) -> float:
-    """Part of the hands (M, 9, 21) that a network reads as labels (M,) say."""
-    return float((model(hands).argmax(1) == labels).float().mean())

@@ -3,8 +3,10 @@ import pandas as pd
 import pytest
 
 from asllib.data import load_letters, load_sequences, signer_weights
-from asllib.data.people_set import join_tables, signers_apart, wrong_labels
+from asllib.data.people_set import WRONG, join_tables, signers_apart
 from asllib.errors import InputError
+from asllib.files import read_csv
+from asllib.hands import check_landmarks, world_columns
 from asllib.hands.features import landmark_features, landmark_inputs
 from asllib.letters import STATIC
 
@@ -82,11 +84,12 @@ def test_a_file_of_landmarks_becomes_rows_that_networks_take(sequences):
     [ann], [eve] = load_sequences("train"), load_sequences("valid")
     assert (ann.signer, ann.split, ann.still, len(ann)) == ("ann", "train", False, 2)
     assert eve.still and eve.landmarks.shape == (2, 1, 21, 3) and eve.left.all()
-    table = ann.table()
-    assert len(table) == 8 and table["label"].tolist() == ["J"] * 4 + ["A"] * 4
-    assert (table["score"] > 0).tolist() == [True] * 7 + [False] and len(ann.table(every=3)) == 4
+    table = join_tables([ann])
+    assert table["label"].tolist() == ["J"] * 4 + ["A"] * 3 and len(join_tables([ann], every=3)) == 3
+    assert table["file"].tolist()[3:5] == ["ann.npz/0/3", "ann.npz/1/0"] and table["original"][6] == "ann.npz/1"
     both = join_tables([ann, eve])
-    assert len(both) == 9 and both["signer"].tolist() == ["ann"] * 7 + ["eve"] * 2
+    check_landmarks(both.assign(**dict.fromkeys(world_columns(), 0.0)))
+    assert both["signer"].tolist() == ["ann"] * 7 + ["eve"] * 2 and both["repository"].nunique() == 2
     landmarks, world, left, aspect = landmark_inputs(both)
     assert np.allclose(landmarks[0], ann.landmarks[0, 0]) and world.isnan().all()
     assert left.tolist() == [False] * 7 + [True] * 2 and np.allclose(aspect, 4 / 3)
@@ -109,7 +112,7 @@ def test_damaged_landmarks_are_refused_in_one_line(sequences, damage):
 
 @pytest.mark.slow
 def test_the_real_people_are_complete_and_without_what_was_seen_to_be_wrong(real_data):
-    letters, wrong = load_letters("people"), wrong_labels()
+    letters, wrong = load_letters("people"), read_csv(WRONG)
     table = letters.table
     assert len(letters) + len(wrong) == 6666 and not set(wrong["file"]) & set(table["file"])
     assert (wrong["seen"] != wrong["label"]).all() and not wrong["file"].duplicated().any()

@@ -16,8 +16,7 @@ from asllib.networks.store import load_model
 from asllib.read import TextReader
 from asllib.read.recognizer import load_recognizer
 from asllib.train import run as module
-from asllib.train.examples import join
-from asllib.train.loop import NO_LETTER
+from asllib.train.loop import NO_LETTER, join
 
 SMALL = dataclasses.replace(preset("default", "best"), network=DefaultConfig(classes=6), alphabet=FIRST_SIX, signers=1)
 
@@ -74,13 +73,14 @@ def test_crops_are_in_the_part_of_their_photo_whatever_the_manifest_says(letter_
     found = np.random.default_rng(0).random((4, 240)) < 0.8  # of four looks
     monkeypatch.setattr(module, "track", lambda letters: None)
     monkeypatch.setattr(module, "crop_set", lambda letters, looks: (np.zeros((4, 240, 28, 28), np.uint8), found))
-    crops, part = module.pixel_parts(photos)
+    crops = module.pixel_parts(photos)
+    part = crops.table["split"]
     assert crops.images.shape == (found.sum(), 28, 28) and set(part) == {"train", "valid", "test"}
     of_photo = dict(zip(photos.table["file"], module.parts(photos), strict=True))
     assert [of_photo[file] for file in crops.table["file"]] == part.tolist()
     official = letter_set(list("ABC") * 2, split=["train"] * 3 + ["test"] * 3)
-    same, part = module.pixel_parts(official)
-    assert same.images is official.images and part.tolist() == ["train"] * 3 + ["test"] * 3
+    same = module.pixel_parts(official)
+    assert same.images is official.images and same.table["split"].tolist() == ["train"] * 3 + ["test"] * 3
 
 
 @pytest.mark.parametrize(("name", "pixels"), [("best", True), ("people", False)])
@@ -144,8 +144,7 @@ def test_small_pictures_in_files_are_learned_from_as_they_are_read(tmp_path):
 
 @pytest.mark.parametrize("network", ["pixel", "landmark"])
 def test_a_set_without_a_hand_is_told(network):
-    from asllib.train.examples import train
-    from asllib.train.loop import Examples
+    from asllib.train.loop import Examples, train
 
     shape = (0, 28, 28) if network == "pixel" else (0, 21, 3)
     nothing = Examples((torch.zeros(shape),), torch.zeros(0, dtype=torch.long))

@@ -16,7 +16,7 @@ from asllib.letters import STATIC
 from asllib.networks.landmark import LandmarkCNN, LandmarkConfig, look_probabilities
 from asllib.networks.store import load_model
 from asllib.signer import render_letters, write_letters
-from asllib.train.examples import hand_examples
+from asllib.train.loop import hand_examples
 from asllib.train.signs import TeachingSettings, add_signs, features, load_memory, make_memory, recorded_looks
 
 
