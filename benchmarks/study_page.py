@@ -116,7 +116,7 @@ def tables() -> dict[str, str]:
     default, fair, words = study[DEFAULT], study["fairness"], spelling["words"]
     refused = pd.DataFrame(default["refused_at_95_percent_kept"] | {"as shipped": fair["refused"]})
     by = {f"{what}: {who}": part for what, parts in fair["by"].items() for who, part in parts.items()}
-    people = left_out(by).assign(signers=[str(part["signers"]) for part in by.values()])
+    groups = left_out(by).assign(signers=[str(part["signers"]) for part in by.values()])
     pairs = pd.DataFrame(default["hard_pairs"]).head(8).set_index("pair")
     pairs["share"] = pairs["share"].map(percent)
     speeds = {
@@ -130,8 +130,20 @@ def tables() -> dict[str, str]:
     }
     shown = {"cer": "wrong, %", "hand_found": "hand found, % of frames", "side_wrong": "taken for the other hand, %"}
     tones = pd.DataFrame(words["by_signer"]["skin tone"]).T[list(shown)].map(percent)
-    learned = {"drawn strokes alone": spelling["strokes"], "60 real ones of each too": spelling["real_strokes"]}
-    strokes = pd.DataFrame(learned).T[["read", "false"]].map(percent)
+    filmed = spelling["filmed"]
+    people = {
+        "letters filmed by 4 signers: the letter is read, and nothing else": percent(filmed["right"]),
+        "of these, the signer read worst": percent(min(filmed["by_signer"].values())),
+        "still hands of 9 signers, 0.8 s each, cut one to the next: wrong letters": percent(spelling["stills"]["cer"]),
+        "one signer's 200 J and Z: read": percent(spelling["strokes"]["read"]),
+        "1,000 other signs by this signer: taken for J or Z": percent(spelling["strokes"]["false"]),
+        "letters held for 0.5 to 4 s that are read: written once": percent(min(spelling["held"]["real"].values())),
+    }
+    doubles = percent(spelling["doubles"]["written_twice"])
+    drawn = {
+        "letters held for 0.5 to 4 s that are read: written once": percent(min(spelling["held"]["drawn"].values())),
+        f"{spelling['doubles']['doubles']} doubled letters, slid or bounced: written twice": doubles,
+    }
     return {
         "systems": systems(study),
         "sources": markdown("source left out", left_out(default["protocols"]["source left out"])),
@@ -141,10 +153,11 @@ def tables() -> dict[str, str]:
         "mnist": on_mnist(study),
         "costs": costs(study),
         "refused": markdown("hands", refused.drop("threshold").map(percent)),
-        "fairness": markdown("synthetic signers", people),
+        "fairness": markdown("synthetic signers", groups),
         "speeds": markdown("letters a second", pd.DataFrame(speeds).T),
         "tones": markdown("skin tone (Monk)", tones.rename(columns=shown)),
-        "strokes": markdown("learned from", strokes.add_suffix(", %")),
+        "moving": markdown("people, landmarks alone", pd.DataFrame({"%": people})),
+        "doubled": markdown("synthetic signers", pd.DataFrame({"%": drawn})),
     }
 
 
