@@ -165,8 +165,8 @@ def test_no_changed_byte_of_a_gzip_ends_in_anything_but_one_line(tmp_path, rng):
 
 def test_a_gzip_that_is_none_and_a_file_that_is_not_there(tmp_path):
     assert "Not a gzipped file" in refuse(tmp_path / "set.csv.gz", text_of(rows_of()).encode())
-    for path in (tmp_path / "missing.csv", tmp_path):
-        with pytest.raises(InputError, match="no such file"):
+    for path, said in ((tmp_path / "missing.csv", "no such file"), (tmp_path, "a folder; name a file in it")):
+        with pytest.raises(InputError, match=said):
             read_pixel_csv(path)
 
 
