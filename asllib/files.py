@@ -211,9 +211,12 @@ def _formats(stream: IO[bytes], name: str) -> tuple[str, ...]:
     return ("HEIF",)
 
 
+_WEB = re.compile(r"(https?|ftp):/")
+
+
 def check_there(path: Path, name: object, what: str = "file") -> None:
     """Raise InputError, which calls the path ``name``, unless it is a plain file: a pipe would be waited for."""
-    if re.match(r"(https?|ftp):/", str(name)):
+    if _WEB.match(str(name)):
         raise InputError(f"{name}: an address of the web; download it, and name the file")
     if path.is_dir():
         raise InputError(f"{name}: a folder; name a {what} in it")
@@ -244,7 +247,7 @@ def find_photo_files(path: Path) -> list[Path]:
     found: Iterable[Path]
     if path.is_dir():
         found = (one for one in path.rglob("*") if not any(p.startswith(".") for p in one.relative_to(path).parts))
-    elif path.exists() or not set("*?[") & set(str(path)):
+    elif path.exists() or _WEB.match(str(path)) or not set("*?[") & set(str(path)):
         return [path]
     else:
         found = Path(path.anchor).glob(str(path.relative_to(path.anchor)))

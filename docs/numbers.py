@@ -12,8 +12,8 @@ A table stands between ``<!-- table NAME -->`` and ``<!-- -->``. Its rows are in
 ``{PATH FORMAT}``. A row is left out while one of its numbers is missing; of several rows in brackets the
 first is taken that has all. A number in a sentence must be there.
 
-``FORMATS`` lists the formats: ``%`` is a share as percent, ``percent`` the same without its sign, ``error`` what is
-missing to 100 %, ``2`` two places after the point.
+``FORMATS`` lists the formats: ``%`` is a share as percent, ``%%`` with two places, ``percent`` without its sign,
+``error`` what is missing to 100 %, ``2`` two places after the point.
 """
 
 import json
@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "data/README.md", "asllib/weights/README.md", "docs/**/*.md")
+PAGES = ("README.md", "data/README.md", "asllib/weights/README.md", "benchmarks/*.md", "docs/**/*.md")
 MARK = re.compile(r"(<!-- (number|table) (.+?) -->)(.*?)(<!-- -->)", re.S)
 SOURCES = ("davidlee", "keptsecret", "massey", "t32rahman")
 
@@ -69,6 +69,14 @@ def exported(name: str, what: str) -> str:
         f"{{onnx/{name}/{bits}/{key}}}" for key in ("accuracy %", "bytes MB", "ms ms") for bits in ("float", "int8")
     ]
     return f"| `{name}` | {what} | {' | '.join(shown)} |"
+
+
+def grown(name: str, series: str) -> str:
+    """A row of the table of growth."""
+    exponents = " | ".join(f"n^{{scale/series/{series}/{of}_exponent 2}}" for of in ("time", "cpu", "memory"))
+    sizes = f"{{scale/series/{series}/rows/0/items count}} to {{scale/series/{series}/rows/3/items count}}"
+    memory = f"{{scale/series/{series}/base_mb count}} MB + {{scale/series/{series}/bytes_per_item kB}}"
+    return f"| {name} | {sizes} | {exponents} | {memory} |"
 
 
 READ = ["| who was read | what | network | right |", "| --- | --- | --- | --- |"]
@@ -239,6 +247,53 @@ TABLES = {
         "| enters and leaves | {second/enters and leaves count} |",
         "| of a second person behind | {second/of a second person behind count} |",
     ],
+    "scale rates": [
+        "| | processor time each | one process | two processes |",
+        "| --- | --- | --- | --- |",
+        *(
+            f"| {name} | {{scale/series/{one}/cpu_ms_per_item ms}} | {{scale/series/{one}/items_per_second count}} a"
+            f" second | {{scale/series/{two}/items_per_second count}} a second |"
+            for name, one, two in (
+                ("photos, `asl extract`", "photos, 1 process", "photos, 2 processes"),
+                ("frames, `asl read`", "video, 1 process", "two videos, 2 processes"),
+            )
+        ),
+    ],
+    "scale work": [
+        "| work | one process | two processes | processor time |",
+        "| --- | --- | --- | --- |",
+        *(
+            f"| {name} | {{scale/{hours}/1 process hours}} | {{scale/{hours}/2 processes hours}} |"
+            f" {{scale/core_{hours.removesuffix('_as_measured')} hours}} |"
+            for name, hours in (
+                ("a million photos", "hours_for_a_million_photos_as_measured"),
+                ("a thousand hours of video", "hours_for_a_thousand_hours_of_video_as_measured"),
+            )
+        ),
+    ],
+    "scale growth": [
+        "| | sizes | time | processor time | peak memory | memory, by straight lines |",
+        "| --- | --- | --- | --- | --- | --- |",
+        grown("photos, one process", "photos, 1 process"),
+        grown("64 photos again and again, one process", "the same photos, 1 process"),
+        grown("photos, two processes", "photos, 2 processes"),
+        grown("photos, all but the tracker", "photos, all but the tracker"),
+        grown("landmark table, written and read", "landmark table"),
+        grown("video, one process", "video, 1 process"),
+        grown("two videos, two processes", "two videos, 2 processes"),
+    ],
+    "scale long": [
+        "| | items | seconds | peak memory of the command |",
+        "| --- | --- | --- | --- |",
+        *(
+            f"| {name} | {{scale/long/{series}/items count}} | {{scale/long/{series}/seconds count}} |"
+            f" {{scale/long/{series}/peak_mb count}} MB |"
+            for name, series in (
+                ("photos, two processes", "photos, 2 processes"),
+                ("frames of a video", "video, 1 process"),
+            )
+        ),
+    ],
     "onnx": [
         "| network | read | right, 32 bits | 8 bits | size, 32 bits | 8 bits | an item, 32 bits | 8 bits |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -256,7 +311,10 @@ FORMATS = {
     "count": lambda number: f"{number:,.0f}",
     "s": lambda seconds: f"{seconds:.1f} s",
     "ms": lambda milliseconds: f"{milliseconds:.2f} ms",
+    "hours": lambda hours: f"{hours:.1f} hours",
+    "kB": lambda size: f"{size / 1e3:.1f} kB an item",
     "MB": lambda size: f"{size / 1e6:.2f} MB",
+    "%%": lambda share: f"{100 * share:.2f} %",
     "2": lambda number: f"{number:.2f}",
     "3": lambda number: f"{number:.3f}",
 }

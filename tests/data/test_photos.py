@@ -118,7 +118,8 @@ def test_a_folder_a_pattern_and_a_file_stand_for_photos(tmp_path, capsys):
     assert find_photo_files(tmp_path) == paths
     assert capsys.readouterr().err == f"{tmp_path}: 1 file left out: 1 .txt\n"
     assert find_photo_files(tmp_path / "?" / "*.png") == paths[:1]
-    assert find_photo_files(tmp_path / "none.png") == [tmp_path / "none.png"]
+    for one in (tmp_path / "none.png", Path("https://a.b/c.png?size=1")):
+        assert find_photo_files(one) == [one]
     with pytest.raises(InputError, match="no photos"):
         find_photo_files(tmp_path / "*.png")
 

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -36,6 +37,7 @@ def encoded(kind: str, **options) -> bytes:
 EXIF = PIL.Image.Exif()
 EXIF[0x0112] = 6
 SOUND = {"jpg": encoded("JPEG", exif=EXIF), "png": encoded("PNG"), "webp": encoded("WEBP", lossless=True)}
+SOUND["heic"] = (Path(__file__).parents[1] / "data" / "red.heic").read_bytes()
 
 
 def bomb(side: int) -> bytes:
