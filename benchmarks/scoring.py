@@ -138,5 +138,5 @@ def read_strokes(model: SpellingNet, stream: Stream, settings: SpellerSettings |
     return read
 
 
-# A stroke is told at once, and never doubled by holding on.
-STROKES = SpellerSettings(confidence=0.5, hold_s=0.05, double_s=60.0)
+# A stroke is told at once.
+STROKES = SpellerSettings(confidence=0.5, hold_s=0.05)

@@ -96,7 +96,7 @@ TABLES = {
             "| one photo collection held out, four in turn | photos of 24 letters | `default` |"
             " {default left out/*/accuracy %} on average, {default left out/*/accuracy min %} for the hardest |",
         ),
-        "| {spelling/filmed/signers count} signers held out for validation | all 26 letters, a film each, as landmarks |"
+        "| {spelling/filmed/signers count} signers held out for validation | all 26 letters, filmed, as landmarks |"
         " `spelling` | {spelling/filmed/right %}: the letter is read, and nothing else |",
         "| {words/2/words count} synthetic signers held out | words, two letters a second | `spelling` |"
         " {words/2/cer error} of the letters |",
@@ -172,8 +172,8 @@ TABLES = {
         "| 200 real J and Z by one signer, as landmarks | {spelling/strokes/read %} are read:"
         " J {spelling/strokes/by_sign/J %}, Z {spelling/strokes/by_sign/Z %} |",
         "| 1,000 other signs by this signer | {spelling/strokes/false %} are read as J or Z |",
-        "| letters filmed by {spelling/filmed/signers count} signers held out for validation, {spelling/filmed/clips count}"
-        " clips, as landmarks | {spelling/filmed/right %} are read, and nothing else |",
+        "| {spelling/filmed/clips count} letters filmed by {spelling/filmed/signers count} signers held out for"
+        " validation, as landmarks | {spelling/filmed/right %} are read, and nothing else |",
         "| still hands of 9 signers held out for validation, 0.8 s each, one after the other |"
         " {spelling/stills/cer %} of the letters are wrong |",
     ],

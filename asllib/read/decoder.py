@@ -20,7 +20,6 @@ from asllib.read.speller import MendedLetter, ReadLetter, SpellerSettings
 # And so sure the network must have been, at some moment, that it was away. Both were chosen on practice films, slowed
 # down two and three times too.
 _AWAY, _SURE = 0.85, 0.95
-_GONE = 0.9  # so sure that it was away, for a moment, the network is of a double that is slow
 # How much what the embedding says counts beside the landmarks. Chosen on words of practice signers who are in no test.
 WEIGHT = 0.8
 LOOKS_LIKE = {"J": "I", "Z": "D"}  # what the hand looks like that draws them, to a network of still letters
@@ -112,8 +111,6 @@ class _Shown:
     start_s: float = -math.inf  # the same without stalls, in which no frame came
     last_s: float = -math.inf  # its last moment, once it was read
     read: bool = False
-    gone: bool = False  # for a moment since then
-    doubled: bool = False
     total: float = 0.0  # of its probabilities since it was last begun, and of how many
     count: int = 0
 
@@ -130,7 +127,7 @@ class PeakSpeller:
         Of the network's outputs 1, 2, ..
     settings
         ``confidence`` that a moment must reach, ``hold_s`` that the sign must last, ``again_s`` and ``space_s``, the
-        least and the most that it must have been away to be doubled, and ``double_s``.
+        least and the most that it must have been away to be doubled.
     """
 
     def __init__(self, signs: tuple[str, ...], settings: SpellerSettings) -> None:
@@ -163,20 +160,17 @@ class PeakSpeller:
             shown = _Shown(best, said.time_s, time_s)
             away_s = max(settings.again_s, min(_AWAY * (before.last_s - before.start_s), settings.space_s))
             if best == before.sign and (time_s - before.last_s < away_s or self._neither < _SURE):
-                gone = before.gone or self._neither >= _GONE
-                shown = replace(before, gone=gone, total=0.0, count=0)  # it only wavered
+                shown = replace(before, total=0.0, count=0)  # it only wavered
             self._shown = shown
         if best == NEITHER:
             return []
         shown.total, shown.count = shown.total + confidence, shown.count + 1
         lasted = time_s - shown.start_s
         new = not shown.read and lasted + 1 / RATE >= settings.hold_s - 1e-9 and confidence >= settings.confidence
-        letter = len(self.signs[best - 1]) == 1
-        again = shown.gone and letter and not shown.doubled and lasted >= settings.double_s
-        shown.read, shown.doubled = shown.read or new, shown.doubled or again
+        shown.read |= new
         if shown.read:
             shown.last_s, self._before, self._neither = time_s, shown, 0.0
-        if not (new or again):
+        if not new:
             return []
         name = self.signs[best - 1]
         begun = before.sign != NEITHER and self.signs[before.sign - 1] == LOOKS_LIKE.get(name)

@@ -22,8 +22,9 @@ from asllib.read.lexicon import Lexicon
 from asllib.read.recognizer import Recognizer, signs, spread
 from asllib.read.speller import MendedLetter, ReadLetter, Speller, SpellerSettings, check_time
 
-# The spelling network weighs moments itself. Chosen on words of practice signers that are in no test.
-MOVING_SETTINGS = SpellerSettings(confidence=0.5, hold_s=0.05, again_s=0.15)
+# The spelling network weighs moments itself. Chosen on words of practice signers, who are in no test, and on the
+# validation signers of `people`: at two letters a second a letter has two moments at least.
+MOVING_SETTINGS = SpellerSettings(confidence=0.5, hold_s=0.1, again_s=0.15)
 LOWERED = 0.3  # of the hand's height that the wrist sinks when a hand is lowered
 TAIL_S = 0.5  # seconds without a hand that are read after the last frame
 _WORD_MOMENTS = 1200  # of a word are kept, a minute's

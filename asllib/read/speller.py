@@ -49,9 +49,6 @@ class SpellerSettings:
         The mean probability that a letter must reach, 0..1.
     hold_s
         Seconds that it must be seen.
-    double_s
-        A letter that is shown so long is written a second time if the motion network was sure, for a moment, that it
-        was gone; once, and never because it is held.
     again_s
         Seconds that the motion network must have said something else before it says a letter a second time; after a
         long hold more, up to ``space_s``.
@@ -67,7 +64,6 @@ class SpellerSettings:
 
     confidence: float = 0.6
     hold_s: float = 0.12
-    double_s: float = 2.0
     again_s: float = 0.22
     slide: float = 0.3
     still: float = 3.0

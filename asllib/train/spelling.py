@@ -64,13 +64,14 @@ def train_spelling(
         training = dataclasses.replace(preset.training, epochs=epochs)
         preset = dataclasses.replace(preset, shapes=shapes, training=training)
     clips = practice_clips(preset)
-    takes = {"films": film_takes(clips)}
+    takes: dict[str, Takes] = {}
     data: dict[str, Any] = {"signer_version": signer_version()}
     if find_photos() is not None:
         takes["people"], data["people"] = people_takes()
     if preset.signers:
         letters, others = (takes_of(track(drawn(preset.signers)).tables) for drawn in (added_letters, random_hands))
         takes["drawn"] = join((letters, others), (1.0, 1.0))
+    takes["films"] = film_takes(clips)
     all_takes = join(list(takes.values()), [SHARES[name] for name in takes])
     model, histories = fit_spelling(
         preset, clips, all_takes, phrases, seed=seed, steps=5 if small else STEPS, folder=folder
