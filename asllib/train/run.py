@@ -128,7 +128,7 @@ def own_labels(settings: Preset, letters: LetterSet, alphabet: str) -> Preset:
     found = tuple(name for name in choices[alphabet] if name in there)
     if not 2 <= len(found) <= MOST_LABELS:
         some = ", ".join(there.index[:MOST_LABELS])
-        said = f"{len(found)} labels with --alphabet {alphabet} where 2 to {MOST_LABELS} are needed; it has {some}"
+        said = f"{len(found)} labels with --alphabet {alphabet} where 2 to {MOST_LABELS} are needed; choose another, it has {some}"
         raise InputError(f"{letters.name}: {said}")
     left, missing = there.drop(list(found)), [name for name in choices[alphabet] if name not in there]
     if len(left):
