@@ -141,9 +141,8 @@ def own_labels(settings: Preset, letters: LetterSet, alphabet: str) -> Preset:
         raise InputError(f"alphabet {alphabet}: choose one of {', '.join(choices)}")
     found = tuple(name for name in choices[alphabet] if name in there)
     if not 2 <= len(found) <= MOST_LABELS:
-        some = ", ".join(there.index[:MOST_LABELS])
-        said = f"{len(found)} labels with --alphabet {alphabet} where 2 to {MOST_LABELS} are needed; it has {some}"
-        raise InputError(f"{letters.name}: {said}")
+        said = f"{len(found)} labels with --alphabet {alphabet} where 2 to {MOST_LABELS} are needed"
+        raise InputError(f"{letters.name}: {said}; choose another, it has {', '.join(there.index[:MOST_LABELS])}")
     left, missing = there.drop(list(found)), [name for name in choices[alphabet] if name not in there]
     if len(left):
         said = f"{left.sum()} photos left out, of {', '.join(left.index)} (--alphabet {alphabet})"

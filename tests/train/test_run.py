@@ -212,7 +212,11 @@ def test_a_network_is_trained_on_the_labels_of_a_folder(
 @pytest.mark.parametrize(
     ("labels", "alphabet", "said"),
     [
-        ("0123", "letters", "0 labels with --alphabet letters where 2 to 60 are needed; it has 0, 1, 2, 3"),
+        (
+            "0123",
+            "letters",
+            "0 labels with --alphabet letters where 2 to 60 are needed; choose another, it has 0, 1, 2, 3",
+        ),
         (["A", "1"], "digits", "1 labels with --alphabet digits"),
         ([f"sign {number}" for number in range(61)], "all", "61 labels"),
         ("AB", "numbers", "alphabet numbers: choose one of letters, digits, both, all"),
