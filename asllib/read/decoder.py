@@ -13,13 +13,16 @@ from asllib.hands.look import Hand
 from asllib.hands.stream import RATE, Moment, Resampler
 from asllib.letters import STATIC
 from asllib.networks.default import DefaultNet
-from asllib.networks.spelling import NEITHER, SpellingNet
+from asllib.networks.spelling import MOVEMENT, NEITHER, SpellingNet
 from asllib.read.speller import MendedLetter, ReadLetter, SpellerSettings
 
 # Of the time that a letter was held: so long it must have been away to be doubled. Who spells slowly wavers for longer.
 # And so sure the network must have been, at some moment, that it was away. Both were chosen on practice films, slowed
 # down two and three times too.
 _AWAY, _SURE = 0.85, 0.95
+# Or the hand slides, which doubles a letter too: palm sizes a moment that are no drift, how far it must have gone in
+# all, and for how many moments it keeps still before and after.
+_SLIDES, _FAR, _STILL = 0.12, 0.8, 4
 # How much what the embedding says counts beside the landmarks. Chosen on words of practice signers who are in no test.
 WEIGHT = 0.8
 LOOKS_LIKE = {"J": "I", "Z": "D"}  # what the hand looks like that draws them, to a network of still letters
@@ -29,10 +32,11 @@ _BEGAN, _SINCE = 0.5, 0.5
 
 @dataclass(frozen=True)
 class Said:
-    """What the network says of one moment: its time in seconds, and (1 + signs,) probabilities, "neither" first."""
+    """What the network says of one moment: (1 + signs,) probabilities, "neither" first."""
 
     time_s: float
     probabilities: np.ndarray
+    moved: float = 0.0  # palm sizes that the hand moved since the moment before, aside and nearer together
 
 
 class HandListener:
@@ -54,6 +58,7 @@ class HandListener:
         """Forget the hand."""
         self._sampler = Resampler()
         self._past: list[torch.Tensor] = []  # what the network keeps of the moments before
+        self._moved = self.model.config.delay * [0.0]  # in the moments of which nothing is said yet
         self._last: list[Moment] = []  # the one before, if there was one
         self._looks: list[tuple[float, np.ndarray]] = []  # when the last two embeddings were seen, and what they say
 
@@ -73,9 +78,13 @@ class HandListener:
         features = self.model.prepare((points, world, left, torch.tensor([aspect])))[:, :, -count:]
         seen, shapes = self.model.see(features, self._nearest_looks([moment.time_s for moment in moments]))
         logits = [self.model.step(seen[:, :, [i]], shapes[:, :, [i]], self._past)[0, :, 0] for i in range(count)]
-        late = self.model.config.delay / RATE
+        late = self.model.config.delay
         probabilities = torch.stack(logits).softmax(1).numpy()
-        return [Said(moment.time_s - late, row) for moment, row in zip(moments, probabilities, strict=True)]
+        across, down, grown = features[0, -MOVEMENT : 3 - MOVEMENT].numpy()  # (T,) each
+        self._moved += (np.hypot(across, down) + abs(grown)).tolist()
+        moved, self._moved = self._moved[:count], self._moved[count:]
+        rows = zip(moments, probabilities, moved, strict=True)
+        return [Said(moment.time_s - late / RATE, row, far) for moment, row, far in rows]
 
     def _nearest_looks(self, times: list[float]) -> torch.Tensor | None:
         """Weighed log-probabilities (1, signs, T) of what is shown at some times, by embeddings; None without any."""
@@ -111,6 +120,8 @@ class _Shown:
     start_s: float = -math.inf  # the same without stalls, in which no frame came
     last_s: float = -math.inf  # its last moment, once it was read
     read: bool = False
+    still: int = 0  # moments in which the hand keeps still
+    slid: float = 0.0  # palm sizes that it slid since it was read and kept still
     total: float = 0.0  # of its probabilities since it was last begun, and of how many
     count: int = 0
 
@@ -150,6 +161,7 @@ class PeakSpeller:
         """Take a moment, knowing what is likeliest in the one after it."""
         settings, shown, before = self.settings, self._shown, self._before
         best = int(np.argmax(said.probabilities))
+        self._slide(shown, said.moved)
         self._stalls_s += max(0.0, said.time_s - self._moment_s - 1 / RATE)
         self._moment_s, time_s = said.time_s, said.time_s - self._stalls_s
         if best != shown.sign and following not in (best, NEITHER):
@@ -166,6 +178,8 @@ class PeakSpeller:
             return []
         shown.total, shown.count = shown.total + confidence, shown.count + 1
         lasted = time_s - shown.start_s
+        if shown.slid >= _FAR and shown.still >= _STILL and len(self.signs[best - 1]) == 1:
+            shown.read, shown.slid = False, 0.0
         new = not shown.read and lasted + 1 / RATE >= settings.hold_s - 1e-9 and confidence >= settings.confidence
         shown.read |= new
         if shown.read:
@@ -177,6 +191,17 @@ class PeakSpeller:
         short = before.last_s - before.start_s <= _BEGAN and time_s - before.last_s <= _SINCE
         kind = MendedLetter if begun and short else ReadLetter
         return [kind(name, shown.began_s, now_s, shown.total / shown.count)]
+
+    def _slide(self, shown: _Shown, moved: float) -> None:
+        """Add to how far the hand slid while it shows a sign, after it kept still."""
+        if moved < _SLIDES:
+            shown.still += 1
+            if shown.slid < _FAR:
+                shown.slid = 0.0
+        else:
+            if shown.read and (shown.slid or shown.still >= _STILL):
+                shown.slid += moved
+            shown.still = 0
 
 
 def beam_search(log_probabilities: np.ndarray, width: int = 8) -> tuple[int, ...]:

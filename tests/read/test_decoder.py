@@ -113,6 +113,23 @@ def test_a_letter_is_doubled_only_when_it_was_surely_away():
     assert read([*[unsure] * 6, sure, *[unsure] * 5]) == 2
 
 
+@pytest.mark.parametrize(
+    ("moved", "read"),
+    [
+        ([0.0] * 8 + [0.3] * 4 + [0.0] * 8, ["A", "A"]),  # it slides aside
+        ([0.0] * 8 + [0.1] * 12, ["A"]),  # it drifts
+        ([0.0] * 8 + [0.3] * 2 + [0.0] * 10, ["A"]),  # it shakes
+        ([0.3] * 8 + [0.0] * 12, ["A"]),  # it still rises as the letter is read
+        ([0.0] * 8 + [0.3] * 12, ["A"]),  # it leaves
+    ],
+)
+def test_a_letter_that_slides_aside_is_doubled(moved, read):
+    speller, said = PeakSpeller(SIGNS, SpellerSettings(hold_s=0.1)), []
+    for i, far in enumerate(moved):
+        said += speller.update(Said(i / RATE, np.array([0.02, 0.96, 0.01, 0.01]), far), i / RATE + 0.15)
+    assert [letter.letter for letter in said] == read
+
+
 def test_listening_frame_by_frame_says_the_same_as_all_at_once(hands):
     torch.manual_seed(0)
     config = SpellingConfig(channels=16)
