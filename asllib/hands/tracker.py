@@ -76,6 +76,7 @@ LOOKS: tuple[tuple[float, float], ...] = ((0.0, 1.0), (-10.0, 1.1))
 HALF_LIFE_S = 1.0  # seconds after which half of the evidence of a hand's side is left
 AGAIN_S = 0.25  # seconds between two searches for another hand, while something else moves
 BETTER = 0.6  # by which another hand must stand out more to be followed instead of this one
+STILL = 0.15  # palms a second that points of a hand at rest move: it is left for one that stands out more at all
 SEEN = 3  # times that it must have been seen by then
 STANDING_S = 0.7  # seconds over which hands are compared
 PALM = 0.09  # metres
@@ -171,6 +172,7 @@ class HandTracker:
         assert self._track is not None
         track.standing, track.other = other, own
         self._track.continue_from(track)
+        self._track.better = 0.0 if own.fingers < STILL else BETTER  # it may only have waited
         return hand
 
     def _find(self, image: np.ndarray, ms: float) -> Hand | None:
@@ -212,12 +214,12 @@ class _Standing:
     def __init__(self, hand: Hand, ms: float, aspect: float) -> None:
         self.hand, self.ms, self.seen = hand, ms, 1
         self.held = prominence(hand, aspect)
-        self._moves = np.zeros(2)  # how fast its points move in the hand, and its wrist, in palms a second
+        self.fingers = self.wrist = 0.0  # how fast its points move in the hand, and its wrist, in palms a second
 
     @property
     def value(self) -> float:
         """How much it stands out; it takes two looks to see it move."""
-        fingers, wrist = np.log2(self._moves + np.array([0.1, 0.3])).tolist()
+        fingers, wrist = np.log2([self.fingers + 0.1, self.wrist + 0.3]).tolist()
         return self.held + 0.5 * fingers - 0.2 * wrist
 
     def look(self, hand: Hand, ms: float, aspect: float) -> None:
@@ -225,10 +227,12 @@ class _Standing:
         seconds = max(1e-3, (ms - self.ms) / 1000)
         new = min(1.0, seconds / STANDING_S)
         before, now = (one.landmarks[:, :2] * (aspect, 1.0) for one in (self.hand, hand))
-        fingers = np.abs(hand.world - self.hand.world).mean() / PALM
-        moves = np.array([fingers, np.linalg.norm(now[0] - before[0]) / palm_of(now)]) / seconds
+        fingers = float(np.abs(hand.world - self.hand.world).mean()) / PALM / seconds
+        wrist = float(np.linalg.norm(now[0] - before[0])) / palm_of(now) / seconds
         self.held += new * (prominence(hand, aspect) - self.held)
-        self._moves += (new if self.seen > 1 else 1.0) * (moves - self._moves)
+        new = new if self.seen > 1 else 1.0
+        self.fingers += new * (fingers - self.fingers)
+        self.wrist += new * (wrist - self.wrist)
         self.hand, self.ms, self.seen = hand, ms, self.seen + 1
 
 
@@ -245,6 +249,7 @@ class _Track:
         self.ms = self._around_ms = ms
         self.standing = _Standing(hand, ms, aspect)
         self.other: _Standing | None = None
+        self.better = BETTER  # by which the other hand must stand out more
         self._small: np.ndarray | None = None  # what was seen when it was looked around last
 
     def continue_from(self, before: _Track) -> None:
@@ -255,7 +260,9 @@ class _Track:
         """Compare with the other hand among those that were found; whether that one is to be followed."""
         aspect, first = image.shape[1] / image.shape[0], self.standing.seen == 1
         self.standing.look(self.hand, ms, aspect)
-        others = [hand for hand in found if distance(self.hand, hand, image) > 1]
+        away = [hand for hand in found if distance(self.hand, hand, image) > 1]
+        crops = [hand_crop(hand.landmarks, *_size(image), left=hand.side == "left") for hand in away]
+        others = [hand for hand in (look_at(image, crop) for crop in crops) if hand.presence >= PRESENCE]
         known = self.other
         if known is None or ms - known.ms > 1000 * LOST_S:
             self.other = _Standing(others[0], ms, aspect) if others else None
@@ -264,7 +271,8 @@ class _Track:
         if near is known.hand or distance(known.hand, near, image) > 1.5:
             return False
         known.look(near, ms, aspect)
-        return known.seen >= SEEN and known.value - self.standing.value > BETTER
+        better = 0.0 if self.standing.fingers < STILL < known.fingers else self.better
+        return known.seen >= SEEN and known.value - self.standing.value > better
 
     def looks_around(self, image: np.ndarray, ms: float) -> tuple[float, float] | None:
         """Where another hand may be, 0..1 from the left and the top: where something moves beside this one; or None."""
