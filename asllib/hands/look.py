@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.util
+import multiprocessing
 import threading
 import zipfile
 from dataclasses import dataclass, field
@@ -111,7 +112,7 @@ def cut(image: np.ndarray, crop: Crop) -> np.ndarray:
         matrix[:, 2] += matrix[:, :2] @ (low + (grown - 1) / 2)
         matrix[:, :2] *= grown
     picture = cv2.warpAffine(image, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return picture[:, ::-1] if crop.mirrored else picture
+    return cv2.flip(picture, 1) if crop.mirrored else picture  # contiguous: a view takes seven times as long to read
 
 
 def light_up(picture: np.ndarray, mean: float) -> np.ndarray:
@@ -179,7 +180,9 @@ def _network() -> tuple[Interpreter, int, list[int]]:
     builder = flatbuffers.Builder()
     builder.Finish(model.Pack(builder), b"TFL3")
     with without_lines(LOG_LINE):
-        network = Interpreter(model_content=bytes(builder.Output()), num_threads=1)
+        # Two threads nearly halve the time and say the same; processes side by side have no cores to spare.
+        threads = 2 if multiprocessing.parent_process() is None else 1
+        network = Interpreter(model_content=bytes(builder.Output()), num_threads=threads)
         network.allocate_tensors()
     shown, said = network.get_input_details()[0]["index"], [one["index"] for one in network.get_output_details()]
     return network, shown, said
