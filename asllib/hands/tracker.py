@@ -272,7 +272,7 @@ class _Track:
             return False
         known.look(near, ms, aspect)
         better = 0.0 if self.standing.fingers < STILL < known.fingers else self.better
-        return known.seen >= SEEN and known.value - self.standing.value > better
+        return known.seen >= (SEEN if better else 2) and known.value - self.standing.value > better
 
     def looks_around(self, image: np.ndarray, ms: float) -> tuple[float, float] | None:
         """Where another hand may be, 0..1 from the left and the top: where something moves beside this one; or None."""
