@@ -74,12 +74,11 @@ ATTEMPTS: tuple[Attempt, ...] = (
 LOOKS: tuple[tuple[float, float], ...] = ((0.0, 1.0), (-10.0, 1.1))
 
 HALF_LIFE_S = 1.0  # seconds after which half of the evidence of a hand's side is left
-AGAIN_S = 0.25  # seconds between two searches for another hand, while something else moves
-BETTER = 0.6  # by which another hand must stand out more to be followed instead of this one
-STILL = 0.15  # palms a second that points of a hand at rest move: it is left for one that stands out more at all
-SEEN = 3  # times that it must have been seen by then
-STANDING_S = 0.7  # seconds over which hands are compared
-PALM = 0.09  # metres
+STILL = 0.5  # palm sizes a second: landmarks that move less belong to a hand that does not spell
+STILL_S = 0.6  # seconds after which a still hand may be left for another one
+MOVED_S = 0.5  # seconds of movement that make a hand one that spells
+AGAIN_S = 0.3  # seconds between two searches for another hand
+BETTER = 0.5  # by which another hand must be more prominent to be followed instead of this one
 LOST_S = 1.5  # seconds in which a hand that was lost is waited for where it was
 
 
@@ -149,30 +148,17 @@ class HandTracker:
     def _follow(self, track: _Track, image: np.ndarray, ms: float) -> Hand | None:
         """Follow the hand into the next frame of a video; None if it is gone."""
         moving = track.looks_around(image, ms)
-        if moving is not None and track.sees_better(find(image, square_around(moving, image)), image, ms):
-            hand = self._switch(track, image, ms)
-            if hand is not None:
-                return hand
+        if moving is not None:
+            better = BETTER if track.has_moved else -BETTER
+            for other in find(image, square_around(moving, image)):
+                if track.distance(other, image) > 1 and track.gain(other, image) > better:
+                    self._side = Side()
+                    return self._begin(image, other, ms)
         seen = look_at(image, hand_crop(track.hand.landmarks, *_size(image), left=self._side.right < 0))
         if seen.presence < PRESENCE:
             return None
         hand = self._side.of(seen, ms / 1000)
-        track.hand, track.ms = hand, ms
-        return hand
-
-    def _switch(self, track: _Track, image: np.ndarray, ms: float) -> Hand | None:
-        """Follow the other hand from here, and know the one that was followed as the other; None if it is none."""
-        own, other, side = track.standing, track.other, self._side
-        assert other is not None
-        self._side = Side()
-        hand = self._begin(image, other.hand, ms)
-        if hand is None:
-            self._side, track.other = side, None
-            return None
-        assert self._track is not None
-        track.standing, track.other = other, own
-        self._track.continue_from(track)
-        self._track.better = 0.0 if own.fingers < STILL else BETTER  # it may only have waited
+        track.go_on(hand, ms, image.shape[1] / image.shape[0])
         return hand
 
     def _find(self, image: np.ndarray, ms: float) -> Hand | None:
@@ -180,12 +166,8 @@ class HandTracker:
         for attempt in (first, *([more[self._turn % len(more)]] if more else [])):
             for found in find(image, attempt):
                 hand = self._begin(image, found, ms) if self._awaited(found, image, ms) else None
-                if hand is None:
-                    continue
-                assert self._track is not None
-                if self._lost is not None and ms - self._lost.ms <= 1000 * LOST_S:
-                    self._track.continue_from(self._lost)
-                return hand  # the next search begins with what found it
+                if hand is not None:  # the next search begins with what found it
+                    return hand
         self._turn += 1
         return None
 
@@ -196,7 +178,7 @@ class HandTracker:
         if seen.presence < PRESENCE:
             return None
         hand = self._side.of(seen, ms / 1000)
-        self._track = _Track(hand, ms, image.shape[1] / image.shape[0])
+        self._track = _Track(hand, ms)
         return hand
 
     def _awaited(self, found: Hand, image: np.ndarray, ms: float) -> bool:
@@ -204,103 +186,66 @@ class HandTracker:
         lost = self._lost
         if lost is None or ms - lost.ms > 1000 * LOST_S:
             return True
-        more = prominence(found, image.shape[1] / image.shape[0]) - lost.standing.held
-        return distance(lost.hand, found, image) < 2 or more > 2 * BETTER  # one look says little
-
-
-class _Standing:
-    """How much a hand stands out: it is held up, see ``prominence``, and its fingers move rather than its arm."""
-
-    def __init__(self, hand: Hand, ms: float, aspect: float) -> None:
-        self.hand, self.ms, self.seen = hand, ms, 1
-        self.held = prominence(hand, aspect)
-        self.fingers = self.wrist = 0.0  # how fast its points move in the hand, and its wrist, in palms a second
-
-    @property
-    def value(self) -> float:
-        """How much it stands out; it takes two looks to see it move."""
-        fingers, wrist = np.log2([self.fingers + 0.1, self.wrist + 0.3]).tolist()
-        return self.held + 0.5 * fingers - 0.2 * wrist
-
-    def look(self, hand: Hand, ms: float, aspect: float) -> None:
-        """Take a later look at it; what was seen before counts less and less."""
-        seconds = max(1e-3, (ms - self.ms) / 1000)
-        new = min(1.0, seconds / STANDING_S)
-        before, now = (one.landmarks[:, :2] * (aspect, 1.0) for one in (self.hand, hand))
-        fingers = float(np.abs(hand.world - self.hand.world).mean()) / PALM / seconds
-        wrist = float(np.linalg.norm(now[0] - before[0])) / palm_of(now) / seconds
-        self.held += new * (prominence(hand, aspect) - self.held)
-        new = new if self.seen > 1 else 1.0
-        self.fingers += new * (fingers - self.fingers)
-        self.wrist += new * (wrist - self.wrist)
-        self.hand, self.ms, self.seen = hand, ms, self.seen + 1
+        return lost.distance(found, image) < 2 or lost.gain(found, image) > BETTER
 
 
 class _Track:
-    """A hand that is followed: where it is, how it stands out, and another one that moves beside it.
+    """A hand that is followed: where it is, and whether it, or something else in the picture, moves.
 
-    Of several hands the one that spells is followed: it is held up to the camera and moves its fingers. Another one is
-    looked for at once, and then while something else moves. It is followed at once if it is held up more, and later if
-    it has stood out clearly more for a while. A hand that was lost is waited for where it was.
+    Of several hands the one that spells is followed: it is held up to the camera (see ``prominence``) and it moves. It
+    is left only once it has kept still and something else moves: for a hand that is clearly more prominent, or, if it
+    has not moved since it was found, for one that is not much less so. A hand that was lost is waited for where it was.
     """
 
-    def __init__(self, hand: Hand, ms: float, aspect: float) -> None:
+    def __init__(self, hand: Hand, ms: float) -> None:
         self.hand = hand
-        self.ms = self._around_ms = ms
-        self.standing = _Standing(hand, ms, aspect)
-        self.other: _Standing | None = None
-        self.better = BETTER  # by which the other hand must stand out more
-        self._small: np.ndarray | None = None  # what was seen when it was looked around last
+        self.ms = self._moved_ms = self._around_ms = ms
+        self._moving_ms = 0.0  # for how long it has moved, in all
+        self._small: np.ndarray | None = None  # the last frame, to see what moves
 
-    def continue_from(self, before: _Track) -> None:
-        """Know what the track before knew."""
-        self.standing, self.other, self._small = before.standing, before.other, before._small
+    @property
+    def has_moved(self) -> bool:
+        """Whether the hand has moved since it was found: a hand at rest has not."""
+        return self._moving_ms > 1000 * MOVED_S
 
-    def sees_better(self, found: Sequence[Hand], image: np.ndarray, ms: float) -> bool:
-        """Compare with the other hand among those that were found; whether that one is to be followed."""
-        aspect, first = image.shape[1] / image.shape[0], self.standing.seen == 1
-        self.standing.look(self.hand, ms, aspect)
-        away = [hand for hand in found if distance(self.hand, hand, image) > 1]
-        crops = [hand_crop(hand.landmarks, *_size(image), left=hand.side == "left") for hand in away]
-        others = [hand for hand in (look_at(image, crop) for crop in crops) if hand.presence >= PRESENCE]
-        known = self.other
-        if known is None or ms - known.ms > 1000 * LOST_S:
-            self.other = _Standing(others[0], ms, aspect) if others else None
-            return first and self.other is not None and self.other.held > self.standing.held
-        near = min(others, key=lambda hand: distance(known.hand, hand, image), default=known.hand)
-        if near is known.hand or distance(known.hand, near, image) > 1.5:
-            return False
-        known.look(near, ms, aspect)
-        better = 0.0 if self.standing.fingers < STILL < known.fingers else self.better
-        return known.seen >= (SEEN if better else 2) and known.value - self.standing.value > better
+    def go_on(self, hand: Hand, ms: float, aspect: float) -> None:
+        """Take the hand of the next frame."""
+        before, now = (one.landmarks[:, :2] * (aspect, 1.0) for one in (self.hand, hand))
+        if float(np.abs(now - before).mean()) / palm_of(now) > STILL * max(1e-3, (ms - self.ms) / 1000):
+            self._moved_ms = ms
+            self._moving_ms += ms - self.ms
+        self.hand, self.ms = hand, ms
+
+    def distance(self, other: Hand, image: np.ndarray) -> float:
+        """How far another hand is away, in lengths of this one."""
+        own, its = (hand.landmarks[:, :2] * _size(image) for hand in (self.hand, other))
+        return float(np.linalg.norm(its.mean(0) - own.mean(0)) / max(1.0, np.ptp(own, axis=0).max()))
+
+    def gain(self, other: Hand, image: np.ndarray) -> float:
+        """By how much another hand is more prominent."""
+        aspect = image.shape[1] / image.shape[0]
+        return prominence(other, aspect) - prominence(self.hand, aspect)
 
     def looks_around(self, image: np.ndarray, ms: float) -> tuple[float, float] | None:
-        """Where another hand may be, 0..1 from the left and the top: where something moves beside this one; or None."""
+        """Where something moves while this hand is still, 0..1 from the left and the top; else None."""
         import cv2
 
-        if self._small is not None and ms - self._around_ms < 1000 * AGAIN_S:
+        if ms - self._moved_ms <= 1000 * STILL_S or ms - self._around_ms < 1000 * AGAIN_S:
+            self._small = None
             return None
         small = cv2.resize(image, (32, 24), interpolation=cv2.INTER_AREA).astype(np.int16)
         before, self._small = self._small, small
-        self._around_ms = ms
-        if before is None:  # a hand that was found first may be the wrong one: look on the other side
-            x, y = (1 - self.hand.landmarks[:, :2].mean(0)).tolist()
-            return x, y
+        if before is None:
+            return None
         moved = np.abs(small - before).max(2)
         points = self.hand.landmarks[:, :2] * (32, 24)
-        points = np.vstack([points, points[0] + 3 * (points[0] - points[9])])  # down the arm
         (x0, y0), (x1, y1) = points.min(0), points.max(0)
         rows, columns = np.mgrid[0:24, 0:32]
         moved[(columns > x0 - 3) & (columns < x1 + 3) & (rows > y0 - 3) & (rows < y1 + 3)] = 0
         if (moved > 12).sum() < 4:
             return None
+        self._around_ms, self._small = ms, None
         return float(columns[moved > 12].mean() / 31), float(rows[moved > 12].mean() / 23)
-
-
-def distance(hand: Hand, other: Hand, image: np.ndarray) -> float:
-    """How far another hand is away, in lengths of the first."""
-    own, its = (one.landmarks[:, :2] * _size(image) for one in (hand, other))
-    return float(np.linalg.norm(its.mean(0) - own.mean(0)) / max(1.0, np.ptp(own, axis=0).max()))
 
 
 class Side:

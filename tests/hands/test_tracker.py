@@ -367,10 +367,10 @@ def test_tight_crops_are_found_at_a_later_attempt(photos, read_photo):
     assert (np.ptp(points, axis=1).max(-1) > 0.3).all()  # the hand fills these pictures
 
 
-def test_video_follows_a_hand_that_moves_and_rarely_looks_around(drawn, finds):
-    tracker, times = HandTracker(video=True), np.linspace(0, 540, 30)
+def test_video_follows_a_hand_that_moves_without_looking_for_it(drawn, finds):
+    tracker, times = HandTracker(video=True), np.linspace(0, 900 * module.STILL_S, 30)
     hands = [tracker.detect(scene((drawn[0][BIG], 200, 4 * i, i)), time) for i, time in enumerate(times)]
-    assert len(finds) <= 5 and {hand.side for hand in hands} == {"left"}  # it is looked around at times
+    assert len(finds) == 1 and {hand.side for hand in hands} == {"left"}
     steps = np.array([hand.landmarks[:, :2] for hand in hands]) * (360, 240) - [[[4 * i, i]] for i in range(30)]
     assert np.median(np.abs(steps - steps[:1])) < 2 and np.abs(steps - steps[:1]).max() < 12
     assert np.ptp([middle(hand) for hand in hands]) > 0.25  # it did move
@@ -379,7 +379,6 @@ def test_video_follows_a_hand_that_moves_and_rarely_looks_around(drawn, finds):
 def test_once_a_hand_is_found_mediapipe_is_not_asked(frame, monkeypatch):
     tracker = HandTracker(video=True)
     first = tracker.detect(frame, 0)
-    tracker.detect(frame, 20)  # once, it is looked on the other side too
     monkeypatch.setattr(module, "_landmarker", lambda confidence: pytest.fail("MediaPipe was asked"))
     for step in range(1, 60):  # nor for seconds, while nothing else moves
         hand = tracker.detect(frame, 50 * step)
@@ -474,11 +473,11 @@ def test_a_side_is_kept_over_a_short_pause_and_not_over_a_long_one(frame, pause_
     assert back.side == side
 
 
-def followed(first, second, seconds=3.0, fps=15):
+def followed(first, second, seconds=2.5, fps=15):
     """Where the hand is that is followed, when another one comes after a second, and how often it was looked for."""
     tracker, places = HandTracker(video=True), []
     for step in range(round(seconds * fps)):
-        later = [(second[0], second[1], second[2], second[3] - 3 * (step % 5))] if step > fps else []  # it moves
+        later = [(second[0], second[1], second[2], second[3] - step % 4)] if step > fps else []  # it moves
         places.append(middle(tracker.detect(scene(first, *later), 1000 * step / fps)))
     return places
 
@@ -486,23 +485,14 @@ def followed(first, second, seconds=3.0, fps=15):
 def test_another_hand_that_is_less_prominent_does_not_take_over(drawn, finds):
     places = followed((drawn[0][BIG], 200, 0, 0), (drawn[0][SMALL], 120, 215, 120))
     assert max(places) < 0.4 and np.ptp(places) < 0.05
-    assert len(finds) >= 4 and all(finds[2:])  # it was seen
+    assert len(finds) >= 3 and all(finds[1:])  # it was seen
 
 
 def test_another_hand_that_is_more_prominent_takes_over_from_one_that_is_still(drawn, finds):
     places = followed((drawn[0][SMALL], 120, 0, 120), (drawn[0][BIG], 200, 140, 30))
     assert places[0] < 0.4 < places[-1] and len(finds) >= 2
     changed = np.flatnonzero(np.array(places) > 0.4)[0]
-    assert 15 < changed < 40 and min(places[changed:]) > 0.4  # at once, and for good
-
-
-def test_a_hand_that_was_found_first_is_left_at_once_for_a_more_prominent_one(drawn, monkeypatch):
-    small, big = (drawn[0][SMALL], 120, 0, 120), (drawn[0][BIG], 200, 140, 30)
-    monkeypatch.setattr(module, "find", lambda image, attempt: find(scene(big if attempt.part else small), attempt))
-    tracker = HandTracker(video=True)
-    monkeypatch.setattr(module, "square_around", lambda place, image: replace(ATTEMPTS[0], part=(0.5, 0.5, 1.0)))
-    places = [middle(tracker.detect(scene(small, big), 40 * step)) for step in range(4)]
-    assert places[0] < 0.4 and min(places[1:]) > 0.4
+    assert 15 < changed < 30 and min(places[changed:]) > 0.4  # at once, and for good
 
 
 @pytest.mark.slow
@@ -512,7 +502,7 @@ def test_a_hand_that_spells_is_not_left_for_another_one(drawn, finds):
         image = scene((film[step // 4 % 3], 120, 0, 120), (drawn[0][SMALL], 200, 140, 30 - step % 4))
         hand = tracker.detect(image if step > 1 else scene((film[0], 120, 0, 120)), 1000 * step / 15)
         assert middle(hand) < 0.4
-    assert len(finds) > 5 and all(finds[2:])  # though it is nearer and was seen
+    assert len(finds) == 1
 
 
 def test_evidence_of_a_side_adds_up_and_fades(one_hand):
