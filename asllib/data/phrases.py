@@ -156,10 +156,7 @@ def load_phrases(folder: str | Path, *, fps: float = FPS, aspect: float = ASPECT
     fps, aspect
         Of Parquet files, see ``Phrases``.
 
-    Raises
-    ------
-    InputError
-        If there are no phrases, a column is missing, or a named file is missing or outside the folder.
+    InputError if there are no phrases, a column is missing, or a named file is missing or outside the folder.
     """
     folder = Path(folder)
     if not has_phrases(folder):

@@ -203,10 +203,7 @@ class TextReader:
         time_s
             Its time in seconds, later than the one before.
 
-        Raises
-        ------
-        InputError
-            If the frame is no such array, or the time is missing or not later.
+        InputError if the frame is no such array, or the time is missing or not later.
         """
         check_time(time_s, self._last_time)
         hand = self._tracker.detect(frame, 1000 * time_s)
@@ -374,10 +371,7 @@ def _shipped() -> SpellingNet:
 def load_network(model: str | os.PathLike[str] = "spelling") -> Recognizer | SpellingNet:
     """Load what ``TextReader`` reads with: a shipped network, or the one of a run folder.
 
-    Raises
-    ------
-    InputError
-        If there is no such thing.
+    InputError if there is no such thing.
     """
     if model == "spelling":
         return _shipped()

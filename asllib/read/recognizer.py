@@ -95,10 +95,7 @@ class Recognizer:
             (H, W, 3) uint8 RGB photos, or their files; one file may stand alone. The pixel network also takes 28x28
             images as they are, (28, 28) uint8 or RGB.
 
-        Raises
-        ------
-        InputError
-            If an image is not such an array, or a file cannot be read.
+        InputError if an image is not such an array, or a file cannot be read.
         """
         found, blue = [], False
         for one in [images] if isinstance(images, str | PathLike) else images:

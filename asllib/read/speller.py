@@ -135,10 +135,7 @@ class Speller:
         aspect
             Width / height of the frame.
 
-        Raises
-        ------
-        InputError
-            If the time is not a number or not later than the one before.
+        InputError if the time is not a number or not later than the one before.
         """
         check_time(time_s, self._last_time)
         settings, step = self.settings, time_s - self._last_time

@@ -30,10 +30,7 @@ _STAY_S = 1.0  # a subtitle stays for so long after its last letter, unless the 
 def write_subtitles(path: str | os.PathLike[str], reading: Reading) -> Path:
     """Write a reading as subtitles (.srt), one a word.
 
-    Raises
-    ------
-    InputError
-        If the name ends otherwise.
+    InputError if the name ends otherwise.
     """
     path = Path(path)
     if path.suffix.lower() != ".srt":
@@ -64,10 +61,7 @@ class AnnotatedVideo:
     fps
         Frames a second; above 250, 30 are written.
 
-    Raises
-    ------
-    InputError
-        If it cannot be written there; at the end, if the disk was full.
+    InputError if it cannot be written there; at the end, if the disk was full.
     """
 
     def __init__(self, path: str | os.PathLike[str], fps: float) -> None:

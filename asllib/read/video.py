@@ -40,10 +40,8 @@ def iter_frames(source: str | os.PathLike[str] | int, fps: float | None = None) 
     tuple
         The time in seconds from the first frame, increasing; the frame, (H, W, 3) uint8 RGB.
 
-    Raises
-    ------
-    InputError
-        If the file is not there or no video, the camera does not open or gives no frame, or there is no frame rate.
+    InputError if the file is not there or no video, the camera does not open or gives no frame, or there is no frame
+    rate.
     """
     check_rate(fps)
     if isinstance(source, int):
@@ -74,10 +72,7 @@ def count_frames(source: str | os.PathLike[str] | int) -> int | None:
 def frame_rate(path: str | os.PathLike[str]) -> float:
     """Frames a second that a video file says; 30 for concatenated JPEGs.
 
-    Raises
-    ------
-    InputError
-        If the file is not there, or says no rate above 0.
+    InputError if the file is not there, or says no rate above 0.
     """
     path = Path(path)
     _check_file(path)

@@ -96,10 +96,7 @@ def read_text(
     on_frame
         Called with the time, the frame (None for landmarks) and what was read in it.
 
-    Raises
-    ------
-    InputError
-        If the video or table cannot be read, has no times, or a recogniser of pictures is given landmarks alone.
+    InputError if the video or table cannot be read, has no times, or a recogniser of pictures is given landmarks alone.
     """
     from tqdm.auto import tqdm
 
@@ -143,11 +140,8 @@ def read_hands(
 ) -> Iterator[tuple[float, tuple[Hand | None, float]]]:
     """Go through a landmark table as through a video: times in seconds, and each frame's hand and aspect ratio.
 
-    Raises
-    ------
-    InputError
-        If the table cannot be read, has neither a column ``time_s`` of increasing numbers nor a frame rate, or the
-        aspect ratio is none.
+    InputError if the table cannot be read, has neither a column ``time_s`` of increasing numbers nor a frame rate, or
+    the aspect ratio is none.
     """
     from tqdm import tqdm
 
@@ -215,10 +209,7 @@ def read_videos(
     progress
         Show a bar with the time left.
 
-    Raises
-    ------
-    InputError
-        As in ``read_text``; or if a worker was killed.
+    InputError as in ``read_text``; or if a worker was killed.
     """
     from tqdm.auto import tqdm
 
