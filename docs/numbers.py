@@ -159,6 +159,8 @@ TABLES = {
     "pixel": [
         *CARD,
         "| Sign Language MNIST's official test | {onnx/pixel/float/accuracy %} |",
+        "| photos of {people/shipped/pixel/photos/signers count} signers held out for validation |"
+        " {people/shipped/pixel/photos/mean %} |",
         *(f"| the photo collection {name}, held out | {{pixel left out/{name}/accuracy %}} |" for name in SOURCES),
     ],
     "spelling": [

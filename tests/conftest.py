@@ -134,7 +134,7 @@ def keep_looks():
         seen = table.loc[table.index.repeat(len(LOOKS)), ["side", *extract._NUMBERS, *SIZE_COLUMNS]]
         for start, photos in extract._chunks(letters.images, letters.table["file"].tolist()):
             part = seen.iloc[start * len(LOOKS) :][: len(photos) * len(LOOKS)].assign(embedding=b"")
-            part.to_parquet(folder / f"{extract._key(photos, ATTEMPTS, True)}.parquet", index=False)
+            part.to_parquet(folder / f"{extract.chunk_key(photos, ATTEMPTS, len(LOOKS))}.parquet", index=False)
 
     return keep
 

@@ -233,7 +233,7 @@ def test_words_in_films_are_read_in_each_way(tmp_path):
     rows = ["file,text,signer"]
     for number, (text, signer) in enumerate((("HI", "ann"), ("b-y 2", "ben"))):
         letters = words.letters_of(text)
-        write_video(tmp_path / f"{number}.mp4", render_word(letters, signer=1, fps=15).frames, fps=15)
+        write_video(tmp_path / f"{number}.mp4", render_word(letters, signer=2, fps=15).frames, fps=15)
         rows.append(f"{number}.mp4,{text},{signer}")
     (tmp_path / "manifest.csv").write_text("\n".join(rows) + "\n")
     found = words.measure(tmp_path)

@@ -108,7 +108,7 @@ def test_a_committed_result_says_what_repeats_it(path):
         found["versions"].values()
     )
     if path.name in PARTS:
-        drawn = [part["signer_version"] for part in found.values() if isinstance(part, dict) and "by_signer" in part]
+        drawn = [part["signer_version"] for part in found.values() if isinstance(part, dict) and "speeds" in part]
         assert drawn and all(re.fullmatch("[0-9a-f]{8}", version) for version in drawn)
         assert isinstance(found["seed"], int) and found["data"]
         assert all(re.fullmatch("[0-9a-f]{64}", sha256) for sha256 in found["data"].values())

@@ -122,9 +122,7 @@ def iter_landmarks(
     def jobs() -> Iterator[Job]:
         for start, chunk in _chunks(images, files):
             names = [str(file) for file in files[start : start + len(chunk)]]
-            # All that the result depends on: the images, the attempts and looks, and the tracker.
-            key = f"4 {tracker_version()} {tuple(attempts)} {LOOKS[:looks]}"
-            path = None if checkpoint is None else Path(checkpoint) / f"{digest(key, *chunk)}.parquet"
+            path = None if checkpoint is None else Path(checkpoint) / f"{chunk_key(chunk, attempts, looks)}.parquet"
             yield Job((_extract_chunk, chunk, names, attempts, every_look), sum(map(_size, chunk)), path)
 
     start = 0
@@ -140,6 +138,11 @@ def iter_landmarks(
             bar.update(len(part) // looks)
             start += len(part) // looks
             yield pd.concat([about, part], axis=1)[columns]
+
+
+def chunk_key(chunk: Sequence[np.ndarray | bytes], attempts: Sequence[Attempt], looks: int) -> str:
+    """Name all that the result depends on: the images, the attempts and how many looks, and the tracker."""
+    return digest(f"4 {tracker_version()} {tuple(attempts)} {LOOKS[:looks]}", *chunk)
 
 
 def _chunks(images: Images, files: Sequence[str]) -> Iterator[tuple[int, list[np.ndarray | bytes]]]:

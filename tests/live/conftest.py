@@ -10,7 +10,7 @@ def film():
     """Frames (F, 240, 320, 3) of the synthetic signer spelling LB."""
     from asllib.signer import render_word
 
-    return render_word("LB", letters_per_second=1.0, fps=15).frames
+    return render_word("LB", 4, letters_per_second=1.0, fps=15).frames
 
 
 @pytest.fixture(scope="session")

@@ -140,7 +140,7 @@ def test_a_folder_that_is_no_run_is_refused(run, tmp_path):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_shipped_models_are_whole(name):
     model, card = load_model(name)
-    assert card["seed"] >= 0 and card["versions"]["torch"].startswith("2.11.0+cu" if name == "spelling" else "2.13.0")
+    assert card["seed"] >= 0 and card["versions"]["torch"].startswith("2.13.0")
     assert card["network"] == model.name == name
     assert all(torch.isfinite(tensor).all() for tensor in model.state_dict().values())
     if name in ("default", "pixel", "landmark"):
@@ -148,7 +148,7 @@ def test_the_shipped_models_are_whole(name):
         assert len(card["data"]["sha256"]) == 64 and not card["data"]["synthetic"]
         assert name != "default" or (0.3 < card["refuse_below"] < 0.95 and card["synthetic_signers"] > 0)
     else:
-        assert card["training"]["films"] > 0 and set("JZ") <= set(card["alphabet"])
+        assert card["data"]["films"] > 0 and set("JZ") <= set(card["alphabet"])
 
 
 @pytest.mark.parametrize("name", SHIPPED)
