@@ -347,7 +347,7 @@ def stills(words: int = 40, letters: int = 6, hold_s: float = 0.8) -> dict:
     by_signer = {signer: character_error_rate(some) for signer, some in pairs.items()}
     cer = character_error_rate(pair for some in pairs.values() for pair in some)
     print(f"still hands of validation signers, {hold_s} s each: CER {cer:.1%}, {json.dumps(by_signer)}")
-    return {"hold_s": hold_s, "cer": cer, "by_signer": by_signer}
+    return {"signers": len(pairs), "hold_s": hold_s, "cer": cer, "by_signer": by_signer}
 
 
 def held() -> dict:

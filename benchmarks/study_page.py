@@ -130,11 +130,13 @@ def tables() -> dict[str, str]:
     }
     shown = {"cer": "wrong, %", "hand_found": "hand found, % of frames", "side_wrong": "taken for the other hand, %"}
     tones = pd.DataFrame(words["by_signer"]["skin tone"]).T[list(shown)].map(percent)
-    filmed = spelling["filmed"]
+    filmed, stills = spelling["filmed"], spelling["stills"]
     people = {
-        "letters filmed by 4 signers: the letter is read, and nothing else": percent(filmed["right"]),
+        f"letters filmed by {filmed['signers']} signers: the letter is read, and nothing else": percent(filmed["right"]),
         "of these, the signer read worst": percent(min(filmed["by_signer"].values())),
-        "still hands of 9 signers, 0.8 s each, cut one to the next: wrong letters": percent(spelling["stills"]["cer"]),
+        f"still hands of {stills['signers']} signers, {stills['hold_s']} s each, cut one to the next: wrong letters": (
+            percent(stills["cer"])
+        ),
         "one signer's 200 J and Z: read": percent(spelling["strokes"]["read"]),
         "1,000 other signs by this signer: taken for J or Z": percent(spelling["strokes"]["false"]),
         "letters held for 0.5 to 4 s that are read: written once": percent(min(spelling["held"]["real"].values())),
