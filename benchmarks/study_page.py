@@ -132,10 +132,12 @@ def tables() -> dict[str, str]:
     tones = pd.DataFrame(words["by_signer"]["skin tone"]).T[list(shown)].map(percent)
     filmed, stills = spelling["filmed"], spelling["stills"]
     people = {
-        f"letters filmed by {filmed['signers']} signers: the letter is read, and nothing else": percent(filmed["right"]),
+        f"letters filmed by {filmed['signers']} signers: the letter is read, and nothing else": percent(
+            filmed["right"]
+        ),
         "of these, the signer read worst": percent(min(filmed["by_signer"].values())),
-        f"still hands of {stills['signers']} signers, {stills['hold_s']} s each, cut one to the next: wrong letters": (
-            percent(stills["cer"])
+        f"still hands of {stills['signers']} signers, 0.8 s each, cut one to the next: wrong letters": percent(
+            stills["cer"]
         ),
         "one signer's 200 J and Z: read": percent(spelling["strokes"]["read"]),
         "1,000 other signs by this signer: taken for J or Z": percent(spelling["strokes"]["false"]),

@@ -176,7 +176,7 @@ TABLES = {
         "| 1,000 other signs by this signer | {spelling/strokes/false %} are read as J or Z |",
         "| {spelling/filmed/clips count} letters filmed by {spelling/filmed/signers count} signers held out for"
         " validation, as landmarks | {spelling/filmed/right %} are read, and nothing else |",
-        "| still hands of {spelling/stills/signers count} signers held out for validation, 0.8 s each, one after the other |"
+        "| still hands of {spelling/stills/signers count} signers held out for validation, 0.8 s each in turn |"
         " {spelling/stills/cer %} of the letters are wrong |",
     ],
     "groups": [

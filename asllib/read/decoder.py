@@ -21,7 +21,7 @@ from asllib.read.speller import MendedLetter, ReadLetter, SpellerSettings
 # down two and three times too.
 _AWAY, _SURE = 0.85, 0.95
 # Or the hand slides, which doubles a letter too: palm sizes a moment that are no drift, how far it must have gone in
-# all, and for how many moments it keeps still before and after.
+# all, and for how many moments it keeps still before and after. Chosen on validation signers and on the film HELLO.
 _SLIDES, _FAR, _STILL = 0.12, 0.8, 4
 # How much what the embedding says counts beside the landmarks. Chosen on words of practice signers who are in no test.
 WEIGHT = 0.8
