@@ -218,31 +218,6 @@ def interval_lines(lines: Mapping[str, pd.DataFrame], xlabel: str, caption: str)
     return _caption(figure, caption)
 
 
-def tuning_figure(summary: Mapping[str, Any]) -> Figure:
-    """The losses of ``asl tune`` by trial, and the share of their differences that each setting explains."""
-    rows = pd.DataFrame(summary["history"]).dropna(subset="value")
-    figure, (left, right) = _figure(11, 3.6, 1, 2)
-    for state, color, marker in (("complete", BLUE, "o"), ("pruned", GRAY, "x")):
-        part = rows[rows["state"] == state]
-        line = {"color": color, "marker": marker, "linestyle": ""}
-        left.plot(part["number"], part["value"], label=f"{state}: {len(part)}", **line)
-    done = rows[rows["state"] == "complete"].sort_values("number")
-    left.step(done["number"], done["value"].cummin(), color=ORANGE, where="post", label="lowest so far")
-    if summary["preset_value"] is not None:
-        left.axhline(summary["preset_value"], color=GREEN, linestyle="--", label="the preset")
-    left.set(xlabel="trial", ylabel="validation loss", yscale="log")
-    left.yaxis.set_major_formatter("{x:.2g}")
-    left.yaxis.set_minor_formatter("{x:.2g}")
-    left.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _grid_and_legend(left)
-    shares = summary["importance"]
-    right.barh(list(shares), list(shares.values()), color=BLUE, height=0.65)
-    right.invert_yaxis()
-    right.set(xlabel="importance, share")
-    trials = f"{summary['trials']} trials of at most {summary['epochs']} epochs"
-    return _caption(figure, f"Data: {summary['data']['name']}; {trials}, {summary['complete']} of them complete")
-
-
 def letter_timeline(table: pd.DataFrame, held: Sequence[str], read: Sequence, title: str) -> Figure:
     """What a network says as a word is spelled: probabilities over time, what is held below, what is read above.
 

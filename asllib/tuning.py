@@ -1,15 +1,15 @@
 """Search for better settings around the preset "best": what ``asl tune`` does, with Optuna."""
 
 import dataclasses
-import hashlib
-import json
 import math
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from asllib.config import Preset
 from asllib.data import SOURCES, groups, split_groups
@@ -20,47 +20,38 @@ from asllib.hands.extract import track
 from asllib.lazy import extra
 from asllib.networks.pixel import small_set
 from asllib.networks.registry import preset as find_preset
-from asllib.paths import cache_dir
-from asllib.results import data_card, save_result
+from asllib.paths import cache_dir, digest
+from asllib.results import save_result
 from asllib.train.loop import Examples, History, epochs_for, for_pixels, hand_examples, train
 from asllib.train.run import parts, pixel_set, training_sets
 
 with extra("tune"):
     import optuna
+    from optuna.distributions import CategoricalDistribution as Choice
+    from optuna.distributions import FloatDistribution as Range
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
-    from optuna.study import MaxTrialsCallback
     from optuna.trial import TrialState
 
-
-@dataclasses.dataclass(frozen=True)
-class Range:
-    """Where a number is searched: from low to high, evenly, or with ``log`` evenly in its logarithm."""
-
-    low: float
-    high: float
-    log: bool = False
-
-
-_TRAINING: dict[str, Range | tuple[int, ...]] = {
+_ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
+_TRAINING = {
     "training.learning_rate": Range(5e-4, 2e-2, log=True),
     "training.weight_decay": Range(1e-3, 0.3, log=True),
-    "training.batch": (64, 128, 256),
+    "training.batch": Choice((64, 128, 256)),
 }
-# The setting's place in the preset -> range, or values to choose from. Smoothing is left out: it raises the loss that
-# is searched for, whatever it does to what is read.
-SPACES: dict[str, dict[str, Range | tuple[int, ...]]] = {
+# The setting's place in the preset -> where it is searched. Smoothing is left out: it raises the loss that is searched
+# for, whatever it does to what is read.
+SPACES: dict[str, dict[str, Range | Choice]] = {
     "pixel": {
         **_TRAINING, "network.dropout": Range(0, 0.5),
         "augment.turn": Range(0, 20), "augment.shift": Range(0, 0.2), "augment.zoom": Range(0, 0.2),
     },
     "landmark": {
-        **_TRAINING, "network.dropout": Range(0, 0.6), "network.hidden": (64, 128, 256),
+        **_TRAINING, "network.dropout": Range(0, 0.6), "network.hidden": Choice((64, 128, 256)),
         "augment.turn": Range(0, 30), "augment.tilt": Range(0, 45),
         "augment.stretch": Range(0, 0.3), "augment.jitter": Range(0, 0.06),
     },
 }  # fmt: skip
-_ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 def tune(
@@ -80,13 +71,12 @@ def tune(
     preset, space = find_preset(network, "best"), SPACES[network]
     letters, fitting, deciding = tuning_parts(network, training_sets(network, preset, data)[0])
     epochs = epochs or epochs_for(preset.training, len(fitting))
-    sha256 = data_card(letters)["sha256"]
-    about = {"preset": repr(preset), "space": repr(space), "data": sha256, "epochs": epochs, "seed": seed}
+    about = f"{preset} {space} {letters.sha256()} {epochs} {seed}"
     folder = cache_dir() if storage is None else Path(storage).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(
-        study_name=f"{network}-{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]}",
+        study_name=f"{network}-{digest(about)[:16]}",
         storage=JournalStorage(JournalFileBackend(str(folder / "studies.log"))),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=epochs // 3),
         load_if_exists=True,
@@ -95,30 +85,28 @@ def tune(
     study.sampler = optuna.samplers.TPESampler(seed=seed + known)  # one that goes on does not draw the same again
     if not any("preset" in trial.user_attrs for trial in study.get_trials(states=(*_ENDED, TrialState.WAITING))):
         study.enqueue_trial(values_of(preset, space), user_attrs={"preset": True})
-
-    def attempt(trial: optuna.Trial) -> float:
-        def on_epoch(history: History) -> None:
-            loss = history.valid_loss[-1]
-            trial.report(loss, len(history) - 1)
-            trial.set_user_attr("accuracy", history.valid_accuracy[-1])
-            if not math.isfinite(loss) or trial.should_prune():
-                raise optuna.TrialPruned
-
-        for name, where in space.items():
-            if isinstance(where, Range):
-                trial.suggest_float(name, where.low, where.high, log=where.log)
-            else:
-                trial.suggest_categorical(name, where)
-        settings, how = with_values(preset, trial.params), {"seed": seed + trial.number, "epochs": epochs}
-        _, history = train(settings, fitting, deciding, **how, progress=False, on_epoch=on_epoch)
-        return history.valid_loss[-1]
-
-    if known < trials:
-        enough = MaxTrialsCallback(trials, states=_ENDED)  # others may share the study
-        study.optimize(attempt, n_trials=trials - known, callbacks=[enough], show_progress_bar=True)
+    with tqdm(total=trials, initial=known, unit="trial") as bar:
+        while len(study.get_trials(states=_ENDED)) < trials:  # others may share the study
+            trial = study.ask(space)
+            settings, how = with_values(preset, trial.params), {"seed": seed + trial.number, "epochs": epochs}
+            try:
+                _, history = train(settings, fitting, deciding, **how, progress=False, on_epoch=partial(_report, trial))
+                study.tell(trial, history.valid_loss[-1])
+            except optuna.TrialPruned:
+                study.tell(trial, state=TrialState.PRUNED)
+            bar.update()
     summary = {"network": network, "epochs": epochs, **summarise(study)}
     save_result(result_name(network, data), summary, letters, seed)
     return {**summary, "best": as_code(with_values(preset, summary["best_parameters"]))}
+
+
+def _report(trial: optuna.Trial, history: History) -> None:
+    """Tell a trial how an epoch went; TrialPruned ends one without hope."""
+    loss = history.valid_loss[-1]
+    trial.report(loss, len(history) - 1)
+    trial.set_user_attr("accuracy", history.valid_accuracy[-1])
+    if not math.isfinite(loss) or trial.should_prune():
+        raise optuna.TrialPruned
 
 
 def result_name(network: str, data: str) -> str:
@@ -135,19 +123,16 @@ def tuning_parts(network: str, letters: LetterSet) -> tuple[LetterSet, Examples,
     more are known, else such that near duplicates of one photo stay together.
     """
     part, looks = parts(letters), None
-    if network == "landmark" or small_set(letters.images) is None:
-        looks = track(letters)  # of the whole set, so that what `asl train` found is taken from the cache
-        looks = looks.subset(part != "test")
+    if network == "landmark" or small_set(letters.images) is None:  # of the whole set, as `asl train` keeps it
+        looks = track(letters).subset(part != "test")
     letters, part = letters.subset(part != "test"), part[part != "test"]
     if not (part == "valid").any():
         family = groups(letters, "signer")
         if len(np.unique(family)) < 10:
             family = near_duplicate_groups(thumbnails(letters.images))
         part = np.where(split_groups(letters.letters, family) == "valid", "valid", "train")
-    if network == "landmark":
-        assert looks is not None
-        labels = letters.labels()
-        fit, decide = (hand_examples(looks.subset(part == p), labels[part == p]) for p in ("train", "valid"))
+    if network == "landmark" and looks is not None:
+        fit, decide = (hand_examples(looks.subset(part == p), letters.labels()[part == p]) for p in ("train", "valid"))
     else:
         pixels = pixel_set(dataclasses.replace(letters, table=letters.table.assign(split=part)), looks)
         fit, decide = (for_pixels(pixels.subset((pixels.table["split"] == p).to_numpy())) for p in ("train", "valid"))
@@ -186,16 +171,14 @@ def summarise(study: optuna.Study) -> dict[str, Any]:
 
     ``importance`` (parameter -> share) has the most important first, and nothing below 4 complete trials.
     """
-    complete = study.get_trials(states=(TrialState.COMPLETE,))
+    trials, complete = study.get_trials(states=_ENDED), study.get_trials(states=(TrialState.COMPLETE,))
     if not complete:
         raise InputError("every trial was pruned: the loss was no number, even the preset's; check the data")
-    history = []
-    for trial in study.get_trials(states=_ENDED):
-        last = max(trial.intermediate_values, default=-1)
-        value = trial.intermediate_values.get(last, math.nan)
-        about = {"number": trial.number, "state": trial.state.name.lower(), "epochs": last + 1}
-        about |= {"value": value if math.isfinite(value) else None, "accuracy": trial.user_attrs.get("accuracy")}
-        history.append(about)
+    history = [
+        {"number": one.number, "state": one.state.name.lower(), "epochs": (one.last_step or 0) + 1, "value": one.value}
+        | {"accuracy": one.user_attrs["accuracy"]}
+        for one in trials
+    ]
     preset = next((trial for trial in complete if "preset" in trial.user_attrs), None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that few trials tell little
@@ -204,12 +187,12 @@ def summarise(study: optuna.Study) -> dict[str, Any]:
         "best_value": study.best_value,
         "best_accuracy": study.best_trial.user_attrs["accuracy"],
         "best_parameters": study.best_params,
-        "preset_value": None if preset is None else preset.value,
-        "preset_accuracy": None if preset is None else preset.user_attrs["accuracy"],
+        "preset_value": preset and preset.value,
+        "preset_accuracy": preset and preset.user_attrs["accuracy"],
         "importance": importance,
-        "trials": len(history),
+        "trials": len(trials),
         "complete": len(complete),
-        "pruned": len(history) - len(complete),
+        "pruned": len(trials) - len(complete),
         "history": history,
         "optuna": optuna.__version__,
     }

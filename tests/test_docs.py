@@ -178,7 +178,7 @@ def test_figures_and_results_are_made_by_the_notebooks_that_are_named():
 
 
 def test_the_band_of_a_check_is_the_one_in_the_text():
-    from asllib.reproduce import BAND
+    from moved import BAND
 
     text = (DOCS / "reference" / "reproduce.md").read_text(encoding="utf-8")
     assert re.search(r"moved by more\s+than ([\d.]+)", text)[1] == f"{BAND}"
