@@ -39,14 +39,17 @@ class Finding:
 def examine() -> Iterator[Finding]:
     """Yield the findings one by one, quick ones first; nothing is changed."""
     yield Finding(sys.version_info >= (3, 11), f"Python {platform.python_version()}", "install Python 3.11 or later")
-    for look in (_packages, _extras, _libraries, _tracker, _data, _room, _gpu):
+    for look in (_packages, _libraries, _tracker, _data, _machine):
         try:
             yield from look()
         except ImportError as error:
             yield Finding(False, f"not looked at: {first_line(error)}", "install the packages that are missing above")
+        except InputError as error:  # a folder that is named and not there, a broken file
+            yield Finding(False, look.__name__.strip("_"), str(error))
 
 
 def _packages() -> Iterator[Finding]:
+    """Packages that are always needed, then the extras that some uses need, but those for work on asllib itself."""
     for wrong, requirement in _unmet(""):
         yield Finding(False, wrong, f"run 'pip install \"{requirement}\"'")
     both = {name: _version(name) for name in ("opencv-python", "opencv-contrib-python")}
@@ -54,10 +57,6 @@ def _packages() -> Iterator[Finding]:
         wrong = f"two versions of OpenCV overwrite each other: {both}"
         yield Finding(False, wrong, "install opencv-python and opencv-contrib-python at one version")
     yield Finding(True, "packages: looked at all that asllib requires")
-
-
-def _extras() -> Iterator[Finding]:
-    """What some uses need; the extras for work on asllib itself are left out."""
     for extra in sorted({*(metadata("asllib").get_all("Provides-Extra") or ())} - {"all", "docs", "test"}):
         wrong = "; ".join(wrong for wrong, _ in _unmet(extra))
         what = f"extra {extra}" + (f": {wrong}" if wrong else "")
@@ -99,11 +98,7 @@ def _tracker() -> Iterator[Finding]:
 
     from asllib.hands import HandTracker, hand_crop, look_at, model_file
 
-    try:
-        model_file()
-    except InputError as error:
-        yield Finding(False, "hand model", str(error))
-        return
+    model_file()
     image = np.zeros((64, 64, 3), np.uint8)
     for what, package, start in (
         ("finding a hand: MediaPipe", "mediapipe", lambda: HandTracker().detect(image)),
@@ -121,11 +116,7 @@ def _tracker() -> Iterator[Finding]:
 def _data() -> Iterator[Finding]:
     from asllib.data import find_photos, find_sign_mnist
 
-    try:
-        folder = data_dir()
-    except InputError as error:
-        yield Finding(False, "data folder", str(error))
-        return
+    folder = data_dir()
     for name, found, how in (
         ("Sign Language MNIST", find_sign_mnist(), "'asl data fetch sign-mnist'"),
         ("photos", find_photos(), "data/README.md says where they come from"),
@@ -134,15 +125,12 @@ def _data() -> Iterator[Finding]:
         yield Finding(found is not None, f"{name} in {found or folder}", mend, needed=False)
 
 
-def _room() -> Iterator[Finding]:
+def _machine() -> Iterator[Finding]:
     folder = cache_dir()
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free = shutil.disk_usage(existing).free / 1e9
     mend = f"free some space, or set ASLLIB_CACHE to a folder elsewhere; {DISK_GB} GB are used"
     yield Finding(free > DISK_GB, f"{free:.0f} GB free for the cache in {folder}", mend)
-
-
-def _gpu() -> Iterator[Finding]:
     import torch
 
     found = torch.cuda.is_available()

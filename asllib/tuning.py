@@ -27,6 +27,7 @@ from asllib.train.run import parts, pixel_set, training_sets
 
 with extra("tune"):
     import optuna
+    from optuna.distributions import BaseDistribution
     from optuna.distributions import CategoricalDistribution as Choice
     from optuna.distributions import FloatDistribution as Range
     from optuna.storages import JournalStorage
@@ -41,7 +42,7 @@ _TRAINING = {
 }
 # The setting's place in the preset -> where it is searched. Smoothing is left out: it raises the loss that is searched
 # for, whatever it does to what is read.
-SPACES: dict[str, dict[str, Range | Choice]] = {
+SPACES: dict[str, dict[str, BaseDistribution]] = {
     "pixel": {
         **_TRAINING, "network.dropout": Range(0, 0.5),
         "augment.turn": Range(0, 20), "augment.shift": Range(0, 0.2), "augment.zoom": Range(0, 0.2),

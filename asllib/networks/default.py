@@ -42,9 +42,8 @@ class DefaultNet(Network):
     """Reads landmarks with ``LandmarkCNN`` and the embedding with two layers, and multiplies what the two say.
 
     Landmarks hold for any light and background, and say in which direction a hand points; the embedding sees where
-    fingers touch. Neither leans on the other: in training each item is answered for by one branch. Which letter it is,
-    both decide. Landmarks notice better that it may be none, so that they limit the confidence. A hand
-    without an embedding (NaN) is read by its landmarks alone.
+    fingers touch. In training each item is answered for by one branch, so that neither leans on the other. Landmarks
+    notice better that a hand shows no letter: they limit the confidence. Without an embedding (NaN) they read alone.
     """
 
     mean: Tensor

@@ -19,7 +19,7 @@ class Network(nn.Module):
     """What every network has beside its layers."""
 
     name: ClassVar[str]
-    Config: ClassVar[type]
+    Config: ClassVar[type]  # a frozen dataclass
     presets: ClassVar[Mapping[str, Any]]
     config: Any
 

@@ -121,8 +121,8 @@ def _setting(shape: type, name: str, value: Any) -> Any:
     several = isinstance(usual, tuple)
     values = value if several else [value]
     kind = type(usual) if not several else type(usual[0]) if usual else str
-    kinds = (float, int) if kind is float else (kind,)
-    good = isinstance(values, list) and len(values) <= 256 and all(type(one) in kinds for one in values)
+    good = isinstance(values, list) and len(values) <= 256
+    good = good and all(type(one) in ((float, int) if kind is float else (kind,)) for one in values)
     if not good or not all(kind is str or 0 <= one <= 4096 for one in values):
         raise ValueError(f"{name} is {value!r}")
     return tuple(values) if several else value

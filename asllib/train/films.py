@@ -15,7 +15,7 @@ from asllib.hands.look import tracker_version
 from asllib.hands.stream import Stream, stream_of
 from asllib.hands.tracker import HandTracker
 from asllib.letters import LETTERS
-from asllib.paths import cache_dir, replacing
+from asllib.paths import cache_dir, kept
 
 if TYPE_CHECKING:
     from asllib.signer import SignedWord
@@ -62,18 +62,12 @@ def films(plans: Sequence[Plan], *, progress: bool = True) -> Iterator[Stream]:
     folder = cache_dir() / "streams" / f"{signer_version()}-{tracker_version()}"
     for plan in tqdm(plans, desc="Filming", unit="film", disable=not progress):
         path = folder / f"{hashlib.sha256(repr(plan).encode()).hexdigest()[:24]}.npz"
-        if not path.is_file():
-            stream = follow(shoot(plan))
-            with replacing(path) as temporary:
-                np.savez(temporary, **vars(stream))
-        yield _load(path)
+        yield kept(path, lambda temporary, plan=plan: np.savez(temporary, **vars(follow(shoot(plan)))), _load)
 
 
 def _load(path: Path) -> Stream:
     with np.load(path) as stored:
-        values = {name: stored[name] for name in stored}
-    for name, kind in (("aspect", float), ("word", str), ("signer", str)):
-        values[name] = kind(values[name])
+        values = {name: stored[name] if stored[name].ndim else stored[name].item() for name in stored}
     return Stream(**values)
 
 
@@ -88,8 +82,8 @@ def practice_plans(
 ) -> list[Plan]:
     """Plans of random letters, every film by another signer: all letters and all pairs of them come up.
 
-    One letter in ten is doubled; every second one is drawn from those that are to come up ``often``. Each film has a
-    speed between the least and the most of ``speeds``, letters a second.
+    One letter in ten is doubled; every second one is drawn from those that are to come up ``often``. ``speeds`` are the
+    least and the most letters a second.
     """
     rng = np.random.default_rng([seed, count])
     plans = []

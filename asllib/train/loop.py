@@ -45,15 +45,12 @@ class Examples:
     def subset(self, which: np.ndarray | Tensor) -> Examples:
         """Take the items of a mask or of positions."""
         which = torch.as_tensor(which)
-        return self._each(lambda tensor: tensor[which])
+        weights = None if self.weights is None else self.weights[which]
+        return Examples(tuple(tensor[which] for tensor in self.inputs), self.labels[which], weights)
 
     def to(self, device: torch.device) -> Examples:
-        """Move all to a device."""
-        return self._each(lambda tensor: tensor.to(device))
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> Examples:
-        weights = None if self.weights is None else change(self.weights)
-        return Examples(tuple(map(change, self.inputs)), change(self.labels), weights)
+        """Move inputs and labels to a device; weights are drawn by on the CPU."""
+        return Examples(tuple(tensor.to(device) for tensor in self.inputs), self.labels.to(device), self.weights)
 
 
 @dataclass
@@ -83,22 +80,16 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def pixel_examples(images: np.ndarray, labels: np.ndarray) -> Examples:
-    """Hold 28x28 images in memory as bytes, (N, 28, 28) uint8."""
-    return Examples((torch.as_tensor(np.ascontiguousarray(images)),), torch.as_tensor(labels))
-
-
 def for_pixels(letters: LetterSet, alphabet: tuple[str, ...] = STATIC) -> Examples:
-    """Pixel examples of the letters of an alphabet in a set of 28x28 images."""
+    """Examples of the letters of an alphabet in a set of 28x28 images, each (28, 28) uint8."""
     kept = letters.only(alphabet)
     assert isinstance(kept.images, np.ndarray)  # photos are files, small images an array
-    return pixel_examples(kept.images, kept.labels(alphabet))
+    return Examples((torch.as_tensor(np.ascontiguousarray(kept.images)),), torch.as_tensor(kept.labels(alphabet)))
 
 
 def hand_examples(looks: Looks, labels: np.ndarray, weights: np.ndarray | None = None) -> Examples:
     """Hold every hand that was seen, each look an example with its embedding (1152,) and its photo's weight (N,)."""
-    parts = []
-    shares = None if weights is None else torch.tensor(weights)
+    parts, shares = [], None if weights is None else torch.tensor(weights)
     for table, embeddings in zip(looks.tables, looks.embeddings, strict=True):
         found = torch.tensor((table["score"] > 0).to_numpy())
         inputs = (*landmark_inputs(table), torch.from_numpy(embeddings))
@@ -167,10 +158,9 @@ def split_batches(n: int, size: int, generator: torch.Generator, weights: Tensor
 def example_batches(model: Network, examples: Examples, settings: Training, augment: Any = None) -> Batches:
     """All examples an epoch, in a new order each time, changed at random by ``augment``."""
     examples = examples.to(device())
-    weights = None if examples.weights is None else examples.weights.cpu()
 
     def draw(epoch: int, generator: torch.Generator) -> Iterable[tuple[Any, ...]]:
-        for places in split_batches(len(examples), settings.batch, generator, weights):
+        for places in split_batches(len(examples), settings.batch, generator, examples.weights):
             batch = examples.subset(places.to(examples.labels.device))
             yield batch.inputs, batch.labels
 
@@ -183,7 +173,7 @@ def example_batches(model: Network, examples: Examples, settings: Training, augm
         return loss, (logits.argmax(1) == labels).sum(), (labels != NO_LETTER).sum()
 
     steps = len(split_batches(len(examples), settings.batch, torch.Generator()))
-    tensors = (examples.labels, *examples.inputs, *([] if weights is None else [weights]))
+    tensors = (examples.labels, *examples.inputs, *([] if examples.weights is None else [examples.weights]))
     return Batches(steps, draw, score, digest("", *(tensor.cpu().numpy() for tensor in tensors)))
 
 
@@ -241,12 +231,12 @@ def fit(
     set_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     optimiser, schedule = _optimiser(model, settings, batches.steps)
-    history, best, waited = History(), None, 0
+    history, best = History(), None
     run = json.dumps({**dataclasses.asdict(settings), "seed": seed, "data": batches.key, "run": f"{model} {run}"})
     if checkpoint is not None and checkpoint.is_file():
         kept = load_state(checkpoint, run, model, optimiser, schedule)
         generator.set_state(kept["generator"])
-        history, best, waited = History(**kept["history"]), kept["best"], kept["waited"]
+        history, best = History(**kept["history"]), kept["best"]
 
     with tqdm(total=settings.epochs, initial=len(history), unit="epoch", disable=not progress, leave=False) as bar:
         while len(history) < settings.epochs and not history.stopped:
@@ -259,14 +249,19 @@ def fit(
                 history.valid_loss.append(loss)
                 history.valid_accuracy.append(right)
                 shown["valid"] = f"{loss:.3f} {right:.1%}"
-            best, waited = _judge(model, history, best, waited, settings)
+            if settings.patience is None:
+                history.best_epoch = len(history) - 1
+            else:
+                if best is None or history.valid_loss[-1] < min(history.valid_loss[:-1]):
+                    history.best_epoch = len(history) - 1
+                    best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+                if without_progress(history.valid_loss, settings.min_delta) >= settings.patience:
+                    history.stopped = "early"
             bar.update()
             bar.set_postfix(shown)
             if checkpoint is not None:
-                save_state(
-                    checkpoint, run, model, optimiser, schedule,
-                    generator=generator.get_state(), history=dataclasses.asdict(history), best=best, waited=waited,
-                )  # fmt: skip
+                values = {"generator": generator.get_state(), "history": dataclasses.asdict(history), "best": best}
+                save_state(checkpoint, run, model, optimiser, schedule, values)
             if on_epoch is not None:
                 on_epoch(history)
     history.stopped = history.stopped or "epochs"
@@ -332,22 +327,6 @@ def train_one_epoch(
     return loss_sum / batches.steps, right_sum / max(1.0, answers)
 
 
-def _judge(
-    model: nn.Module, history: History, best: dict[str, Tensor] | None, waited: int, settings: Training
-) -> tuple[dict[str, Tensor] | None, int]:
-    """After an epoch: keep the best weights, count epochs without progress, and stop after too many of them."""
-    if settings.patience is None:
-        history.best_epoch = len(history) - 1
-        return None, 0
-    if best is None or history.valid_loss[-1] < min(history.valid_loss[:-1], default=np.inf):
-        history.best_epoch = len(history) - 1
-        best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    waited = 0 if improved(history.valid_loss, settings.min_delta) else waited + 1
-    if waited >= settings.patience:
-        history.stopped = "early"
-    return best, waited
-
-
 def _to(batch: Any, where: torch.device) -> Any:
     """Move the tensors of nested tuples to a device; lists stay."""
     if isinstance(batch, tuple):
@@ -355,12 +334,12 @@ def _to(batch: Any, where: torch.device) -> Any:
     return batch.to(where) if isinstance(batch, Tensor) else batch
 
 
-def improved(losses: Sequence[float], min_delta: float) -> bool:
-    """Tell whether the last loss made progress: from the last that did, not from losses a hair lower."""
-    reference = np.inf
-    for loss in losses[:-1]:
-        reference = loss if loss < reference - min_delta else reference
-    return losses[-1] < reference - min_delta
+def without_progress(losses: Sequence[float], min_delta: float) -> int:
+    """Count the last epochs that made no progress: each from the last that did, not from losses a hair lower."""
+    reference, epochs = math.inf, 0
+    for loss in losses:
+        reference, epochs = (loss, 0) if loss < reference - min_delta else (reference, epochs + 1)
+    return epochs
 
 
 def _optimiser(model: nn.Module, settings: Training, steps: int):
@@ -372,13 +351,13 @@ def _optimiser(model: nn.Module, settings: Training, steps: int):
     return optimiser, OneCycleLR(optimiser, settings.learning_rate, total_steps=total, pct_start=settings.warm_up)
 
 
-def save_state(path: Path, run: str, model: nn.Module, optimiser: Any, schedule: Any, **values: Any) -> None:
+def save_state(path: Path, run: str, model: nn.Module, optimiser: Any, schedule: Any, values: dict[str, Any]) -> None:
     """Write a checkpoint of a run for ``load_state``: all that training goes on from, and plain ``values``."""
     state = {
         "run": run,
         "model": model.state_dict(),
         "optimiser": optimiser.state_dict(),
-        "schedule": None if schedule is None else schedule.state_dict(),
+        "schedule": schedule and schedule.state_dict(),
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,  # of this process's GPU
         "values": values,
@@ -391,21 +370,18 @@ def save_state(path: Path, run: str, model: nn.Module, optimiser: Any, schedule:
 def load_state(path: Path, run: str, model: nn.Module, optimiser: Any, schedule: Any) -> dict[str, Any]:
     """Go on from a checkpoint of ``save_state``, and return its ``values``; InputError if damaged or of another run."""
     try:
-        # Tensors and plain values, never code.
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        shapes, own = ({name: x.shape for name, x in one.items()} for one in (state["model"], model.state_dict()))
-        if state["run"] != run or shapes != own:
-            said = "belongs to a run of another network, other settings, data or seed"
-            raise InputError(f"{path}: {said}; delete it to start anew")
-        model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        if schedule is not None:
-            schedule.load_state_dict(state["schedule"])
-        torch.set_rng_state(state["torch"])
-        if state["cuda"] is not None and torch.cuda.is_available():
-            torch.cuda.set_rng_state(state["cuda"])
-        return state["values"]
-    except InputError:
-        raise
+        state = torch.load(path, map_location="cpu", weights_only=True)  # tensors and plain values, never code
+        same = state["run"] == run
+        if same:
+            model.load_state_dict(state["model"])
+            optimiser.load_state_dict(state["optimiser"])
+            if schedule is not None:
+                schedule.load_state_dict(state["schedule"])
+            torch.set_rng_state(state["torch"])
+            if state["cuda"] is not None and torch.cuda.is_available():
+                torch.cuda.set_rng_state(state["cuda"])
+            return state["values"]
     except Exception as error:
         raise InputError(f"{path}: not a checkpoint ({type(error).__name__}); delete it to start anew") from error
+    said = "belongs to a run of another network, other settings, data or seed"
+    raise InputError(f"{path}: {said}; delete it to start anew")

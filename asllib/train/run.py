@@ -13,20 +13,12 @@ import pandas as pd
 import torch
 
 from asllib.config import Preset
-from asllib.data import (
-    SOURCES,
-    find_people,
-    find_photos,
-    leave_people_out,
-    load_letters,
-    load_sequences,
-    signer_weights,
-    split,
-)
 from asllib.data.drawn import added_letters, random_hands
 from asllib.data.letterset import LetterSet
-from asllib.data.people_set import join_tables, signers_apart
+from asllib.data.people_set import find_people, join_tables, load_sequences, signer_weights, signers_apart
 from asllib.data.phrases import load_phrases
+from asllib.data.registry import SOURCES, find_photos, load_letters
+from asllib.data.splits import leave_people_out, split
 from asllib.errors import InputError
 from asllib.evaluation import read_letters
 from asllib.hands.extract import Looks, track, without_pictures
@@ -39,7 +31,7 @@ from asllib.networks.store import check_new_run, load_model, save_model, tidy_ru
 from asllib.paths import write_text
 from asllib.results import data_card, versions
 from asllib.train.clips import Clip, phrase_clip
-from asllib.train.loop import NO_LETTER, Examples, History, for_pixels, hand_examples, join, train, turned
+from asllib.train.loop import NO_LETTER, Examples, for_pixels, hand_examples, join, train, turned
 from asllib.train.spelling import train_spelling
 
 MOST_LABELS = 60  # of a folder's own; more are mostly a mistake: a folder for each film or person
@@ -56,19 +48,17 @@ def train_run(
     seed: int = 0,
     epochs: int | None = None,
 ) -> dict[str, Any]:
-    """Train a preset and write a run folder: ``model.safetensors``, ``card.json``, ``history.csv``.
+    """Train a preset and write a run folder: ``model.safetensors``, ``card.json``, ``history.csv``; return the card.
 
     A set with an official test (Sign Language MNIST) is trained on its training part and tested on that test; of
-    ``people``, whose own split keeps signers apart, the training part is learned from, and the valid signers are
-    read to test it. Any other set is split 60/30/10 by original: where the preset stops early (patience) the
-    30, or as large a part of the training data, decide when, else they are learned from too. With "auto", ``landmark``
-    and ``default`` learn from photos and people together. ``spelling`` learns from films of its own, and from a folder
-    of phrases if one is named, see ``phrase_clips``. A folder of photos may hold any 2 to 60 labels, of which
-    ``alphabet`` chooses, see ``own_labels``; the network tells these alone. A checkpoint in the run folder lets the
-    same call go on after a stop.
+    ``people``, whose own split keeps signers apart, the training part is learned from, and the valid signers test. Any
+    other set is split 60/30/10 by original: where the preset stops early (patience) the 30, or as large a part of the
+    training data, decide when, else they are learned from too. With "auto", ``landmark`` and ``default`` learn from
+    photos and people together. ``spelling`` learns from films of its own, and from a folder of phrases if one is named.
+    A folder of photos may hold any 2 to 60 labels, of which ``alphabet`` chooses, see ``own_labels``. A checkpoint in
+    the run folder lets the same call go on after a stop.
 
-    Returns the model card. InputError if the folder holds a finished run, the set is no folder and lacks a letter, or a
-    folder has other labels.
+    InputError if the folder holds a finished run, a named set lacks a letter, or a folder has other labels.
     """
     settings = preset(network, preset_name)
     own = network != "spelling" and data not in (*SOURCES, "auto") and Path(data).is_dir()
@@ -100,7 +90,9 @@ def train_run(
         about["added"] = [data_card(one) for one in sets[1:]]
     if settings.signers:
         about["synthetic_signers"] = settings.signers
-    return write_run(out, model, settings.alphabet, history_table(record), about)
+    columns = {name: values for name, values in vars(record).items() if isinstance(values, list)}
+    history = pd.DataFrame({name: pd.Series(values, dtype=float) for name, values in columns.items()})
+    return write_run(out, model, settings.alphabet, history.set_axis(history.index + 1), about)
 
 
 def phrase_clips(folder: str) -> tuple[list[Clip], dict[str, Any]]:
@@ -122,21 +114,14 @@ def phrase_clips(folder: str) -> tuple[list[Clip], dict[str, Any]]:
     return clips, {"phrases": about | {"letters": sum(len(clip.spelled) for clip in clips)}}
 
 
-DIGITS = tuple("0123456789")
-
-
 def own_labels(settings: Preset, letters: LetterSet, alphabet: str) -> Preset:
     """Make a preset tell apart the labels that a set has: those that are ``letters``, ``digits``, ``both``, or ``all``.
 
     What is left out, and which letters or digits are missing, is said on stderr. InputError unless 2 to 60 are left.
     """
-    there = letters.table["label"].value_counts().sort_index()
-    choices = {
-        "letters": settings.alphabet,
-        "digits": DIGITS,
-        "both": (*settings.alphabet, *DIGITS),
-        "all": there.index,
-    }
+    there, digits = letters.table["label"].value_counts().sort_index(), tuple("0123456789")
+    choices: dict[str, Sequence[str]] = {"letters": settings.alphabet, "digits": digits}
+    choices |= {"both": (*settings.alphabet, *digits), "all": tuple(there.index)}
     if alphabet not in choices:
         raise InputError(f"alphabet {alphabet}: choose one of {', '.join(choices)}")
     found = tuple(name for name in choices[alphabet] if name in there)
@@ -179,14 +164,6 @@ def training_sets(network: str, settings: Preset, data: str) -> list[LetterSet]:
     return [letters, *filter(len, (load_letters(name).only(settings.alphabet) for name in added))]
 
 
-def history_table(history: History) -> pd.DataFrame:
-    """One row an epoch, from 1; validation columns are empty if there was none."""
-    columns = {name: values for name, values in dataclasses.asdict(history).items() if isinstance(values, list)}
-    table = pd.DataFrame({name: pd.Series(values, dtype=float) for name, values in columns.items()})
-    table.index += 1
-    return table
-
-
 def parts(letters: LetterSet, seed: int = 0) -> np.ndarray:
     """Part of each image: by the set's own split if it is official or keeps signers apart, else by original."""
     own = letters.table["split"].to_numpy(str)
@@ -217,22 +194,22 @@ def trained_on(card: dict[str, Any], letters: LetterSet) -> np.ndarray:
 
 
 def _train_pixel(settings, sets, seed, epochs, checkpoint):
+    """Train ``pixel``: every crop of a hand is an example."""
     letters, *added = map(pixel_parts, sets)
-    part = letters.table["split"].to_numpy(str)
-    examples = for_pixels(letters, settings.alphabet)
-    fitting, deciding = learnable(letters, part), np.zeros(len(part), bool)
-    if settings.training.patience is not None:
-        fitting, deciding = part == "train", part == "valid"
+    part, early = letters.table["split"].to_numpy(str), settings.training.patience is not None
+    examples, fitting, deciding = for_pixels(letters, settings.alphabet), learnable(letters, part), part == "valid"
+    if early:
+        fitting = part == "train"
         if not deciding.any():
             inner = split(letters.subset(fitting), None, 0)
             deciding[np.flatnonzero(fitting)[inner == "valid"]] = True
             fitting &= ~deciding
     learned = [examples.subset(fitting)]
     for more in added:
-        learned.append(for_pixels(more, settings.alphabet).subset((more.table["split"] == "train").to_numpy()))
+        learned.append(for_pixels(more.subset((more.table["split"] == "train").to_numpy()), settings.alphabet))
     if settings.signers:
         learned.append(for_pixels(pixel_set(added_letters(settings.signers)), settings.alphabet))
-    valid = examples.subset(deciding) if settings.training.patience is not None else None
+    valid = examples.subset(deciding) if early else None
     model, history = train(settings, join(learned), valid, seed=seed, epochs=epochs, checkpoint=checkpoint)
     assert isinstance(model, PixelCNN)
     read = [set_probabilities(model, data, track) for data in sets]
@@ -243,8 +220,7 @@ def accuracies(sets: Sequence[LetterSet], read: Sequence[np.ndarray], alphabet: 
     """Share of each set's test part that is read right; of one that keeps signers apart the mean over valid signers."""
     found = {}
     for number, (letters, probabilities) in enumerate(zip(sets, read, strict=True)):
-        right = read_letters(probabilities, alphabet) == letters.letters
-        part = parts(letters)
+        part, right = parts(letters), read_letters(probabilities, alphabet) == letters.letters
         if signers_apart(letters.table):
             by_signer = letters.table.assign(right=right)[part == "valid"].groupby("signer")["right"].mean()
             found[f"{letters.name}_valid_signers"] = float(by_signer.mean())
@@ -287,11 +263,11 @@ def hands_of(letters: LetterSet, alphabet: tuple[str, ...]) -> Hands:
     return Hands(letters.table, track(letters), letters.labels(alphabet))
 
 
-FRAMES = 2  # of the filmed sequences every so many frames are learned from: neighbours are nearly the same
+def sequence_frames(which: str, alphabet: tuple[str, ...], every: int = 2) -> Hands:
+    """Frames of the landmark sequences of ``people``, "train" or "valid", that show a letter of the alphabet.
 
-
-def sequence_frames(which: str, alphabet: tuple[str, ...], every: int = FRAMES) -> Hands:
-    """Frames of the landmark sequences of ``people``, "train" or "valid", that show a letter of the alphabet."""
+    Of neighbours, which are nearly the same, one in ``every`` is taken.
+    """
     table = join_tables(load_sequences(which), every)
     table = table[table["label"].isin(alphabet)].reset_index(drop=True)
     return Hands(table, without_pictures([table]), encode(table["label"], alphabet))
@@ -311,7 +287,8 @@ def _train_hands(settings, sets, seed, epochs, checkpoint):
     """Train ``landmark`` or ``default``: every hand is an example, and of several sets every signer counts alike."""
     early, doubts = settings.training.patience is not None, isinstance(settings.network, DefaultConfig)
     known, part = [hands_of(letters, settings.alphabet) for letters in sets], [parts(letters) for letters in sets]
-    drawn = drawn_examples(settings, doubts)
+    first, tenth, deciding = sets[0], part[0] == "test", known[0].subset(part[0] == "valid")
+    valid, drawn = hand_examples(deciding.looks, deciding.labels) if early else None, drawn_examples(settings, doubts)
     films = [sequence_frames("train", settings.alphabet)] if any(signers_apart(one.table) for one in sets) else []
 
     def fit(left_out: np.ndarray, checkpoint: Path):
@@ -323,9 +300,6 @@ def _train_hands(settings, sets, seed, epochs, checkpoint):
         examples = joined_examples([*learned, *films], drawn, doubts)
         return train(settings, examples, valid, seed=seed, epochs=epochs, checkpoint=checkpoint)
 
-    first, tenth = sets[0], part[0] == "test"
-    deciding = known[0].subset(part[0] == "valid")
-    valid = hand_examples(deciding.looks, deciding.labels) if early else None
     model, history = fit(tenth, checkpoint)
     read = [look_probabilities(model, hands.looks) for hands in known]
     about: dict[str, Any] = {"metrics": accuracies(sets, read, settings.alphabet)}

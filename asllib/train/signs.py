@@ -13,8 +13,7 @@ import torch.nn.functional as F
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from asllib.data import load_photos
-from asllib.data.letterset import LetterSet
+from asllib.data.letterset import LetterSet, load_photos
 from asllib.errors import InputError
 from asllib.files import read_bytes, read_json
 from asllib.hands.extract import Looks, track, without_pictures
@@ -47,7 +46,7 @@ def add_signs(
     base: str | Path = "landmark",
     settings: TeachingSettings | None = None,
 ) -> dict[str, Any]:
-    """Teach a landmark network the signs of a folder, and write the network into a run folder.
+    """Teach a landmark network the signs of a folder, and write it into a run folder; return its card.
 
     Only the last layer learns, on what the layers before make of the new hands; what it said about other people's hands
     before, it is held to (learning without forgetting, Li and Hoiem 2017, with a memory of such hands). A sign with a
@@ -56,9 +55,9 @@ def add_signs(
     ``data`` are photos of a few signs, at least 5 of each with a hand that is found; a folder as the recorder writes
     it needs no tracking. ``base`` is "landmark", or the run folder of a landmark network, also one with new signs.
 
-    Returns the model card, whose ``metrics`` are shares of hands: ``before`` and ``after``, of the new examples that
-    are read right (they are what was learned from), and ``kept``, of the memory that is read as before. InputError if a
-    sign has too few usable examples, the base is no landmark network, or ``out`` holds a run.
+    The card's ``metrics`` are shares of hands: ``before`` and ``after``, of the new examples that are read right (they
+    are what was learned from), and ``kept``, of the memory that is read as before. InputError if a sign has too few
+    usable examples, the base is no landmark network, or ``out`` holds a run.
     """
     out, settings = Path(out), settings or TeachingSettings()
     check_new_run(out)
@@ -67,15 +66,14 @@ def add_signs(
         raise InputError(f"{base}: a {card['network']} network; signs are added to a landmark network")
     letters = data if isinstance(data, LetterSet) else load_photos(data)
     looks = recorded_looks(letters, data) or track(letters, progress=False)
-    counts = Counter(letters.letters[looks.found].tolist())
-    for sign in sorted(set(letters.letters.tolist())):
-        if counts[sign] < FEWEST:
-            said = f"{counts[sign]} usable examples of {sign!r}; record at least {FEWEST}, better 10"
+    signs, usable = Counter(letters.letters.tolist()), Counter(letters.letters[looks.found].tolist())
+    for sign in sorted(signs):
+        if usable[sign] < FEWEST:
+            said = f"{usable[sign]} usable examples of {sign!r}; record at least {FEWEST}, better 10"
             raise InputError(f"{letters.name}: {said}")
-    names = [*card["alphabet"], *sorted(set(letters.letters.tolist()) - set(card["alphabet"]))]
+    names, memory = [*card["alphabet"], *sorted(signs.keys() - set(card["alphabet"]))], load_memory()
     examples = hand_examples(looks, letters.labels(names))
-    memory = load_memory()
-    taught = teach(model, examples, len(names), memory, settings)
+    taught, hands = teach(model, examples, len(names), memory, settings), features(model, examples)
 
     def share(network: LandmarkCNN, hands: Tensor, labels: Tensor) -> float:
         return float((network(hands).argmax(1) == labels).float().mean())
@@ -86,10 +84,10 @@ def add_signs(
         "data": data_card(letters),
         # What the base had learned from; an older base may not say it.
         "added": [{**card.get("data", {}), "alphabet": card["alphabet"]}, *card.get("added", [])],
-        "signs": dict(Counter(letters.letters.tolist())),
+        "signs": dict(signs),
         "metrics": {
-            "before": share(model, features(model, examples), examples.labels),
-            "after": share(taught, features(model, examples), examples.labels),
+            "before": share(model, hands, examples.labels),
+            "after": share(taught, hands, examples.labels),
             "kept": share(taught, memory, model(memory).argmax(1)),
         },
         "versions": versions(),

@@ -27,7 +27,6 @@ from asllib.train.loop import (
     evaluate_loss,
     for_pixels,
     hand_examples,
-    pixel_examples,
     train,
     turned,
 )
@@ -57,7 +56,7 @@ def looks(hands):
 
 
 def test_bytes_become_0_to_1_and_only_training_is_augmented(blobs):
-    inputs = pixel_examples(blobs(4)[:, ::-1], np.arange(4)).inputs
+    inputs = (torch.from_numpy(blobs(4)[:, ::-1].copy()),)
     assert inputs[0].dtype == torch.uint8 and inputs[0].shape == (4, 28, 28)
     model = PixelCNN(PixelConfig())
     plain = model.prepare(inputs)
@@ -153,7 +152,7 @@ def test_the_mean_over_the_looks_and_zeros_without_a_hand(looks):
 
 def test_train_makes_and_trains_the_network_of_a_preset(blobs, looks):
     pixel = Preset(PixelConfig(channels=(8, 16, 16), dropout=0, classes=6), SHORT, None, FIRST_SIX)
-    examples = pixel_examples(blobs(24), np.arange(24) % 6)
+    examples = Examples((torch.from_numpy(blobs(24)),), torch.arange(24) % 6)
     model, history = train(pixel, examples, progress=False)
     assert isinstance(model, PixelCNN) and len(history) == 30
     torch.testing.assert_close(model.mean[0], examples.inputs[0].float().mean(0) / 255)
@@ -168,7 +167,7 @@ def test_train_makes_and_trains_the_network_of_a_preset(blobs, looks):
 
 def test_the_seed_sets_the_weights_too_and_epochs_can_be_fewer(blobs):
     small = Preset(PixelConfig(channels=(4, 4, 4), hidden=8, classes=6), SHORT, ImageAugment(), FIRST_SIX)
-    examples = pixel_examples(blobs(24), np.arange(24) % 6)
+    examples = Examples((torch.from_numpy(blobs(24)),), torch.arange(24) % 6)
     weights = []
     for seed in (0, 0, 1):
         model, history = train(small, examples, seed=seed, epochs=2, progress=False)

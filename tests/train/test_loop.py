@@ -15,12 +15,11 @@ from asllib.train.loop import (
     History,
     evaluate_loss,
     example_batches,
-    improved,
     letter_loss,
-    pixel_examples,
     set_seed,
     split_batches,
     train_one_epoch,
+    without_progress,
 )
 
 ONE_CYCLE = Training(epochs=6, learning_rate=4e-3, batch=16, one_cycle=True, weight_decay=0.01, smoothing=0.05)
@@ -29,7 +28,7 @@ EARLY = Training(epochs=40, learning_rate=3e-3, batch=16, patience=2, min_delta=
 
 @pytest.fixture
 def pixels(blobs):
-    return pixel_examples(blobs(48), np.arange(48) % 6)
+    return Examples((torch.from_numpy(blobs(48)),), torch.arange(48) % 6)
 
 
 @pytest.fixture
@@ -181,7 +180,7 @@ class Trap:
     ],
 )
 def test_progress_by_the_validation_loss(valid, progress):
-    assert [improved(valid[: n + 1], min_delta=0.1) for n in range(len(valid))] == progress
+    assert [without_progress(valid[: n + 1], min_delta=0.1) == 0 for n in range(len(valid))] == progress
 
 
 @pytest.mark.parametrize("patience", [1, 3])
