@@ -69,16 +69,8 @@ PRESETS = {
     "paper": Preset(PixelConfig(classes=6), PAPER_TRAINING, alphabet=FIRST_SIX),
     "best": Preset(
         PixelConfig(batch_norm=True, dropout=0.1),
-        Training(  # at least as many steps as five epochs of Sign Language MNIST, also where the set is smaller
-            epochs=5,
-            learning_rate=4e-3,
-            batch=128,
-            one_cycle=True,
-            weight_decay=0.01,
-            smoothing=0.05,
-            bfloat16=True,
-            min_steps=1050,
-        ),  # fmt: skip
+        # At least as many steps as five epochs of Sign Language MNIST, also where the set is smaller.
+        Training(5, 4e-3, 128, one_cycle=True, weight_decay=0.01, smoothing=0.05, bfloat16=True, min_steps=1050),
         ImageAugment(),
     ),
     # Photos of many people: cameras and rooms differ more than in Sign Language MNIST.
@@ -175,6 +167,8 @@ def as_small(image: np.ndarray) -> np.ndarray | None:
 
 def small_set(images: np.ndarray | PhotoFiles) -> np.ndarray | None:
     """All of a set's images as ``as_small`` has them, (N, 28, 28); None if the set has photos."""
+    if isinstance(images, np.ndarray):
+        return images if images.shape[1:] == (SIDE, SIDE) else None
     small = []
     for i in range(len(images)):
         image = as_small(images[i])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,11 @@ def films(plans: Sequence[Plan], *, progress: bool = True) -> Iterator[Stream]:
     folder = cache_dir() / "streams" / f"{signer_version()}-{tracker_version()}"
     for plan in tqdm(plans, desc="Filming", unit="film", disable=not progress):
         path = folder / f"{hashlib.sha256(repr(plan).encode()).hexdigest()[:24]}.npz"
-        yield kept(path, lambda temporary, plan=plan: np.savez(temporary, **vars(follow(shoot(plan)))), _load)
+        yield kept(path, partial(_write, plan), _load)
+
+
+def _write(plan: Plan, path: Path) -> None:
+    np.savez(path, **vars(follow(shoot(plan))))
 
 
 def _load(path: Path) -> Stream:
