@@ -185,15 +185,13 @@ def data_render(
     views: Annotated[int, Option(help="Pictures of each letter a person.")] = 12,
     size: Annotated[int, Option(help="Pixels of a picture's side, at least 28.")] = 224,
     seed: Annotated[int, Option(help="The same seed gives the same set.")] = 0,
-    cluster: Cluster = None,
     json_file: Json = None,
 ) -> None:
     """Photograph the synthetic signer: pictures, manifest.csv and true landmarks."""
     from asllib.data.drawn import draw_letters
 
     letters = "".join(dict.fromkeys(letters.upper()))  # twice the same letter would be twice the same pictures
-    with _workplace(cluster) as executor:
-        draw_letters(out, letters, signers, views, size, seed, executor=executor)
+    draw_letters(out, letters, signers, views, size, seed)
     pictures = len(letters) * signers * views
     _emit({"folder": str(out), "pictures": pictures}, json_file, f"{out}: {pictures:,} pictures")
 

@@ -14,12 +14,11 @@ import pandas as pd
 import pytest
 
 from asllib.data import load_photos
-from asllib.data.drawn import draw_letters
 from asllib.errors import InputError, first_line
 from asllib.hands import ATTEMPTS, extract, extract_landmarks, read_landmarks
 from asllib.parallel import Here, Job, cluster, results, workplace
 from asllib.read import read_text, read_videos
-from asllib.signer import write_letters, write_video
+from asllib.signer import write_video
 
 pytestmark = pytest.mark.slow
 
@@ -226,36 +225,6 @@ def test_asl_read_of_several_videos(asl, film_folder, scheduler, no_data):
     assert code == 1 and "one video" in err and err.count("\n") == 1
 
 
-def test_letters_drawn_on_an_executor_are_the_same_files(tmp_path, monkeypatch):
-    from asllib.signer import letters as signer_letters
-
-    monkeypatch.setattr(signer_letters, "CREW", 1)
-    write_letters(tmp_path / "whole", "AB", 2, 1, 64, 3)
-    drawn = []
-
-    class Counting(Executor):
-        def submit(self, fn, *arguments):
-            drawn.append(arguments[-2:])
-            if len(drawn) == 2:
-                raise KeyboardInterrupt
-            future = Future()
-            future.set_result(fn(*arguments))
-            return future
-
-    with pytest.raises(KeyboardInterrupt):
-        draw_letters(tmp_path / "parts", "AB", 2, 1, 64, 3, executor=Counting())
-    assert not (tmp_path / "parts" / "manifest.csv").exists()
-    draw_letters(tmp_path / "parts", "AB", 2, 1, 64, 3, executor=Counting())
-    assert drawn == [(0, 1), (1, 1), (1, 1)]
-    files = {path.relative_to(tmp_path / "whole") for path in (tmp_path / "whole").rglob("*")}
-    assert files == {path.relative_to(tmp_path / "parts") for path in (tmp_path / "parts").rglob("*")}
-    for file in files:
-        if (tmp_path / "whole" / file).is_file():
-            assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "parts" / file).read_bytes(), file
-    with pytest.raises(InputError, match="signers is 0"):
-        draw_letters(tmp_path / "none", "AB", 0, 1, 64, 3, executor=Counting())
-
-
 def test_an_address_without_a_scheduler_is_one_line(asl, lit_hands, no_data, monkeypatch):
     monkeypatch.setattr("asllib.parallel._ANSWER_S", 1)
     for address, said in (("tcp://127.0.0.1:1", "no Dask scheduler answers"), ("nonsense://x", "no Dask scheduler")):
@@ -268,10 +237,3 @@ def test_an_address_without_a_scheduler_is_one_line(asl, lit_hands, no_data, mon
 
 def test_an_error_without_a_message_is_told_by_its_name():
     assert first_line(TimeoutError()) == "TimeoutError" and first_line(ValueError("one\ntwo")) == "one"
-
-
-def test_drawing_in_several_threads_leaves_the_error_stream_alone(tmp_path):
-    before = sys.stderr
-    with ThreadPoolExecutor(2) as executor:
-        draw_letters(tmp_path / "drawn", "A", 17, 1, 64, 0, executor=executor)
-    assert sys.stderr is before

@@ -152,10 +152,7 @@ def touches_border(landmarks: pd.DataFrame) -> np.ndarray:
 
 def foreign_classes(shares: dict[str, float]) -> tuple[str, ...]:
     """Name the classes that are read as themselves less than half as often as the set's median class."""
-    if not shares:
-        return ()
-    usual = float(np.median(list(shares.values())))
-    return tuple(name for name, share in shares.items() if share < FOREIGN * usual)
+    return tuple(name for name, share in shares.items() if share < FOREIGN * np.median([*shares.values()]))
 
 
 def agreement(letters: np.ndarray, predictions: np.ndarray) -> dict[str, float]:

@@ -1,14 +1,10 @@
 """The synthetic signer as a data set: photos, 28x28 images like Sign Language MNIST's, hands that show no letter."""
 
 import dataclasses
-import io
 import os
-import shutil
 import sys
-import tempfile
-import zipfile
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +19,7 @@ from asllib.hands import pixels
 from asllib.hands.landmarks import read_landmarks
 from asllib.hands.tracker import table_hands
 from asllib.letters import LETTERS, STATIC
-from asllib.parallel import Job, results
-from asllib.paths import cache_dir, code_version, digest, kept, replacing, write_text
+from asllib.paths import cache_dir, code_version, kept, replacing
 from asllib.signer import letters as drawing
 from asllib.signer import write_letters
 from asllib.signer.alphabet import LETTERS as HANDSHAPES
@@ -43,13 +38,7 @@ def load_synthetic(pixels: bool = False) -> LetterSet:
     ``split`` is "test" for the last quarter of the signers, and "train" for the others and, by the profile, for more.
     """
     size = profile()
-
-    def write(folder: Path) -> None:
-        count = len(LETTERS) * size.signers * size.views
-        print(f"Drawing {count:,} pictures, once; they are kept in the cache.", file=sys.stderr)
-        write_letters(folder, "".join(LETTERS), size.signers, size.views, SIZE, SEED)
-
-    letters = cached_drawing(f"{size.signers}x{size.views}-{SIZE}-seed{SEED}", NAME, write)
+    letters = _drawn_once("", LETTERS, size.signers, size.views, SEED)
     if not pixels:
         return letters
     table, images = drawn_pixels(letters)
@@ -65,11 +54,16 @@ def load_synthetic(pixels: bool = False) -> LetterSet:
 
 def added_letters(signers: int, views: int = 4) -> LetterSet:
     """Draw still letters of other people than ``load_synthetic``'s, to be added to photos in training; once."""
+    return _drawn_once("added-", STATIC, signers, views, ADDED_SEED)
 
+
+def _drawn_once(kind: str, letters: Sequence[str], signers: int, views: int, seed: int) -> LetterSet:
     def write(folder: Path) -> None:
-        write_letters(folder, "".join(STATIC), signers, views, SIZE, ADDED_SEED)
+        count = len(letters) * signers * views
+        print(f"Drawing {count:,} pictures, once; they are kept in the cache.", file=sys.stderr)
+        write_letters(folder, "".join(letters), signers, views, SIZE, seed)
 
-    return cached_drawing(f"added-{signers}x{views}-{SIZE}-seed{ADDED_SEED}", NAME, write)
+    return cached_drawing(f"{kind}{signers}x{views}-{SIZE}-seed{seed}", NAME, write)
 
 
 def drawn_pixels(letters: LetterSet) -> tuple[pd.DataFrame, np.ndarray]:
@@ -93,8 +87,7 @@ def cached_drawing(key: str, name: str, write: Callable[[Path], object]) -> Lett
         folder.mkdir()
         write(folder)
 
-    folder = cache_dir() / "synthetic" / f"{key}-{signer_version()}"
-    return kept(folder, fill, lambda folder: load_photos(folder, name))
+    return kept(cache_dir() / "synthetic" / f"{key}-{signer_version()}", fill, partial(load_photos, name=name))
 
 
 def signer_version() -> str:
@@ -169,54 +162,14 @@ def draw_hands(name: str, plan: Sequence[tuple[int, str, np.ndarray]], seed: int
     return cached_drawing(f"{name}-{code_version(__file__)}", "hands that show no letter", write)
 
 
-def draw_letters(
-    out: str | os.PathLike[str],
-    letters: str,
-    signers: int,
-    views: int,
-    size: int,
-    seed: int,
-    *,
-    executor: Executor | None = None,
-) -> Path:
-    """Write the folder of ``asllib.signer.write_letters``; with an executor, a task draws a crew of eight signers.
-
-    Workers send what they draw, and it is kept in the cache until the set is whole: a stopped run is gone on with.
-    """
-    letters, out = drawing.check_letters(letters, signers, views, size, seed), Path(out)
+def draw_letters(out: str | os.PathLike[str], letters: str, signers: int, views: int, size: int, seed: int) -> Path:
+    """Write the folder of ``asllib.signer.write_letters``, whole or not at all; InputError if it is there already."""
+    out = Path(out)
     if out.resolve() == Path.cwd():
         raise InputError(f"{out}: the folder that you are in; name a new folder")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: is there already; name a new folder")
-    crew = drawing.CREW  # as write_letters has them
-    crews = [(first, min(crew, signers - first)) for first in range(0, signers, crew)]
-    drawn = cache_dir() / "drawing" / digest(f"{letters} {views} {size} {seed} {signer_version()}")[:16]
+    drawing.check_letters(letters, signers, views, size, seed)
     with replacing(out) as folder:  # half a set would pass for a whole one
-        if executor is None:
-            write_letters(folder, letters, signers, views, size, seed)
-        else:
-            task = (_draw_crew, letters, views, size, seed)
-            jobs = (Job((*task, first, count), path=drawn / f"{first}-{count}.zip") for first, count in crews)
-            sent = results(jobs, executor, Path.read_bytes, lambda archive, path: path.write_bytes(archive))
-            _join_crews(folder, tqdm(sent, "Crews", len(crews)))
-    shutil.rmtree(drawn, ignore_errors=True)
+        write_letters(folder, letters, signers, views, size, seed)
     return out
-
-
-def _join_crews(folder: Path, archives: Iterable[bytes]) -> None:
-    tables = dict.fromkeys(("landmarks.csv", "manifest.csv"), "")
-    for archive in archives:
-        with zipfile.ZipFile(io.BytesIO(archive)) as drawn:
-            drawn.extractall(folder)
-        for name, before in tables.items():
-            table = (folder / name).read_text(encoding="utf-8")
-            tables[name] = before + table.partition("\n")[2] if before else table
-    for name, table in tables.items():
-        write_text(folder / name, table)
-
-
-def _draw_crew(letters: str, views: int, size: int, seed: int, first: int, count: int) -> bytes:
-    """Draw some signers' letters; return their folder as a zip. What runs on a worker."""
-    with tempfile.TemporaryDirectory() as folder:
-        write_letters(f"{folder}/drawn", letters, count, views, size, seed, first_signer=first, progress=False)
-        return Path(shutil.make_archive(f"{folder}/drawn", "zip", f"{folder}/drawn")).read_bytes()
