@@ -24,27 +24,22 @@ def accuracy_interval(
 ) -> tuple[float, float]:
     """95 % interval of the accuracy of answers (N,) bool, of which those of a group (N,) are right or wrong together.
 
-    Groups, not images, are drawn anew (cluster bootstrap, percentiles). Where every draw gives the same, and without
-    groups, the interval is Wilson's, of as many answers as there are groups.
+    Groups are drawn anew (cluster bootstrap, percentiles). Where every draw gives the same, and without groups, the
+    interval is Wilson's (JASA, 1927), of as many answers as there are groups.
     """
     if len(right) == 0:
         return 0.0, 1.0
     number = np.arange(len(right)) if groups is None else np.unique(groups, return_inverse=True)[1]
     hits, sizes = np.bincount(number, weights=right), np.bincount(number)
     if groups is None or np.ptp(hits / sizes) == 0:
-        return _wilson(float(np.mean(right)), len(sizes))
+        share, extra = float(np.mean(right)), 1.959964**2 / len(sizes)  # SciPy's takes whole numbers of right answers
+        middle = (share + extra / 2) / (1 + extra)
+        half = np.sqrt(extra * share * (1 - share) + extra**2 / 4) / (1 + extra)
+        return float(max(0.0, middle - half)), float(min(1.0, middle + half))
     rng = np.random.default_rng(seed)
     drawn = (rng.integers(len(sizes), size=len(sizes)) for _ in range(draws))  # a set may have a group an image
     low, high = np.percentile([hits[one].sum() / sizes[one].sum() for one in drawn], [2.5, 97.5])
     return float(low), float(high)
-
-
-def _wilson(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's interval (JASA, 1927); SciPy's takes whole numbers, and a group may be right in part."""
-    extra = z * z / n
-    middle = (share + extra / 2) / (1 + extra)
-    half = z / (1 + extra) * np.sqrt(share * (1 - share) / n + extra / (4 * n))
-    return float(max(0.0, middle - half)), float(min(1.0, middle + half))
 
 
 def report(table: pd.DataFrame, read: np.ndarray, model: str, data: str) -> dict:
@@ -70,8 +65,8 @@ def report(table: pd.DataFrame, read: np.ndarray, model: str, data: str) -> dict
 def refusals(probabilities: np.ndarray, right: np.ndarray, refuse_below: float) -> dict[str, float | None]:
     """Sum up a recogniser that refuses hands of which it is less sure than ``refuse_below``.
 
-    Of ``probabilities`` (N, classes), all 0 where no hand was found, and ``right`` (N,) bool: the share of found hands
-    that is ``refused``, and ``accuracy_said``, how much is right of the letters that are said, None if none is.
+    Of ``probabilities`` (N, classes), all 0 without a hand, and ``right`` (N,) bool: the share that is ``refused``, and
+    ``accuracy_said``, how much is right of the letters that are said, None if none is.
     """
     sure = probabilities.max(1).astype(float)
     said = (sure > 0) & (sure >= refuse_below)
@@ -102,8 +97,8 @@ def character_error_rate(pairs: Iterable[tuple[str, str]]) -> float:
 def spelling_report(pairs: Sequence[tuple[str, str]], signers: Iterable[str], draws: int = 2000) -> dict:
     """Sum up words or phrases, pairs (read, meant) of letters, and who spelled each: JSON, rates per letter meant.
 
-    ``pairs`` counts each letter that was taken for another, as "E>S". ``interval`` is the 95 % interval of ``cer``, for
-    which signers, not words, are drawn anew (percentiles); None for a single signer.
+    ``pairs`` counts each letter that was taken for another, as "E>S". For ``interval``, 95 % of ``cer``, signers are
+    drawn anew; None for a single signer.
     """
     edits = [Levenshtein.editops(meant, read) for read, meant in pairs]
     kinds = Counter(edit.tag for one in edits for edit in one)
@@ -157,11 +152,8 @@ def confusion(truth: np.ndarray, read: np.ndarray, alphabet: Sequence[str]) -> n
 
 def worst_pairs(matrix: np.ndarray, alphabet: Sequence[str], most: int = 10) -> pd.DataFrame:
     """List the pairs taken for each other most often: columns ``pair, errors, share`` of all items of both letters."""
-    errors = matrix[:, : len(alphabet)] + matrix[:, : len(alphabet)].T
-    totals = matrix.sum(1)
-    rows = [
-        (f"{alphabet[j]}/{alphabet[i]}", int(errors[i, j]), errors[i, j] / (totals[i] + totals[j]))
-        for i, j in zip(*np.nonzero(np.tril(errors, -1)), strict=True)
-    ]
-    pairs = pd.DataFrame(rows, columns=["pair", "errors", "share"])
+    errors, totals = matrix[:, : len(alphabet)] + matrix[:, : len(alphabet)].T, matrix.sum(1)
+    i, j = np.nonzero(np.tril(errors, -1))
+    names = [f"{alphabet[b]}/{alphabet[a]}" for a, b in zip(i.tolist(), j.tolist(), strict=True)]
+    pairs = pd.DataFrame({"pair": names, "errors": errors[i, j], "share": errors[i, j] / (totals[i] + totals[j])})
     return pairs.sort_values(["errors", "pair"], ascending=[False, True], ignore_index=True).head(most)

@@ -19,7 +19,6 @@ from asllib.hands.pixels import SIDE
 from asllib.hands.stream import RATE
 from asllib.lazy import extra
 from asllib.networks.default import DefaultNet
-from asllib.networks.landmark import LandmarkAugment, augment_landmarks
 from asllib.networks.pixel import PixelCNN
 from asllib.networks.registry import Network
 from asllib.networks.spelling import SpellingNet
@@ -50,18 +49,8 @@ class WholeModel(nn.Module):
         return probabilities.transpose(1, 2) if probabilities.ndim == 3 else probabilities
 
 
-def random_landmarks(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Make image and world landmarks (n, 21, 3) of right hands, turned, stretched and their points shaken at random."""
-    spread = torch.deg2rad(torch.tensor([-50.0, -20, -5, 10, 25]))
-    length = torch.tensor([0.085, 0.125, 0.15, 0.17])  # metres from the wrist
-    world = torch.zeros(n, 21, 3)
-    world[:, 1:, 0], world[:, 1:, 1] = spread.sin().outer(length).flatten(), -spread.cos().outer(length).flatten()
-    image = 2 * world + torch.tensor([0.5, 0.6, 0.0])
-    return augment_landmarks(image, world, torch.ones(n), LandmarkAugment(tilt=60, jitter=0.15), generator)
-
-
 def sample_inputs(model: nn.Module, n: int, steps: int = 40, seed: int = 0) -> dict[str, Tensor]:
-    """Make inputs of the size of real ones for n images, hands or films, by the names that they have in the file.
+    """Make random inputs of the size of real ones for n images, hands or films, by the names that the file gives them.
 
     ``image`` (n, 28, 28) uint8; or ``landmarks`` and ``world`` (n, 21, 3) float32, ``left`` (n,) bool, ``aspect`` (n,)
     float32, and for ``default`` ``embedding`` (n, 1152) float32. Of ``spelling`` ``landmarks`` and ``world`` are
@@ -71,19 +60,18 @@ def sample_inputs(model: nn.Module, n: int, steps: int = 40, seed: int = 0) -> d
     if isinstance(model, PixelCNN):
         coarse = torch.rand(n, 1, 7, 7, generator=generator)
         return {"image": (255 * F.interpolate(coarse, (SIDE, SIDE), mode="bilinear"))[:, 0].to(torch.uint8)}
-    landmarks, world = random_landmarks(n, generator)
-    number = torch.arange(n)
-    aspect = torch.tensor([4 / 3, 1, 9 / 16])[number % 3]
-    inputs = {"landmarks": landmarks, "world": world, "left": number % 2 == 1, "aspect": aspect}
+    number, along = torch.arange(n), torch.linspace(0, 1, steps)[:, None, None]
+    first, last = 0.05 * torch.randn(2, n, 21, 3, generator=generator)  # metres
+    moving = isinstance(model, SpellingNet)
+    world = torch.lerp(first[:, None], last[:, None], along) if moving else first
+    left = (number % 2 == 1)[:, None].repeat(1, steps) if moving else number % 2 == 1
+    if moving:
+        world[:, steps // 2 : steps // 2 + 3] = torch.nan  # a hand that is lost for a moment
+    inputs = {"landmarks": 2 * world + torch.tensor([0.5, 0.6, 0.0]), "world": world, "left": left}
+    inputs["aspect"] = torch.tensor([4 / 3, 1, 9 / 16])[number % 3]
     if isinstance(model, DefaultNet):
         noise = torch.randn(n, WIDTH, generator=generator)
         inputs["embedding"] = (model.mean + model.std * noise).clamp_min(0).detach()
-    if isinstance(model, SpellingNet):
-        part = torch.linspace(0, 1, steps)[:, None, None]
-        for name, end in zip(("landmarks", "world"), random_landmarks(n, generator), strict=True):
-            inputs[name] = inputs[name][:, None] * (1 - part) + end[:, None] * part
-            inputs[name][:, steps // 2 : steps // 2 + 3] = torch.nan  # a hand that is lost for a moment
-        inputs["left"] = inputs["left"][:, None].expand(n, steps).contiguous()
     return inputs
 
 
@@ -113,8 +101,8 @@ def export_onnx(name: str | Path, out: str | Path, *, int8: bool = False) -> dic
         raise InputError(f"{name}: {said}; no file was written{'; export without --int8' if int8 else ''}")
     write_bytes(out, content)
     about = {"file": str(out), "model": str(name), "network": card["network"], "int8": int8, "opset": OPSET}
-    takes, classes = list(sample_inputs(model, 1)), len(labels(model, card))
-    return {**about, "bytes": len(content), "inputs": takes, "classes": classes, "difference": difference}
+    about |= {"inputs": list(sample_inputs(model, 1)), "classes": len(labels(model, card))}
+    return {**about, "bytes": len(content), "difference": difference}
 
 
 def labels(model: nn.Module, card: dict[str, Any]) -> list[str]:
@@ -148,9 +136,8 @@ def _quantise(graph: onnx.ModelProto) -> onnx.ModelProto:
 def _add_facts(graph: onnx.ModelProto, model: nn.Module, card: dict[str, Any]) -> None:
     """Put what a program has to know into the file: as metadata, and as outputs for JavaScript, which sees no other."""
     names, threshold = labels(model, card), float(card.get("refuse_below", 0.0))
-    facts = {name: card[name] for name in ("network", "weights_sha256")}
-    facts |= {"labels": json.dumps(names), "refuse_below": repr(threshold)}
-    facts |= {"asllib_version": asllib.__version__, "licence": "MIT"}
+    facts = {name: card[name] for name in ("network", "weights_sha256")} | {"asllib_version": asllib.__version__}
+    facts |= {"labels": json.dumps(names), "refuse_below": repr(threshold), "licence": "MIT"}
     if isinstance(model, SpellingNet):
         # One moment more than an answer depends on: the first of a window has none before it to have moved from.
         facts |= {"moments_per_second": f"{RATE:g}", "window": str(model.config.memory + 1)}

@@ -34,10 +34,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")  # by contents; 
 
 
 def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
-    """Read a file, unpacked if its name ends in ``.gz``.
-
-    InputError if it is missing or no plain file, its gzip is damaged, or it holds more than ``most`` bytes.
-    """
+    """Read a file, unpacked if it ends in ``.gz``; InputError if it cannot be, or has more than ``most`` bytes."""
     try:
         check_there(path, path)
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
@@ -52,10 +49,7 @@ def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
 
 
 def csv_header(path: Path, content: bytes) -> list[str]:
-    """Names of the columns in the first line of a CSV file's content.
-
-    InputError if it is no text, has semicolons for commas, or holds numbers alone.
-    """
+    """Names of the columns in a CSV file's first line; InputError if that is no text, or another kind of table's."""
     line = re.match(rb"(?:\xef\xbb\xbf)?[\r\n]*([^\r\n]{0,1000000})", content)  # spreadsheets write the mark
     assert line is not None  # it matches any content
     try:
@@ -79,10 +73,9 @@ def check_columns(path: object, names: Sequence[str]) -> None:
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """Read a CSV file (UTF-8, plain or gzipped) in which every value stays text, "" where there is none.
+    """Read a CSV file (UTF-8, plain or gzipped), every value as text, "" where there is none.
 
-    InputError names the file, and the row where there is one: it is no such table, a row has another number of values
-    than the header, or a column's name comes twice.
+    InputError names what is wrong, and the row where there is one.
     """
     import pyarrow as pa
     from pyarrow import csv as pa_csv
@@ -124,7 +117,7 @@ def read_csv(path: Path) -> pd.DataFrame:
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """Read a Parquet file, whatever its columns; of a file that is too large for memory, some columns.
+    """Read a Parquet file, or of one that is too large for memory some columns.
 
     InputError if it is missing, damaged, has a column twice or lacks one, or holds more than ``MAX_BYTES`` of values.
     """
@@ -155,14 +148,10 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
 
 
 def read_json(path: Path, what: str = "JSON file", kinds: type | tuple[type, ...] = dict, most: int = MAX_JSON) -> Any:
-    """Read a JSON object, or another of ``kinds``; ``what`` names it in messages.
-
-    InputError if the file is missing, larger than ``most`` bytes, no JSON, or a value of another kind.
-    """
+    """Read a JSON object, or another of ``kinds``, from at most ``most`` bytes; InputError calls it ``what``."""
+    read = read_bytes(path, most)
     try:
-        content = json.loads(read_bytes(path, most))
-    except InputError:
-        raise
+        content = json.loads(read)
     except (ValueError, RecursionError) as error:  # text that is no JSON, or no text; lists in lists in lists
         raise InputError(f"{path}: not a {what} ({error})") from None
     if not isinstance(content, kinds):
@@ -232,7 +221,7 @@ def photos_among(paths: Iterable[Path], name: object) -> list[Path]:
     """Those of the paths that end as photos do, sorted; one line on stderr counts the other files by ending."""
     paths = sorted(paths)
     photos = [path for path in paths if path.suffix.lower() in ENDINGS]
-    others = Counter(path.suffix.lower() for path in paths if path.suffix.lower() not in ENDINGS and path.is_file())
+    others = Counter(path.suffix.lower() for path in set(paths) - set(photos) if path.is_file())
     if others:
         kinds = ", ".join(f"{n} {ending or 'without ending'}" for ending, n in sorted(others.items()))
         print(f"{name}: {others.total()} file{'s' if others.total() > 1 else ''} left out: {kinds}", file=sys.stderr)
@@ -284,10 +273,7 @@ Images = Sequence[np.ndarray] | np.ndarray | PhotoFiles  # whatever gives an ima
 
 
 def read_image(path: str | PathLike[str]) -> np.ndarray:
-    """Read a photo, (H, W, 3) uint8 RGB, turned upright as its EXIF says.
-
-    InputError if the file is missing, is no image, or has more than 100 million pixels.
-    """
+    """Read a photo, (H, W, 3) uint8 RGB, turned upright as its EXIF says; InputError as in ``open_image``."""
     return decode_image(Path(path), path)
 
 
@@ -304,17 +290,14 @@ def decode_image(file: Path | bytes, name: object) -> np.ndarray:
 
 
 def inside(folder: Path, file: str, where: str) -> Path:
-    """Path of a file that a table or card names, which has to lie in the folder, links followed.
-
-    InputError, which begins with ``where``, what names it, if it lies elsewhere or is not there.
-    """
+    """Path of a file that a table names; InputError, which begins with ``where``, unless it lies in the folder."""
     try:
         path = (folder / file).resolve()
         found = (folder / file).is_file()  # as it will be opened: 'none/../a.png' needs a folder none
         file.encode()
     except (OSError, ValueError, RuntimeError):  # too long, a zero byte, no UTF-8, links in a circle
         raise InputError(f"{where}, {file[:80]!r} cannot be the name of a file") from None
-    if not path.is_relative_to(folder.resolve()):
+    if not path.is_relative_to(folder.resolve()):  # links followed
         raise InputError(f"{where}, {file} lies outside the folder; give paths within {folder}")
     if not found:
         raise InputError(f"{where}, {file}: no such file; remove the row or bring the file")

@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, 
 from concurrent.futures import wait as wait_for
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -134,20 +135,16 @@ def cluster(address: str) -> Iterator[Executor]:
     with client:
         try:
             client.wait_for_workers(1, timeout=_ANSWER_S)
-            versions = client.run(_version)
+            versions = client.run(version, "asllib")
         except TimeoutError:
             raise InputError(f"{address}: the scheduler has no workers; start some with 'dask worker'") from None
         except Exception as error:  # what a worker without this module says depends on how it fails
             raise InputError(f"{address}: a worker cannot use asllib ({error}); install it there too") from None
-        for worker, version in versions.items():
-            if version != asllib.__version__:
-                raise InputError(f"{worker}: has asllib {version}, not {asllib.__version__}; install the same there")
+        for worker, found in versions.items():
+            if found != asllib.__version__:
+                raise InputError(f"{worker}: has asllib {found}, not {asllib.__version__}; install the same there")
         try:
             yield client.get_executor(pure=False)
         except (KilledWorker, CancelledError) as error:
             said = f"the cluster broke down ({type(error).__name__}: {first_line(error)})"
             raise InputError(f"{address}: {said}; run it again: finished parts are kept") from None
-
-
-def _version() -> str:
-    return asllib.__version__

@@ -65,8 +65,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary name for a file or a folder, which takes its place when the block ends without an error.
 
     Readers see the old file or the new one, also after a full disk, a killed process or a power cut. The name begins
-    with a dot, for nobody to take it for data, and keeps the ending. A device or a pipe is written to as it is.
-    InputError if the disk is full, or the place cannot be written to.
+    with a dot and keeps the ending. A device or a pipe is written to as it is. InputError if it cannot be written.
     """
     temporary = path.parent / f".{secrets.token_hex(4)}-{path.name}"  # no other thread's or machine's
     try:
@@ -75,7 +74,11 @@ def replacing(path: Path) -> Iterator[Path]:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        _onto_disk(temporary)
+        # A system may write the new name down first: after a power cut the file would be there, and empty.
+        for file in temporary.rglob("*") if temporary.is_dir() else [temporary]:
+            if file.is_file():
+                with file.open("rb+") as content:  # Windows flushes only what is open for writing
+                    os.fsync(content.fileno())
         temporary.replace(path)
     except InputError as error:  # of a file within a temporary folder, which nobody knows
         raise InputError(str(error).replace(str(temporary), str(path))) from error
@@ -91,17 +94,6 @@ def replacing(path: Path) -> Iterator[Path]:
         else:
             with suppress(OSError):  # what went wrong is said already
                 temporary.unlink(missing_ok=True)
-
-
-def _onto_disk(path: Path) -> None:
-    """Wait until the content of a file, or of all files of a folder, has reached the disk.
-
-    A system may write the new name down first: after a power cut the file would be there, and empty.
-    """
-    for file in path.rglob("*") if path.is_dir() else [path]:
-        if file.is_file():
-            with file.open("rb+") as content:  # Windows flushes only what is open for writing
-                os.fsync(content.fileno())
 
 
 def digest(about: object, *contents: Any) -> str:

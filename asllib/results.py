@@ -51,13 +51,10 @@ def save_result(name: str, values: Mapping[str, Any], data: LetterSet, seed: int
 
 def load_result(name: str, synthetic: bool = False) -> dict[str, Any]:
     """Read a result of this profile back; InputError if it is not there yet, or damaged."""
-    path, maker = place(results_dir(), synthetic) / f"{name}.json", "run the notebook that makes it, or 'asl reproduce'"
-    if not path.is_file():
-        raise InputError(f"{path}: not there yet; {maker}")
     try:
-        return read_json(path, "result file")
+        return read_json(place(results_dir(), synthetic) / f"{name}.json", "result file")
     except InputError as error:
-        raise InputError(f"{error}; delete it and {maker}") from None
+        raise InputError(f"{error}; run the notebook that makes it, or 'asl reproduce'") from None
 
 
 def save_figure(figure: Figure, name: str, synthetic: bool = False) -> Path:

@@ -12,7 +12,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from asllib.config import Preset
-from asllib.data import SOURCES, groups, split_groups
+from asllib.data import groups, split_groups
 from asllib.data.audit import near_duplicate_groups, thumbnails
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
@@ -97,7 +97,9 @@ def tune(
                 study.tell(trial, state=TrialState.PRUNED)
             bar.update()
     summary = {"network": network, "epochs": epochs, **summarise(study)}
-    save_result(result_name(network, data), summary, letters, seed)
+    usual = ("auto", "synthetic", "sign-mnist" if network == "pixel" else "photos")
+    own = "" if data in usual else f"-{Path(data).name}"  # takes no other search's place
+    save_result(f"tune_{network}{own}", summary, letters, seed)
     return {**summary, "best": as_code(with_values(preset, summary["best_parameters"]))}
 
 
@@ -108,13 +110,6 @@ def _report(trial: optuna.Trial, history: History) -> None:
     trial.set_user_attr("accuracy", history.valid_accuracy[-1])
     if not math.isfinite(loss) or trial.should_prune():
         raise optuna.TrialPruned
-
-
-def result_name(network: str, data: str) -> str:
-    """``tune_NETWORK``; a search on other data, such as somebody's own folder, takes no other's place."""
-    if data in ("auto", "synthetic", "sign-mnist" if network == "pixel" else "photos"):
-        return f"tune_{network}"
-    return f"tune_{network}-{data if data in SOURCES else Path(data).resolve().name}"
 
 
 def tuning_parts(network: str, letters: LetterSet) -> tuple[LetterSet, Examples, Examples]:

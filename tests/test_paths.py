@@ -65,7 +65,7 @@ def test_a_data_folder_that_is_not_there_is_told(monkeypatch, tmp_path):
 # Functions that write other than below `with replacing(..)`, and why that leaves no half a file under its name.
 ELSEWHERE = {
     "cli.py _flush": "/dev/null",
-    "paths.py _onto_disk": "opens what is written, to wait for it",
+    "paths.py replacing": "opens what is written, to wait for it",
     "train/loop.py save_state": "into memory",
     "live/server.py launch_browser": "a name of its own in a folder of its own, for this run alone",
     "data/drawn.py write": "a name of kept's replacing",

@@ -72,7 +72,7 @@ def test_no_run_overwrites_what_was_made_from_better_data(project, letter_set, m
 
 
 def test_a_result_that_is_not_there_yet_says_what_makes_it(project):
-    with pytest.raises(InputError, match="not there yet; run the notebook") as error:
+    with pytest.raises(InputError, match="no such file; run the notebook") as error:
         results.load_result("none")
     assert "\n" not in str(error.value)
 

@@ -6,13 +6,13 @@ import pytest
 
 from asllib import results, tuning
 from asllib.config import Preset, Training
-from asllib.data import SOURCES, write_pixel_csv
+from asllib.data import write_pixel_csv
 from asllib.hands import without_pictures
 from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_columns, world_columns
 from asllib.letters import STATIC
 from asllib.networks import PixelCNN, PixelConfig, preset
 from asllib.train.run import training_sets
-from asllib.tuning import SPACES, Range, as_code, result_name, tune, tuning_parts, values_of, with_values
+from asllib.tuning import SPACES, Range, as_code, tune, tuning_parts, values_of, with_values
 
 pytestmark = pytest.mark.slow
 
@@ -216,11 +216,3 @@ def test_the_command_prints_settings_and_writes_json(asl, project, pixel_folder)
     assert code == 0 and found["trials"] == 1 and found["importance"] == {}
     code, out, err = asl("tune", "default")
     assert (code, out) == (1, "") and "no search space for the 'default' network" in err
-
-
-def test_a_search_on_other_data_takes_no_other_summarys_place(tmp_path):
-    names = {(network, data): result_name(network, data) for network in ("pixel", "landmark") for data in SOURCES}
-    assert names["pixel", "sign-mnist"] == "tune_pixel" == names["pixel", "synthetic"]
-    assert names["landmark", "photos"] == "tune_landmark"
-    assert names["pixel", "photos"] == "tune_pixel-photos"
-    assert result_name("pixel", str(tmp_path / "mine")) == "tune_pixel-mine"

@@ -72,17 +72,17 @@ class LetterSet:
     def thin(self, per_letter: int | None) -> LetterSet:
         """Keep at most so many items of each letter and source, evenly spread over them; None keeps all.
 
-        Items that follow each other are often frames of one burst or copies of one photo, so the first ones would show
-        less than those that lie apart.
+        Items that follow each other are often frames of one burst or copies of one photo.
         """
         if per_letter is None:
             return self
         if per_letter < 1:
             raise InputError(f"per_letter={per_letter}: keep at least 1 item of each letter, or None for all")
-        rows = pd.Series(np.arange(len(self)))
-        keys = [self.table[name].to_numpy(str) for name in ("source", "label")]
-        kept = [part.to_numpy()[_spread(len(part), per_letter)] for _, part in rows.groupby(keys)]
-        return self.subset(np.sort(np.concatenate(kept))) if kept else self
+        mask = np.zeros(len(self), bool)
+        for places in self.table.groupby(["source", "label"]).indices.values():
+            count = min(len(places), per_letter)
+            mask[places[np.arange(count) * len(places) // count]] = True
+        return self.subset(mask)
 
     def sha256(self) -> str:
         """Hash of the labels and of the image data, for results to name what they were made from."""
@@ -93,11 +93,6 @@ class LetterSet:
             for path in self.images.paths:
                 digest.update(path.read_bytes())
         return digest.hexdigest()
-
-
-def _spread(n: int, most: int) -> np.ndarray:
-    """At most ``most`` of the positions 0..n - 1, at even distances."""
-    return np.arange(n) if n <= most else np.arange(most) * n // most
 
 
 def load_photos(folder: str | Path, name: str | None = None) -> LetterSet:

@@ -35,7 +35,7 @@ def _people() -> Path:
 
 
 def load_people(folder: Path | None = None) -> LetterSet:
-    """Load the photos of ``people`` but those that show another letter than their label says, "train" and "valid".
+    """Load the photos of ``people``, "train" and "valid", but those that show another letter than their label says.
 
     Their table has ``licence`` and ``repository`` too. InputError if they are not here, or a signer is in both parts.
     """
@@ -90,10 +90,7 @@ class Sequences:
 
 
 def load_sequences(split: str, folder: Path | None = None) -> list[Sequences]:
-    """Load the landmark sequences of ``people``, "train" or "valid", a signer's file each; repeated ones are left out.
-
-    InputError if they are not here, or a file is damaged.
-    """
+    """Load the landmark sequences of ``people``, "train" or "valid", a signer's file each, none twice."""
     root = (folder or _people()) / "motion"
     manifest = read_csv(root / "manifest.csv")
     if split not in set(manifest["split"]):

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,9 +21,8 @@ FPS = 30.0  # frames a second of the films behind the tables
 ASPECT = 3 / 4  # width / height of an upright phone's selfie camera; the tables do not say it
 SIDES = ("right", "left")  # of two hands that are seen as often, the first spells
 MANIFEST = "manifest.csv"
-# Tables of the layout that Kaggle has, with our names for their columns.
-_TABLES = ("train.csv", "supplemental_metadata.csv")
-_NAMES = {"path": "file", "sequence_id": "sequence", "phrase": "text", "participant_id": "signer"}
+_TABLES = ("train.csv", "supplemental_metadata.csv")  # of the layout that Kaggle has
+_NAMES = {"path": "file", "sequence_id": "sequence", "phrase": "text", "participant_id": "signer"}  # theirs -> ours
 _POINTS = [f"{axis}_{side}_hand_{i}" for side in SIDES for i in range(21) for axis in "xyz"]
 
 
@@ -42,22 +40,12 @@ def count_others(texts: Iterable[str]) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Phrases:
-    """Phrases in files, which are read when they are used.
-
-    Attributes
-    ----------
-    folder
-        Where the files lie.
-    table
-        A row a phrase, those of a file together: text columns ``file, sequence, text, signer, split``.
-    fps, aspect
-        Frames a second, and width / height of the frames; a .pose file says its own.
-    """
+    """Phrases in files, which are read when they are used."""
 
     folder: Path
-    table: pd.DataFrame
-    fps: float = FPS
-    aspect: float = ASPECT
+    table: pd.DataFrame  # a row a phrase, those of a file together: text columns file, sequence, text, signer, split
+    fps: float = FPS  # frames a second; a .pose file says its own
+    aspect: float = ASPECT  # width / height of the frames; the same
 
     def __len__(self) -> int:
         return len(self.table)
@@ -69,10 +57,8 @@ class Phrases:
 
     @property
     def learnable(self) -> np.ndarray:
-        """(N,) bool: plain phrases that the set's own split, if it has one, calls "train".
-
-        Others would teach falsely that digits mean nothing: a 2 has the handshape of V.
-        """
+        """(N,) bool: plain phrases that the set's own split, if it has one, calls "train"."""
+        # Others would teach falsely that digits mean nothing: a 2 has the handshape of V.
         return self.plain & self.table["split"].isin(["", "train"]).to_numpy(bool)
 
     def subset(self, which: np.ndarray) -> Phrases:
@@ -139,22 +125,16 @@ def _read_pose(path: Path, _: Iterable[str]) -> Iterator[tuple[np.ndarray, np.nd
 def has_phrases(folder: str | Path) -> bool:
     """Whether a folder holds phrases, as ``load_phrases`` takes them."""
     manifest = Path(folder) / MANIFEST
-    if any((Path(folder) / name).is_file() for name in _TABLES):
-        return True
-    return manifest.is_file() and "text" in csv_header(manifest, read_bytes(manifest))
+    kaggle = any((Path(folder) / name).is_file() for name in _TABLES)
+    return kaggle or (manifest.is_file() and "text" in csv_header(manifest, read_bytes(manifest)))
 
 
 def load_phrases(folder: str | Path, *, fps: float = FPS, aspect: float = ASPECT) -> Phrases:
-    """Load a folder of phrases.
+    """Load a folder of phrases; ``fps`` and ``aspect`` are those of Parquet files.
 
     It is laid out as "Google - American Sign Language Fingerspelling Recognition" on Kaggle is: ``train.csv``,
     ``supplemental_metadata.csv`` or both, and Parquet files with two hands; or it has a ``manifest.csv`` with columns
     ``file,text,signer`` and .pose files. A column ``split`` may say of each phrase to which part it belongs.
-
-    Parameters
-    ----------
-    fps, aspect
-        Of Parquet files, see ``Phrases``.
 
     InputError if there are no phrases, a column is missing, or a named file is missing or outside the folder.
     """
@@ -169,14 +149,12 @@ def load_phrases(folder: str | Path, *, fps: float = FPS, aspect: float = ASPECT
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    needed: dict[str, Any] = {new: old for old, new in _NAMES.items()}
-    if path.name == MANIFEST:
-        needed = {name: name for name in ("file", "text", "signer")}
     table = read_csv(path)
-    missing = [old for old in needed.values() if old not in table]
+    missing = [name for name in (("file", "text", "signer") if path.name == MANIFEST else _NAMES) if name not in table]
     if missing:
         raise InputError(f"{path}: column {missing[0]} is missing; it has {', '.join(table.columns)}")
-    for file in table[needed["file"]].unique():
+    if path.name != MANIFEST:
+        table = table.rename(columns=_NAMES)
+    for file in table["file"].unique():
         inside(path.parent, file, str(path))
-    table = table.rename(columns={old: new for new, old in needed.items()})
     return table.reindex(columns=["file", "sequence", "text", "signer", "split"], fill_value="")

@@ -87,15 +87,11 @@ def test_a_changed_file_is_read_anew(folder, cache):
     assert np.argwhere(before.images != after.images).tolist() == [[47, 27, 27]]
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "other array", "no array"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "no array"])
 def test_a_damaged_cache_is_made_again(folder, cache, damage):
     good = load_sign_mnist(folder)
     for path in (path for path in cache() if path.is_file()):
-        if damage == "other array":
-            np.save(path, np.full((3, 785), 255, np.uint8))
-        else:
-            content = {"cut": path.read_bytes()[:-5], "empty": b"", "no array": b"x" * 100}[damage]
-            path.write_bytes(content)
+        path.write_bytes({"cut": path.read_bytes()[:-5], "empty": b"", "no array": b"x" * 100}[damage])
     assert load_sign_mnist(folder).sha256() == good.sha256()
     assert sorted(len(np.load(path)) for path in cache() if path.is_file()) == [24, 48]
 
