@@ -138,9 +138,9 @@ def data_list(json_file: Json = None) -> None:
     """Show the data sets, and which of them are on this machine."""
     from asllib.data import SOURCES, find_people, find_photos, find_sign_mnist
 
-    where = {"sign-mnist": find_sign_mnist(), "photos": find_photos(), "people": find_people()}
-    where["synthetic"] = "everywhere"
-    rows = [{"name": n, "what": what, "where": str(where[n] or "not here")} for n, what in SOURCES.items()]
+    found = (find_sign_mnist(), find_photos(), find_people(), "everywhere")
+    sources = zip(SOURCES.items(), found, strict=True)
+    rows = [{"name": name, "what": what, "where": str(where or "not here")} for (name, what), where in sources]
     _emit(rows, json_file, "\n".join(f"{r['name']:<11} {r['what']}\n{'':<11} {r['where']}" for r in rows))
 
 
@@ -210,13 +210,11 @@ def extract(
 
     if not out.absolute().parent.is_dir():
         raise InputError(f"{out.parent}: no such folder")
-    letters = load_letters(folder)
-    found = 0
+    letters, found = load_letters(folder), []
 
     def counted(parts):
-        nonlocal found
         for part in parts:
-            found += int((part["score"] > 0).sum())
+            found.append(int((part["score"] > 0).sum()))
             yield part
 
     with _unfinished("extract", str(out.absolute())) as done, _workplace(cluster, workers) as executor:
@@ -225,8 +223,8 @@ def extract(
             executor=executor,
         )  # fmt: skip
         write_landmarks(counted(parts), out)
-    share = found / len(letters)
-    text = f"{out}: {len(letters):,} photos, a hand in {found:,} ({share:.1%})"
+    share = sum(found) / len(letters)
+    text = f"{out}: {len(letters):,} photos, a hand in {sum(found):,} ({share:.1%})"
     _emit({"file": str(out), "n": len(letters), "hand_found": share}, json_file, text)
 
 
@@ -349,12 +347,9 @@ def predict(
     def said(file: Path, p: Prediction) -> str:
         if p.hand is None and p.letter is None:
             return "no hand found"
-        best, *others = (-p.probabilities).argsort(kind="stable")[:3].tolist()
-        names = signs(recognizer.alphabet)
-        likeliest = f"{names[best]} ({p.confidence:.0%})"
-        for other in others:
-            if p.probabilities[other] >= 0.05:
-                likeliest += f", {names[other]} ({p.probabilities[other]:.0%})"
+        names, best = signs(recognizer.alphabet), (-p.probabilities).argsort(kind="stable")[:3].tolist()
+        shown = [(names[k], p.probabilities[k]) for k in best if k == best[0] or p.probabilities[k] >= 0.05]
+        likeliest = ", ".join(f"{name} ({share:.0%})" for name, share in shown)
         if p.letter:
             return likeliest
         height, width = read_image(file).shape[:2]
@@ -416,10 +411,8 @@ def read(
                 )  # fmt: skip
             pairs = list(zip(map(str, videos), readings, strict=True))
             every = [{"video": file, "text": one.text, "letters": letters_json(one.letters)} for file, one in pairs]
-            if len(videos) == 1:
-                del every[0]["video"]
-            lines = [f"{file}: {_said(one)}" for file, one in pairs]
-            _emit(every if len(videos) > 1 else every[0], json_file, "\n".join(lines))
+            text = "\n".join(f"{file}: {_said(one)}" for file, one in pairs)
+            _emit(every if len(videos) > 1 else {k: every[0][k] for k in ("text", "letters")}, json_file, text)
         return
     video = videos[0]
     if annotated is not None and annotated.resolve() == video.resolve():
