@@ -126,6 +126,7 @@ def bench_training(epochs: int | None = None, steps: int = 20, rounds: int = 5) 
     generator = torch.Generator().manual_seed(0)
     photos = loader(some, settings)
     (model, optimiser), theirs = our_network(settings, examples), plain_network(settings)
+    rate = torch.optim.lr_scheduler.ConstantLR(optimiser, 1.0)
     batches = example_batches(model, some, settings.training, settings.augment)
 
     def our_data() -> None:
@@ -135,7 +136,7 @@ def bench_training(epochs: int | None = None, steps: int = 20, rounds: int = 5) 
     times = medians(
         take_turns(
             {
-                "asllib": lambda: train_one_epoch(model, batches, 0, optimiser, None, settings.training, generator),
+                "asllib": lambda: train_one_epoch(model, batches, 0, optimiser, rate, settings.training, generator),
                 "loop": lambda: train_by_loader(*theirs, photos, settings),
                 "asllib, images": our_data,
                 "loop, images": lambda: [None for _ in photos],

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 from tqdm.auto import tqdm
 
 from asllib.config import Preset, Training
@@ -231,10 +231,10 @@ def fit(
     set_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     optimiser, schedule = _optimiser(model, settings, batches.steps)
-    history, best = History(), None
+    parts, history, best = {"model": model, "optimiser": optimiser, "schedule": schedule}, History(), None
     run = json.dumps({**dataclasses.asdict(settings), "seed": seed, "data": batches.key, "run": f"{model} {run}"})
     if checkpoint is not None and checkpoint.is_file():
-        kept = load_state(checkpoint, run, model, optimiser, schedule)
+        kept = load_state(checkpoint, run, parts)
         generator.set_state(kept["generator"])
         history, best = History(**kept["history"]), kept["best"]
 
@@ -261,7 +261,7 @@ def fit(
             bar.set_postfix(shown)
             if checkpoint is not None:
                 values = {"generator": generator.get_state(), "history": dataclasses.asdict(history), "best": best}
-                save_state(checkpoint, run, model, optimiser, schedule, values)
+                save_state(checkpoint, run, parts, values)
             if on_epoch is not None:
                 on_epoch(history)
     history.stopped = history.stopped or "epochs"
@@ -301,7 +301,7 @@ def train_one_epoch(
     batches: Batches,
     epoch: int,
     optimiser: torch.optim.Optimizer,
-    schedule: LRScheduler | None,
+    schedule: LRScheduler,
     settings: Training,
     generator: torch.Generator,
 ) -> tuple[float, float]:
@@ -320,8 +320,7 @@ def train_one_epoch(
         if settings.clip_norm is not None:
             nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
         optimiser.step()
-        if schedule is not None:
-            schedule.step()
+        schedule.step()
         sums += torch.stack([loss.detach(), right.to(loss), count.to(loss)])
     loss_sum, right_sum, answers = sums.tolist()
     return loss_sum / batches.steps, right_sum / max(1.0, answers)
@@ -345,41 +344,32 @@ def without_progress(losses: Sequence[float], min_delta: float) -> int:
 def _optimiser(model: nn.Module, settings: Training, steps: int):
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not settings.one_cycle:
-        return torch.optim.Adam(parameters, settings.learning_rate, fused=True), None
+        optimiser = torch.optim.Adam(parameters, settings.learning_rate, fused=True)
+        return optimiser, ConstantLR(optimiser, factor=1.0)
     optimiser = torch.optim.AdamW(parameters, settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
     total = max(5, settings.epochs * steps)  # at 4, PyTorch divides by 0
     return optimiser, OneCycleLR(optimiser, settings.learning_rate, total_steps=total, pct_start=settings.warm_up)
 
 
-def save_state(path: Path, run: str, model: nn.Module, optimiser: Any, schedule: Any, values: dict[str, Any]) -> None:
-    """Write a checkpoint of a run for ``load_state``: all that training goes on from, and plain ``values``."""
-    state = {
-        "run": run,
-        "model": model.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "schedule": schedule and schedule.state_dict(),
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,  # of this process's GPU
-        "values": values,
-    }
+def save_state(path: Path, run: str, parts: dict[str, Any], values: dict[str, Any]) -> None:
+    """Write a checkpoint of a run for ``load_state``: network, optimiser and schedule by name, and plain ``values``."""
+    random = {"torch": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None}
     content = io.BytesIO()
-    torch.save(state, content)
+    states = {name: part.state_dict() for name, part in parts.items()}
+    torch.save({"run": run, "random": random, "values": values, **states}, content)
     write_bytes(path, content.getvalue())
 
 
-def load_state(path: Path, run: str, model: nn.Module, optimiser: Any, schedule: Any) -> dict[str, Any]:
+def load_state(path: Path, run: str, parts: dict[str, Any]) -> dict[str, Any]:
     """Go on from a checkpoint of ``save_state``, and return its ``values``; InputError if damaged or of another run."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)  # tensors and plain values, never code
-        same = state["run"] == run
-        if same:
-            model.load_state_dict(state["model"])
-            optimiser.load_state_dict(state["optimiser"])
-            if schedule is not None:
-                schedule.load_state_dict(state["schedule"])
-            torch.set_rng_state(state["torch"])
-            if state["cuda"] is not None and torch.cuda.is_available():
-                torch.cuda.set_rng_state(state["cuda"])
+        if state["run"] == run:
+            for name, part in parts.items():
+                part.load_state_dict(state[name])
+            torch.set_rng_state(state["random"]["torch"])
+            if state["random"]["cuda"] is not None and torch.cuda.is_available():
+                torch.cuda.set_rng_state(state["random"]["cuda"])
             return state["values"]
     except Exception as error:
         raise InputError(f"{path}: not a checkpoint ({type(error).__name__}); delete it to start anew") from error

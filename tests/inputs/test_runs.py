@@ -162,8 +162,7 @@ def test_a_checkpoint_that_is_none_is_refused_and_not_run(tmp_path, content):
         path.write_bytes(content)
     else:
         torch.save({"model": Trap(tmp_path / "sprung")} if content == "trap" else content, path)
-    adam = torch.optim.Adam(network.parameters())
-    assert refused(outcome("checkpoint", path, load_state, path, "key", network, adam, None))
+    assert refused(outcome("checkpoint", path, load_state, path, "key", {"model": network}))
     assert not (tmp_path / "sprung").exists()
 
 

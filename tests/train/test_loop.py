@@ -254,7 +254,10 @@ def test_one_cycle_ends_at_a_rate_of_zero_and_plain_adam_keeps_its_rate(pixels):
     assert max(rates) == pytest.approx(4e-3, rel=0.05) and 3 <= int(np.argmax(rates)) <= 6
     assert rates[-1] < 1e-6
     optimiser, schedule = _optimiser(model, EARLY, 3)
-    assert schedule is None and optimiser.param_groups[0]["lr"] == 3e-3
+    for _ in range(8):
+        assert optimiser.param_groups[0]["lr"] == 3e-3
+        optimiser.step()
+        schedule.step()
 
 
 @pytest.mark.slow
@@ -282,7 +285,8 @@ def test_one_epoch_reports_mean_loss_and_accuracy(pixels):
     optimiser = torch.optim.SGD(model.parameters(), 0.0)
     settings = Training(epochs=1, learning_rate=0, batch=8)
     batches = example_batches(model, pixels, settings)
-    found = train_one_epoch(model, batches, 0, optimiser, None, settings, torch.Generator().manual_seed(0))
+    schedule = torch.optim.lr_scheduler.ConstantLR(optimiser)
+    found = train_one_epoch(model, batches, 0, optimiser, schedule, settings, torch.Generator().manual_seed(0))
     assert found == pytest.approx(evaluate_loss(model, pixels), abs=1e-5)
 
 
