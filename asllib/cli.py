@@ -361,8 +361,8 @@ def predict(
             return likeliest
         height, width = read_image(file).shape[:2]
         if p.hand is not None and not points_up(p.hand, width / height):
-            return "a hand that does not point up, and no letter for sure; if the photo lies on its side, turn it"
-        return f"a hand, but no letter for sure; likeliest {likeliest}"
+            return "a hand that does not point up, and the model rejects it; if the photo lies on its side, turn it"
+        return f"a hand, but the model rejects it; likeliest {likeliest}"
 
     rows: list[dict[str, Any]] = []
     lines, failed = [], False

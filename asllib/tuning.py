@@ -188,7 +188,7 @@ def summarise(study: optuna.Study) -> dict[str, Any]:
     """
     complete = study.get_trials(states=(TrialState.COMPLETE,))
     if not complete:
-        raise InputError("every trial was pruned: the loss was no number, even the preset's; check the data")
+        raise InputError("every trial was pruned: the loss was not a number, even the preset's; check the data")
     history = []
     for trial in study.get_trials(states=_ENDED):
         last = max(trial.intermediate_values, default=-1)

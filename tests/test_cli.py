@@ -162,7 +162,7 @@ def test_predict_refuses_a_hand_without_a_letter_and_says_what_is_likeliest(asl,
     assert code == 0
     assert out.splitlines() == [
         f"{files[0]}: C (50%), D (20%)",
-        f"{files[1]}: a hand, but no letter for sure; likeliest C (50%), D (20%)",
+        f"{files[1]}: a hand, but the model rejects it; likeliest C (50%), D (20%)",
     ]
     said.clear()
     code, out, _ = asl("predict", *files, "--json", "-")
