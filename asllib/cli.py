@@ -163,18 +163,22 @@ def data_check(
 ) -> None:
     """Audit a data set: counts, duplicates, foreign classes, photos that a hand tracker cannot use."""
     from asllib.data import load_letters
-    from asllib.data.audit import audit
+    from asllib.data.audit import audit, readable
     from asllib.evaluation import read_letters
     from asllib.hands.extract import track
     from asllib.read.recognizer import load_recognizer
 
-    letters = load_letters(name)
+    letters, unreadable = readable(load_letters(name))
+    for line in unreadable:
+        print(f"asl: {line}", file=sys.stderr)
     pixels = letters.images[0].ndim == 2
     recognizer = load_recognizer("pixel" if pixels else "landmark")
     looks = track(letters) if hands and not pixels else None
     read = read_letters(recognizer.read_set(letters), recognizer.alphabet) if hands or pixels else None
     found = audit(letters, read, None if looks is None else looks.tables[0])
-    _emit(dataclasses.asdict(found), json_file, "\n".join(found.lines()))
+    _emit(dataclasses.asdict(found) | {"unreadable": unreadable}, json_file, "\n".join(found.lines()))
+    if unreadable:
+        raise typer.Exit(1)
 
 
 @data_app.command("render")
