@@ -35,7 +35,7 @@ app.add_typer(data_app, name="data")
 Json = Annotated[str | None, Option("--json", metavar="FILE", help="Write the result as JSON; - for stdout.")]
 Data = Annotated[str, Option(help="A data set's name, or a folder.")]
 Still = Annotated[str, Option(help="default, landmark, pixel, or a run folder.")]
-Workers = Annotated[int | None, Option(min=1, help="Number of processes; by default one a core.")]
+Workers = Annotated[int | None, Option(min=1, help="Number of processes; by default one for each core.")]
 Cluster = Annotated[str | None, Option(metavar="ADDRESS", help="Use a Dask cluster; its scheduler's address.")]
 
 
@@ -128,7 +128,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _any_command(
-    version: Annotated[bool, Option("--version", callback=_version, is_eager=True, help="Say which version.")] = False,
+    version: Annotated[bool, Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
 ) -> None:
     pass
 
@@ -163,26 +163,30 @@ def data_check(
 ) -> None:
     """Audit a data set: counts, duplicates, foreign classes, photos that a hand tracker cannot use."""
     from asllib.data import load_letters
-    from asllib.data.audit import audit
+    from asllib.data.audit import audit, readable
     from asllib.evaluation import read_letters
     from asllib.hands.extract import track
     from asllib.read.recognizer import load_recognizer
 
-    letters = load_letters(name)
+    letters, unreadable = readable(load_letters(name))
+    for line in unreadable:
+        print(f"asl: {line}", file=sys.stderr)
     pixels = letters.images[0].ndim == 2
     recognizer = load_recognizer("pixel" if pixels else "landmark")
     looks = track(letters) if hands and not pixels else None
     read = read_letters(recognizer.read_set(letters), recognizer.alphabet) if hands or pixels else None
     found = audit(letters, read, None if looks is None else looks.tables[0])
-    _emit(dataclasses.asdict(found), json_file, "\n".join(found.lines()))
+    _emit(dataclasses.asdict(found) | {"unreadable": unreadable}, json_file, "\n".join(found.lines()))
+    if unreadable:
+        raise typer.Exit(1)
 
 
 @data_app.command("render")
 def data_render(
     out: Annotated[Path, Option(help="The folder to write.")],
     letters: Annotated[str, Option(help="Some of A-Z.")] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
-    signers: Annotated[int, Option(help="People.")] = 8,
-    views: Annotated[int, Option(help="Pictures of each letter a person.")] = 12,
+    signers: Annotated[int, Option(help="Number of signers.")] = 8,
+    views: Annotated[int, Option(help="Pictures of each letter by each signer.")] = 12,
     size: Annotated[int, Option(help="Pixels of a picture's side, at least 28.")] = 224,
     seed: Annotated[int, Option(help="The same seed gives the same set.")] = 0,
     json_file: Json = None,
@@ -204,7 +208,7 @@ def extract(
     cluster: Cluster = None,
     json_file: Json = None,
 ) -> None:
-    """Find the hand in each photo and write the landmarks; a stopped run goes on where it was."""
+    """Find the hand in each photo and write the landmarks. The same command continues a stopped run."""
     from asllib.data import load_letters
     from asllib.hands import iter_landmarks, write_landmarks
 
@@ -239,7 +243,7 @@ def train(
     epochs: Annotated[int | None, Option(min=1, help="Number of epochs; by default the preset's.")] = None,
     json_file: Json = None,
 ) -> None:
-    """Train a network on a set; the same command goes on with a run that was stopped."""
+    """Train a network on a set. The same command continues a stopped run."""
     from asllib.train.run import train_run
 
     card = train_run(network, preset, data, out, alphabet=alphabet, seed=seed, epochs=epochs)
@@ -251,14 +255,14 @@ def train(
 @app.command()
 def tune(
     network: Annotated[str, Argument(help="landmark or pixel")],
-    trials: Annotated[int, Option(min=1, help="Trials in all, with other processes' and earlier calls'.")] = 50,
+    trials: Annotated[int, Option(min=1, help="Trials in all, also of other processes and runs.")] = 50,
     data: Annotated[str, Option(help="A data set's name, or a folder; its test part is not used.")] = "auto",
-    storage: Annotated[str | None, Option(help="The study's folder, to be shared; else the cache.")] = None,
+    storage: Annotated[str | None, Option(help="A folder that machines can share; by default the cache.")] = None,
     epochs: Annotated[int | None, Option(min=1, help="Epochs of a trial; by default the preset's.")] = None,
     seed: Annotated[int, Option(min=0, help="Trial k has this seed + k.")] = 0,
     json_file: Json = None,
 ) -> None:
-    """Search for better settings around the preset "best"; the same command joins in, or goes on after a stop."""
+    """Search for better settings around the preset "best". The same command continues a search, or shares its work."""
     from asllib.tuning import tune
 
     found = tune(network, trials, data=data, storage=storage, epochs=epochs, seed=seed)
@@ -272,15 +276,15 @@ def tune(
 
 @app.command()
 def evaluate(
-    model: Annotated[str, Option(help="default, landmark, pixel, or a run folder; of phrases also spelling.")],
+    model: Annotated[str, Option(help="default, landmark, pixel, or a run folder; for phrases also spelling.")],
     data: Data = "auto",
     split: Annotated[str | None, Option(help="Only this part of the set's own split.")] = None,
     json_file: Json = None,
 ) -> None:
     """Read a whole set and report how much of it is right; a photo without a found hand counts as wrong.
 
-    What is likeliest counts, also where 'asl predict' would say no letter for sure: how often that is stands beside it.
-    Of a folder of spelled phrases the character error rate is reported.
+    The likeliest letter counts, even if 'asl predict' would reject the hand; the share that is rejected is reported.
+    For a folder of spelled phrases the character error rate is reported.
     """
     import numpy as np
 
@@ -336,7 +340,7 @@ def predict(
     model: Still = "default",
     json_file: Json = None,
 ) -> None:
-    """Read the letter in each photo; one that cannot be read costs a line, and exit code 1 at the end."""
+    """Read the letter in each photo. If some cannot be read, the others are; the exit code is then 1."""
     from asllib.data import read_image
     from asllib.files import find_photo_files
     from asllib.hands.look import points_up
@@ -354,8 +358,8 @@ def predict(
             return likeliest
         height, width = read_image(file).shape[:2]
         if p.hand is not None and not points_up(p.hand, width / height):
-            return "a hand that does not point up, and no letter for sure; if the photo lies on its side, turn it"
-        return f"a hand, but no letter for sure; likeliest {likeliest}"
+            return "a hand that does not point up, and the model rejects it; if the photo lies on its side, turn it"
+        return f"a hand, but the model rejects it; likeliest {likeliest}"
 
     rows: list[dict[str, Any]] = []
     lines, failed = [], False
@@ -394,7 +398,7 @@ def read(
     cluster: Cluster = None,
     json_file: Json = None,
 ) -> None:
-    """Read the letters that a video spells, with their times; several videos at once, and on where it was stopped."""
+    """Read the letters that a video spells, with their times. The same command continues a stopped run."""
     from asllib.hands.landmarks import TABLES
     from asllib.read import AnnotatedVideo, letters_json, load_network, read_text, read_videos, write_subtitles
     from asllib.read.video import frame_rate
@@ -449,7 +453,7 @@ def export(
     int8: Annotated[bool, Option("--int8", help="Store the weights in 8 bits: a quarter of the size.")] = False,
     json_file: Json = None,
 ) -> None:
-    """Write a network as one file for browsers, phones and other languages, checked against what it says here."""
+    """Write a network as one file for browsers, phones and other languages, and check its answers."""
     if format != "onnx":
         raise InputError(f"--format {format}: only onnx can be written")
     from asllib.export import export_onnx
@@ -474,7 +478,7 @@ def live(
     keyfile: Annotated[Path | None, Option(help="The certificate's key (PEM).")] = None,
     insecure: Annotated[bool, Option("--insecure", help="Listen on a network without https.")] = False,
 ) -> None:
-    """Show letters to the camera and read text, on a page in the browser; without SOURCE its camera is used."""
+    """Show letters to the camera and read text, on a page in the browser. By default its camera is used."""
     from asllib.live.server import reader_cell, serve
 
     number = int(source) if source is not None and source.isdecimal() and len(source) < 4 else source
@@ -490,7 +494,7 @@ def record(
     port: Annotated[int, Option(min=1024, max=65535, help="Port of the page.")] = 8866,
     browser: Annotated[bool, Option(help="Open the page in a browser.")] = True,
 ) -> None:
-    """Spell words to the camera, on a page in the browser: a film of each, manifest.csv, and what was agreed to."""
+    """Spell words to the camera, on a page in the browser. Writes a film of each, manifest.csv and the consent."""
     from asllib.live.server import recorder_cell, serve
     from asllib.read import draw_words
 

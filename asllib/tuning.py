@@ -169,7 +169,7 @@ def summarise(study: optuna.Study) -> dict[str, Any]:
     """
     trials, complete = study.get_trials(states=_ENDED), study.get_trials(states=(TrialState.COMPLETE,))
     if not complete:
-        raise InputError("every trial was pruned: the loss was no number, even the preset's; check the data")
+        raise InputError("every trial was pruned: the loss was not a number, even the preset's; check the data")
     history = [
         {"number": one.number, "state": one.state.name.lower(), "epochs": (one.last_step or 0) + 1, "value": one.value}
         | {"accuracy": one.user_attrs["accuracy"]}

@@ -197,11 +197,13 @@ def growth_curves(series: Mapping[str, Mapping[str, Any]], caption: str) -> Figu
     """Draw processor time and peak memory against the work, on logarithmic axes."""
     from matplotlib.figure import Figure
 
+    from asllib.plots import COLORS, MARKERS
+
     figure = Figure(figsize=(11, 5), layout="constrained")
     left, right = figure.subplots(1, 2)
     for number, (name, one) in enumerate(series.items()):
         items = [row["items"] for row in one["rows"]]
-        style = {"color": f"C{number % 4}", "linestyle": "-" if number < 4 else "--", "marker": "os^DvPX*"[number % 8]}
+        style = {"color": COLORS[number], "linestyle": "-" if number < 4 else "--", "marker": MARKERS[number]}
         left.loglog(items, [row["cpu_s"] for row in one["rows"]], label=name, markersize=10 - number, **style)
         memory = [max(row["peak_mb"], row["worker_peak_mb"]) for row in one["rows"]]
         right.loglog(items, memory, label=name, markersize=10 - number, **style)

@@ -162,7 +162,7 @@ def test_predict_refuses_a_hand_without_a_letter_and_says_what_is_likeliest(asl,
     assert code == 0
     assert out.splitlines() == [
         f"{files[0]}: C (50%), D (20%)",
-        f"{files[1]}: a hand, but no letter for sure; likeliest C (50%), D (20%)",
+        f"{files[1]}: a hand, but the model rejects it; likeliest C (50%), D (20%)",
     ]
     said.clear()
     code, out, _ = asl("predict", *files, "--json", "-")
@@ -175,6 +175,19 @@ def test_data_check_audits_photos_and_the_hands_in_them(asl, photo_folder):
     code, out, _ = asl("data", "check", photo_folder, "--no-hands", "--json", "-")
     found = json.loads(out)
     assert code == 0 and (found["rows"], found["no_hand"], found["exact"]) == (2, None, 2)
+
+
+def test_data_check_goes_on_after_a_photo_that_cannot_be_read(asl, photo_folder):
+    good = sorted(photo_folder.glob("*/*.png"))
+    good[0].with_name("broken.jpg").write_bytes(b"no photo")
+    code, out, err = asl("data", "check", photo_folder, "--no-hands", "--json", "-")
+    found = json.loads(out)
+    assert (code, found["rows"], len(found["unreadable"])) == (1, 2, 1)
+    assert "broken.jpg: not a readable image" in found["unreadable"][0] and found["unreadable"][0] in err
+    for path in good:
+        path.unlink()
+    code, out, err = asl("data", "check", photo_folder, "--no-hands")
+    assert (code, out) == (1, "") and "none of its 1 images can be read" in err
 
 
 def test_json_on_stdout_is_json_alone_where_the_synthetic_signer_takes_the_place_of_data(

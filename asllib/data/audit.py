@@ -10,6 +10,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from asllib.data.letterset import LetterSet
+from asllib.errors import InputError
 from asllib.files import Images
 from asllib.hands.landmarks import landmark_arrays
 from asllib.hands.pixels import resize, to_gray
@@ -116,6 +117,23 @@ def audit(
         tight=None if landmarks is None else int(touches_border(landmarks).sum()),
         no_hand=None if landmarks is None else int((landmarks["score"] == 0).sum()),
     )
+
+
+def readable(letters: LetterSet) -> tuple[LetterSet, list[str]]:
+    """Leave out the photos that cannot be read; return the others, and a line for each that is left out.
+
+    InputError if none is left.
+    """
+    keep, why = np.ones(len(letters), bool), []
+    for i in range(len(letters)):
+        try:
+            letters.images[i]
+        except InputError as error:
+            keep[i] = False
+            why.append(str(error))
+    if not keep.any():
+        raise InputError(f"{letters.name}: none of its {len(letters)} images can be read: {why[0]}")
+    return letters.subset(keep), why
 
 
 def thumbnails(images: Images) -> np.ndarray:

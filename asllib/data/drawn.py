@@ -22,7 +22,7 @@ from asllib.letters import LETTERS, STATIC
 from asllib.paths import cache_dir, code_version, kept, replacing
 from asllib.signer import letters as drawing
 from asllib.signer import write_letters
-from asllib.signer.alphabet import LETTERS as HANDSHAPES
+from asllib.signer.alphabet import POSES
 
 SIZE = 224  # pixels of a side
 SEED, ADDED_SEED = 0, 1  # of different people
@@ -104,7 +104,7 @@ _WEIGHTS = np.array([1, 1, 0.5, 1.5] * 4 + [1] * 5)
 def distance_to_letters(pose: np.ndarray) -> float:
     """Root mean square difference, in degrees, of a pose's finger and thumb angles from the nearest still letter's."""
     fingers = len(_WEIGHTS)
-    shapes = np.array([HANDSHAPES[letter].angles[:fingers] for letter in STATIC])
+    shapes = np.array([shape[:fingers] for name, shape in POSES.items() if name.split()[0] in STATIC])
     return float(np.sqrt((((pose[:fingers] - shapes) * _WEIGHTS) ** 2).mean(1)).min())
 
 
@@ -112,7 +112,7 @@ def random_handshape(rng: np.random.Generator) -> np.ndarray:
     """(angles,) degrees: each finger bent as in some letter or at random, and the whole far from every letter."""
 
     def angles(letters: str) -> np.ndarray:
-        return np.array(HANDSHAPES[letters[rng.integers(len(letters))]].angles, np.float64)
+        return POSES[letters[rng.integers(len(letters))]].copy()
 
     while True:
         pose = angles(_ARMS_OF)

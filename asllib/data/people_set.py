@@ -44,7 +44,7 @@ def load_people(folder: Path | None = None) -> LetterSet:
     more = read_csv(folder / "photos" / "manifest.csv")
     table = letters.table.assign(**{name: more[name] for name in ("licence", "repository") if name in more})
     if not signers_apart(table):
-        raise InputError(f"{folder}: a signer is in no split or in two; 'valid' would be learned from")
+        raise InputError(f"{folder}: a signer is in no split or in two; give each one, train or valid")
     known = ~table["file"].isin(read_csv(WRONG)["file"]).to_numpy()
     return dataclasses.replace(letters, table=table).subset(known)
 

@@ -10,3 +10,8 @@ class PromptConnection(ZMQChannelsWebsocketConnection):
         """Connect to the kernel."""
         self.websocket_handler.set_nodelay(True)
         return super().connect()
+
+    async def prepare(self):
+        """Give the page the cookie ``_xsrf``, without which it may not end its kernel as it closes; Voila sets none."""
+        _ = self.websocket_handler.xsrf_token  # reading it sets the cookie
+        await super().prepare()

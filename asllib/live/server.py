@@ -115,7 +115,7 @@ def serve(
     settings = {"ip": host, "port": port, "port_retries": 0, "open_browser": browser, "log_level": "ERROR"}
     settings["token"] = secrets.token_urlsafe(16)
     settings["kernel_websocket_connection_class"] = "asllib.live.connection.PromptConnection"
-    # A page that goes asks for its kernel's end, but Voila's request lacks _xsrf and is refused.
+    # A page that goes ends its kernel; this ends those whose page was lost.
     culling = {"cull_idle_timeout": 30, "cull_interval": 10}
     with tempfile.TemporaryDirectory(prefix="asl-") as folder:
         book = Path(folder) / "asl live.ipynb"

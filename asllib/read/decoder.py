@@ -179,7 +179,7 @@ class PeakSpeller:
         shown.total, shown.count = shown.total + confidence, shown.count + 1
         lasted = time_s - shown.start_s
         if shown.slid >= _FAR and shown.still >= _STILL and len(self.signs[best - 1]) == 1:
-            shown.read, shown.slid = False, 0.0
+            shown.read, shown.slid, shown.began_s = False, 0.0, said.time_s
         new = not shown.read and lasted + 1 / RATE >= settings.hold_s - 1e-9 and confidence >= settings.confidence
         shown.read |= new
         if shown.read:

@@ -52,7 +52,7 @@ class Prediction:
     def __str__(self) -> str:
         if self.hand is None and self.letter is None:
             return "no hand found"
-        return f"{self.letter or 'no letter for sure'} ({self.confidence:.0%})"
+        return f"{self.letter or 'rejected'} ({self.confidence:.0%})"
 
 
 @dataclass

@@ -104,7 +104,7 @@ def _check_file(path: Path) -> None:
     if not start:
         raise InputError(f"{path}: an empty file, no video")
     if start.startswith(b"GIF8"):
-        raise InputError(f"{path}: a GIF has too few frames and colours to be read; give the film that it is of")
+        raise InputError(f"{path}: a GIF has too few frames and colours to be read; give the film it was made from")
     # Contents decide, not endings: a playlist under a film's name would open other files, or the network.
     if not (start.startswith(_STARTS) or start[4:8] in _BOXES):
         raise InputError(f"{path}: not a video that can be read; give {_KINDS}")

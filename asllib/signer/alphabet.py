@@ -113,6 +113,75 @@ OTHERS = {  # no letters
 # fmt: on
 
 
+@dataclass(frozen=True)
+class Style:
+    """Another way in which people make a letter: its share of signers, and where it differs from ``LETTERS``."""
+
+    share: float  # 0..1
+    words: str
+    angles: dict[str, float]  # degrees by the angle's name
+
+
+def _bent(fingers: str, *angles: float) -> dict[str, float]:
+    return {f"{finger}_{_JOINTS[k]}": angle for finger in fingers.split() for k, angle in enumerate(angles)}
+
+
+def _thumb(*angles: float) -> dict[str, float]:
+    return dict(zip(_THUMB, angles, strict=True))
+
+
+_HANGING = {"wrist_flex": 50.0, "pitch": 130.0, "spin": 0.0, "lean": 0.0}
+# Named "M hanging": a letter, then the style. All other signers make the letter as in LETTERS. Shares are roughly those
+# of the photographed signers of the set ``people``, a rare style's a little higher.
+# fmt: off
+STYLES = {
+    "A out": Style(0.15, "The thumb away from the fist.", _thumb(47, 14, 0, 8, -2)),
+    "D turned": Style(0.2, "The ring of thumb and fingers is shown from the side.", {"spin": -60.0}),
+    "D fist": Style(0.3, "Three fingers closed, the thumb across them.",
+                    _bent("middle ring little", 80, 95, 60) | _thumb(30, 52, 20, 45, 45)),
+    "D one finger": Style(0.15, "The middle finger alone meets the thumb; ring and little finger are closed.",
+                          _bent("ring little", 85, 98, 65)),
+    "E open": Style(0.45, "Fingers hooked above the thumb, without touching it.",
+                    _bent("index middle ring little", 18, 100, 60) | _thumb(35, 40, 30, 55, 60)),
+    "F together": Style(0.35, "The three fingers up are together.",
+                        {"middle_spread": 1.0, "ring_spread": 2.0, "little_spread": 3.0}),
+    "F pinched": Style(0.2, "The index finger folded down on the thumb: no ring.",
+                       _bent("index", 50, 85, 40) | _thumb(36, 40, 20, 35, 40)),
+    "G closed": Style(0.25, "The thumb on the side of the fist: no gap.", _thumb(18, 45, 10, 25, 25)),
+    "G to the viewer": Style(0.15, "Index finger and thumb point to the viewer.", {"turn": 70.0}),
+    "I aside": Style(0.35, "The thumb loose beside the index finger.", _thumb(38, 22, 0, 22, 7)),
+    "K flat": Style(0.45, "The middle finger up, in the plane of the hand.", {"middle_mcp": 14.0}),
+    "M fist": Style(0.15, "All fingers closed over the thumb.",
+                    _bent("index middle ring little", 74, 83, 56) | {"little_spread": -8} | _thumb(-18, 18, 8, 70, 61)),
+    "M flat": Style(0.2, "Fingers bent at the knuckles, hardly beyond.",
+                    _bent("index middle ring", 78, 59, 5) | _thumb(0, 25, 26, 70, 42)),
+    "M hanging": Style(0.15, "The hand hangs down, three straight fingers point to the ground.",
+                       _bent("index middle ring", 45, 8, 5) | _HANGING),
+    "N fist": Style(0.2, "Fingers closed tightly, the thumb hidden.",
+                    _bent("index", 71, 80, 54) | _bent("middle", 64, 75, 56) | _thumb(11, 16, 37, 70, 82)),
+    "N flat": Style(0.15, "Fingers bent at the knuckles, hardly beyond.",
+                    _bent("index middle", 76, 58, 5) | _thumb(5, 31, 31, 70, 39)),
+    "N hanging": Style(0.15, "The hand hangs down, two straight fingers point to the ground.",
+                       _bent("index middle", 45, 8, 5) | _HANGING),
+    "P hanging": Style(0.2, "Index and middle finger both point to the ground.",
+                       {"index_mcp": 40.0, "middle_mcp": 70.0, "lean": 140.0}),
+    "Q aside": Style(0.4, "The wrist goes halfway: index finger and thumb point to the side and down.",
+                     {"wrist_flex": 15.0, "lean": 75.0}),
+    "R slight": Style(0.25, "Fingers hardly crossed.", {"index_spread": -9.0, "middle_spread": 6.0}),
+    "S short": Style(0.3, "The thumb in front of the index finger alone.", _thumb(34, 51, 20, 40, 38)),
+    "T far out": Style(0.35, "The thumb stands far out between index and middle finger.",
+                       _bent("index", 45, 86, 42, 20) | _thumb(20, 40, -30, 54, 0)),
+    "X hardly bent": Style(0.2, "The index finger hardly bent.", _bent("index", 5, 42, 25)),
+    "X thumb out": Style(0.2, "The thumb away from the fist.", _thumb(40, 40, 10, 10, 5)),
+}
+# fmt: on
+# (angles,) degrees of every handshape: letters and OTHERS, then styles.
+POSES = {name: np.array(shape.angles) for name, shape in (LETTERS | OTHERS).items()}
+for _name, _style in STYLES.items():
+    POSES[_name] = POSES[_name[0]].copy()
+    POSES[_name][[INDEX[angle] for angle in _style.angles]] = [*_style.angles.values()]
+
+
 def clip_to_limits(poses: np.ndarray) -> np.ndarray:
     """The nearest poses (..., angles) that human joints reach."""
     return np.clip(poses, LOWEST, HIGHEST)
@@ -125,20 +194,30 @@ def draw_habit(rng: np.random.Generator, scale: float = 1.0) -> np.ndarray:
     return habit * scale
 
 
-def letter_pose(name: str, inward: float = 0.0, edge: float = 0.0, still: bool = True) -> np.ndarray:
+def draw_styles(rng: np.random.Generator) -> dict[str, str]:
+    """By letter the name of a signer's style; letters that are made as in ``LETTERS`` are left out."""
+    drawn = {}
+    for letter in sorted({name[0] for name in STYLES}):
+        names = [name for name in STYLES if name[0] == letter]
+        place = np.searchsorted(np.cumsum([STYLES[name].share for name in names]), rng.random(), side="right")
+        drawn |= {letter: names[place]} if place < len(names) else {}
+    return drawn
+
+
+def letter_pose(name: str, inward: float = 0.0, edge: float = 0.0, still: bool = True, style: str = "") -> np.ndarray:
     """(angles,) degrees of a letter, or of one of ``OTHERS``, as one signer turns it to the viewer.
 
     ``inward`` 0 shows the palm in the letters that point to the side, as in the signer's own eyes; 1 turns it to the
     signer, as a partner sees it. ``edge`` 0..1 is how much of the thumb's edge the hand shows in C, G, H, O, P and X.
     J is shown at the end of its stroke, or with ``still`` False at the start, where Z is shown in any case.
+    ``style`` names one of the letter's ``STYLES``; "" is the handshape of ``LETTERS``.
     """
-    pose = np.array((LETTERS.get(name) or OTHERS[name]).angles)
+    pose = POSES[hand_of(name, inward, edge, style)].copy()
     spin, lean, turn = INDEX["spin"], INDEX["lean"], INDEX["turn"]
     if name in "GH":
-        if hand_of(name, inward, edge) == "Q":
-            pose[:] = LETTERS["Q"].angles
+        if hand_of(name, inward, edge, style) == "Q":
             pose[[INDEX["wrist_flex"], spin, lean]] = 10, -65, 25 + 20 * edge
-        pose[turn] += 160 * inward
+        pose[turn] += (160 - 2 * pose[turn]) * inward
         pose[spin] -= 20 * edge * (1 - inward)
     elif name in "PQ":
         pose[turn] += 85 * inward
@@ -154,6 +233,6 @@ def letter_pose(name: str, inward: float = 0.0, edge: float = 0.0, still: bool =
     return pose
 
 
-def hand_of(name: str, inward: float, edge: float) -> str:
-    """The letter whose fingers are shown: in G some bend the knuckle instead of the wrist, the hand of Q held up."""
-    return "Q" if name == "G" and edge > 0.5 and inward < 0.5 else name
+def hand_of(name: str, inward: float, edge: float, style: str = "") -> str:
+    """The handshape of ``POSES`` that is shown: in G some bend the knuckle, not the wrist, the hand of Q held up."""
+    return style or ("Q" if name == "G" and edge > 0.5 and inward < 0.5 else name)

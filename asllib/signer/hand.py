@@ -21,7 +21,7 @@ from torch.nn.functional import normalize
 from asllib.lazy import extra
 from asllib.paths import cache_dir, replacing
 from asllib.quiet import without_lines
-from asllib.signer.alphabet import HIGHEST, INDEX, LETTERS, LOWEST, OTHERS
+from asllib.signer.alphabet import HIGHEST, INDEX, LOWEST, POSES
 
 with extra("signer"):
     import warp as wp
@@ -360,11 +360,10 @@ def _offsets(joints: Tensor) -> Tensor:
 @lru_cache(maxsize=1)
 def _contacts() -> dict[str, tuple[Tensor, Tensor]]:
     """For each handshape the thumb's offsets (3, places, 3) from places on the fingers, and their weights."""
-    handshapes = LETTERS | OTHERS
-    poses = torch.tensor([handshape.angles for handshape in handshapes.values()])
+    poses = torch.as_tensor(np.stack([*POSES.values()]), dtype=torch.float32)
     offsets = _offsets(pose_hand(hand_shape([MIDDLING] * len(poses)), poses)[0])
     weights = torch.exp(-offsets.norm(dim=-1) / REACH)
-    return dict(zip(handshapes, zip(offsets, weights, strict=True), strict=True))
+    return dict(zip(POSES, zip(offsets, weights, strict=True), strict=True))
 
 
 def settle(

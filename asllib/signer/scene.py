@@ -1,13 +1,13 @@
 """Who signs and how the camera sees it, drawn with a seed."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 import torch
 
-from asllib.signer.alphabet import clip_to_limits, draw_habit, hand_of, letter_pose
+from asllib.signer.alphabet import clip_to_limits, draw_habit, draw_styles, hand_of, letter_pose
 from asllib.signer.hand import hand_shape, settle
 
 
@@ -23,6 +23,7 @@ class Signer:
     habit: tuple[float, ...]  # degrees added to every pose, in the order of ``alphabet.ANGLES``
     inward: float  # 0..1, as in ``letter_pose``: how far the palm turns to the signer in G, H, P, Q
     edge: float  # 0..1, how much of the thumb's edge shows in C, G, H, O, P, X
+    styles: Mapping[str, str] = field(default_factory=dict)  # by letter, as in ``alphabet.draw_styles``
 
 
 @dataclass(frozen=True)
@@ -66,16 +67,17 @@ def draw_signer(seed: int, number: int) -> Signer:
         habit=tuple(draw_habit(rng).tolist()),
         inward=float(np.clip(rng.choice([0.05, 0.8], p=[0.85, 0.15]) + rng.normal(0, 0.12), -0.15, 1.1)),
         edge=float(rng.random()),
+        styles=draw_styles(np.random.default_rng([seed, number, 102])),
     )
 
 
 def letter_poses(people: Sequence[Signer], letters: Sequence[str], still: bool = True) -> np.ndarray:
     """(P, L, angles) degrees: how each signer makes each letter, habits included, fingers and thumb in contact."""
-    pairs = [(who, letter) for who in people for letter in letters]
-    poses = np.stack([letter_pose(letter, who.inward, who.edge, still) for who, letter in pairs])
-    poses = clip_to_limits(poses + np.array([who.habit for who, _ in pairs]))
-    shapes = hand_shape(who.phenotype for who, _ in pairs)
-    touch = [hand_of(letter, who.inward, who.edge) for who, letter in pairs]
+    made = [(who, letter, who.styles.get(letter, "")) for who in people for letter in letters]
+    poses = np.stack([letter_pose(letter, who.inward, who.edge, still, style) for who, letter, style in made])
+    poses = clip_to_limits(poses + np.array([who.habit for who, *_ in made]))
+    shapes = hand_shape(who.phenotype for who, *_ in made)
+    touch = [hand_of(letter, who.inward, who.edge, style) for who, letter, style in made]
     settled = settle(shapes, torch.as_tensor(poses, dtype=torch.float32), touch, steps=80)
     return settled.numpy().astype(np.float64).reshape(len(people), len(letters), -1)
 

@@ -63,7 +63,7 @@ def train_run(
     settings = preset(network, preset_name)
     own = network != "spelling" and data not in (*SOURCES, "auto") and Path(data).is_dir()
     if alphabet != "letters" and not own:
-        raise InputError(f"alphabet {alphabet}: of a folder alone; {data} has letters")
+        raise InputError(f"alphabet {alphabet}: only folders have a choice; {data} has letters")
     if (out / "card.json").is_file():
         tidy_run(out)  # killed when all was done but this
     check_new_run(out)

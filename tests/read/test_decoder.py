@@ -128,6 +128,7 @@ def test_a_letter_that_slides_aside_is_doubled(moved, read):
     for i, far in enumerate(moved):
         said += speller.update(Said(i / RATE, np.array([0.02, 0.96, 0.01, 0.01]), far), i / RATE + 0.15)
     assert [letter.letter for letter in said] == read
+    assert all(after.start_s >= before.end_s for before, after in itertools.pairwise(said))
 
 
 def test_listening_frame_by_frame_says_the_same_as_all_at_once(hands):

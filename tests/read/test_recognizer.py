@@ -259,7 +259,7 @@ def test_a_file_stands_for_its_photo_and_a_prediction_prints_as_one_line(landmar
     with pytest.raises(InputError, match="no such file"):
         landmark.predict("none.jpg")
     assert str(dataclasses.replace(prediction, letter="W", confidence=0.66, hand=one_hand)) == "W (66%)"
-    assert str(dataclasses.replace(prediction, confidence=0.4, hand=one_hand)) == "no letter for sure (40%)"
+    assert str(dataclasses.replace(prediction, confidence=0.4, hand=one_hand)) == "rejected (40%)"
 
 
 def test_a_hand_that_looks_blue_is_told_once(landmark, drawn, capsys):

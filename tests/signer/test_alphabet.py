@@ -1,7 +1,17 @@
 import numpy as np
 import pytest
 
-from asllib.signer.alphabet import ANGLES, LETTERS, OTHERS, clip_to_limits, draw_habit, letter_pose
+from asllib.signer.alphabet import (
+    ANGLES,
+    LETTERS,
+    OTHERS,
+    POSES,
+    STYLES,
+    clip_to_limits,
+    draw_habit,
+    draw_styles,
+    letter_pose,
+)
 
 
 def test_all_letters_are_there_and_described():
@@ -17,6 +27,27 @@ def test_joints_stay_within_human_limits(name):
         for edge in (0.0, 0.6, 1.0):
             pose = letter_pose(name, inward, edge)
             assert (clip_to_limits(pose) == pose).all()
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_a_style_stays_within_human_limits_and_is_another_handshape(name):
+    letter, style = name[0], STYLES[name]
+    assert style.words.endswith(".") and 0 < style.share < 1
+    for inward in (0.0, 1.0):
+        pose = letter_pose(letter, inward, style=name)
+        assert (clip_to_limits(pose) == pose).all()
+    gaps = [np.abs(POSES[name] - pose).max() for other, pose in POSES.items() if other[0] == letter and other != name]
+    assert min(gaps) >= 5
+
+
+def test_signers_have_each_style_as_often_as_its_share_says():
+    drawn = [draw_styles(np.random.default_rng([7, k])) for k in range(1000)]
+    assert drawn[3] == draw_styles(np.random.default_rng([7, 3]))
+    for letter in sorted({name[0] for name in STYLES}):
+        shares = {name: style.share for name, style in STYLES.items() if name[0] == letter}
+        assert sum(shares.values()) < 1  # some make the letter as in the table
+        for name, share in shares.items():
+            assert np.mean([styles.get(letter) == name for styles in drawn]) == pytest.approx(share, abs=0.05)
 
 
 def test_a_joint_beyond_its_limit_is_clipped():

@@ -1,6 +1,10 @@
-import numpy as np
+from dataclasses import replace
 
-from asllib.signer.scene import backdrop, draw_shot, draw_signer
+import numpy as np
+import pytest
+
+from asllib.signer.alphabet import INDEX, STYLES
+from asllib.signer.scene import backdrop, draw_shot, draw_signer, letter_poses
 
 
 def test_signers_span_the_skin_tones_and_persist():
@@ -8,6 +12,16 @@ def test_signers_span_the_skin_tones_and_persist():
     assert sorted(person.tone for person in people) == list(range(1, 11))
     assert draw_signer(0, 4) == people[4] != draw_signer(1, 4)
     assert {draw_signer(0, k).side for k in range(20)} == {"left", "right"}
+
+
+def test_a_signer_keeps_one_style_of_a_letter():
+    person = next(who for who in (draw_signer(0, k) for k in range(40)) if who.styles.get("M") == "M hanging")
+    alone, among = (letter_poses([person], letters)[0] for letters in ("M", "AMX"))
+    assert np.allclose(alone[0], among[1], atol=0.5)
+    pitch = INDEX["pitch"]
+    assert alone[0, pitch] == pytest.approx(STYLES["M hanging"].angles["pitch"] + person.habit[pitch])
+    without = letter_poses([replace(person, styles={})], "M")[0]
+    assert np.abs(without[0] - alone[0])[:pitch].max() > 30
 
 
 def test_shots_stay_within_the_asked_angle():

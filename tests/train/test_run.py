@@ -228,5 +228,5 @@ def test_labels_that_cannot_be_learned_are_refused(letter_set, labels, alphabet,
 
 
 def test_a_named_set_has_letters(tmp_path):
-    with pytest.raises(InputError, match="alphabet digits: of a folder alone; photos has letters"):
+    with pytest.raises(InputError, match="alphabet digits: only folders have a choice; photos has letters"):
         module.train_run("landmark", "best", "photos", tmp_path / "run", alphabet="digits")
