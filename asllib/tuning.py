@@ -98,7 +98,7 @@ def tune(
             bar.update()
     summary = {"network": network, "epochs": epochs, **summarise(study)}
     usual = ("auto", "synthetic", "sign-mnist" if network == "pixel" else "photos")
-    own = "" if data in usual else f"-{Path(data).name}"  # takes no other search's place
+    own = "" if data in usual else f"-{Path(data).resolve().name}"  # takes no other search's place
     save_result(f"tune_{network}{own}", summary, letters, seed)
     return {**summary, "best": as_code(with_values(preset, summary["best_parameters"]))}
 
