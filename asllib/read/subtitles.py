@@ -13,8 +13,8 @@ import numpy as np
 
 from asllib.errors import InputError
 from asllib.paths import replacing, write_text
+from asllib.read.decoder import ReadLetter
 from asllib.read.reader import FrameReading
-from asllib.read.speller import ReadLetter
 from asllib.read.video import MJPEG_FPS, count_frames
 from asllib.read.videos import Reading
 

@@ -12,7 +12,7 @@ from asllib.errors import InputError
 from asllib.hands.look import Hand
 from asllib.live.session import ReadingSession, Session, _paced, _titled, decode, encode, models, palm_length, trouble
 from asllib.read import SpellerSettings, load_network, read_text
-from asllib.read.reader import MOVING_SETTINGS, FrameReading
+from asllib.read.reader import FrameReading
 
 GREY = np.full((48, 64, 3), 128, np.uint8)
 
@@ -203,7 +203,7 @@ def test_of_settings_that_are_wrong_in_part_none_is_taken(session):
 
 def test_sliders_that_come_with_another_model_are_kept(session):
     reply, _ = ask(session, "settings", model="spelling", hold_s=0.3)
-    usual = {"model": "spelling", "alphabet": "all", "confidence": MOVING_SETTINGS.confidence}
+    usual = {"model": "spelling", "alphabet": "all", "confidence": SpellerSettings().confidence}
     assert reply["settings"] == {**usual, "hold_s": 0.3} and session._reader.settings.hold_s == 0.3
 
 
@@ -241,13 +241,13 @@ def test_videos_are_read_with_added_signs_too(waving, film):
 
 @pytest.mark.slow
 def test_a_spelling_network_of_ones_own_is_listed_and_read_with(swapped, film, jpeg, monkeypatch):
-    monkeypatch.setattr("asllib.paths.project_root", lambda: swapped.parent)
+    monkeypatch.setattr("asllib.live.session.project_root", lambda: swapped.parent)
     (swapped.parent / "runs").mkdir()
     mine = str(swapped.rename(swapped.parent / "runs" / "mine"))
     assert mine in models()
     session = ReadingSession()
     reply, _ = ask(session, "settings", model=mine)
-    assert reply["settings"]["model"] == mine and reply["settings"]["hold_s"] == MOVING_SETTINGS.hold_s
+    assert reply["settings"]["model"] == mine and reply["settings"]["hold_s"] == SpellerSettings().hold_s
     ask(session, "start", time=0.0)
     assert frames_of(session, film, jpeg)[-1]["text"].strip().endswith("L")  # which takes B for L
     found = read_text([(i / 15, frame) for i, frame in enumerate(film)], load_network(mine))
@@ -391,11 +391,11 @@ def test_the_runs_of_the_project_can_be_chosen(tmp_path, monkeypatch):
     (tmp_path / "runs" / "empty").mkdir()
     shipped = models()
     assert shipped[0] == "spelling" and {"landmark", "pixel"} <= set(shipped)
-    monkeypatch.setattr("asllib.paths.project_root", lambda: tmp_path)
+    monkeypatch.setattr("asllib.live.session.project_root", lambda: tmp_path)
     own = [str(tmp_path / "runs" / name) for name in ("a film's", "also", "both", "mine")]
     shipped = [name for name in shipped if "/" not in name]
     assert models() == [*shipped, *own]
-    monkeypatch.setattr("asllib.paths.project_root", lambda: tmp_path / "elsewhere")
+    monkeypatch.setattr("asllib.live.session.project_root", lambda: tmp_path / "elsewhere")
     assert models() == shipped
     monkeypatch.chdir(tmp_path)  # as a notebook's folder
     assert models() == [*shipped, *own]
@@ -446,7 +446,7 @@ def test_runs_of_one_name_are_told_apart_in_the_list():
 def test_each_kind_of_network_starts_with_its_own_settings():
     live = ReadingSession(model="spelling")
     try:
-        assert live.settings == MOVING_SETTINGS
+        assert live.settings == SpellerSettings()
         reply, _ = ask(live, "settings", model="landmark")
         assert live.settings == SpellerSettings() and reply["settings"]["hold_s"] == SpellerSettings().hold_s
     finally:
