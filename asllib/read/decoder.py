@@ -91,6 +91,7 @@ class Listener:
 
     signs: tuple[str, ...]  # of the outputs 1, 2, ..
     delay = 0
+    in_time = False  # whether moments are weighed together; else one is no evidence beside the next
 
     def reset(self) -> None:
         """Forget the hand."""
@@ -136,6 +137,8 @@ class HandListener(Listener):
     Where hands come with an embedding, a moment's handshape is named by the landmarks and by the embedding nearest to
     it, which the second branch of ``default`` reads.
     """
+
+    in_time = True
 
     def __init__(self, model: SpellingNet) -> None:
         self.model, self.signs, self.delay = model, model.config.signs, model.config.delay
@@ -183,6 +186,11 @@ class FrameListener(Listener):
         still = (found > 0) & (np.hypot(across, down) + changed / 5 < _ON_THE_WAY)
         shown = np.zeros((len(still), len(self.signs))) if looks is None else looks * still[:, None]
         return np.column_stack([1 - shown.max(1), shown])
+
+
+def listen(network: SpellingNet | Recognizer) -> Listener:
+    """The listener of a network."""
+    return HandListener(network) if isinstance(network, SpellingNet) else FrameListener(network)
 
 
 @cache
@@ -283,11 +291,3 @@ class PeakSpeller:
             if shown.read and (shown.slid or shown.still >= _STILL):
                 shown.slid += moved
             shown.still = 0
-
-
-def check_time(time_s: float, last: float) -> None:
-    """Refuse a time that is no number or not later than the one before."""
-    if not (isinstance(time_s, (int, float, np.number)) and math.isfinite(time_s)):
-        raise InputError(f"time {time_s!r}: each frame needs its time in seconds")
-    if time_s <= last:
-        raise InputError(f"time {time_s:g} s after {last:g} s: frames come in order, each later than the one before")

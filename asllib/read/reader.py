@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,21 +13,13 @@ from os import PathLike, fspath
 import numpy as np
 import torch
 
+from asllib.errors import InputError
 from asllib.hands.look import Hand
 from asllib.hands.tracker import HandTracker
 from asllib.letters import LETTERS
 from asllib.networks.spelling import NEITHER, SpellingNet
 from asllib.networks.store import fold, load_model
-from asllib.read.decoder import (
-    WRITE,
-    FrameListener,
-    HandListener,
-    MendedLetter,
-    PeakSpeller,
-    ReadLetter,
-    SpellerSettings,
-    check_time,
-)  # fmt: skip
+from asllib.read.decoder import WRITE, MendedLetter, PeakSpeller, ReadLetter, SpellerSettings, listen
 from asllib.read.lexicon import Lexicon
 from asllib.read.recognizer import Recognizer
 
@@ -101,7 +94,7 @@ class TextReader:
         self.correcting = False  # whether a word is corrected when a space follows it
         self._tracker = HandTracker(video=True)
         self._last_time = -np.inf
-        self._listener = HandListener(network) if isinstance(network, SpellingNet) else FrameListener(network)
+        self._listener = listen(network)
         outputs = ("neither", *self._listener.signs)
         self._speller = PeakSpeller(self._listener.signs, settings or SpellerSettings())
         self._names = (*LETTERS, *(name for name in outputs[1:] if name not in (*LETTERS, *WRITE)))
@@ -166,7 +159,7 @@ class TextReader:
 
         InputError if the frame is no such array, or the time is missing or not later.
         """
-        check_time(time_s, self._last_time)
+        _check_time(time_s, self._last_time)
         hand = self._tracker.detect(frame, 1000 * time_s)
         return self.read_hand(hand, time_s, frame.shape[1] / frame.shape[0], frame)
 
@@ -178,7 +171,7 @@ class TextReader:
 
         ``aspect`` is the frame's width / height; the frame itself only the pixel network needs.
         """
-        check_time(time_s, self._last_time)
+        _check_time(time_s, self._last_time)
         self._last_time = time_s
         letters = []
         for said in self._listener.hear(hand, time_s, aspect, frame):
@@ -249,7 +242,7 @@ class TextReader:
 
         None if the network saw only a part of it, or sees single frames: of these one is no evidence beside the next.
         """
-        if isinstance(self._listener, FrameListener) or not (self._whole and self._moments):
+        if not (self._listener.in_time and self._whole and self._moments):
             return None
         table = np.stack(self._moments) + 1e-6
         return np.log(table / table.sum(1, keepdims=True)).astype(np.float32)
@@ -308,3 +301,11 @@ def load_network(model: str | PathLike[str] = "spelling") -> Recognizer | Spelli
     network, card = load_model(fspath(model))
     fold(network)
     return network if isinstance(network, SpellingNet) else Recognizer(network, card)
+
+
+def _check_time(time_s: float, last: float) -> None:
+    """Refuse a time that is no number or not later than the one before."""
+    if not (isinstance(time_s, (int, float, np.number)) and math.isfinite(time_s)):
+        raise InputError(f"time {time_s!r}: each frame needs its time in seconds")
+    if time_s <= last:
+        raise InputError(f"time {time_s:g} s after {last:g} s: frames come in order, each later than the one before")
