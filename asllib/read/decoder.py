@@ -114,20 +114,24 @@ class Listener:
         hands = torch.from_numpy(np.array([[(moment.landmarks, moment.world) for moment in known]], np.float32))
         left = torch.tensor([[moment.left for moment in known]])
         features = moment_features(hands[:, :, 0], hands[:, :, 1], left, torch.tensor([aspect]))[:, :, -count:]
-        nearest = [min(self._looks, key=lambda seen: abs(seen[0] - one.time_s))[1] for one in moments if self._looks]
-        probabilities = self._say(features, np.array(nearest, np.float32) if nearest else None)
+        probabilities = self._say(features, self._nearest([moment.time_s for moment in moments]))
         across, down, grown = features[0, -MOVEMENT : 3 - MOVEMENT].numpy()  # (T,) each
         self._moved += (np.hypot(across, down) + abs(grown)).tolist()
         moved, self._moved = self._moved[:count], self._moved[count:]
         rows = zip(moments, probabilities, moved, strict=True)
         return [Said(moment.time_s - self.delay / RATE, row, far) for moment, row, far in rows]
 
+    def _nearest(self, times: list[float]) -> np.ndarray | None:
+        """What the looks nearest to some times say, (T, signs); None without any."""
+        nearest = [min(self._looks, key=lambda look: abs(look[0] - time_s))[1] for time_s in times if self._looks]
+        return np.array(nearest, np.float32) if nearest else None
+
     def _look(self, hand: Hand, aspect: float, frame: np.ndarray | None) -> np.ndarray | None:
-        """What a frame alone says of its hand."""
+        """What a frame alone says of its hand, (signs,)."""
         raise NotImplementedError
 
     def _say(self, features: Tensor, looks: np.ndarray | None) -> np.ndarray:
-        """Probabilities (T, 1 + signs) of the next moments: their features (1, C, T), and each one's nearest look."""
+        """Probabilities (T, 1 + signs) of the next moments, by their features (1, C, T) and nearest looks."""
         raise NotImplementedError
 
 
@@ -153,15 +157,15 @@ class HandListener(Listener):
         self._past: list[Tensor] = []  # what the network keeps of the moments before
 
     def _look(self, hand: Hand, aspect: float, frame: np.ndarray | None) -> np.ndarray | None:
-        return None if hand.embedding is None else read_embedding(hand.embedding)
+        """Weighed log-probabilities by the hand's embedding; None without one."""
+        if hand.embedding is None:
+            return None
+        letters = read_embedding(hand.embedding)  # (24,)
+        # A sign that is no letter is as likely as the best of them: embeddings have no say there.
+        return WEIGHT * np.append(letters, letters.max())[self._places]
 
     def _say(self, features: Tensor, looks: np.ndarray | None) -> np.ndarray:
-        said = None
-        if looks is not None:
-            # A sign that is no letter is as likely as the best of them: embeddings have no say there.
-            every = np.column_stack([looks, looks.max(1)])  # (T, 25)
-            said = torch.from_numpy(WEIGHT * every[:, self._places].T)[None]
-        seen, shapes = self.model.see(features, said)
+        seen, shapes = self.model.see(features, None if looks is None else torch.from_numpy(looks.T)[None])
         count = features.shape[2]
         logits = [self.model.step(seen[:, :, [i]], shapes[:, :, [i]], self._past)[0, :, 0] for i in range(count)]
         return torch.stack(logits).softmax(1).numpy()
