@@ -1,5 +1,6 @@
 """The trained decoder's parts on made-up answers of the network."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
