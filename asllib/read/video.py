@@ -128,9 +128,8 @@ def _file_frames(path: Path, fps: float | None) -> Iterator[tuple[float, np.ndar
             yield moment, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
             number, last = number + 1, moment
         if not number:
-            codec = (
-                int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(8, "little", signed=True)[:4].decode("latin-1").strip()
-            )
+            name = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(8, "little", signed=True)[:4].decode("latin-1")
+            codec = name.strip().replace("AV01", "AV1")
             raise InputError(f"{path}: no frame of its {codec} video can be read; {_cure(path)}, or get it again")
         length = capture.get(cv2.CAP_PROP_FRAME_COUNT) / (capture.get(cv2.CAP_PROP_FPS) or math.inf)
         if length - shown > _BREAK and path.suffix.lower() not in _MJPEG:
