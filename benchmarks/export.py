@@ -27,8 +27,8 @@ from asllib.export import export_onnx
 from asllib.hands import track
 from asllib.hands.features import landmark_inputs
 from asllib.hands.stream import RATE, resample
-from asllib.read.decoder import PeakSpeller, Said
-from asllib.read.reader import MOVING_SETTINGS, TAIL_S, load_network
+from asllib.read.decoder import PeakSpeller, Said, SpellerSettings
+from asllib.read.reader import TAIL_S, load_network
 from asllib.read.videos import read_stream
 from asllib.results import data_card, save_result
 from asllib.train.films import Stream, films
@@ -87,7 +87,7 @@ def spell(file: Path, streams: list[Stream]) -> list[str]:
         left = np.pad(even.left, rest[0])[None]
         inputs = dict(zip(("landmarks", "world", "left"), (*hands, left), strict=True))
         said = session.run(["probabilities"], {**inputs, "aspect": np.array([stream.aspect], np.float32)})[0][0]
-        speller, letters = PeakSpeller(model.config.signs, MOVING_SETTINGS), []
+        speller, letters = PeakSpeller(model.config.signs, SpellerSettings()), []
         for number, probabilities in enumerate(said):
             time_s = even.times[0] + number / RATE
             letters += speller.update(Said(time_s - model.config.delay / RATE, probabilities), time_s)

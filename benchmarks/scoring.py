@@ -15,9 +15,8 @@ from asllib.errors import InputError
 from asllib.hands.stream import Stream
 from asllib.networks.spelling import SpellingNet
 from asllib.paths import data_dir
-from asllib.read.decoder import HandListener, PeakSpeller
+from asllib.read.decoder import HandListener, PeakSpeller, ReadLetter, SpellerSettings
 from asllib.read.lexicon import draw_words
-from asllib.read.speller import SpellerSettings
 from asllib.train.films import SIZE, Plan
 
 TEST_SEED = 9001  # signers that are in no training and no choice
@@ -60,6 +59,19 @@ def named_hands(signers: int = 20, views: int = 3, seed: int = 12) -> LetterSet:
         for _ in range(views)
     ]
     return draw_hands(f"named-{signers}x{views}-seed{seed}", plan, seed)
+
+
+def delays(stream: Stream, letters: Sequence[ReadLetter]) -> list[float]:
+    """Seconds from the middle of each hold, where it is known, to the moment at which a right letter was written."""
+    if stream.positions is None:
+        return []
+    read = "".join(letter.letter for letter in letters)
+    found = []
+    for same in Levenshtein.opcodes(read, stream.word).as_matching_blocks():
+        for i in range(same.size):
+            held = stream.times[stream.positions == same.b + i]
+            found.append(letters[same.a + i].end_s - (held[0] + held[-1]) / 2)
+    return found
 
 
 def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:

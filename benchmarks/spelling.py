@@ -34,7 +34,7 @@ PRACTICE_SEED = 5105  # signers on whose words something is chosen; they are in 
 def practice(count: int = 40, seed: int = 5005) -> dict:
     """Character error rates on practice films that are in no training and no test: what settings are chosen on."""
     from asllib.evaluation import character_error_rate
-    from asllib.read.reader import MOVING_SETTINGS
+    from asllib.read.decoder import SpellerSettings
     from asllib.read.videos import read_stream
     from asllib.train.films import films, practice_plans
 
@@ -42,7 +42,7 @@ def practice(count: int = 40, seed: int = 5005) -> dict:
     rates = {}
     for confidence in (0.4, 0.5, 0.6, 0.7):
         for again_s in (0.1, 0.15, 0.22):
-            settings = replace(MOVING_SETTINGS, confidence=confidence, again_s=again_s)
+            settings = SpellerSettings(confidence=confidence, again_s=again_s)
             read = [read_stream(stream, settings) for stream in streams]
             rate = character_error_rate((one.read, one.word) for one in read)
             rates[f"confidence {confidence:g}, again_s {again_s:g}"] = rate
@@ -183,7 +183,7 @@ def without(lexicon, word: str):
 
 def words(count: int, speeds: list[float], fps: float, size: tuple[int, int]) -> dict:
     """Character error rates by speed, letter and group of signers, and the delay."""
-    from scoring import bootstrap, errors_by_letter, groups, test_plans
+    from scoring import bootstrap, delays, errors_by_letter, groups, test_plans
 
     from asllib.evaluation import character_error_rate
     from asllib.read.lexicon import Lexicon
@@ -194,16 +194,16 @@ def words(count: int, speeds: list[float], fps: float, size: tuple[int, int]) ->
     lexicon, found, every, tracked = Lexicon(), {}, [], []
     for speed in speeds:
         plans = test_plans(count, speed, fps, size)
-        read, changed = [], []
+        read, changed, late = [], [], []
         for plan, stream in zip(plans, films(plans), strict=True):
             read.append(read_stream(stream, lexicon=lexicon))
+            late += delays(stream, read[-1].letters)
             if read[-1].read == stream.word:
                 changed.append(read_stream(stream, lexicon=without(lexicon, stream.word)).corrected != stream.word)
             seen = np.isfinite(stream.landmarks[stream.positions >= 0, 0, 0])  # in the frames that hold a letter
             wrong = stream.left[stream.positions >= 0] != (groups(plan)["hand"] == "left")
             tracked.append((seen.sum(), (seen & wrong).sum(), len(seen)))
         raw = [(one.read, one.word) for one in read]
-        delays = [delay for one in read for delay in one.delays]
         found[f"{speed:g}"] = {
             "words": count,
             "letters": sum(len(word) for _, word in raw),
@@ -211,8 +211,8 @@ def words(count: int, speeds: list[float], fps: float, size: tuple[int, int]) ->
             "interval": bootstrap(raw),
             "unknown_words_changed": float(np.mean(changed)),  # of those that were read right
             "cer_lexicon": character_error_rate((one.corrected, one.word) for one in read),
-            "delay_median_s": float(np.median(delays)) if delays else None,
-            "delay_90_s": float(np.percentile(delays, 90)) if delays else None,
+            "delay_median_s": float(np.median(late)) if late else None,
+            "delay_90_s": float(np.percentile(late, 90)) if late else None,
             "read": [{"word": one.word, "read": one.read, "corrected": one.corrected} for one in read],
         }
         every += list(zip(plans, raw, strict=True))
@@ -406,9 +406,9 @@ def idle(minutes: float) -> dict:
     from asllib.train.films import Plan, films
 
     plans = [Plan("", number, TEST_SEED + 1, 10.0, seconds=20.0) for number in range(round(minutes * 3))]
-    read = [read_stream(stream) for stream in films(plans)]
-    lasted = sum(one.seconds for one in read) / 60
-    false = sum(len(one.read) for one in read)
+    streams = list(films(plans))
+    lasted = sum(float(stream.times[-1]) for stream in streams) / 60
+    false = sum(len(read_stream(stream).read) for stream in streams)
     result = {"minutes": lasted, "false_a_minute": false / lasted}
     print(f"synthetic idle hands, {lasted:.1f} minutes: {false / lasted:.2f} false letters a minute")
     video = data_dir() / "video" / "hand_not_signing.mp4"

@@ -79,29 +79,25 @@ def grown(name: str, series: str) -> str:
     return f"| {name} | {sizes} | {exponents} | {memory} |"
 
 
-READ = ["| who was read | what | network | right |", "| --- | --- | --- | --- |"]
+READ = ["| who was read | what | network | right | worst signer |", "| --- | --- | --- | --- | --- |"]
 CARD = ["| whom it read | right |", "| --- | --- |"]
 TABLES = {
     "readme": [
         *READ,
-        "| {held out/photos/signers count} signers held out for validation | photos of 24 letters | `default` |"
-        " {held out/photos/mean %} on average, {held out/photos/lowest %} for the signer read worst |",
-        "| {held out/frames of films/signers count} signers held out for validation | landmarks of films, 24 letters |"
-        " `default` | {held out/frames of films/mean %} on average, {held out/frames of films/lowest %} for the signer"
-        " read worst |",
+        "| {held out/photos/signers count} signers held out | photos, 24 letters | `default` |"
+        " {held out/photos/mean %} | {held out/photos/lowest %} |",
+        "| {held out/frames of films/signers count} signers held out | landmarks, 24 letters | `default` |"
+        " {held out/frames of films/mean %} | {held out/frames of films/lowest %} |",
         (
-            "| {people/left_out/photos/signers count} signers, each held out of training once | photos of 24 letters |"
-            " `landmark` | {people/left_out/photos/mean %} on average, {people/left_out/photos/lowest_tenth %} for the"
-            " tenth read worst |",
-            "| one photo collection held out, four in turn | photos of 24 letters | `default` |"
-            " {default left out/*/accuracy %} on average, {default left out/*/accuracy min %} for the hardest |",
+            "| {people/left_out/photos/signers count} signers, each held out once | photos, 24 letters | `landmark` |"
+            " {people/left_out/photos/mean %} | {people/left_out/photos/lowest %} |",
+            "| four photo collections, each held out once | photos, 24 letters | `default` |"
+            " {default left out/*/accuracy %} | |",
         ),
-        "| {spelling/filmed/signers count} signers held out for validation | all 26 letters, filmed, as landmarks |"
-        " `spelling` | {spelling/filmed/right %}: the letter is read, and nothing else |",
-        "| {words/2/words count} synthetic signers held out | words, two letters a second | `spelling` |"
-        " {words/2/cer error} of the letters |",
-        "| Sign Language MNIST | its official test, 28x28 pixels | `pixel` |"
-        " {onnx/pixel/float/accuracy %}, most likely of signers who are in its training too |",
+        "| {spelling/filmed/signers count} signers held out | films, 26 letters | `spelling` |"
+        " {spelling/filmed/right %} | {spelling/filmed/by_signer/* min %} |",
+        "| {words/2/words count} drawn signers held out | words in films | `spelling` | {words/2/cer error} | |",
+        "| Sign Language MNIST | its official test | `pixel` | {onnx/pixel/float/accuracy %} | not held out |",
     ],
     "left out": [
         "| right, %, of 24 letters | davidlee | keptsecret | massey | t32rahman | a Massey signer |",

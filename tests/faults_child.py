@@ -14,7 +14,7 @@ def run(arguments, environment, log, file_size=None):
     os.dup2(out, 2)
     if file_size is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
-    functions = (fetch_set, fetch_model, search, record, film, write_film)
+    functions = (fetch_set, search, record, film, write_film)
     command = {function.__name__: function for function in functions}.get(arguments[0])
     if command is not None:
         command(*arguments[1:])
@@ -38,15 +38,6 @@ def fetch_set(url, hashes):
     kaggle.get_endpoint = lambda environment: url
     sign_mnist.SHA256 = hashes
     asl("data", "fetch", "sign-mnist")
-
-
-def fetch_model(url, sha256, size):
-    """Download a made-up hand model."""
-    from asllib.hands import look
-
-    look.importlib.util.find_spec = lambda name: None  # not from the installed package
-    look.MODEL_URL, look.MODEL_SHA256, look.MODEL_BYTES = url, sha256, size
-    look.model_file()
 
 
 def search(data, folder, trials):

@@ -246,21 +246,6 @@ def test_a_download_that_was_killed_as_it_was_unpacked_is_made_anew(commands, se
     assert gzip.decompress((cache / "sign-mnist" / "sign_mnist_test.csv.gz").read_bytes()) == content
 
 
-def test_a_killed_download_of_the_hand_model_is_whole_in_the_end(faults, server):
-    content = server.tables["train"]
-
-    def same(out, whole):
-        assert (out / "hand_landmarker.task").read_bytes() == content
-
-    def rest(out):  # the name stands for the whole file
-        assert not (out / "hand_landmarker.task").exists() or (out / "hand_landmarker.task").read_bytes() == content
-
-    faults(
-        lambda out: ("fetch_model", f"{server.url}/model", hashlib.sha256(content).hexdigest(), len(content)),
-        same, rest, own_cache,
-    )  # fmt: skip
-
-
 # Pictures and landmarks
 
 

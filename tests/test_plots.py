@@ -81,7 +81,7 @@ def test_bars_and_bands_show_the_intervals():
 
 
 def test_a_timeline_shows_what_is_held_and_what_is_read():
-    from asllib.read.speller import ReadLetter
+    from asllib.read.decoder import ReadLetter
 
     table = pd.DataFrame({"A": [1.0, 0.0, 0.0], "B": [0.0, 0.5, 1.0]}, [0.0, 0.1, 0.2])
     axis = plots.letter_timeline(table, ["A", "", "B"], [ReadLetter("A", 0.0, 0.1, 0.9)], "made").axes[0]

@@ -9,6 +9,7 @@ import pytest
 from scoring import (
     bootstrap,
     calibration_error,
+    delays,
     errors_by_letter,
     groups,
     load_sequences,
@@ -21,8 +22,8 @@ from asllib.errors import InputError
 from asllib.evaluation import character_error_rate
 from asllib.hands.stream import Stream
 from asllib.networks.store import load_model
-from asllib.read.speller import ReadLetter
-from asllib.read.videos import delays, read_stream
+from asllib.read.decoder import ReadLetter
+from asllib.read.videos import read_stream
 from asllib.signer.scene import draw_signer
 from asllib.train.films import Plan, films
 
@@ -113,4 +114,5 @@ def test_a_film_is_made_once_and_read(no_data):
     assert len(list(no_data.glob("cache/streams/*/*.npz"))) == 1 and stream.found.mean() > 0.8
     spelled = read_stream(stream)
     assert spelled.word == spelled.read == spelled.corrected == "LB"
-    assert len(spelled.delays) == 2 and all(-1 < delay < 1.5 for delay in spelled.delays)
+    late = delays(stream, spelled.letters)
+    assert len(late) == 2 and all(-1 < delay < 1.5 for delay in late)

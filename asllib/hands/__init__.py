@@ -11,7 +11,7 @@ _MODULES = {
     "tracker": ("ATTEMPTS", "LOOKS", "Attempt", "HandTracker", "table_hands"),
     "extract": ("Looks", "extract_landmarks", "iter_landmarks", "track", "without_pictures"),
     "look": ("Crop", "Hand", "cut", "hand_crop", "look_at", "model_file"),
-    "features": ("landmark_features", "landmark_inputs", "normalisation_steps"),
+    "features": ("landmark_features", "landmark_inputs"),
 }  # fmt: skip
 
 __getattr__, __dir__, __all__ = attach(__name__, _MODULES)

@@ -131,7 +131,7 @@ def iter_landmarks(
         workplace(executor, workers) as place,
         tqdm(total=n, desc="hands", unit="photo", disable=not progress, delay=0.5) as bar,
     ):
-        for part in results(jobs(), place, pd.read_parquet, _store, in_flight):
+        for part in results(jobs(), place, pd.read_parquet, pd.DataFrame.to_parquet, in_flight):
             rows = [start + row // looks for row in range(len(part))]
             names = [[str(files[i]) for i in rows], [None if labels is None else str(labels[i]) for i in rows]]
             about = pd.DataFrame(dict(zip(("file", "label"), names, strict=True)), dtype=str)
@@ -150,7 +150,9 @@ def _chunks(images: Images, files: Sequence[str]) -> Iterator[tuple[int, list[np
     chunk: list[np.ndarray | bytes] = []
     size = start = 0
     for i in range(len(images)):
-        image = images.read_bytes(i) if isinstance(images, PhotoFiles) else _read(images, i, str(files[i]))
+        image = images.read_bytes(i) if isinstance(images, PhotoFiles) else images[i]
+        if not isinstance(image, bytes):
+            check_image(image, str(files[i]))
         if chunk and (len(chunk) == CHUNK or size + _size(image) > CHUNK_BYTES):
             yield start, chunk
             chunk, size, start = [], 0, i
@@ -161,21 +163,6 @@ def _chunks(images: Images, files: Sequence[str]) -> Iterator[tuple[int, list[np
 
 def _size(image: np.ndarray | bytes) -> int:
     return len(image) if isinstance(image, bytes) else image.nbytes
-
-
-def _read(images: Images, i: int, name: str) -> np.ndarray:
-    try:
-        image = images[i]
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"{name}: cannot be read as an image ({error}); replace or remove it") from error
-    check_image(image, name)
-    return image
-
-
-def _store(part: pd.DataFrame, path: Path) -> None:
-    part.to_parquet(path, index=False)
 
 
 def _extract_chunk(

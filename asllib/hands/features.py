@@ -1,7 +1,5 @@
 """Landmarks to features by small steps on points (..., 21, 3): x to the right, y down, z away from the camera."""
 
-from collections.abc import Callable
-
 import pandas as pd
 import torch
 from torch import Tensor
@@ -72,18 +70,3 @@ def landmark_inputs(table: pd.DataFrame) -> tuple[Tensor, ...]:
     """Landmark table to tensors: landmarks (N, 21, 3), world (N, 21, 3), left (N,), aspect (N,)."""
     arrays = landmark_arrays(table)
     return tuple(torch.tensor(arrays[name]) for name in ("landmarks", "world", "left", "aspect"))
-
-
-def normalisation_steps() -> tuple[tuple[str, Callable[[Tensor, Tensor, Tensor], Tensor]], ...]:
-    """Name the steps that image landmarks go through, in order, to see what each of them improves.
-
-    Each has a function (points (B, 21, 3), left (B,), aspect (B,)) -> points. All of them in turn give the first three
-    channels of ``landmark_features``.
-    """
-    return (
-        ("as tracked", lambda points, left, aspect: points),
-        ("true aspect", lambda points, left, aspect: true_aspect(points, aspect)),
-        ("wrist origin", lambda points, left, aspect: wrist_origin(points)),
-        ("palm scale", lambda points, left, aspect: palm_scale(points)),
-        ("left mirrored", lambda points, left, aspect: mirror_left(points, left)),
-    )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,7 @@ SIZE_COLUMNS: tuple[str, str] = ("width", "height")
 MAX_SIZE = 100_000  # pixels a side
 TABLES = (".csv", ".csv.gz", ".parquet", ".json")  # endings of what ``read_landmarks`` reads
 
-_GROUP = 8192  # rows of a written part, 4 MB
+_GROUP = 128  # tables of at most 64 rows that are written together, 4 MB
 
 
 def image_columns() -> list[str]:
@@ -89,13 +90,13 @@ def read_landmarks(path: str | os.PathLike[str]) -> pd.DataFrame:
     """
     path = Path(path)
     if path.suffix == ".json":
-        return check_landmarks(_read_results(path), path)
-    path = _named(path)
-    if path.suffix == ".parquet":
-        return check_landmarks(read_parquet(path), path)
-    table = read_csv(path)
-    # Only an empty field is missing, so that a file or label called "NA" stays what it is.
-    return check_landmarks(table.mask(table == ""), path)
+        table = _read_results(path)
+    elif _named(path).suffix == ".parquet":
+        table = read_parquet(path)
+    else:
+        table = read_csv(path)
+        table = table.mask(table == "")  # nothing else is missing: a file or label may be called "NA"
+    return check_landmarks(table, path)
 
 
 # What MediaPipe's result holds, as its packages for browsers and for Python write it.
@@ -107,8 +108,6 @@ _MAX_RESULTS = 2**26  # bytes of a file of results: four minutes of a film
 
 
 def _read_results(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
     content = read_json(path, "list of MediaPipe's results", (dict, list), _MAX_RESULTS)
     rows, times = [], []
     try:
@@ -155,8 +154,10 @@ def write_landmarks(table: pd.DataFrame | Iterable[pd.DataFrame], path: str | os
     A table in parts (``iter_landmarks``) never is in memory as a whole. InputError as in ``read_landmarks``.
     """
     path = _named(path)
-    parts = [table] if isinstance(table, pd.DataFrame) else _gather(table)
-    checked = (check_landmarks(part, path) for part in parts)
+    # Many columns make each part of a file costly: small ones are joined.
+    parts = iter([table] if isinstance(table, pd.DataFrame) else table)
+    groups = iter(lambda: list(islice(parts, _GROUP)), [])
+    checked = (check_landmarks(pd.concat(group, ignore_index=True), path) for group in groups)
     with replacing(path) as temporary:
         if path.suffix == ".parquet":
             first = pa.Table.from_pandas(next(checked), preserve_index=False)
@@ -168,18 +169,6 @@ def write_landmarks(table: pd.DataFrame | Iterable[pd.DataFrame], path: str | os
         with (gzip.open if path.suffix == ".gz" else open)(temporary, "wt", encoding="utf-8", newline="") as file:
             for number, part in enumerate(checked):
                 part.to_csv(file, index=False, header=number == 0)
-
-
-def _gather(parts: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    """Join small parts: the many columns make each part of a file costly."""
-    held: list[pd.DataFrame] = []
-    for part in parts:
-        held.append(part)
-        if sum(map(len, held)) >= _GROUP:
-            yield pd.concat(held, ignore_index=True)
-            held = []
-    if held:
-        yield pd.concat(held, ignore_index=True)
 
 
 def check_landmarks(table: pd.DataFrame, name: object = "landmarks") -> pd.DataFrame:
@@ -201,7 +190,11 @@ def check_landmarks(table: pd.DataFrame, name: object = "landmarks") -> pd.DataF
     for column in columns[:3]:
         text = table[column].map(lambda value: isinstance(value, str)).to_numpy(bool)
         _refuse(name, column, table, ~text & table[column].notna().to_numpy(), "a text is expected here")
-    table[numbers] = np.stack([_as_float32(table, column, name) for column in numbers], axis=1)
+    values = np.stack([_numbers(table, column) for column in numbers], axis=1)
+    for column, bad in zip(numbers, (np.isnan(values) & table[numbers].notna().to_numpy()).T, strict=True):
+        _refuse(name, column, table, bad, "a number is expected here")
+    with np.errstate(over="ignore"):  # to infinity, which is refused where a hand was found
+        table[numbers] = values.astype(np.float32)
     for column in SIZE_COLUMNS:
         if column in table:
             values = _numbers(table, column)
@@ -212,8 +205,7 @@ def check_landmarks(table: pd.DataFrame, name: object = "landmarks") -> pd.DataF
     score = table["score"].to_numpy()
     found = score > 0
     _refuse(name, "score", table, ~((score >= 0) & (score <= 1)), "a score is 0 (no hand) to 1")
-    side = table["side"]
-    known = side.isin(["left", "right"]).to_numpy()
+    known = table["side"].isin(["left", "right"]).to_numpy()
     _refuse(name, "side", table, found & ~known, "the side of a found hand is left or right")
     values = table[numbers[1:]].to_numpy()
     for bad, rule in (
@@ -242,13 +234,6 @@ def _numbers(table: pd.DataFrame, column: str) -> np.ndarray:
     if values.dtype.kind not in "iuf":  # of other objects only text may stand for a number
         values = pd.to_numeric(values.where(values.map(lambda v: isinstance(v, str | float | int))), errors="coerce")
     return values.to_numpy(np.float64, na_value=np.nan)
-
-
-def _as_float32(table: pd.DataFrame, column: str, name: object) -> np.ndarray:
-    values = _numbers(table, column)
-    _refuse(name, column, table, np.isnan(values) & table[column].notna().to_numpy(), "a number is expected here")
-    with np.errstate(over="ignore"):  # to infinity, which is refused where a hand was found
-        return values.astype(np.float32)
 
 
 def draw_hand(image: np.ndarray, hand: Hand | None) -> np.ndarray:

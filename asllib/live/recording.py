@@ -184,17 +184,20 @@ class RecordingSession(Session):
     def _save(self, frame: np.ndarray, hand: Hand) -> None:
         numbers = [int(Path(row["file"]).stem.rpartition("-")[2]) for row in self._rows if row["label"] == self._sign]
         file = f"{self._sign}/{self.signer}-{1 + max(numbers, default=0):04d}.jpg"
-        path = self.folder / file
-        if not path.parent.resolve().is_relative_to(self.folder.resolve()):
-            raise InputError(f"{path.parent}: a link out of {self.folder}; remove it")
+        path = self._place(file)
         if not self._rows:
             self._write([])  # a folder that is left before its first photo must be known as the recorder's
-        data = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
-        write_bytes(path, data)
+        write_bytes(path, cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes())
         row: Row = {"file": file, "label": self._sign, "source": "recorded", "signer": self.signer, "original": file}
         coordinates = np.concatenate([hand.landmarks.ravel(), hand.world.ravel()]).tolist()
         self._hands[file] = [file, self._sign, hand.side, hand.score, *coordinates, frame.shape[1], frame.shape[0]]
         self._write([*self._rows, row | {"split": ""}])
+
+    def _place(self, file: str) -> Path:
+        path = self.folder / file
+        if not path.parent.resolve().is_relative_to(self.folder.resolve()):
+            raise InputError(f"{path.parent}: a link out of {self.folder}; remove it")
+        return path
 
     def _write(self, rows: list[Row]) -> None:
         """Write landmarks, then the manifest, with which a photo counts; after each photo, so that none is lost."""
@@ -282,10 +285,8 @@ class WordSession(RecordingSession):
     def _keep(self, frame: np.ndarray, hand: Hand | None, reason: str, seconds: float) -> str:
         file = f"{self.signer}/{self._sign}.mp4"
         if self._film is None:
-            path = self.folder / file
+            path = self._place(file)
             path.parent.mkdir(exist_ok=True)
-            if not path.parent.resolve().is_relative_to(self.folder.resolve()):
-                raise InputError(f"{path.parent}: a link out of {self.folder}; remove it")
             self._film, self._began, self._seen = AnnotatedVideo(path, FILM_FPS), seconds, -np.inf
         self._film.add(frame, seconds - self._began)
         if hand is not None:

@@ -18,11 +18,15 @@ from asllib.errors import InputError
 from asllib.files import open_image, read_json
 from asllib.hands.look import Hand, hand_crop, look_at
 from asllib.letters import FIRST_SIX, STATIC
+from asllib.networks.store import SHIPPED
+from asllib.paths import project_root
+from asllib.read.decoder import SpellerSettings
+from asllib.read.reader import TextReader, load_network
 from asllib.read.video import iter_frames
 
 Message = dict[str, Any]
 
-MAX_SIDE = 1920  # pixels; the browser sends 320
+MAX_PIXELS = 1920 * 1080  # of a frame; the browser sends 320x240
 EDGE = 0.01  # of the picture's width or height
 FAR = 0.07  # palm length in picture heights, below which landmarks are poor
 FAINT = 0.15  # probability below which the likeliest letter is not worth a word
@@ -164,17 +168,9 @@ def _paced(frames: Iterator[tuple[float, np.ndarray]]) -> Generator[tuple[float,
 
 
 def decode(buffers: Sequence[bytes]) -> np.ndarray:
-    """Decode the JPEG of a message to (H, W, 3) uint8 RGB; InputError if it is none, or above 1920 pixels a side."""
-    data, frame, size = bytes(buffers[0]) if buffers else b"", None, (0, 0)
-    with suppress(InputError), open_image(data, "frame", most=2**62) as image:  # the header: nothing is unpacked yet
-        size = image.size
-        if max(size) <= MAX_SIDE:
-            frame = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-    if max(size) > MAX_SIDE:
-        raise InputError(f"a frame of {size[0]}x{size[1]} pixels; send at most {MAX_SIDE} a side")
-    if frame is None:
-        raise InputError(f"a frame of {len(data)} bytes is not an image; it is left out")
-    return frame
+    """Decode the JPEG of a message to (H, W, 3) uint8 RGB; InputError if it is none, or too large."""
+    with open_image(bytes(buffers[0]) if buffers else b"", "frame", MAX_PIXELS) as image:
+        return np.array(image.convert("RGB"))
 
 
 def encode(frame: np.ndarray) -> bytes:
@@ -208,9 +204,6 @@ def points(hand: Hand | None) -> list[list[float]] | None:
 
 def models() -> list[str]:
     """Networks that can be chosen: shipped ones, then run folders in ``runs/``, of the project and of where we are."""
-    from asllib.networks.store import SHIPPED
-    from asllib.paths import project_root
-
     found = [name for name in NETWORKS if name in SHIPPED]
     runs = {(folder / "runs").resolve() for folder in (project_root(), Path.cwd())}
     for card in sorted(card for folder in runs for card in folder.glob("*/card.json")):
@@ -234,17 +227,14 @@ class ReadingSession(Session):
     """
 
     def __init__(self, source: int | str | Path | None = None, model: str | Path | None = None) -> None:
-        from asllib.networks.store import SHIPPED
-        from asllib.read.reader import load_network, usual_settings
-
         super().__init__(source)
         model = str(model or models()[0])
         self.model = model if model in SHIPPED else str(Path(model).resolve())
         self.alphabet = "all"
+        self.settings = SpellerSettings()
         self._network = load_network(self.model)
-        self.settings = usual_settings(self._network)
+        self._reader = TextReader(self._network, self.settings)
         self._suggested: tuple[str, tuple[str, ...]] = ("", ())  # for which text, and what
-        self._open()
 
     @property
     def text(self) -> str:
@@ -265,7 +255,7 @@ class ReadingSession(Session):
     def _answer(self, message: Message, buffers: Sequence[bytes]) -> tuple[Message, list[bytes]]:
         kind = message.get("type")
         # A view that another one displaced says stop too: that one goes on.
-        if self._used and (kind == "start" or (kind == "stop" and message.get("view") == self._view)):
+        if kind == "start" or (kind == "stop" and message.get("view") == self._view):
             self._reopen()  # nothing of an earlier picture is left in the tracker
         if kind == "start":
             self._reader.space()  # who begins again begins a word; after Stop the last one can still be chosen
@@ -273,42 +263,31 @@ class ReadingSession(Session):
 
     def warm(self) -> None:
         """Show the tracker a black frame, the network a hand, and correct a word: each is slow at its first time."""
-        from asllib.read import TextReader
-
-        black = np.zeros((240, 320, 3), np.uint8)
-        self._time += 1e-3
-        self._reader.read(black, self._time)
-        spread = np.random.default_rng(0).uniform(0.3, 0.7, (2, 21, 3)).astype(np.float32)
-        seen = look_at(black, hand_crop(spread[0], 320, 240))
-        hand = Hand(spread[0], spread[1] - 0.5, "right", 1.0, 1.0, seen.embedding)
-        other = TextReader(self._network, self.settings)  # the session's own reader has seen no hand
-        for frame in range(10):
-            other.read_hand(hand, frame / 30, 4 / 3, black)
+        other, black = TextReader(self._network), np.zeros((240, 320, 3), np.uint8)
+        other.read(black, 0.0)
+        points = np.random.default_rng(0).uniform(0.3, 0.7, (21, 3)).astype(np.float32)
+        seen = look_at(black, hand_crop(points, 320, 240))
+        for frame in range(1, 10):
+            other.read_hand(dataclasses.replace(seen, landmarks=points), frame / 30, 4 / 3, black)
         self._reader.lexicon.correct("HELO", other.evidence())
         self._reader.lexicon.complete("HE")
 
     def _settings(self, message: Message) -> None:
-        from asllib.read.reader import load_network, usual_settings
-
-        before = self.model, self.alphabet
         model, alphabet = str(message.get("model", self.model)), str(message.get("alphabet", self.alphabet))
         if alphabet not in ALPHABETS:
             raise InputError(f"alphabet {alphabet!r}: choose one of {', '.join(ALPHABETS)}")
-        network, settings = self._network, self.settings
-        if model != self.model:
-            network = load_network(model)
-            settings = usual_settings(network)
         changes = {name: message[name] for name in ("confidence", "hold_s") if name in message}
         for name, value in changes.items():
             if not isinstance(value, int | float):
                 raise InputError(f"{name}={value!r}: give a number")
-        settings = dataclasses.replace(settings, **changes)
+        settings, before = dataclasses.replace(self.settings, **changes), (self.model, self.alphabet)
+        network = self._network if model == self.model else load_network(model)
         # Nothing of a message is taken before all of it was found to be right.
         self.model, self.alphabet, self._network, self.settings = model, alphabet, network, settings
-        if (model, alphabet) == before:
-            self._reader.settings = settings
-        else:
+        self._reader.settings = settings
+        if (model, alphabet) != before:
             self._reopen()
+            self.warm()
 
     def _edit(self, message: Message) -> None:
         what, word = message.get("what"), message.get("word")
@@ -329,7 +308,6 @@ class ReadingSession(Session):
         return self._suggested[1]
 
     def _read(self, frame: np.ndarray, seconds: float) -> Message:
-        self._used = True
         reading = self._reader.read(frame, seconds)
         confidence = reading.confidence
         letter = None if confidence < FAINT else reading.letter
@@ -345,16 +323,8 @@ class ReadingSession(Session):
         self._reader.finish()
         return {"text": self.text, "words": self._words()}
 
-    def _open(self) -> None:
-        """Take a new reader with the chosen network, letters and settings."""
-        from asllib.read import TextReader
-
-        self._used = False  # whether it has read a frame of the signer's
-        self._reader = TextReader(self._network, self.settings, letters=ALPHABETS[self.alphabet][1])
-
     def _reopen(self) -> None:
         """Take a new reader, which goes on with the text."""
         before = self._reader
-        self._open()
+        self._reader = TextReader(self._network, self.settings, letters=ALPHABETS[self.alphabet][1])
         self._reader.text, self._reader.lexicon = before.text, before.lexicon
-        self.warm()

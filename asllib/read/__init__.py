@@ -8,10 +8,9 @@ from __future__ import annotations
 from asllib.lazy import attach
 
 _MODULES = {
-    "decoder": ("HandListener", "PeakSpeller", "Said"),
+    "decoder": ("FrameListener", "HandListener", "PeakSpeller", "ReadLetter", "Said", "SpellerSettings"),
     "lexicon": ("Lexicon", "draw_words"),
     "reader": ("FrameReading", "ReadWord", "TextReader", "load_network"),
-    "speller": ("ReadLetter", "Speller", "SpellerSettings"),
     "subtitles": ("AnnotatedVideo", "annotate", "letters_json", "write_subtitles"),
     "videos": ("Reading", "read_stream", "read_text", "read_videos"),
 }

@@ -1,4 +1,4 @@
-"""The trained way from hands to letters: the motion network at even moments, and a letter a peak."""
+"""From hands to letters: what a network says of even moments of time, and a letter a peak."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from functools import cache
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from asllib.errors import InputError
 from asllib.hands.look import Hand
 from asllib.hands.stream import RATE, Moment, Resampler
 from asllib.letters import STATIC
 from asllib.networks.default import DefaultNet
-from asllib.networks.spelling import MOVEMENT, NEITHER, SpellingNet
-from asllib.read.speller import MendedLetter, ReadLetter, SpellerSettings
+from asllib.networks.spelling import MOVEMENT, NEITHER, SpellingNet, moment_features
+from asllib.networks.store import fold, load_model
+from asllib.read.recognizer import Recognizer, signs, spread
 
+WRITE = ("space", "del")  # signs that write no letter
 # Of the time that a letter was held: so long it must have been away to be doubled. Who spells slowly wavers for longer.
 # And so sure the network must have been, at some moment, that it was away. Both were chosen on practice films, slowed
 # down two and three times too.
@@ -28,6 +32,46 @@ WEIGHT = 0.8
 LOOKS_LIKE = {"J": "I", "Z": "D"}  # what the hand looks like that draws them, to a network of still letters
 # Seconds: an I that was held for no longer, and so shortly before a J, was the J's beginning; so with D and Z.
 _BEGAN, _SINCE = 0.5, 0.5
+# Palm sizes a moment: a hand that moves or changes faster shows a network of single frames no letter; chosen on
+# practice films.
+_ON_THE_WAY = 0.08
+SIGN_HOLD_S = 0.4  # seconds that a sign which somebody added must be held at least
+
+
+@dataclass(frozen=True)
+class ReadLetter:
+    """A letter, or another sign, that was read."""
+
+    letter: str  # "A".."Z", "space", "del", or the name of a sign that somebody added
+    start_s: float  # when it was seen, seconds of the video
+    end_s: float  # when it was sure
+    confidence: float  # mean probability over that time, 0..1
+
+
+@dataclass(frozen=True)
+class MendedLetter(ReadLetter):
+    """A letter that takes the place of the one before it: an I that was the beginning of a J."""
+
+
+@dataclass(frozen=True)
+class SpellerSettings:
+    """When a letter counts as shown; InputError if a value is out of range.
+
+    Chosen on words of practice signers, who are in no test, and on the validation signers of ``people``: at two letters
+    a second a letter has two moments at least.
+    """
+
+    confidence: float = 0.5  # that a moment's letter must reach, 0..1
+    hold_s: float = 0.1  # seconds that it must be seen
+    again_s: float = 0.15  # seconds that it must have been away to be doubled; after a long hold more, up to space_s
+    space_s: float = 1.2  # seconds without a letter, the hand lowered or out of view, after which a space is written
+
+    def __post_init__(self) -> None:
+        if not 0 < self.confidence < 1:
+            raise InputError(f"confidence={self.confidence}: choose a value between 0 and 1")
+        for name, value in vars(self).items():
+            if not value > 0:
+                raise InputError(f"{name}={value}: choose a value above 0")
 
 
 @dataclass(frozen=True)
@@ -39,67 +83,122 @@ class Said:
     moved: float = 0.0  # palm sizes that the hand moved since the moment before, aside and nearer together
 
 
-class HandListener:
-    """Runs the motion network over the hands of a video as they come.
+class Listener:
+    """Hears the hands of a video as they come, and says of even moments which sign is shown.
 
-    What it says of a moment it says ``delay`` moments later, and does not change afterwards. Where hands come with an
-    embedding, a moment's handshape is named by the landmarks and by the embedding nearest to it, which the second
-    branch of ``default`` reads.
+    What is said of a moment is said ``delay`` moments later, and does not change afterwards.
     """
 
+    signs: tuple[str, ...]  # of the outputs 1, 2, ..
+    delay = 0
+    in_time = False  # whether moments are weighed together; else one is no evidence beside the next
+
+    def reset(self) -> None:
+        """Forget the hand."""
+        self._sampler = Resampler()
+        self._moved = self.delay * [0.0]  # in the moments of which nothing is said yet
+        self._last: list[Moment] = []  # the one before, if there was one
+        self._looks: list[tuple[float, np.ndarray]] = []  # when the last two were taken, and what each alone says
+
+    @torch.inference_mode()
+    def hear(self, hand: Hand | None, time_s: float, aspect: float, frame: np.ndarray | None = None) -> list[Said]:
+        """Take a frame's hand; return what is said of the moments that are known now, none to some."""
+        moments = list(self._sampler.push(hand, time_s))
+        if not moments:
+            return []
+        look = None if hand is None else self._look(hand, aspect, frame)
+        if look is not None:
+            self._looks = [*self._looks[-1:], (time_s, look)]
+        known, count = [*self._last, *moments], len(moments)
+        self._last = moments[-1:]
+        hands = torch.from_numpy(np.array([[(moment.landmarks, moment.world) for moment in known]], np.float32))
+        left = torch.tensor([[moment.left for moment in known]])
+        features = moment_features(hands[:, :, 0], hands[:, :, 1], left, torch.tensor([aspect]))[:, :, -count:]
+        probabilities = self._say(features, self._nearest([moment.time_s for moment in moments]))
+        across, down, grown = features[0, -MOVEMENT : 3 - MOVEMENT].numpy()  # (T,) each
+        self._moved += (np.hypot(across, down) + abs(grown)).tolist()
+        moved, self._moved = self._moved[:count], self._moved[count:]
+        rows = zip(moments, probabilities, moved, strict=True)
+        return [Said(moment.time_s - self.delay / RATE, row, far) for moment, row, far in rows]
+
+    def _nearest(self, times: list[float]) -> np.ndarray | None:
+        """What the looks nearest to some times say, (T, signs); None without any."""
+        nearest = [min(self._looks, key=lambda look: abs(look[0] - time_s))[1] for time_s in times if self._looks]
+        return np.array(nearest, np.float32) if nearest else None
+
+    def _look(self, hand: Hand, aspect: float, frame: np.ndarray | None) -> np.ndarray | None:
+        """What a frame alone says of its hand, (signs,)."""
+        raise NotImplementedError
+
+    def _say(self, features: Tensor, looks: np.ndarray | None) -> np.ndarray:
+        """Probabilities (T, 1 + signs) of the next moments, by their features (1, C, T) and nearest looks."""
+        raise NotImplementedError
+
+
+class HandListener(Listener):
+    """Runs the spelling network over the moments.
+
+    Where hands come with an embedding, a moment's handshape is named by the landmarks and by the embedding nearest to
+    it, which the second branch of ``default`` reads.
+    """
+
+    in_time = True
+
     def __init__(self, model: SpellingNet) -> None:
-        self.model = model
+        self.model, self.signs, self.delay = model, model.config.signs, model.config.delay
         # Where the still letters have what the hand looks like that shows each sign; -1 if it is none of them.
-        look = [LOOKS_LIKE.get(sign, sign) for sign in model.config.signs]
+        look = [LOOKS_LIKE.get(sign, sign) for sign in self.signs]
         self._places = [STATIC.index(letter) if letter in STATIC else -1 for letter in look]
         self.reset()
 
     def reset(self) -> None:
         """Forget the hand."""
-        self._sampler = Resampler()
-        self._past: list[torch.Tensor] = []  # what the network keeps of the moments before
-        self._moved = self.model.config.delay * [0.0]  # in the moments of which nothing is said yet
-        self._last: list[Moment] = []  # the one before, if there was one
-        self._looks: list[tuple[float, np.ndarray]] = []  # when the last two embeddings were seen, and what they say
+        super().reset()
+        self._past: list[Tensor] = []  # what the network keeps of the moments before
 
-    @torch.inference_mode()
-    def hear(self, hand: Hand | None, time_s: float, aspect: float) -> list[Said]:
-        """Take a frame's hand; return what is said of the moments that are known now, none to some."""
-        moments = list(self._sampler.push(hand, time_s))
-        if not moments:
-            return []
-        if hand is not None and hand.embedding is not None and self._places:
-            self._looks = [*self._looks[-1:], (time_s, read_embedding(hand.embedding))]
-        known, count = [*self._last, *moments], len(moments)
-        self._last = moments[-1:]
-        hands = torch.from_numpy(np.array([[(moment.landmarks, moment.world) for moment in known]], np.float32))
-        left = torch.tensor([[moment.left for moment in known]])
-        points, world = hands[:, :, 0], hands[:, :, 1]  # (1, T, 21, 3)
-        features = self.model.prepare((points, world, left, torch.tensor([aspect])))[:, :, -count:]
-        seen, shapes = self.model.see(features, self._nearest_looks([moment.time_s for moment in moments]))
-        logits = [self.model.step(seen[:, :, [i]], shapes[:, :, [i]], self._past)[0, :, 0] for i in range(count)]
-        late = self.model.config.delay
-        probabilities = torch.stack(logits).softmax(1).numpy()
-        across, down, grown = features[0, -MOVEMENT : 3 - MOVEMENT].numpy()  # (T,) each
-        self._moved += (np.hypot(across, down) + abs(grown)).tolist()
-        moved, self._moved = self._moved[:count], self._moved[count:]
-        rows = zip(moments, probabilities, moved, strict=True)
-        return [Said(moment.time_s - late / RATE, row, far) for moment, row, far in rows]
-
-    def _nearest_looks(self, times: list[float]) -> torch.Tensor | None:
-        """Weighed log-probabilities (1, signs, T) of what is shown at some times, by embeddings; None without any."""
-        if not self._looks:
+    def _look(self, hand: Hand, aspect: float, frame: np.ndarray | None) -> np.ndarray | None:
+        """Weighed log-probabilities by the hand's embedding; None without one."""
+        if hand.embedding is None:
             return None
-        letters = [min(self._looks, key=lambda look: abs(look[0] - moment))[1] for moment in times]  # (24,) each
+        letters = read_embedding(hand.embedding)  # (24,)
         # A sign that is no letter is as likely as the best of them: embeddings have no say there.
-        every = np.array([[*row, row.max()] for row in letters], np.float32)  # (T, 25)
-        return torch.from_numpy(WEIGHT * every[:, self._places].T)[None]
+        return WEIGHT * np.append(letters, letters.max())[self._places]
+
+    def _say(self, features: Tensor, looks: np.ndarray | None) -> np.ndarray:
+        seen, shapes = self.model.see(features, None if looks is None else torch.from_numpy(looks.T)[None])
+        count = features.shape[2]
+        logits = [self.model.step(seen[:, :, [i]], shapes[:, :, [i]], self._past)[0, :, 0] for i in range(count)]
+        return torch.stack(logits).softmax(1).numpy()
+
+
+class FrameListener(Listener):
+    """Asks a recogniser of single frames: a moment says what the frame nearest to it says, as sure as that is.
+
+    On its way from letter to letter a hand shows none.
+    """
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        self.recognizer, self.signs = recognizer, signs(recognizer.alphabet)
+        self.reset()
+
+    def _look(self, hand: Hand, aspect: float, frame: np.ndarray | None) -> np.ndarray | None:
+        said = self.recognizer.probabilities([hand], aspect, frame)
+        return spread(np.asarray(said)[None], self.recognizer.alphabet)[0]
+
+    def _say(self, features: Tensor, looks: np.ndarray | None) -> np.ndarray:
+        across, down, _, changed, found = features[0, -MOVEMENT:].numpy()  # (T,) each
+        still = (found > 0) & (np.hypot(across, down) + changed / 5 < _ON_THE_WAY)
+        shown = np.zeros((len(still), len(self.signs))) if looks is None else looks * still[:, None]
+        return np.column_stack([1 - shown.max(1), shown])
+
+
+def listen(network: SpellingNet | Recognizer) -> Listener:
+    """The listener of a network."""
+    return HandListener(network) if isinstance(network, SpellingNet) else FrameListener(network)
 
 
 @cache
 def _default() -> DefaultNet:
-    from asllib.networks.store import fold, load_model
-
     model = fold(load_model("default")[0])
     assert isinstance(model, DefaultNet)
     return model
@@ -131,14 +230,6 @@ class PeakSpeller:
 
     A sign of one moment that another sign follows without a pause was only passed through, and is not read: an answer
     waits for the moment after. On practice films that mends errors at every speed.
-
-    Parameters
-    ----------
-    signs
-        Of the network's outputs 1, 2, ..
-    settings
-        ``confidence`` that a moment must reach, ``hold_s`` that the sign must last, ``again_s`` and ``space_s``, the
-        least and the most that it must have been away to be doubled.
     """
 
     def __init__(self, signs: tuple[str, ...], settings: SpellerSettings) -> None:
@@ -180,7 +271,9 @@ class PeakSpeller:
         lasted = time_s - shown.start_s
         if shown.slid >= _FAR and shown.still >= _STILL and len(self.signs[best - 1]) == 1:
             shown.read, shown.slid, shown.began_s = False, 0.0, said.time_s
-        new = not shown.read and lasted + 1 / RATE >= settings.hold_s - 1e-9 and confidence >= settings.confidence
+        added = len(self.signs[best - 1]) > 1 and self.signs[best - 1] not in WRITE
+        hold_s = max(settings.hold_s, SIGN_HOLD_S) if added else settings.hold_s
+        new = not shown.read and lasted + 1 / RATE >= hold_s - 1e-9 and confidence >= settings.confidence
         shown.read |= new
         if shown.read:
             shown.last_s, self._before, self._neither = time_s, shown, 0.0
@@ -202,31 +295,3 @@ class PeakSpeller:
             if shown.read and (shown.slid or shown.still >= _STILL):
                 shown.slid += moved
             shown.still = 0
-
-
-def beam_search(log_probabilities: np.ndarray, width: int = 8) -> tuple[int, ...]:
-    """The likeliest signs in a row over all alignments (CTC prefix beam search), once all was seen.
-
-    Of log-probabilities (T, 1 + signs), NEITHER first; ``width`` beginnings are kept from moment to moment.
-
-    Source: A. Graves, S. Fernandez, F. Gomez and J. Schmidhuber, "Connectionist temporal classification", ICML 2006.
-    """
-    beams: dict[tuple[int, ...], tuple[float, float]] = {(): (0.0, -math.inf)}  # ending in NEITHER, in a sign
-    for row in log_probabilities:
-        grown: dict[tuple[int, ...], list[float]] = {}
-        likely = np.argsort(row)[-width:]
-        for signs, (rest, held) in beams.items():
-            kept = grown.setdefault(signs, [-math.inf, -math.inf])
-            kept[0] = np.logaddexp(kept[0], np.logaddexp(rest, held) + row[NEITHER])
-            if signs:
-                kept[1] = np.logaddexp(kept[1], held + row[signs[-1]])
-            for sign in likely:
-                if sign == NEITHER:
-                    continue
-                # The same sign again counts only after NEITHER.
-                before = rest if signs and signs[-1] == sign else np.logaddexp(rest, held)
-                longer = grown.setdefault((*signs, int(sign)), [-math.inf, -math.inf])
-                longer[1] = np.logaddexp(longer[1], before + row[sign])
-        best = sorted(grown.items(), key=lambda item: -np.logaddexp(item[1][0], item[1][1]))[:width]
-        beams = {signs: (rest, held) for signs, (rest, held) in best}
-    return max(beams, key=lambda signs: np.logaddexp(*beams[signs]))

@@ -23,14 +23,7 @@ ALIKE: tuple[str, ...] = ("AEMNST", "DRUVKZ", "GHPQ", "COE", "IJY", "DXZT", "KVP
 
 
 class Lexicon:
-    """English words with their frequencies, from the package wordfreq.
-
-    Parameters
-    ----------
-    size
-        How many of the most frequent words.
-    names
-        Words that are never changed: the names of people and places of one's own.
+    """The most frequent English words, from the package wordfreq; ``names`` of one's own are never changed.
 
     Examples
     --------
@@ -59,18 +52,12 @@ class Lexicon:
         return tuple(sorted(found, key=lambda word: -self._frequency[word])[:count])
 
     def correct(self, word: str, log_probabilities: np.ndarray | None = None) -> str:
-        """The word that was most likely meant.
+        """The word that was most likely meant by the letters that were read.
 
-        A name is never changed if it was given to the lexicon. One that was not may be, if a word is near and what was
-        seen speaks for that word: so correction is for the caller to ask for, never a matter of course.
-
-        Parameters
-        ----------
-        word
-            Letters as they were read.
-        log_probabilities
-            (T, 27) what the network said at each moment of the word, with "neither" first, if it is kept: then every
-            candidate is weighed by how well it explains all of them, else by how alike the letters' hands are.
+        A name that the lexicon was not given may be changed, if a word is near and what was seen speaks for that word:
+        so correction is for the caller to ask for, never a matter of course. ``log_probabilities`` (T, 27) are what the
+        network said at each moment of the word, "neither" first: with them every candidate is weighed by how well it
+        explains all of them, else by how alike the letters' hands are.
         """
         word = word.upper()
         if not word or word in self._names or not set(word) <= set(LETTERS):  # signs of one's own are no letters
@@ -97,8 +84,8 @@ class Lexicon:
 
 def check_names(names: Iterable[str]) -> tuple[str, ...]:
     """Names as a tuple, or InputError if they are one word, whose letters would pass for names."""
-    listed = (names,) if isinstance(names, str) else tuple(names)
-    if isinstance(names, str) or not all(isinstance(name, str) for name in listed):
+    listed = names if isinstance(names, str) else tuple(names)
+    if isinstance(listed, str) or not all(isinstance(name, str) for name in listed):
         raise InputError(f"names={names!r}: give a list of words")
     return listed
 

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import os
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
+from os import PathLike, fspath
 
 import numpy as np
 import torch
 
+from asllib.errors import InputError
 from asllib.hands.look import Hand
 from asllib.hands.tracker import HandTracker
 from asllib.letters import LETTERS
-from asllib.networks.spelling import SpellingNet
+from asllib.networks.spelling import NEITHER, SpellingNet
 from asllib.networks.store import fold, load_model
-from asllib.read.decoder import HandListener, PeakSpeller
+from asllib.read.decoder import WRITE, MendedLetter, PeakSpeller, ReadLetter, SpellerSettings, listen
 from asllib.read.lexicon import Lexicon
-from asllib.read.recognizer import Recognizer, signs, spread
-from asllib.read.speller import MendedLetter, ReadLetter, Speller, SpellerSettings, check_time
+from asllib.read.recognizer import Recognizer
 
-# The spelling network weighs moments itself. Chosen on words of practice signers, who are in no test, and on the
-# validation signers of `people`: at two letters a second a letter has two moments at least.
-MOVING_SETTINGS = SpellerSettings(confidence=0.5, hold_s=0.1, again_s=0.15)
 LOWERED = 0.3  # of the hand's height that the wrist sinks when a hand is lowered
 TAIL_S = 0.5  # seconds without a hand that are read after the last frame
 _WORD_MOMENTS = 1200  # of a word are kept, a minute's
@@ -32,43 +30,21 @@ _WORD_MOMENTS = 1200  # of a word are kept, a minute's
 
 @dataclass(frozen=True)
 class FrameReading:
-    """What was read in one frame.
-
-    Attributes
-    ----------
-    hand
-        The hand, or None.
-    letter, confidence
-        The likeliest letter or added sign of this frame and its probability; None and 0 without a hand.
-    probabilities
-        (26,) float32, A to Z; then signs that were added to the recogniser.
-    letters
-        The letters and added signs that this frame completed, mostly none.
-    text
-        All that was read so far.
-    """
+    """What was read in one frame."""
 
     hand: Hand | None
-    letter: str | None
-    confidence: float
-    probabilities: np.ndarray
-    letters: tuple[ReadLetter, ...]
-    text: str
+    letter: str | None  # the likeliest letter or added sign of this frame; None without a hand
+    confidence: float  # its probability; 0 without one
+    probabilities: np.ndarray  # (26,) float32, A to Z; then signs that were added to the recogniser
+    letters: tuple[ReadLetter, ...]  # that this frame completed, added signs too; mostly none
+    text: str  # all that was read so far
 
 
 @dataclass(frozen=True)
 class ReadWord:
-    """A word, or an added sign, and when it was seen.
+    """A word, or an added sign, and when its first and last letter were seen, in seconds of the video."""
 
-    Attributes
-    ----------
-    word
-        As it is in the text: correction may have changed it.
-    start_s, end_s
-        Of its first and its last letter, seconds of the video.
-    """
-
-    word: str
+    word: str  # as it is in the text: correction may have changed it
     start_s: float
     end_s: float
 
@@ -95,18 +71,10 @@ def _one_thread() -> Iterator[None]:
 class TextReader:
     """Frames in, text out: what the live cell, the video reader and the evaluation use.
 
-    After the last frame of a film call ``finish``: a frame's letter comes a little later.
-
-    Parameters
-    ----------
-    recognizer
-        None: the shipped network ``spelling`` reads the hand as it moves, all 26 letters. Else another such network,
-        see ``load_network``; or a recogniser of single frames, whose answers are put to a vote: J and Z are then not
-        read.
-    settings
-        When a letter counts as shown.
-    letters
-        The letters that may be read, by default all that are known.
+    The shipped network ``spelling`` reads the hand as it moves, all 26 letters. Another ``recognizer`` may take its
+    place, see ``load_network``; one of single frames reads no J and Z. ``letters`` are those that may be read, by
+    default all that are known; ``settings`` may be replaced while reading. After the last frame of a film call
+    ``finish``: a frame's letter comes a little later.
 
     Examples
     --------
@@ -122,22 +90,18 @@ class TextReader:
         *,
         letters: Iterable[str] | None = None,
     ) -> None:
-        self.recognizer = recognizer = load_network() if recognizer is None else recognizer
+        network = load_network() if recognizer is None else recognizer
         self.correcting = False  # whether a word is corrected when a space follows it
         self._tracker = HandTracker(video=True)
         self._last_time = -np.inf
-        self._speller: Speller | PeakSpeller
-        if isinstance(recognizer, SpellingNet):
-            self._names, outputs = LETTERS, ("neither", *recognizer.config.signs)
-            self._listener = HandListener(recognizer)
-            self._speller = PeakSpeller(recognizer.config.signs, settings or MOVING_SETTINGS)
-            self._places = [0, *map(outputs.index, LETTERS)]
-        else:
-            self._names = outputs = signs(recognizer.alphabet)
-            self._speller = Speller(settings, outputs)
+        self._listener = listen(network)
+        outputs = ("neither", *self._listener.signs)
+        self._speller = PeakSpeller(self._listener.signs, settings or SpellerSettings())
+        self._names = (*LETTERS, *(name for name in outputs[1:] if name not in (*LETTERS, *WRITE)))
+        self._places = [outputs.index(name) for name in ("neither", *self._names)]
         known = LETTERS if letters is None else tuple(letters)
         self._barred = [place for place, name in enumerate(outputs) if name in LETTERS and name not in known]
-        self._now = np.zeros(len(self._names), np.float32)  # what is said of this frame
+        self._now = np.zeros(1 + len(self._names), np.float32)  # what is said of this frame, "neither" first
         self._showing = False  # a letter is being held
         self._letter_height = 0.0  # of the wrist at the last letter, 0 at the top
         self._letter_time: float | None = None  # of the last letter, while no space follows it
@@ -147,12 +111,11 @@ class TextReader:
 
     @property
     def text(self) -> str:
-        """All that was read so far; may be replaced while reading."""
+        """All that was read so far; may be replaced: when and how its words were spelled is then not known."""
         return " ".join(word.text for word in self._words)
 
     @text.setter
     def text(self, text: str) -> None:
-        """Replace the text; when and how its words were spelled is not known."""
         self._words = [_Word(word) for word in text.split(" ")]
         self._forget_word()
 
@@ -174,18 +137,16 @@ class TextReader:
     @property
     def words(self) -> tuple[ReadWord, ...]:
         """The words that were read, with their times."""
-        return tuple(
-            ReadWord(word.text, word.letters[0].start_s, word.letters[-1].end_s) for word in self._words if word.letters
-        )
+        read = [word for word in self._words if word.letters]
+        return tuple(ReadWord(word.text, word.letters[0].start_s, word.letters[-1].end_s) for word in read)
 
     @property
     def settings(self) -> SpellerSettings:
-        """When a letter counts as shown; may be replaced while reading."""
+        """When a letter counts as shown; if they are replaced, what is being held goes on."""
         return self._speller.settings
 
     @settings.setter
     def settings(self, settings: SpellerSettings) -> None:
-        """Replace the settings; what is being held goes on."""
         self._speller.settings = settings
 
     @cached_property
@@ -194,18 +155,11 @@ class TextReader:
         return Lexicon()
 
     def read(self, frame: np.ndarray, time_s: float) -> FrameReading:
-        """Read the next frame.
-
-        Parameters
-        ----------
-        frame
-            (H, W, 3) uint8 RGB.
-        time_s
-            Its time in seconds, later than the one before.
+        """Read the next frame, (H, W, 3) uint8 RGB, and its time in seconds, later than the one before.
 
         InputError if the frame is no such array, or the time is missing or not later.
         """
-        check_time(time_s, self._last_time)
+        _check_time(time_s, self._last_time)
         hand = self._tracker.detect(frame, 1000 * time_s)
         return self.read_hand(hand, time_s, frame.shape[1] / frame.shape[0], frame)
 
@@ -217,15 +171,19 @@ class TextReader:
 
         ``aspect`` is the frame's width / height; the frame itself only the pixel network needs.
         """
-        check_time(time_s, self._last_time)
+        _check_time(time_s, self._last_time)
         self._last_time = time_s
-        if isinstance(self._speller, Speller):
-            shown = self._vote(self._speller, hand, time_s, aspect, frame)
-        else:
-            shown = self._listen(self._speller, hand, time_s, aspect)
-        letters = tuple(sign for sign in shown if sign.letter not in ("space", "del"))
-        for sign in shown:
-            self._write(sign)
+        letters = []
+        for said in self._listener.hear(hand, time_s, aspect, frame):
+            said.probabilities[self._barred] = 0.0
+            for sign in self._speller.update(said, time_s):
+                letters += [sign] if sign.letter not in WRITE else []
+                self._write(sign)
+            if len(self._moments) == _WORD_MOMENTS and self._moments[0].argmax():
+                self._whole = False  # a letter's moment goes
+            self._now = said.probabilities[self._places]
+            self._moments.append(self._now[: 1 + len(LETTERS)])
+            self._showing = said.probabilities.argmax() != NEITHER
         if hand is not None and letters:
             self._letter_height = float(hand.landmarks[0, 1])
         if self._letter_time is not None:
@@ -233,10 +191,11 @@ class TextReader:
                 self._letter_time = time_s
             elif time_s - self._letter_time > self.settings.space_s:
                 self._end_word()
-        best = int(self._now.argmax())
-        letter = self._names[best] if hand is not None and self._now[best] > 0 else None
-        confidence = float(self._now[best]) if letter else 0.0
-        return FrameReading(hand, letter, confidence, self._now, letters, self.text)
+        now = self._now[1:]
+        best = int(now.argmax())
+        confidence = 0.0 if hand is None else float(now[best])
+        letter = self._names[best] if confidence > 0 else None
+        return FrameReading(hand, letter, confidence, now, tuple(letters), self.text)
 
     def finish(self) -> tuple[ReadLetter, ...]:
         """After the last frame, read half a second without a hand: the last letters come a little later.
@@ -246,34 +205,6 @@ class TextReader:
         last, steps = self._last_time, 10 if np.isfinite(self._last_time) else 0
         tail = [self.read_hand(None, last + TAIL_S / steps * step, 1.0) for step in range(1, steps + 1)]
         return tuple(letter for reading in tail for letter in reading.letters)
-
-    def _vote(
-        self, speller: Speller, hand: Hand | None, time_s: float, aspect: float, frame: np.ndarray | None
-    ) -> list[ReadLetter]:
-        """Read by a recogniser of single frames; signs that were added are read too."""
-        assert not isinstance(self.recognizer, SpellingNet)
-        if hand is None:
-            self._now, self._showing = np.zeros(len(self._names), np.float32), False
-            return speller.update(None, time_s)
-        probabilities = self.recognizer.probabilities([hand], aspect, frame)
-        now = spread(np.asarray(probabilities)[None], self.recognizer.alphabet)[0]
-        now[self._barred] = 0.0
-        self._now = now / max(float(now.sum()), 1e-9)
-        self._showing = bool(self._now.max() >= self.settings.confidence)
-        return speller.update(self._now, time_s, hand.landmarks, aspect)
-
-    def _listen(self, speller: PeakSpeller, hand: Hand | None, time_s: float, aspect: float) -> list[ReadLetter]:
-        """Read by the network that sees the hand move."""
-        shown = []
-        for said in self._listener.hear(hand, time_s, aspect):
-            said.probabilities[self._barred] = 0.0
-            shown += speller.update(said, time_s)
-            if len(self._moments) == _WORD_MOMENTS and self._moments[0].argmax():
-                self._whole = False  # a letter's moment goes
-            self._moments.append(said.probabilities[self._places])
-            self._now = self._moments[-1][1:]
-            self._showing = bool(said.probabilities.argmax())
-        return shown
 
     def _is_up(self, hand: Hand | None) -> bool:
         """Whether the hand is in view and no lower than when it showed the last letter: then the word goes on."""
@@ -307,8 +238,11 @@ class TextReader:
         self.space()
 
     def evidence(self) -> np.ndarray | None:
-        """Log-probabilities (T, 27) of the word, "neither" and A to Z; None if the network saw only a part of it."""
-        if not (self._whole and self._moments):
+        """Log-probabilities (T, 27) of the word, "neither" and A to Z.
+
+        None if the network saw only a part of it, or sees single frames: of these one is no evidence beside the next.
+        """
+        if not (self._listener.in_time and self._whole and self._moments):
             return None
         table = np.stack(self._moments) + 1e-6
         return np.log(table / table.sum(1, keepdims=True)).astype(np.float32)
@@ -355,31 +289,23 @@ class TextReader:
         """Start anew with no text."""
         self.text, self._letter_time = "", None
         self._speller.reset()
-        if isinstance(self.recognizer, SpellingNet):
-            self._listener.reset()
-            self._now = np.zeros(len(LETTERS), np.float32)
+        self._listener.reset()
+        self._now = np.zeros(1 + len(self._names), np.float32)
 
 
-@cache
-def _shipped() -> SpellingNet:
-    model, _ = load_model("spelling")
-    assert isinstance(model, SpellingNet)
-    fold(model)
-    return model
-
-
-def load_network(model: str | os.PathLike[str] = "spelling") -> Recognizer | SpellingNet:
+def load_network(model: str | PathLike[str] = "spelling") -> Recognizer | SpellingNet:
     """Load what ``TextReader`` reads with: a shipped network, or the one of a run folder.
 
     InputError if there is no such thing.
     """
-    if model == "spelling":
-        return _shipped()
-    network, card = load_model(os.fspath(model))
+    network, card = load_model(fspath(model))
     fold(network)
     return network if isinstance(network, SpellingNet) else Recognizer(network, card)
 
 
-def usual_settings(recognizer: Recognizer | SpellingNet) -> SpellerSettings:
-    """When a letter counts as shown, unless somebody chooses otherwise."""
-    return MOVING_SETTINGS if isinstance(recognizer, SpellingNet) else SpellerSettings()
+def _check_time(time_s: float, last: float) -> None:
+    """Refuse a time that is no number or not later than the one before."""
+    if not (isinstance(time_s, (int, float, np.number)) and math.isfinite(time_s)):
+        raise InputError(f"time {time_s!r}: each frame needs its time in seconds")
+    if time_s <= last:
+        raise InputError(f"time {time_s:g} s after {last:g} s: frames come in order, each later than the one before")

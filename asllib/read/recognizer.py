@@ -29,25 +29,12 @@ from asllib.networks.store import fold, load_model
 
 @dataclass(frozen=True)
 class Prediction:
-    """What was read in one image.
+    """What was read in one image."""
 
-    Attributes
-    ----------
-    letter
-        "A".."Z", the name of a sign that was added, or None where no hand was found or the hand shows no letter that
-        the recogniser is sure enough of.
-    confidence
-        The letter's probability, 0..1; 0 without a hand.
-    probabilities
-        (26 + signs,) float32, A to Z, then the signs that were added; 0 for letters that the network does not know.
-    hand
-        The hand, or None: none was found, or the image is a 28x28 one, which needs none.
-    """
-
-    letter: str | None
-    confidence: float
-    probabilities: np.ndarray
-    hand: Hand | None
+    letter: str | None  # "A".."Z" or an added sign; None where no hand was found, or no letter is sure enough
+    confidence: float  # the letter's probability, 0..1; 0 without a hand
+    probabilities: np.ndarray  # (26 + signs,) float32, A to Z, then added signs; 0 for what the network does not know
+    hand: Hand | None  # None too of a 28x28 image, which needs none
 
     def __str__(self) -> str:
         if self.hand is None and self.letter is None:
@@ -57,18 +44,10 @@ class Prediction:
 
 @dataclass
 class Recognizer:
-    """A trained network with the hand tracker in front of it.
+    """A trained network with the hand tracker in front of it."""
 
-    Attributes
-    ----------
-    model
-        ``DefaultNet``, ``LandmarkCNN`` or ``PixelCNN``.
-    card
-        Its model card.
-    """
-
-    model: Network
-    card: dict[str, Any]
+    model: Network  # ``DefaultNet``, ``LandmarkCNN`` or ``PixelCNN``
+    card: dict[str, Any]  # its model card
     _tracker: HandTracker | None = field(default=None, repr=False)
 
     @property
@@ -89,41 +68,28 @@ class Recognizer:
     def predict(self, images: str | PathLike[str] | Sequence[np.ndarray | str | PathLike[str]]) -> list[Prediction]:
         """Read the letter in each image; a line on stderr warns of arrays whose red and blue seem to be swapped.
 
-        Parameters
-        ----------
-        images
-            (H, W, 3) uint8 RGB photos, or their files; one file may stand alone. The pixel network also takes 28x28
-            images as they are, (28, 28) uint8 or RGB.
-
-        InputError if an image is not such an array, or a file cannot be read.
+        They are (H, W, 3) uint8 RGB photos, or their files; one file may stand alone. The pixel network also takes
+        28x28 images as they are, (28, 28) uint8 or RGB. InputError if an image is not such an array, or a file cannot
+        be read.
         """
         found, blue = [], False
         for one in [images] if isinstance(images, str | PathLike) else images:
-            if isinstance(one, str | PathLike):
-                found.append(self._predict_one(read_image(one)))
-                continue
-            found.append(self._predict_one(one))
+            image = read_image(one) if isinstance(one, str | PathLike) else one
+            found.append(self._predict_one(image))
             hand = found[-1].hand
-            blue = blue or (hand is not None and looks_blue(one, hand))
+            blue |= image is one and hand is not None and looks_blue(image, hand)
         if blue:
             print(BLUE, file=sys.stderr)
         return found
 
     def probabilities(self, hands: Sequence[Hand], aspect: float, image: np.ndarray | None = None) -> np.ndarray:
-        """Probabilities (classes,) of the letters.
+        """Probabilities (classes,) of the letters by looks at a hand, and the image's width / height.
 
-        Parameters
-        ----------
-        hands
-            The looks at a hand.
-        aspect
-            Width / height of the image.
-        image
-            (H, W, 3) uint8 RGB; only the pixel network needs it.
+        Only the pixel network needs the image, (H, W, 3) uint8 RGB.
         """
         if self.kind == "pixel":
             if image is None:
-                raise InputError("landmarks have no picture for a pixel network; use spelling, default or landmark")
+                raise InputError(NO_PICTURE)
             pixels = np.stack([to_pixels(image, hand) for hand in hands or (None,)])
             inputs: tuple[Tensor, ...] = (torch.from_numpy(pixels),)
         else:
@@ -165,6 +131,7 @@ class Recognizer:
         return look_probabilities(self.model, seen(letters))
 
 
+NO_PICTURE = "landmarks have no picture for a pixel network; use spelling, default or landmark"
 BLUE = "a hand looks blue: are red and blue swapped, as OpenCV has them? Then give image[..., ::-1]"
 
 

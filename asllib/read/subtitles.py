@@ -7,31 +7,25 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+import cv2
 import numpy as np
 
 from asllib.errors import InputError
+from asllib.hands.landmarks import draw_hand
 from asllib.paths import replacing, write_text
+from asllib.read.decoder import ReadLetter
 from asllib.read.reader import FrameReading
-from asllib.read.speller import ReadLetter
 from asllib.read.video import MJPEG_FPS, count_frames
 from asllib.read.videos import Reading
-
-if TYPE_CHECKING:
-    from types import TracebackType
-
-    import cv2
 
 _MOST_FPS = 250.0  # more is a file's unit of time (a browser's recording says 1000), no rate of frames
 _STAY_S = 1.0  # a subtitle stays for so long after its last letter, unless the next one comes
 
 
 def write_subtitles(path: str | os.PathLike[str], reading: Reading) -> Path:
-    """Write a reading as subtitles (.srt), one a word.
-
-    InputError if the name ends otherwise.
-    """
+    """Write a reading as subtitles (.srt), one a word; InputError if the name ends otherwise."""
     path = Path(path)
     if path.suffix.lower() != ".srt":
         raise InputError(f"{path}: use a name that ends in .srt")
@@ -52,16 +46,8 @@ def _clock(seconds: float) -> str:
 class AnnotatedVideo:
     """Writes a video (.mp4) with hand and text drawn into its frames; complete or not at all.
 
-    Its rate is steady: frames are repeated or left out so that it lasts as long as their times say.
-
-    Parameters
-    ----------
-    path
-        A name that ends in .mp4.
-    fps
-        Frames a second; above 250, 30 are written.
-
-    InputError if it cannot be written there; at the end, if the disk was full.
+    Its rate is steady, ``fps`` frames a second, or 30 where that is above 250: frames are repeated or left out so that
+    it lasts as long as their times say. InputError if it cannot be written there; at the end, if the disk was full.
     """
 
     def __init__(self, path: str | os.PathLike[str], fps: float) -> None:
@@ -83,8 +69,6 @@ class AnnotatedVideo:
 
     def add(self, frame: np.ndarray, time_s: float) -> None:
         """Add a frame as it is at its time."""
-        import cv2
-
         due = math.floor(time_s * self.fps + 0.5) + 1  # frames, this one included; round() takes halves to even numbers
         if due <= self._frames:
             return
@@ -106,29 +90,22 @@ class AnnotatedVideo:
     def __enter__(self) -> AnnotatedVideo:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
         if self._writer is not None:
             self._writer.release()
         if kind is not None:
             with suppress(InputError):  # what went wrong is raised already
-                self._place.__exit__(kind, error, trace)
+                self._place.__exit__(kind, *error)
             return
         with self._place:
             written = 0 if self._writer is None else count_frames(self._partial) or 0
             if written != self._frames:  # OpenCV says nothing of a full disk
-                raise InputError(
-                    f"{self.path}: {written} of {self._frames} frames could be written; make room on the disk"
-                )
+                said = f"{written} of {self._frames} frames could be written; make room on the disk"
+                raise InputError(f"{self.path}: {said}")
 
 
 def annotate(frame: np.ndarray, reading: FrameReading) -> np.ndarray:
     """Return a copy of a frame with the hand, the letter of the moment and the end of the text drawn on it."""
-    import cv2
-
-    from asllib.hands import draw_hand
-
     drawn = draw_hand(frame, reading.hand)
     height, width = drawn.shape[:2]
     size = height / 360
@@ -147,8 +124,5 @@ def annotate(frame: np.ndarray, reading: FrameReading) -> np.ndarray:
 
 def letters_json(letters: Sequence[ReadLetter]) -> list[dict[str, object]]:
     """Letters as ``--json`` writes them."""
-    places = {"start_s": 3, "end_s": 3, "confidence": 4}
-    return [
-        {"letter": one.letter, **{name: round(getattr(one, name), digits) for name, digits in places.items()}}
-        for one in letters
-    ]
+    digits = {"start_s": 3, "end_s": 3, "confidence": 4}
+    return [{"letter": a.letter} | {name: round(getattr(a, name), n) for name, n in digits.items()} for a in letters]

@@ -9,16 +9,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
+from tqdm import tqdm
 
 from asllib.errors import InputError
 from asllib.files import check_there
 from asllib.quiet import without_lines
-
-if TYPE_CHECKING:
-    import cv2
 
 MJPEG_FPS = 30.0  # concatenated JPEGs keep no rate; browsers play them at this one
 MAX_PIXELS = 50_000_000  # of a frame, twice 6K; a file of a few bytes may say any size
@@ -28,20 +26,10 @@ _MJPEG = (".mjpeg", ".mjpg")
 def iter_frames(source: str | os.PathLike[str] | int, fps: float | None = None) -> Iterator[tuple[float, np.ndarray]]:
     """Go through the frames of a video file, or of a camera until the caller stops or it is unplugged.
 
-    Parameters
-    ----------
-    source
-        A video file, concatenated JPEGs (``.mjpeg``, taken to have 30 frames a second), or a camera's number.
-    fps
-        Frames a second, instead of the file's own rate.
-
-    Yields
-    ------
-    tuple
-        The time in seconds from the first frame, increasing; the frame, (H, W, 3) uint8 RGB.
-
-    InputError if the file is not there or no video, the camera does not open or gives no frame, or there is no frame
-    rate.
+    ``source`` is a video file, concatenated JPEGs (``.mjpeg``, taken to have 30 frames a second), or a camera's number;
+    ``fps`` takes the place of the file's own rate. Yields the time in seconds from the first frame, increasing, and the
+    frame, (H, W, 3) uint8 RGB. InputError if the file is not there or no video, the camera does not open or gives no
+    frame, or there is no frame rate.
     """
     check_rate(fps)
     if isinstance(source, int):
@@ -61,31 +49,18 @@ def count_frames(source: str | os.PathLike[str] | int) -> int | None:
     """How many frames a file says that it has, for progress; None for a camera or where it does not say."""
     if isinstance(source, int) or Path(source).suffix.lower() in _MJPEG:
         return None
-    import cv2
-
-    capture = _open_file(Path(source))
-    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    capture.release()
+    count = int(_open_file(Path(source)).get(cv2.CAP_PROP_FRAME_COUNT))
     return count if count > 0 else None
 
 
 def frame_rate(path: str | os.PathLike[str]) -> float:
-    """Frames a second that a video file says; 30 for concatenated JPEGs.
-
-    InputError if the file is not there, or says no rate above 0.
-    """
+    """Frames a second that a video file says; InputError if the file is not there, or says no rate above 0."""
     path = Path(path)
     _check_file(path)
-    capture = _open_file(path)
-    try:
-        return _rate(path, capture)
-    finally:
-        capture.release()
+    return _rate(path, _open_file(path))
 
 
 def _rate(path: Path, capture: cv2.VideoCapture) -> float:
-    import cv2
-
     rate = MJPEG_FPS if path.suffix.lower() in _MJPEG else capture.get(cv2.CAP_PROP_FPS)
     if not (math.isfinite(rate) and rate > 0):
         raise InputError(f"{path}: says {rate:g} frames a second; give the true rate with fps (--fps)")
@@ -116,19 +91,10 @@ _BREAK = 0.5  # seconds that may be missing at a film's end: a sound track is of
 
 
 def _open_file(path: Path) -> cv2.VideoCapture:
-    import cv2
-
     with without_lines(_LOG_LINE):
         # FFmpeg takes the start of "12:30.mjpeg" for a protocol's name, of a path from the root on it does not.
         # One thread: what is logged about a frame is then logged while it is read.
         return cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-
-
-def _codec(capture: cv2.VideoCapture) -> str:
-    import cv2
-
-    name = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(8, "little", signed=True)[:4].decode("latin-1").strip()
-    return {"AV01": "AV1"}.get(name, name)
 
 
 def _cure(path: Path, filters: str = "") -> str:
@@ -136,9 +102,6 @@ def _cure(path: Path, filters: str = "") -> str:
 
 
 def _file_frames(path: Path, fps: float | None) -> Iterator[tuple[float, np.ndarray]]:
-    import cv2
-    from tqdm import tqdm
-
     capture = _open_file(path)
     try:
         if not capture.isOpened():
@@ -165,7 +128,8 @@ def _file_frames(path: Path, fps: float | None) -> Iterator[tuple[float, np.ndar
             yield moment, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
             number, last = number + 1, moment
         if not number:
-            codec = _codec(capture)
+            name = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(8, "little", signed=True)[:4].decode("latin-1")
+            codec = name.strip().replace("AV01", "AV1")
             raise InputError(f"{path}: no frame of its {codec} video can be read; {_cure(path)}, or get it again")
         length = capture.get(cv2.CAP_PROP_FRAME_COUNT) / (capture.get(cv2.CAP_PROP_FPS) or math.inf)
         if length - shown > _BREAK and path.suffix.lower() not in _MJPEG:
@@ -176,8 +140,6 @@ def _file_frames(path: Path, fps: float | None) -> Iterator[tuple[float, np.ndar
 
 
 def _camera_frames(camera: int) -> Iterator[tuple[float, np.ndarray]]:
-    import cv2
-
     capture = cv2.VideoCapture(camera)
     try:
         if not capture.isOpened():

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from rapidfuzz.distance import Levenshtein
+from tqdm.auto import tqdm
 
 from asllib.data.phrases import count_others, load_phrases
 from asllib.errors import InputError
@@ -28,10 +26,11 @@ from asllib.hands.tracker import Side, table_hands
 from asllib.networks.spelling import SpellingNet
 from asllib.networks.store import SHIPPED, WEIGHTS, load_model
 from asllib.parallel import Job, results, workplace
+from asllib.paths import digest
+from asllib.read.decoder import ReadLetter, SpellerSettings
 from asllib.read.lexicon import Lexicon, check_names
 from asllib.read.reader import FrameReading, ReadWord, TextReader, load_network
-from asllib.read.recognizer import BLUE, Recognizer, looks_blue
-from asllib.read.speller import ReadLetter, SpellerSettings
+from asllib.read.recognizer import BLUE, NO_PICTURE, Recognizer, looks_blue
 from asllib.read.video import check_rate, count_frames, iter_frames
 
 Video = str | os.PathLike[str] | int | Iterable[tuple[float, np.ndarray]]
@@ -39,27 +38,13 @@ Video = str | os.PathLike[str] | int | Iterable[tuple[float, np.ndarray]]
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """What was read in a video.
+    """What was read in a video."""
 
-    Attributes
-    ----------
-    text
-        The letters with the spaces between words.
-    letters
-        Each letter that was not taken back with its time and confidence, as it was read: correction changes none.
-    words
-        Each word with its time.
-    hand_found
-        Part of the frames with a hand, 0..1.
-    seconds
-        Length of the video.
-    """
-
-    text: str
-    letters: tuple[ReadLetter, ...]
+    text: str  # the letters with the spaces between words
+    letters: tuple[ReadLetter, ...]  # each that was not taken back, as it was read: correction changes none
     words: tuple[ReadWord, ...]
-    hand_found: float
-    seconds: float
+    hand_found: float  # part of the frames with a hand, 0..1
+    seconds: float  # length of the video
 
 
 def read_text(
@@ -73,42 +58,25 @@ def read_text(
     progress: bool = False,
     on_frame: Callable[[float, np.ndarray | None, FrameReading], None] | None = None,
 ) -> Reading:
-    """Read a video, or a table of landmarks.
+    """Read a video, or a table of landmarks; for ``recognizer`` see ``TextReader``.
 
-    Parameters
-    ----------
-    video
-        A file, a camera's number (read until Ctrl+C or until it is unplugged), or pairs of a time in seconds and a
-        frame (H, W, 3) uint8 RGB; or a landmark table (.csv, .csv.gz, .parquet, .json; see
-        ``asllib.hands.read_landmarks``) of frames in order, with a column ``time_s`` or a frame rate.
-    recognizer
-        See ``TextReader``.
-    fps
-        Frames a second of a file that does not say it.
-    aspect
-        Width / height of the frames that landmarks are of, where they do not say it; else they are taken as square.
-    correct
-        Replace what was read by words of the lexicon where they are likelier.
-    names
-        Words that are not to be corrected.
-    progress
-        Show a bar with the time left.
-    on_frame
-        Called with the time, the frame (None for landmarks) and what was read in it.
+    ``video`` is a file, a camera's number (read until Ctrl+C or until it is unplugged), or pairs of a time in seconds
+    and a frame (H, W, 3) uint8 RGB; or a landmark table (see ``asllib.hands.read_landmarks``) of frames in order, with
+    a column ``time_s`` or a frame rate. ``fps`` is the frames a second of a file that does not say it, ``aspect`` the
+    width / height of the frames that landmarks are of, where they do not say it.
+
+    ``correct`` replaces what was read by words of the lexicon where they are likelier, but not ``names``. ``on_frame``
+    is called with the time, the frame (None for landmarks) and what was read in it.
 
     InputError if the video or table cannot be read, has no times, or a recogniser of pictures is given landmarks alone.
     """
-    from tqdm.auto import tqdm
-
     names = check_names(names)
     frames: Iterable[tuple[float, Any]]  # of a table a hand and the aspect instead of a frame
-    total, hands = None, False
-    if isinstance(video, (str, os.PathLike)) and os.fspath(video).endswith(TABLES):
+    total, hands = None, isinstance(video, (str, os.PathLike)) and os.fspath(video).endswith(TABLES)
+    if isinstance(video, (str, os.PathLike)) and hands:
         if getattr(recognizer, "kind", "") == "pixel":
-            raise InputError(
-                f"{video}: landmarks have no picture for a pixel network; use spelling, default or landmark"
-            )
-        frames, hands = read_hands(video, fps, aspect), True
+            raise InputError(f"{video}: {NO_PICTURE}")
+        frames = read_hands(video, fps, aspect)
     elif isinstance(video, (str, os.PathLike, int)):
         frames, total = iter_frames(video, fps), count_frames(video)
     else:
@@ -143,8 +111,6 @@ def read_hands(
     InputError if the table cannot be read, has neither a column ``time_s`` of increasing numbers nor a frame rate, or
     the aspect ratio is none.
     """
-    from tqdm import tqdm
-
     table = read_landmarks(path)
     check_rate(fps)
     if fps is not None:
@@ -156,11 +122,7 @@ def read_hands(
     bad = ~np.isfinite(times) | (np.diff(times, prepend=-np.inf) <= 0)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
-        if fps is not None:
-            raise InputError(f"{path}: with {fps} frames a second row {row + 1} has no later time than the one before")
-        raise InputError(
-            f"{path}: time_s is {table['time_s'].iloc[row]} in row {row + 1}: times are numbers that increase"
-        )
+        raise InputError(f"{path}: {times[row]:g} s in row {row + 1}: the times of frames are numbers that increase")
     aspects, side = landmark_arrays(table)["aspect"], Side()
     if aspect is not None:
         if not 0.1 <= aspect <= 10:
@@ -177,7 +139,7 @@ def read_hands(
 
 def read_videos(
     videos: Sequence[str | os.PathLike[str]],
-    model: str = "spelling",
+    model: str | os.PathLike[str] = "spelling",
     *,
     fps: float | None = None,
     aspect: float | None = None,
@@ -190,64 +152,36 @@ def read_videos(
 ) -> list[Reading]:
     """Read videos or landmark tables, each as ``read_text`` does, a video a task; return them in their order.
 
-    Parameters
-    ----------
-    videos
-        Files. On a cluster they lie where all machines see them under the same path: videos are too large to be sent.
-    model
-        See ``load_network``.
-    fps, aspect, correct, names
-        As in ``read_text``.
-    workers
-        Processes; by default one a core, and no more than videos.
-    executor
-        Reads the videos instead of processes of our own: threads, processes, or a cluster
-        (``asllib.parallel.cluster``).
-    checkpoint
-        A folder of this machine for what was read. A later call with the same folder takes from it what it holds and
-        does the rest; a file that changed since is read again.
-    progress
-        Show a bar with the time left.
-
-    InputError as in ``read_text``; or if a worker was killed.
+    ``model`` is as in ``load_network``. ``workers`` are processes, by default one a core; ``executor`` takes their
+    place: threads, processes, or ``asllib.parallel.cluster``, whose machines see the files under the same path, since
+    videos are too large to be sent. The folder ``checkpoint`` keeps what was read for a later call, unless the file has
+    changed since. InputError as in ``read_text``; or if a worker was killed.
     """
-    from tqdm.auto import tqdm
-
     paths = [Path(video).absolute() for video in videos]
     for video, path in zip(videos, paths, strict=True):
         check_there(path, video, "video")
-    card, trained = Path(WEIGHTS if str(model) in SHIPPED else "", model, "card.json"), ""
-    if card.is_file():  # another network may be trained into a run folder later, or come with another asllib
-        trained = hashlib.sha256(card.read_bytes()).hexdigest()
-        model = model if str(model) in SHIPPED else str(card.parent.absolute())
-    options = (model, trained, fps, aspect, correct, check_names(names))
-    folder = None if checkpoint is None else Path(checkpoint)
-    jobs = [
-        Job((_read, str(path), *options), path=None if folder is None else folder / f"{_key(path, options)}.json")
-        for path in paths
-    ]
+    folder = (WEIGHTS if model in SHIPPED else Path()) / model
+    # Another network may be trained into a run folder later, or come with another asllib; spelling asks default.
+    cards = [card.read_bytes() for card in (folder / "card.json", WEIGHTS / "default" / "card.json") if card.is_file()]
+    options = (model if model in SHIPPED else str(folder.absolute()), fps, aspect, correct, check_names(names))
+
+    def kept(path: Path) -> Path | None:
+        status = path.stat()
+        about = f"5 {tracker_version()} {path} {status.st_size} {status.st_mtime_ns} {options}"
+        return None if checkpoint is None else Path(checkpoint) / f"{digest(about, *cards)}.json"
+
+    jobs = [Job((_read, str(path), *options), path=kept(path)) for path in paths]
     missing = sum(job.path is None or not job.path.is_file() for job in jobs)
-    most = max(1, min(workers or os.cpu_count() or 1, missing))
-    with workplace(executor, most) as place:
+    with workplace(executor, max(1, min(workers or os.cpu_count() or 1, missing))) as place:
         read = results(jobs, place, _load, _store)
         return list(tqdm(read, total=len(paths), desc="Reading", unit="video", disable=not progress))
 
 
-def _read(path: str, model: str, trained: str, fps: float | None, aspect: float | None, *words: Any) -> Reading:
+def _read(
+    path: str, model: str, fps: float | None, aspect: float | None, correct: bool, names: Sequence[str]
+) -> Reading:
     """Read one video; what runs on a worker."""
-    return read_text(path, _network(model, trained), fps=fps, aspect=aspect, correct=words[0], names=words[1])
-
-
-@lru_cache(maxsize=1)
-def _network(model: str, trained: str) -> Recognizer | SpellingNet:
-    return load_network(model)
-
-
-def _key(path: Path, options: tuple) -> str:
-    status = path.stat()
-    looks = (WEIGHTS / "default" / "card.json").read_text(encoding="utf-8")  # spelling asks its second branch
-    text = f"4 {looks} {tracker_version()} {path} {status.st_size} {status.st_mtime_ns} {options}"
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return read_text(path, load_network(model), fps=fps, aspect=aspect, correct=correct, names=names)
 
 
 def _load(path: Path) -> Reading:
@@ -268,8 +202,6 @@ class Spelled:
     word: str
     letters: tuple[ReadLetter, ...]
     corrected: str  # after the lexicon
-    delays: tuple[float, ...]  # see ``delays``
-    seconds: float  # its length
 
     @property
     def read(self) -> str:
@@ -283,16 +215,14 @@ def read_stream(
     lexicon: Lexicon | None = None,
     recognizer: Recognizer | SpellingNet | None = None,
 ) -> Spelled:
-    """Read a stream's hands as a live video's: the same reader, frame by frame."""
-    reader = TextReader(recognizer, settings)
-    reader.settings = dataclasses.replace(reader.settings, space_s=60.0)  # a stream is one word, to its end
+    """Read a stream's hands as a live video's, as one word: the same reader, frame by frame."""
+    reader = TextReader(recognizer, dataclasses.replace(settings or SpellerSettings(), space_s=60.0))
     for hand, time in zip(stream.hands(), stream.times, strict=True):
         reader.read_hand(hand, float(time), stream.aspect)
     reader.finish()
-    letters = reader.letters
-    read = "".join(letter.letter for letter in letters)
+    read = "".join(letter.letter for letter in reader.letters)
     corrected = read if lexicon is None or not read else lexicon.correct(read, reader.evidence())
-    return Spelled(stream.word, letters, corrected, tuple(delays(stream, letters)), float(stream.times[-1]))
+    return Spelled(stream.word, reader.letters, corrected)
 
 
 def evaluate_phrases(model: str, folder: str, split: str | None = None) -> dict[str, Any]:
@@ -302,11 +232,9 @@ def evaluate_phrases(model: str, folder: str, split: str | None = None) -> dict[
     spaces, and counts what "others" there are: signs that are no letters are read as some letter, or not at all.
     InputError if there are none, or the network needs pictures.
     """
-    from tqdm.auto import tqdm
-
     phrases, network = load_phrases(folder), load_network(model)
     if isinstance(network, Recognizer) and network.kind == "pixel":
-        raise InputError(f"{model}: phrases have no pictures; use spelling, default or landmark")
+        raise InputError(f"{model}: {NO_PICTURE}")
     chosen = np.full(len(phrases), True) if split is None else (phrases.table["split"] == split).to_numpy(bool)
     if not chosen.any():
         raise InputError(f"{folder}: no phrase in split {split!r}")
@@ -321,16 +249,3 @@ def evaluate_phrases(model: str, folder: str, split: str | None = None) -> dict[
     part = [pair for pair, alone in zip(pairs, plain, strict=True) if alone]
     found["plain"] = spelling_report(part, signers[plain]) if part else None
     return found | {"others": count_others(phrases.table["text"]), "seen_in_training": seen}
-
-
-def delays(stream: Stream, letters: Sequence[ReadLetter]) -> list[float]:
-    """Seconds from the middle of each hold, where it is known, to the moment at which a right letter was written."""
-    if stream.positions is None:
-        return []
-    read = "".join(letter.letter for letter in letters)
-    found = []
-    for same in Levenshtein.opcodes(read, stream.word).as_matching_blocks():
-        for i in range(same.size):
-            held = stream.times[stream.positions == same.b + i]
-            found.append(letters[same.a + i].end_s - (held[0] + held[-1]) / 2)
-    return found

@@ -148,7 +148,7 @@ def test_phrases_are_evaluated_by_signer(asl, kaggle):
     code, out, _ = asl("evaluate", "--model", "landmark", "--data", kaggle)
     assert code == 0 and "of 18 letters, signers: 2" in out and "3 spaces, 1 digits, 1 other signs" in out
     code, _, err = asl("evaluate", "--model", "pixel", "--data", kaggle)
-    assert code == 1 and "phrases have no pictures" in err
+    assert code == 1 and "landmarks have no picture" in err
 
 
 def test_a_network_learns_from_phrases_and_says_so(asl, kaggle, tmp_path, monkeypatch):

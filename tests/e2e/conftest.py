@@ -145,7 +145,7 @@ def film(tmp_path_factory) -> Path:
     """A film of a synthetic signer who spells WORLD; browsers play it in a loop. One of those that are read right."""
     from asllib.signer import render_word, write_video
 
-    word = render_word("WORLD", signer=1, letters_per_second=1.5, size=(320, 240))
+    word = render_word("WORLD", signer=0, letters_per_second=1.5, size=(320, 240))
     return write_video(tmp_path_factory.mktemp("film") / "world.mjpeg", word.frames)
 
 

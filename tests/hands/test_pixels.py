@@ -13,8 +13,6 @@ from asllib.hands.pixels import (
     hand_crop,
     hand_mask,
     hand_only,
-    mean_image,
-    normalise,
     resize,
     standardise,
     to_gray,
@@ -131,26 +129,10 @@ def test_a_mirrored_photo_gives_the_same_pixels(photo, one_hand):
     assert np.abs(there.astype(int) - back).mean() < 3  # a pixel of the photo at most, by rounding
 
 
-def test_normalise_maps_bytes_to_0_1():
-    values = normalise(np.array([[0, 51, 255]], np.uint8))
-    assert values.dtype == np.float32
-    np.testing.assert_allclose(values, [[0, 0.2, 1]], atol=1e-7)
-
-
 def test_standardise_removes_brightness_and_contrast(blobs):
-    images = normalise(blobs(5))
+    images = blobs(5).astype(np.float32) / 255
     standard = standardise(images)
     np.testing.assert_allclose(standard.mean((1, 2)), 0, atol=1e-5)
     np.testing.assert_allclose(standard.std((1, 2)), 1, atol=1e-5)
     np.testing.assert_allclose(standardise(0.3 * images + 0.4), standard, atol=1e-4)
     assert (standardise(np.full((2, 28, 28), 0.5, np.float32)) == 0).all()
-
-
-def test_mean_image_and_its_subtraction(rng):
-    images = rng.integers(0, 256, (1000, 28, 28), np.uint8)
-    mean = mean_image(images)
-    assert mean.shape == (28, 28) and mean.dtype == np.float32
-    np.testing.assert_allclose(mean, images.astype(float).mean(0), rtol=1e-6)
-    rest = images - mean
-    np.testing.assert_allclose(rest.mean(0), 0, atol=1e-3)
-    assert rest.min() < -100 and rest.max() > 100

@@ -1,16 +1,17 @@
 """The trained decoder's parts on made-up answers of the network."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
+from asllib.errors import InputError
 from asllib.hands.stream import RATE, resample
 from asllib.networks.spelling import SpellingConfig, SpellingNet, moment_features
-from asllib.read.decoder import HandListener, PeakSpeller, Said, beam_search
-from asllib.read.speller import MendedLetter, SpellerSettings
+from asllib.read.decoder import FrameListener, HandListener, MendedLetter, PeakSpeller, Said, SpellerSettings
+from asllib.read.reader import TextReader
 from asllib.train.films import stream_of
 
 SIGNS = ("A", "B", "space")
@@ -156,25 +157,6 @@ def test_listening_frame_by_frame_says_the_same_as_all_at_once(hands):
     assert [one.time_s for one in said] == pytest.approx(even.times - config.delay / RATE)
 
 
-def test_beam_search_finds_the_likeliest_signs():
-    rng = np.random.default_rng(0)
-    for _ in range(5):
-        table = torch.from_numpy(rng.normal(0, 1.5, (6, 3))).log_softmax(1)
-        best, score = (), -np.inf
-        for length in range(6):
-            for signs in itertools.product((1, 2), repeat=length):
-                loss = F.ctc_loss(
-                    table[:, None],
-                    torch.tensor([signs], dtype=torch.long).reshape(1, -1),
-                    [6],
-                    [length],
-                    reduction="sum",
-                )
-                if -float(loss) > score:
-                    best, score = signs, -float(loss)
-        assert beam_search(table.numpy(), width=60) == best
-
-
 def test_a_letter_says_since_when_it_was_seen_when_it_was_sure_and_how_sure_it_was():
     first, second = np.array([0.05, 0.9, 0.03, 0.02]), np.array([0.2, 0.05, 0.7, 0.05])
     speller, read = PeakSpeller(SIGNS, SpellerSettings(hold_s=0.1)), []
@@ -184,3 +166,70 @@ def test_a_letter_says_since_when_it_was_seen_when_it_was_sure_and_how_sure_it_w
     assert [letter.confidence for letter in read] == pytest.approx([0.9, 0.7])
     assert [letter.start_s for letter in read] == pytest.approx([0, 5 / RATE])
     assert [letter.end_s for letter in read] == pytest.approx([2 / RATE + 0.15, 7 / RATE + 0.15])
+
+
+@pytest.mark.parametrize("name, value", [("confidence", 0), ("confidence", 1.2), ("hold_s", -1), ("space_s", 0)])
+def test_bad_settings_are_refused(name, value):
+    with pytest.raises(InputError, match=f"{name}={value}"):
+        SpellerSettings(**{name: value})
+
+
+@pytest.mark.parametrize("numbers, expected", [("1111000", []), ("1" * 20, ["wave"]), ("1" * 90, ["wave"])])
+def test_a_sign_that_was_added_must_be_held_longer(numbers, expected):
+    assert [one.letter for one in spelled(numbers, ("wave", "A", "B"))] == expected
+
+
+class Shows:
+    """In a recogniser's place: says L of every hand, as sure as it is told to be."""
+
+    alphabet, sure = "LB", 0.9
+
+    def probabilities(self, hands, aspect, image=None):
+        return np.float32([self.sure, 1 - self.sure])
+
+
+def read_frames(hand, times, recognizer=None, place=lambda time: (0.0, 0.0), aspect=1.0) -> str:
+    """What a recogniser of single frames reads of a hand, or of none where its place is None."""
+    listener, read = FrameListener(recognizer or Shows()), ""
+    speller = PeakSpeller(listener.signs, SpellerSettings())
+    for time in [*times, *(times[-1] + np.arange(1, 11) / 20)]:
+        aside = place(time) if time <= times[-1] else None
+        shown = None
+        if aside is not None:
+            palm = np.linalg.norm(hand.landmarks[9, :2] - hand.landmarks[0, :2])
+            shown = replace(hand, landmarks=hand.landmarks + np.float32([*np.multiply(palm, aside), 0]))
+        for said in listener.hear(shown, float(time), aspect):
+            read += "".join(one.letter for one in speller.update(said, float(time)))
+    return read
+
+
+@pytest.mark.parametrize("fps", [10, 15, 30, 60])
+def test_frames_of_any_rate_are_read_once_a_hold(one_hand, fps):
+    times = np.arange(round(2.5 * fps)) / fps
+    assert read_frames(one_hand, times) == "L"
+    assert read_frames(one_hand, times, place=lambda time: None if 0.6 < time < 1.4 else (0.0, 0.0)) == "LL"
+    lost = times[:: max(2, fps // 5)]  # single frames in which no hand is found
+    assert read_frames(one_hand, times, place=lambda time: None if time in lost[1:-1] else (0.0, 0.0)) == "L"
+
+
+def test_a_handshape_of_which_the_network_is_not_sure_is_none(one_hand):
+    unsure = Shows()
+    unsure.sure = 0.45
+    unsure.probabilities = lambda *_: np.float32([0.45, 0.3])
+    assert read_frames(one_hand, np.arange(60) / 30, unsure) == ""
+
+
+def test_a_hand_on_its_way_shows_nothing_and_one_that_slides_aside_shows_its_letter_twice(one_hand):
+    times = np.arange(36) / 30
+    assert read_frames(one_hand, times, place=lambda time: (6 * time, 0.0)) == ""
+    assert read_frames(one_hand, times, place=lambda time: (2 * np.clip(time - 0.4, 0, 0.4), 0.0)) == "LL"
+    assert read_frames(one_hand, times, place=lambda time: (np.clip(time - 0.4, 0, 0.1), 0.0)) == "L"
+
+
+@pytest.mark.parametrize("time", [float("nan"), None, 0.0, -1.0])
+def test_times_are_refused_in_one_line(time):
+    reader = TextReader(Shows())
+    reader.read_hand(None, 0.0, 1.0)
+    with pytest.raises(InputError) as caught:
+        reader.read_hand(None, time, 1.0)
+    assert "\n" not in str(caught.value)

@@ -102,19 +102,17 @@ def test_a_moment_takes_the_embedding_nearest_to_it(drawn, says):
     says(sure_of("A"), sure_of("B"))
     for moment in (0.0, 0.1):
         listener.hear(drawn[0][0], moment, 1.0)
-    found = listener._nearest_looks([0.0, 0.04, 0.06, 0.3])
-    shapes = listener.model.config.signs
-    assert found.shape == (1, len(shapes), 4)
-    assert [shapes[int(found[0, :, moment].argmax())] for moment in range(4)] == ["A", "A", "B", "B"]
+    found = listener._nearest([0.0, 0.04, 0.06, 0.3])
+    assert found.shape == (4, len(listener.signs))
+    assert [listener.signs[place] for place in found.argmax(1)] == ["A", "A", "B", "B"]
     listener.reset()
-    assert listener._nearest_looks([0.5]) is None
+    assert listener._nearest([0.5]) is None
 
 
-def test_embeddings_have_no_say_in_what_they_do_not_know():
+def test_embeddings_have_no_say_in_what_they_do_not_know(drawn, says):
     listener = HandListener(load_model("spelling")[0])
-    shapes = listener.model.config.signs
-    listener._looks = [(0.0, sure_of("D"))]
-    found = dict(zip(shapes, listener._nearest_looks([0.0])[0, :, 0].tolist(), strict=True))
+    says(sure_of("D"))
+    found = dict(zip(listener.signs, listener._look(drawn[0][0], 1.0, None).tolist(), strict=True))
     assert found["Z"] == found["D"] > found["I"] == found["J"]  # Z is drawn by a hand as in D, J by one as in I
     assert found["space"] == found["del"] == max(found.values())
 
