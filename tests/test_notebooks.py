@@ -71,6 +71,12 @@ def test_stored_outputs_are_of_real_data_and_small_and_name_no_folder(path):
     assert faults(path) == []
 
 
+def test_the_attached_picture_is_the_one_in_figures():
+    notebook = nbformat.read(FOLDER / "07_live.ipynb", as_version=4)
+    (attached,) = (cell.attachments["live.webp"]["image/webp"] for cell in notebook.cells if "attachments" in cell)
+    assert base64.b64decode(attached) == (project_root() / "figures" / "synthetic" / "live.webp").read_bytes()
+
+
 def test_a_large_picture_and_an_absolute_path_are_found(tmp_path):
     image = {"image/png": base64.b64encode(bytes(MOST + 1)).decode()}
     outputs = [nbformat.v4.new_output("display_data", data) for data in (image, {"text/plain": ["'/home/me/a.csv'"]})]
