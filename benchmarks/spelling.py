@@ -177,7 +177,7 @@ def without(lexicon, word: str):
 
     other = object.__new__(Lexicon)
     other._frequency = {known: share for known, share in lexicon._frequency.items() if known != word}
-    other._sorted, other._names = sorted(other._frequency), set()
+    other._names = set()
     return other
 
 

@@ -215,10 +215,9 @@ class RecordingSession(Session):
                 raise InputError(f"{self.folder}: holds something else; name a new folder")
             return [], {}
         table = read_manifest(self.folder)  # its files lie in the folder: choosing "again" deletes them
-        files = table["label"] + "/" + table["signer"] + "-"
-        own = table["file"].str.fullmatch(r"\w[\w -]*/\w[\w -]*-\d{4,}\.jpg") & (table["source"] == "recorded")
-        own &= np.array([file.startswith(start) for file, start in zip(table["file"], files, strict=True)], bool)
-        if not (self.folder / LANDMARKS).is_file() or not own.all():
+        names = zip(table["label"], table["signer"], table["file"], strict=True)
+        own = [re.fullmatch(rf"{re.escape(f'{label}/{who}')}-\d{{4,}}\.jpg", file) for label, who, file in names]
+        if not ((self.folder / LANDMARKS).is_file() and all(own) and (table["source"] == "recorded").all()):
             raise InputError(f"{self.folder}: was not written by the recorder; name a new folder")
         hands = read_landmarks(self.folder / LANDMARKS)
         if set(HAND) - set(hands) or (len(table) and not set(hands["file"]) & set(table["file"])):

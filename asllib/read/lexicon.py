@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import islice
 
 import numpy as np
 
@@ -37,19 +37,14 @@ class Lexicon:
     def __init__(self, size: int = SIZE, names: Iterable[str] = ()) -> None:
         if size < 1:
             raise InputError(f"size={size}: a lexicon has at least one word")
-        self._frequency = _frequencies(size)
-        self._sorted = sorted(self._frequency)
+        self._frequency = _frequencies(size)  # the most frequent first
         self._names = {name.upper() for name in check_names(names)}
 
     def complete(self, start: str, count: int = 3) -> tuple[str, ...]:
         """The most frequent words that begin with the letters spelled so far, without that very word."""
         start = start.upper()
-        if not start:
-            return ()
-        low = bisect_left(self._sorted, start)
-        high = bisect_left(self._sorted, start + "[")  # "[" comes right after "Z"
-        found = (word for word in self._sorted[low:high] if word != start)
-        return tuple(sorted(found, key=lambda word: -self._frequency[word])[:count])
+        found = (word for word in self._frequency if start and word.startswith(start) and word != start)
+        return tuple(islice(found, count))
 
     def correct(self, word: str, log_probabilities: np.ndarray | None = None) -> str:
         """The word that was most likely meant by the letters that were read.
@@ -77,7 +72,7 @@ class Lexicon:
 
         length = len(word)
         most = 1 if length <= 2 else 2 if length == 3 else 3 if length <= 6 else 4
-        near = process.extract(word, self._sorted, scorer=Levenshtein.distance, score_cutoff=most, limit=None)
+        near = process.extract(word, [*self._frequency], scorer=Levenshtein.distance, score_cutoff=most, limit=None)
         ranked = sorted(near, key=lambda found: LETTER_COST * found[1] - math.log(self._frequency[found[0]]))
         return tuple(found[0] for found in ranked[:400])
 
