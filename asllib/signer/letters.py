@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ import numpy as np
 from asllib.errors import InputError
 from asllib.letters import LETTERS
 from asllib.paths import replacing, write_text
-from asllib.signer.alphabet import clip_to_limits, draw_habit
+from asllib.signer.alphabet import STYLES, clip_to_limits, draw_habit
 
 if TYPE_CHECKING:
     from asllib.signer.scene import Signer
@@ -108,6 +108,18 @@ def photograph_each(
     return photograph(clip_to_limits(poses + habits), people, shots, (size, size), seeds, steps=steps)
 
 
+def find_signer(style: str, seed: int = 0) -> int:
+    """Number of the first person of the set ``seed`` who makes a letter in a style, such as ``"M hanging"``.
+
+    InputError names the styles that there are.
+    """
+    from asllib.signer.scene import draw_signer
+
+    if style not in STYLES:
+        raise InputError(f"{style!r} is not a style of a letter: use {', '.join(STYLES)}")
+    return next(number for number in count() if draw_signer(seed, number).styles.get(style[0]) == style)
+
+
 def jpeg(image: np.ndarray, quality: int = 95) -> bytes:
     """Encode an (H, W, 3) uint8 RGB image."""
     import cv2
@@ -159,10 +171,10 @@ def write_letters(
     points = [f"{axis}{k}" for k in range(21) for axis in "xyz"]
     manifest = ["file,label,source,signer,original,width,height\n"]
     table = [",".join(["file", "label", "side", "score", *points, *(f"w{name}" for name in points)]) + "\n"]
-    count, counts = signers * len(letters) * views, Counter[str]()
+    total, counts = signers * len(letters) * views, Counter[str]()
     with (
         replacing(out / "manifest.csv") as last,
-        tqdm(total=count, unit="photo", desc="Rendering letters", disable=not progress) as bar,
+        tqdm(total=total, unit="photo", desc="Rendering letters", disable=not progress) as bar,
     ):
         for letter in letters:
             (out / letter).mkdir(exist_ok=True)

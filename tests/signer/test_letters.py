@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from asllib.signer import render_letters, write_letters
+from asllib.errors import InputError
+from asllib.signer import find_signer, render_letters, write_letters
+from asllib.signer.scene import draw_signer
 
 
 def test_arrays_fit_together(alphabet_shots):
@@ -17,6 +19,14 @@ def test_arrays_fit_together(alphabet_shots):
     assert sorted(set(shots.signers)) == ["synthetic-3-000", "synthetic-3-001"]
     assert np.isfinite(shots.landmarks).all() and (shots.landmarks[:, 0, 2] == 0).all()
     assert shots.images.std((1, 2, 3)).min() > 5
+
+
+def test_a_signer_is_found_by_a_style():
+    number = find_signer("T far out", seed=3)
+    assert draw_signer(3, number).styles["T"] == "T far out"
+    assert not any(draw_signer(3, before).styles.get("T") == "T far out" for before in range(number))
+    with pytest.raises(InputError, match="'T sideways' is not a style of a letter: use A out, "):
+        find_signer("T sideways")
 
 
 @pytest.mark.slow
