@@ -10,6 +10,7 @@ means over signers, and intervals come from drawing signers anew. A photo withou
 ``left_out``  every training signer of every set read by a ``landmark`` network that never saw that signer
 ``curve``     accuracy of the validation signers against the number of signers that ``landmark`` learned from
 ``few_shot``  the same signers after ``landmark`` saw a few photos of each of their letters
+``groups``    who and which photos are read worse: by light, size of the hand, sharpness and side
 ``refused``   handshapes that are no letter, where 97 % of the validation signers' letters are accepted
 """
 
@@ -45,7 +46,14 @@ SIZES = (1, 2, 4, 8, 16, 32)
 DRAWS = 1  # sets of signers of each size
 STEPS = 1500  # batches that each network of the curve learns from
 SHOTS = (1, 2, 5)
-NAMES = ("shipped", "left_out", "curve", "few_shot", "refused")
+# What is measured in a picture, and the names of three equal parts of the photos from low to high.
+PARTS = {
+    "brightness of the hand": ("dark", "medium", "bright"),
+    "brightness of the scene": ("dark", "medium", "bright"),
+    "size of the hand": ("small", "medium", "large"),
+    "sharpness": ("blurred", "medium", "sharp"),
+}
+NAMES = ("shipped", "left_out", "curve", "few_shot", "groups", "refused")
 
 
 class People:
@@ -81,7 +89,7 @@ def by_signer(names: np.ndarray, right: np.ndarray) -> dict[str, float]:
     return {str(name): float(share) for name, share in pd.Series(right).groupby(names).mean().items()}
 
 
-def summary(names: np.ndarray, labels: np.ndarray, read: np.ndarray, draws: int = 2000) -> dict:
+def summary(names: np.ndarray, labels: np.ndarray, read: np.ndarray) -> dict:
     """Mean over signers with its interval, median, lowest tenth and lowest; by letter; the pairs taken for each other.
 
     Parameters
@@ -91,14 +99,12 @@ def summary(names: np.ndarray, labels: np.ndarray, read: np.ndarray, draws: int 
     """
     signers = by_signer(names, labels == read)
     shares = np.array([*signers.values()])
-    rng = np.random.default_rng(0)
-    means = shares[rng.integers(len(shares), size=(draws, len(shares)))].mean(1)
     letters = pd.Series(labels == read).groupby([labels, names]).mean().groupby(level=0).mean()
     return {
         "signers": len(shares),
         "n": len(labels),
         "mean": float(shares.mean()),
-        "interval": np.percentile(means, [2.5, 97.5]).tolist(),
+        "interval": mean_interval(shares),
         "median": float(np.median(shares)),
         "lowest_tenth": float(np.sort(shares)[: max(1, round(len(shares) / 10))].mean()),
         "lowest": float(shares.min()),
@@ -174,31 +180,71 @@ def left_out(people: People) -> dict:
 
 
 def fairness(people: People, seen: pd.DataFrame) -> dict:
-    """Accuracy of left-out photos in five equal parts of what can be measured in a picture, from low to high."""
+    """Accuracy of left-out photos by what can be measured in a picture, as in ``groups``."""
     right = dict(zip(seen["signer"] + "/" + seen["file"], seen["label"] == seen["read"], strict=True))
+    measured = measures(people, valid=False)
+    return by_measure(measured.assign(right=(measured["signer"] + "/" + measured["file"]).map(right)))
+
+
+def measures(people: People, valid: bool) -> pd.DataFrame:
+    """Signer, file and ``measure`` of each photo with a found hand, of the training or of the validation signers."""
+    known = [(people.valid_photos, people.valid)] if valid else zip(people.sets, people.train[:2], strict=True)
     rows = []
-    for letters, hands in zip(people.sets, people.train[:2], strict=True):
+    for letters, hands in known:
         images = dict(zip(letters.table["file"], range(len(letters)), strict=True))
-        table, keys = hands.looks.tables[0], signer_names(hands.table) + "/" + hands.table["file"].to_numpy(str)
+        files, names = hands.table["file"].to_numpy(str), signer_names(hands.table)
         for row in np.flatnonzero(hands.looks.found):
-            image = letters.images[images[hands.table["file"].iloc[row]]]
-            rows.append({**measure(image, table.iloc[row]), "right": right[keys[row]]})
-    measured = pd.DataFrame(rows)
-    sides = measured.groupby("side")["right"].agg(accuracy="mean", n="size")
-    out: dict = {"side": sides.to_dict("index")}
-    for name in ("brightness of the hand", "brightness of the scene", "size of the hand", "sharpness"):
-        parts = pd.qcut(measured[name], 5, duplicates="drop")
-        groups = measured.groupby(parts, observed=True)["right"].agg(["mean", "size"])
-        out[name] = [
-            {
-                "from": float(bounds.left),
-                "to": float(bounds.right),
-                "accuracy": float(row["mean"]),
-                "n": int(row["size"]),
-            }
-            for bounds, row in groups.iterrows()
-        ]
+            measured = measure(letters.images[images[files[row]]], hands.looks.tables[0].iloc[row])
+            rows.append({"signer": names[row], "file": files[row], **measured})
+    return pd.DataFrame(rows)
+
+
+def by_measure(measured: pd.DataFrame) -> dict:
+    """Mean accuracy over signers, with its interval, of each side and of the thirds of what is measured in pictures."""
+    parts = {name: pd.qcut(measured[name], 3, labels=list(of)) for name, of in PARTS.items()}
+    out: dict = {}
+    for name, part in (parts | {"side": measured["side"]}).items():
+        out[name] = {}
+        for group, photos in measured.groupby(part, observed=True):
+            shares = np.array([*by_signer(photos["signer"], photos["right"]).values()])
+            means = {"mean": float(shares.mean()), "interval": mean_interval(shares)}
+            out[name][str(group)] = means | {"signers": len(shares), "n": len(photos)}
     return out
+
+
+def groups(people: People) -> dict:
+    """Photos of the validation signers read by ``default``, in thirds; signers held out once, in halves.
+
+    The halves compare the signers whose photos are typically darker, smaller or less sharp with the others; the
+    accuracies are those of ``left_out``. ``lowest tenth`` holds what the signers read worst have in common.
+    """
+    said = look_probabilities(load_model("default")[0], people.valid.looks)
+    right = dict(zip(people.valid.table["file"], said.argmax(1) == people.valid.labels, strict=True))
+    measured = measures(people, valid=True)
+    out: dict = {"validation": by_measure(measured.assign(right=measured["file"].map(right)))}
+
+    left_out = json.loads((results_dir() / "people.json").read_text())["left_out"]["photos"]["by_signer"]
+    typical = measures(people, valid=False).groupby("signer")[[*PARTS]].median()
+    shares = typical.index.map(left_out).to_numpy(float)
+    worst = np.argsort(shares)[: round(len(shares) / 10)]
+    out["held out"], out["lowest tenth"] = {}, {"signers": len(worst), "mean": float(shares[worst].mean())}
+    for name, (low, _, high) in PARTS.items():
+        below = (typical[name] < typical[name].median()).to_numpy()
+        halves = {group: shares[rows] for group, rows in ((low, below), (high, ~below))}
+        out["held out"][name] = {
+            group: {"mean": float(of.mean()), "interval": mean_interval(of), "signers": len(of)}
+            for group, of in halves.items()
+        }
+        values = typical[name].to_numpy()
+        out["lowest tenth"][name] = {"median": float(np.median(values[worst])), "of all": float(np.median(values))}
+    return out
+
+
+def mean_interval(shares: np.ndarray, draws: int = 2000) -> list[float]:
+    """95 % interval of a mean over signers, from drawing signers anew."""
+    rng = np.random.default_rng(0)
+    means = shares[rng.integers(len(shares), size=(draws, len(shares)))].mean(1)
+    return np.percentile(means, [2.5, 97.5]).tolist()
 
 
 def measure(image: np.ndarray, row: pd.Series) -> dict:

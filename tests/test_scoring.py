@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
+import people
 import pytest
 from scoring import (
     bootstrap,
@@ -116,3 +118,14 @@ def test_a_film_is_made_once_and_read(no_data):
     assert spelled.word == spelled.read == spelled.corrected == "LB"
     late = delays(stream, spelled.letters)
     assert len(late) == 2 and all(-1 < delay < 1.5 for delay in late)
+
+
+def test_groups_of_photos_count_signers_not_photos():
+    names, right = np.repeat(["a", "b"], [90, 10]), np.repeat([True, False], [90, 10])
+    values = {name: np.arange(100.0) for name in people.PARTS}
+    photos = pd.DataFrame({"signer": names, "right": right, "side": "left"} | values)
+    found = people.by_measure(photos)
+    assert found["side"]["left"]["mean"] == 0.5 and found["side"]["left"]["interval"] == [0.0, 1.0]
+    sharp = found["sharpness"]["sharp"]
+    assert (sharp["mean"], sharp["signers"], sharp["n"]) == (0.5, 2, 33)
+    assert found["sharpness"]["blurred"] == {"mean": 1.0, "interval": [1.0, 1.0], "signers": 1, "n": 34}
