@@ -149,7 +149,7 @@ STYLES = {
                        _bent("index", 50, 85, 40) | _thumb(36, 40, 20, 35, 40)),
     "G closed": Style(0.25, "The thumb on the side of the fist: no gap.", _thumb(18, 45, 10, 25, 25)),
     "G to the viewer": Style(0.15, "Index finger and thumb point to the viewer.", {"turn": 70.0}),
-    "I aside": Style(0.35, "The thumb loose beside the index finger.", _thumb(38, 22, 0, 22, 7)),
+    "I aside": Style(0.3, "The thumb loose beside the index finger.", _thumb(30, 34, 8, 34, 20)),
     "K flat": Style(0.45, "The middle finger up, in the plane of the hand.", {"middle_mcp": 14.0}),
     "M fist": Style(0.15, "All fingers closed over the thumb.",
                     _bent("index middle ring little", 74, 83, 56) | {"little_spread": -8} | _thumb(-18, 18, 8, 70, 61)),
