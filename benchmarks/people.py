@@ -53,6 +53,7 @@ PARTS = {
     "size of the hand": ("small", "medium", "large"),
     "sharpness": ("blurred", "medium", "sharp"),
 }
+LEAST = 5  # photos of a signer
 NAMES = ("shipped", "left_out", "curve", "few_shot", "groups", "refused")
 
 
@@ -200,13 +201,19 @@ def measures(people: People, valid: bool) -> pd.DataFrame:
 
 
 def by_measure(measured: pd.DataFrame) -> dict:
-    """Mean accuracy over signers, with its interval, of each side and of the thirds of what is measured in pictures."""
+    """Mean accuracy over signers, with its interval, of each side and of the thirds of what is measured in pictures.
+
+    A signer counts where at least ``LEAST`` photos of this signer are in the group.
+    """
     parts = {name: pd.qcut(measured[name], 3, labels=list(of)) for name, of in PARTS.items()}
     out: dict = {}
     for name, part in (parts | {"side": measured["side"]}).items():
         out[name] = {}
         for group, photos in measured.groupby(part, observed=True):
+            photos = photos[photos.groupby("signer")["right"].transform("size") >= LEAST]
             shares = np.array([*by_signer(photos["signer"], photos["right"]).values()])
+            if not len(shares):
+                continue
             means = {"mean": float(shares.mean()), "interval": mean_interval(shares)}
             out[name][str(group)] = means | {"signers": len(shares), "n": len(photos)}
     return out
@@ -216,12 +223,16 @@ def groups(people: People) -> dict:
     """Photos of the validation signers read by ``default``, in thirds; signers held out once, in halves.
 
     The halves compare the signers whose photos are typically darker, smaller or less sharp with the others; the
-    accuracies are those of ``left_out``. ``lowest tenth`` holds what the signers read worst have in common.
+    accuracies are those of ``left_out``. ``lowest tenth`` holds what the signers read worst have in common, and
+    ``lost letters`` the share of wrong readings in letters of which most photos of the signer are read wrong.
     """
     said = look_probabilities(load_model("default")[0], people.valid.looks)
     right = dict(zip(people.valid.table["file"], said.argmax(1) == people.valid.labels, strict=True))
     measured = measures(people, valid=True)
     out: dict = {"validation": by_measure(measured.assign(right=measured["file"].map(right)))}
+    wrong = people.valid.table.assign(wrong=said.argmax(1) != people.valid.labels)
+    lost = wrong.groupby(["signer", "label"])["wrong"].transform("mean") > 0.5
+    out["lost letters"] = float(lost[wrong["wrong"]].mean())
 
     left_out = json.loads((results_dir() / "people.json").read_text())["left_out"]["photos"]["by_signer"]
     typical = measures(people, valid=False).groupby("signer")[[*PARTS]].median()

@@ -79,6 +79,23 @@ def grown(name: str, series: str) -> str:
     return f"| {name} | {sizes} | {exponents} | {memory} |"
 
 
+def interval_row(name: str, group: str, path: str) -> str:
+    """A row of a table of groups of people: mean over signers, its interval, how many signers."""
+    interval = f"{{{path}/interval/0 %}} to {{{path}/interval/1 %}}"
+    return f"| {name} | {group} | {{{path}/mean %}} | {interval} | {{{path}/signers count}} |"
+
+
+# What is measured in a picture, from low to high.
+PEOPLE_GROUPS = [
+    (name, group)
+    for name, names in {
+        "brightness of the hand": ("dark", "medium", "bright"),
+        "brightness of the scene": ("dark", "medium", "bright"),
+        "size of the hand": ("small", "medium", "large"),
+        "sharpness": ("blurred", "medium", "sharp"),
+    }.items()
+    for group in names
+]
 READ = ["| who was read | what | network | right | worst signer |", "| --- | --- | --- | --- | --- |"]
 CARD = ["| whom it read | right |", "| --- | --- |"]
 TABLES = {
@@ -188,6 +205,31 @@ TABLES = {
                 "camera angle": ("below 20 degrees", "20 to 35 degrees"),
             }.items()
             for name in names
+        ),
+    ],
+    "photos of people": [
+        "| photos, a third each | | `default`, right | 95 % interval | signers |",
+        "| --- | --- | --- | --- | --- |",
+        *(interval_row(name, group, f"people/groups/validation/{name}/{group}") for name, group in PEOPLE_GROUPS),
+        interval_row("side", "left", "people/groups/validation/side/left"),
+        interval_row("side", "right", "people/groups/validation/side/right"),
+    ],
+    "halves of signers": [
+        "| signers, half each, by their middle photo | | `landmark`, right | 95 % interval | signers |",
+        "| --- | --- | --- | --- | --- |",
+        *(
+            interval_row(name, group, f"people/groups/held out/{name}/{group}")
+            for name, group in PEOPLE_GROUPS
+            if group != "medium"
+        ),
+    ],
+    "lowest tenth": [
+        "| the middle photo of a signer | lowest tenth | all |",
+        "| --- | --- | --- |",
+        *(
+            f"| {name} | {{{path}/median 2}} | {{{path}/of all 2}} |"
+            for name in dict(PEOPLE_GROUPS)
+            for path in [f"people/groups/lowest tenth/{name}"]
         ),
     ],
     "words": [

@@ -1,10 +1,11 @@
 """Draw the pictures of the README and the pages: ``python docs/picture.py``, or with the names of some.
 
 ``reading``: the reader at work on a drawn signer, ``figures/reading.webp``. ``alphabet``: all letters by a right and a
-left hand, ``figures/alphabet.png``. ``notebooks``: a small picture of each notebook out of its figures,
-``docs/pictures/NN.png``.
+left hand, ``figures/alphabet.png``. ``groups``: how well groups of photos are read, ``figures/groups.png``.
+``notebooks``: a small picture of each notebook out of its figures, ``docs/pictures/NN.png``.
 """
 
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +17,7 @@ if __name__ == "__main__":  # numbers.py beside this file would hide Python's ow
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from asllib.paths import figures_dir, project_root, replacing
+from asllib.paths import figures_dir, project_root, replacing, results_dir
 
 BLUE, ORANGE, INK, GREY, PAPER = (0, 103, 163), (213, 94, 0), (34, 34, 34), (110, 110, 110), (255, 255, 255)
 
@@ -188,6 +189,28 @@ def draw_alphabet() -> Path:
     return path
 
 
+def draw_groups() -> Path:
+    """Draw how well ``default`` reads photos of validation signers, in thirds of what is measured in a picture."""
+    import pandas as pd
+
+    from asllib import plots
+
+    found = json.loads((results_dir() / "people.json").read_text(encoding="utf-8"))["groups"]["validation"]
+    rows = [
+        {"name": f"{name}: {group}", "network": "default", "accuracy": one["mean"]}
+        | dict(zip(("low", "high"), one["interval"], strict=True))
+        for name, groups in found.items()
+        for group, one in groups.items()
+    ]
+    path = figures_dir() / "groups.png"
+    figure = plots.accuracy_bars(
+        pd.DataFrame(rows), "Data: people, signers held out for validation; means over signers"
+    )
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
+    return path
+
+
 def draw_notebooks() -> Path:
     """Cut a small picture of each notebook out of one of its figures."""
     folder = project_root() / "docs" / "pictures"
@@ -207,7 +230,7 @@ def draw_notebooks() -> Path:
 
 def main() -> None:
     """Draw the pictures that are named, or all of them."""
-    draw = {"reading": draw_reading, "alphabet": draw_alphabet, "notebooks": draw_notebooks}
+    draw = {"reading": draw_reading, "alphabet": draw_alphabet, "groups": draw_groups, "notebooks": draw_notebooks}
     unknown = set(sys.argv[1:]) - set(draw)
     if unknown:
         sys.exit(f"{', '.join(sorted(unknown))}: no such picture; there are {', '.join(draw)}")

@@ -128,4 +128,6 @@ def test_groups_of_photos_count_signers_not_photos():
     assert found["side"]["left"]["mean"] == 0.5 and found["side"]["left"]["interval"] == [0.0, 1.0]
     sharp = found["sharpness"]["sharp"]
     assert (sharp["mean"], sharp["signers"], sharp["n"]) == (0.5, 2, 33)
+    few = people.by_measure(photos.iloc[: 90 + people.LEAST - 1])
+    assert few["side"]["left"]["signers"] == 1  # the other has too few photos
     assert found["sharpness"]["blurred"] == {"mean": 1.0, "interval": [1.0, 1.0], "signers": 1, "n": 34}
