@@ -2,11 +2,13 @@
 
 ``reading``: the reader at work on a drawn signer, ``figures/reading.webp``. ``alphabet``: all letters by a right and a
 left hand, ``figures/alphabet.png``. ``groups``: how well groups of photos are read, ``figures/groups.png``.
-``notebooks``: a small picture of each notebook out of its figures, ``docs/pictures/NN.png``.
+``notebooks``: a small picture of each notebook out of its figures, ``docs/pictures/NN.png``. ``badges``: what
+pyproject.toml says of Python and the licence, ``docs/pictures/NAME.svg``.
 """
 
 import json
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +19,7 @@ if __name__ == "__main__":  # numbers.py beside this file would hide Python's ow
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from asllib.paths import figures_dir, project_root, replacing, results_dir
+from asllib.paths import figures_dir, project_root, replacing, results_dir, write_text
 
 BLUE, ORANGE, INK, GREY, PAPER = (0, 103, 163), (213, 94, 0), (34, 34, 34), (110, 110, 110), (255, 255, 255)
 
@@ -49,6 +51,15 @@ SMALL = {
     "08": ("synthetic/spelling_film.png", (0.0, 0.0, 1.0, 0.86)),
     "09": ("synthetic/own_signs_recorded.png", (0.0, 0.0, 0.6, 0.88)),
 }
+
+
+BADGE = """<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="20" role="img" aria-label="{name}: {value}">
+<title>{name}: {value}</title>
+<rect width="{width}" height="20" rx="3" fill="#0067a3"/><rect width="{left}" height="20" rx="3" fill="#444"/>
+<g fill="#fff" font-family="DejaVu Sans,Verdana,sans-serif" font-size="11">
+<text x="7" y="14">{name}</text><text x="{text}" y="14">{value}</text></g>
+</svg>
+"""
 
 
 def font(size: int, bold: bool = True) -> ImageFont.FreeTypeFont:
@@ -228,9 +239,24 @@ def draw_notebooks() -> Path:
     return folder
 
 
+def draw_badges() -> Path:
+    """Write which Python is needed, and the licence, each as a small picture."""
+    project = tomllib.loads((project_root() / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    folder = project_root() / "docs" / "pictures"
+    python = project["requires-python"].removeprefix(">=") + "+"
+    for name, value in (("python", python), ("licence", project["license"])):
+        left, right = (round(font(11, bold=False).getlength(text)) + 14 for text in (name, value))
+        badge = BADGE.format(name=name, value=value, left=left, text=left + 7, width=left + right)
+        write_text(folder / f"{name}.svg", badge)
+    return folder
+
+
 def main() -> None:
     """Draw the pictures that are named, or all of them."""
-    draw = {"reading": draw_reading, "alphabet": draw_alphabet, "groups": draw_groups, "notebooks": draw_notebooks}
+    draw = {
+        "reading": draw_reading, "alphabet": draw_alphabet, "groups": draw_groups, "notebooks": draw_notebooks,
+        "badges": draw_badges,
+    }  # fmt: skip
     unknown = set(sys.argv[1:]) - set(draw)
     if unknown:
         sys.exit(f"{', '.join(sorted(unknown))}: no such picture; there are {', '.join(draw)}")

@@ -355,6 +355,16 @@ def test_pictures_of_the_pages_are_small(files, most):
     assert found and all(path.stat().st_size < most for path in found)
 
 
+def test_the_badges_say_what_the_project_file_says(tmp_path, monkeypatch):
+    picture = load_script("picture")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    monkeypatch.setattr(picture, "project_root", lambda: tmp_path)
+    picture.draw_badges()
+    made = {path.name: path.read_text() for path in (tmp_path / "docs" / "pictures").iterdir()}
+    assert made == {path.name: path.read_text() for path in (DOCS / "pictures").glob("*.svg")}
+    assert ">3.11+<" in made["python.svg"] and ">MIT<" in made["licence.svg"]
+
+
 def test_versions_and_names_agree():
     import yaml
 
