@@ -72,11 +72,11 @@ def read_text(
     """
     names = check_names(names)
     frames: Iterable[tuple[float, Any]]  # of a table a hand and the aspect instead of a frame
-    total, hands = None, isinstance(video, (str, os.PathLike)) and os.fspath(video).endswith(TABLES)
-    if isinstance(video, (str, os.PathLike)) and hands:
+    total, hands = None, False
+    if isinstance(video, (str, os.PathLike)) and os.fspath(video).endswith(TABLES):
         if getattr(recognizer, "kind", "") == "pixel":
             raise InputError(f"{video}: {NO_PICTURE}")
-        frames = read_hands(video, fps, aspect)
+        frames, hands = read_hands(video, fps, aspect), True
     elif isinstance(video, (str, os.PathLike, int)):
         frames, total = iter_frames(video, fps), count_frames(video)
     else:
@@ -233,8 +233,6 @@ def evaluate_phrases(model: str, folder: str, split: str | None = None) -> dict[
     InputError if there are none, or the network needs pictures.
     """
     phrases, network = load_phrases(folder), load_network(model)
-    if isinstance(network, Recognizer) and network.kind == "pixel":
-        raise InputError(f"{model}: {NO_PICTURE}")
     chosen = np.full(len(phrases), True) if split is None else (phrases.table["split"] == split).to_numpy(bool)
     if not chosen.any():
         raise InputError(f"{folder}: no phrase in split {split!r}")
