@@ -71,6 +71,7 @@ ELSEWHERE = {
     "data/drawn.py write": "a name of kept's replacing",
     "read/videos.py _store": "a name of results's replacing",
     "data/sign_mnist.py _read": "a name of kept's replacing",
+    "train/films.py _write": "a name of kept's replacing",
     "read/subtitles.py add": "a name of replacing, which close() ends",
 }
 WRITERS = {"write_bytes", "write_text", "touch", "to_parquet", "savefig", "imwrite", "VideoWriter", "ParquetWriter"}
