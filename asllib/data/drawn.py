@@ -91,8 +91,8 @@ def cached_drawing(key: str, name: str, write: Callable[[Path], object]) -> Lett
 
 
 def signer_version() -> str:
-    """Hash of the signer's code: another signer draws other pictures and films."""
-    return code_version(*sorted((Path(__file__).resolve().parents[1] / "signer").glob("*.py")))
+    """Hash of the signer's code and handshapes: another signer draws other pictures and films."""
+    return code_version(*sorted((Path(__file__).resolve().parents[1] / "signer").glob("*.*")))
 
 
 # Fingers are put together from letters whose fingers are up, curved, hooked or folded, arms from those held up.

@@ -60,19 +60,12 @@ def check_letters(letters: str, signers: int, views: int, size: int, seed: int) 
     return letters
 
 
-def iter_letters(
-    letters: str = ALPHABET,
-    signers: int = 8,
-    views: int = 12,
-    size: int = 224,
-    seed: int = 0,
-    angle: float = 35.0,
-    first_signer: int = 0,
+def _parts(
+    letters: str, signers: int, views: int, size: int, seed: int, first_signer: int, angle: float = 35.0
 ) -> Iterator[SyntheticShots]:
-    """The same as :func:`render_letters` in pieces of at most 64 pictures, for sets that do not fit in memory."""
+    """Draw what :func:`render_letters` says in pieces of at most 64 pictures: a set may not fit in memory."""
     from asllib.signer.scene import draw_signer, letter_poses
 
-    letters = check_letters(letters, signers, views, size, seed)
     last = first_signer + signers
     for first in range(first_signer, last, CREW):
         people = {number: draw_signer(seed, number) for number in range(first, min(first + CREW, last))}
@@ -143,7 +136,8 @@ def render_letters(
     The same ``seed`` gives the same set; one whose ``first_signer`` lies beyond another set's last has other people.
     InputError tells which value cannot be drawn.
     """
-    parts = [vars(part) for part in iter_letters(letters, signers, views, size, seed, angle, first_signer)]
+    letters = check_letters(letters, signers, views, size, seed)
+    parts = [vars(part) for part in _parts(letters, signers, views, size, seed, first_signer, angle)]
     labels, names, sides = (list(chain(*(part[name] for part in parts))) for name in ("labels", "signers", "sides"))
     images, landmarks, world = (np.concatenate([p[name] for p in parts]) for name in ("images", "landmarks", "world"))
     return SyntheticShots(images, labels, names, sides, landmarks, world)
@@ -156,7 +150,6 @@ def write_letters(
     views: int = 12,
     size: int = 224,
     seed: int = 0,
-    angle: float = 35.0,
     first_signer: int = 0,
     progress: bool = True,
 ) -> Path:
@@ -178,7 +171,7 @@ def write_letters(
     ):
         for letter in letters:
             (out / letter).mkdir(exist_ok=True)
-        for part in iter_letters(letters, signers, views, size, seed, angle, first_signer):
+        for part in _parts(letters, signers, views, size, seed, first_signer):
             values = np.concatenate([part.landmarks, part.world], 1).reshape(len(part), -1)
             for k, (label, signer) in enumerate(zip(part.labels, part.signers, strict=True)):
                 name = f"{signer}-{counts[label + signer]:03d}"

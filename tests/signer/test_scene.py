@@ -19,7 +19,7 @@ def test_a_signer_keeps_one_style_of_a_letter():
     alone, among = (letter_poses([person], letters)[0] for letters in ("M", "AMX"))
     assert np.allclose(alone[0], among[1], atol=0.5)
     pitch = INDEX["pitch"]
-    assert alone[0, pitch] == pytest.approx(STYLES["M hanging"].angles["pitch"] + person.habit[pitch])
+    assert alone[0, pitch] == pytest.approx(STYLES["M hanging"].angles[INDEX["pitch"]] + person.habit[pitch])
     without = letter_poses([replace(person, styles={})], "M")[0]
     assert np.abs(without[0] - alone[0])[:pitch].max() > 30
 
