@@ -80,11 +80,16 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def pixel_examples(images: np.ndarray, labels: np.ndarray) -> Examples:
+    """Hold 28x28 images in memory as bytes, (N, 28, 28) uint8."""
+    return Examples((torch.as_tensor(np.ascontiguousarray(images)),), torch.as_tensor(labels))
+
+
 def for_pixels(letters: LetterSet, alphabet: tuple[str, ...] = STATIC) -> Examples:
-    """Examples of the letters of an alphabet in a set of 28x28 images, each (28, 28) uint8."""
+    """Pixel examples of the letters of an alphabet in a set of 28x28 images."""
     kept = letters.only(alphabet)
     assert isinstance(kept.images, np.ndarray)  # photos are files, small images an array
-    return Examples((torch.as_tensor(np.ascontiguousarray(kept.images)),), torch.as_tensor(kept.labels(alphabet)))
+    return pixel_examples(kept.images, kept.labels(alphabet))
 
 
 def hand_examples(looks: Looks, labels: np.ndarray, weights: np.ndarray | None = None) -> Examples:
