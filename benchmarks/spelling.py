@@ -22,7 +22,8 @@ from scoring import TEST_SEED
 
 from asllib.data import people_set as people
 from asllib.errors import InputError
-from asllib.hands.stream import RATE, Stream
+from asllib.hands.look import Hand
+from asllib.hands.stream import RATE, Stream, stream_of
 from asllib.letters import MOVING
 from asllib.paths import data_dir, results_dir, write_text
 from asllib.results import versions
@@ -329,25 +330,70 @@ def filmed() -> dict:
 
 
 def stills(words: int = 40, letters: int = 6, hold_s: float = 0.8) -> dict:
-    """Words made from still hands of the validation signers of ``people``, each held 0.8 s, one cut to the next."""
+    """Words made from still hands of the validation signers of ``people``, each held 0.8 s, one cut to the next.
+
+    From photos, with what the embedding says, and from landmarks alone.
+    """
     from asllib.evaluation import character_error_rate
     from asllib.read.videos import read_stream
 
-    pairs: dict[str, list[tuple[str, str]]] = {}
     rng = np.random.default_rng(5)
+    sets = {"photos": photo_hands(), "landmarks": still_hands()}
+    found = {}
+    for name, people_hands in sets.items():
+        pairs: dict[str, list[tuple[str, str]]] = {}
+        for signer, hands in people_hands.items():
+            shown = sorted(set(hands) - set(MOVING))
+            for _ in range(words if len(shown) >= letters else 0):
+                word = "".join(rng.permutation(shown)[:letters])
+                stream = held_word([hands[letter][rng.integers(len(hands[letter]))] for letter in word], word, hold_s)
+                pairs.setdefault(signer, []).append((read_stream(stream).read, stream.word))
+        by_signer = {signer: character_error_rate(some) for signer, some in pairs.items()}
+        cer = float(np.mean([*by_signer.values()]))
+        found[name] = {"signers": len(pairs), "cer": cer, "by_signer": by_signer}
+        print(f"still hands of validation signers, {name}, {hold_s} s each: CER {cer:.1%}, {json.dumps(by_signer)}")
+    return {"hold_s": hold_s, **found}
+
+
+def still_hands() -> dict[str, dict[str, list[Hand]]]:
+    """Hands of each validation signer's letters, of landmark sets: seen as in square frames, without a picture."""
+    found: dict[str, dict[str, list[Hand]]] = {}
     for person in people.load_sequences("valid"):
-        shown = sorted(set(person.letters.tolist()) - set(MOVING))
-        for _ in range(words if person.still else 0):
-            word = rng.permutation(shown)[:letters]
-            hands = [person.landmarks[rng.choice(np.flatnonzero(person.letters == letter)), 0] for letter in word]
-            frames = round(hold_s * RATE)
-            positions = np.repeat(np.arange(letters), frames)
-            stream = hand_stream(np.repeat(np.array(hands), frames, 0), person, "".join(word), positions)
-            pairs.setdefault(person.signer, []).append((read_stream(stream).read, stream.word))
-    by_signer = {signer: character_error_rate(some) for signer, some in pairs.items()}
-    cer = character_error_rate(pair for some in pairs.values() for pair in some)
-    print(f"still hands of validation signers, {hold_s} s each: CER {cer:.1%}, {json.dumps(by_signer)}")
-    return {"signers": len(pairs), "hold_s": hold_s, "cer": cer, "by_signer": by_signer}
+        own = found.setdefault(person.signer, {})
+        for letter, points, left in zip(person.letters.tolist(), person.landmarks, person.left, strict=True):
+            if person.still:
+                points = points[0] * np.array([person.aspect, 1, person.aspect], np.float32)
+                own.setdefault(letter, []).append(Hand(points, points * np.nan, "left" if left else "right", 1.0))
+    return found
+
+
+def photo_hands() -> dict[str, dict[str, list[Hand]]]:
+    """Hands of each validation signer's letters, of photos with a hand: seen as in square frames."""
+    from asllib import load_letters
+    from asllib.hands import track
+    from asllib.hands.landmarks import landmark_arrays
+    from asllib.hands.tracker import table_hands
+
+    letters = load_letters("people")
+    looks = track(letters)
+    which = (letters.table["split"] == "valid").to_numpy() & looks.found
+    looks, about = looks.subset(which), letters.table[which]
+    aspects = landmark_arrays(looks.tables[0])["aspect"]
+    found: dict[str, dict[str, list[Hand]]] = {}
+    for row, hand in enumerate(table_hands(looks.tables[0])):
+        own = found.setdefault(about["signer"].iloc[row], {})
+        points = hand.landmarks * np.array([aspects[row], 1, aspects[row]], np.float32)
+        hand = replace(hand, landmarks=points, embedding=looks.embeddings[0, row].astype(np.float32))
+        own.setdefault(about["label"].iloc[row], []).append(hand)
+    return found
+
+
+def held_word(hands: list[Hand], word: str, hold_s: float) -> Stream:
+    """A film of hands that are held one after the other, with no way between them, RATE frames a second."""
+    positions = np.repeat(np.arange(len(word)), round(hold_s * RATE))
+    return stream_of(
+        [hands[i] for i in positions], np.arange(len(positions)) / RATE, 1.0, word=word, positions=positions
+    )
 
 
 def held() -> dict:

@@ -189,8 +189,11 @@ TABLES = {
         "| 1,000 other signs by this signer | {spelling/strokes/false %} are read as J or Z |",
         "| {spelling/filmed/clips count} letters filmed by {spelling/filmed/signers count} signers held out for"
         " validation, as landmarks | {spelling/filmed/right %} are read, and nothing else |",
-        "| still hands of {spelling/stills/signers count} signers held out for validation, 0.8 s each in turn |"
-        " {spelling/stills/cer %} of the letters are wrong |",
+        *(
+            f"| still hands of {{spelling/stills/{how}/signers count}} signers held out for validation, {said},"
+            f" 0.8 s each in turn | {{spelling/stills/{how}/cer %}} of the letters are wrong |"
+            for how, said in (("photos", "from photos"), ("landmarks", "as landmarks"))
+        ),
     ],
     "groups": [
         "| `default`, right, 24 letters | | |",

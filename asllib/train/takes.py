@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ DOUBLED = 0.25  # of the letters that are pieced together are the one before aga
 UPSIDE_DOWN = 0.05  # of them hang down, a hand at rest: those that are no letter then
 STRANGE = 0.08  # of the signs that are pieced together are handshapes that are no sign, beside their share
 ANY_WAY_UP = 0.3  # of the handshapes that are no sign are seen any way up: they are none there either
+TO_VIEWER = 0.4  # of the hands that point aside are turned to the viewer, as within words
 GESTURES = 0.12  # of the signs that are pieced together move as no letter does
 ONE_PERSON = 0.6  # of the words are pieced together from hands of one signer
 FILMED = 0.4  # of the letters that were filmed are shown as filmed
@@ -141,33 +142,56 @@ def join(parts: Sequence[Takes], shares: Sequence[float]) -> Takes:
 
 def still_clip(takes: Takes, count: int, rng: np.random.Generator) -> Clip:
     """Still hands, one a moment, as many of each handshape: for the handshape part, which knows no time."""
-    kinds = list(takes.rows_of)
-    labels = [kinds[kind] for kind in rng.integers(0, len(kinds), count)]
-    shapes = np.array([1 + SIGNS.index(label) if label in SIGNS else NEITHER for label in labels])
-    hands = takes.hands[[takes.row(label, rng) for label in labels]]
-    for i, label in enumerate(labels):
-        if label in _HANGS and rng.random() < UPSIDE_DOWN:
-            hands[i], shapes[i] = _turned(hands[i], _hang(rng)), NEITHER
-        elif label not in SIGNS and rng.random() < ANY_WAY_UP:
-            hands[i] = _turned(hands[i], _any_way_up(rng))
-        elif label in TURNED and rng.random() < 0.5:
-            hands[i] = _turned(hands[i], _to_viewer(label, rng))
+    names = list(takes.rows_of)
+    shown = [_still(takes, names[kind], rng) for kind in rng.integers(0, len(names), count)]
+    hands, shapes = np.stack([one.hands[0] for one in shown]), np.array([one.number for one in shown])
     return Clip(hands[:, 0], hands[:, 1], np.full(count, NEITHER), shapes, ())
 
 
-def _hang(rng: np.random.Generator) -> np.ndarray:
-    """A rotation (3, 3) that lets a hand hang down."""
-    return rotation(rng.choice([-1, 1]) * rng.uniform(90, 180), 0.0, rng.uniform(-40, 40))
+@dataclass(frozen=True)
+class _Shown:
+    """A sign that somebody shows: as a still hand, as it was filmed, or, of J and Z, drawn along a path."""
+
+    name: str
+    number: int  # of the sign, NEITHER if it is none
+    hands: np.ndarray  # (T, 2, 21, 3), the wrist at 0 unless it was filmed
+    filmed: bool = False
+    path: np.ndarray | None = None  # (T, 2) of the wrist, in palm sizes
 
 
-def _any_way_up(rng: np.random.Generator) -> np.ndarray:
-    """A rotation (3, 3) to any way up, seen from elsewhere."""
-    return rotation(rng.uniform(-180, 180), rng.uniform(-40, 40), rng.uniform(-60, 60))
+def _choose(takes: Takes, cut: bool, rng: np.random.Generator) -> _Shown:
+    """Draw what is shown next; nothing is drawn in the air in films that are cut."""
+    names = list(takes.rows_of)
+    strange = [name for name in names if name not in SIGNS]
+    name, kind = names[rng.integers(len(names))], rng.random()
+    if strange and kind < STRANGE:
+        name = strange[rng.integers(len(strange))]
+    elif kind > 1 - STROKES and set(MOVING) <= set(names):
+        name = MOVING[rng.integers(len(MOVING))]
+    films = takes.films_of.get(name)
+    if films and rng.random() < FILMED:
+        return _Shown(name, 1 + SIGNS.index(name), films[rng.integers(len(films))], filmed=True)
+    if name in MOVING and not cut and rng.random() < 0.5:
+        row = takes.row("I" if name == "J" and "I" in takes.rows_of else name, rng)
+        turn, path = stroke(name, max(6, round(RATE * rng.uniform(0.5, 1.1))), rng)
+        # World landmarks know better how deep a finger lies, image landmarks where it is seen.
+        seen_as = [1, 1] if rng.random() < 0.5 and np.isfinite(takes.hands[row]).all() else [0, 1]
+        return _Shown(name, 1 + SIGNS.index(name), _turned(takes.hands[row, seen_as], turn), path=path)
+    return _still(takes, name, rng)
 
 
-def _to_viewer(letter: str, rng: np.random.Generator) -> np.ndarray:
-    """A rotation (3, 3) that turns a hand which points aside to the viewer, as within words."""
-    return rotation(0.0, 0.0, rng.uniform(0, TURNED[letter]))
+def _still(takes: Takes, name: str, rng: np.random.Generator) -> _Shown:
+    """A still hand of a label, sometimes turned as it is seen in no photo: then some are no sign."""
+    hand, number = takes.hands[takes.row(name, rng)], 1 + SIGNS.index(name) if name in SIGNS else NEITHER
+    kind = rng.random()
+    if name in _HANGS and kind < UPSIDE_DOWN:
+        turn = rotation(rng.choice([-1, 1]) * rng.uniform(90, 180), 0.0, rng.uniform(-40, 40))
+        hand, number = _turned(hand, turn), NEITHER
+    elif name not in SIGNS and kind < ANY_WAY_UP:
+        hand = _turned(hand, rotation(rng.uniform(-180, 180), rng.uniform(-40, 40), rng.uniform(-60, 60)))
+    elif name in TURNED and kind < TO_VIEWER:
+        hand = _turned(hand, rotation(0.0, 0.0, rng.uniform(0, TURNED[name])))
+    return _Shown(name, number, hand[None])
 
 
 def _turned(hand: np.ndarray, turn: np.ndarray) -> np.ndarray:
@@ -250,6 +274,15 @@ class _Pieces:
         self.add(_turned(hand, turn), self.at + path, self.scale, NEITHER, len(path))
         self.at = self.at + path[-1]
 
+    def show(self, shown: _Shown, seconds: float) -> None:
+        """Show a sign where the hand is: drawn, as it was filmed, or held for about so long."""
+        if shown.path is not None:
+            self.draw(shown.name, shown.number, shown.hands, shown.path)
+        elif shown.filmed:
+            self.play(shown.name, shown.number, shown.hands, seconds)
+        else:
+            self.hold(shown.name, shown.number, shown.hands[0], seconds)
+
     def draw(self, name: str, number: int, hands: np.ndarray, path: np.ndarray) -> None:
         """Draw J or Z with hands (T, 2, 21, 3) along a path (T, 2); some wait before they draw Z."""
         count, seen = len(path), NEITHER
@@ -282,7 +315,7 @@ class _Pieces:
             seconds = max(seconds, 0.8)
         elif self.rng.random() < 0.15:
             seconds += self.rng.exponential(1.2)  # a learner thinks
-        count = self.moments(seconds, 2)
+        count = self.moments(seconds, 12 if name in MOVING else 2)
         label = np.full(count, number)
         if name in MOVING:
             label[: round(_STILL_STROKE_S * RATE)] = NEITHER
@@ -334,87 +367,47 @@ def piece_together(takes: Takes, rng: np.random.Generator, letters: int | None =
     """
     if takes.people and rng.random() < ONE_PERSON:
         takes = takes.people[rng.integers(len(takes.people))]
-    names = list(takes.rows_of)
-    strange = [name for name in names if name not in SIGNS]
     share = np.exp(rng.uniform(np.log(0.2), np.log(1.4)))  # seconds a letter
     letters = letters or min(int(rng.choice(LENGTHS)), round(LONGEST_S / share))
-    hold_part = rng.uniform(0.35, 0.75)
+    hold_s, way_s = share * np.array([1, -1]) * rng.uniform(0.35, 0.75) + [0, share]
     pieces = _Pieces(rng, rng.random() < 0.15, rng.normal(0, 0.5, 2))
 
+    strange = [name for name in takes.rows_of if name not in SIGNS]
+
     def anything() -> np.ndarray:
-        kinds = strange if strange and rng.random() < 0.7 else names
-        return takes.hands[takes.row(kinds[rng.integers(len(kinds))], rng)]
+        """The shape of a hand on its way: mostly of no sign."""
+        names = strange if strange and rng.random() < 0.7 else list(takes.rows_of)
+        return _still(takes, names[rng.integers(len(names))], rng).hands[0]
 
     spelled: list[int] = []
     before, hand = None, anything()
     if not pieces.cut and rng.random() < 0.6:
         pieces.enter(hand)
     for _ in range(letters):
-        doubled = before is not None and rng.random() < DOUBLED and before not in MOVING
-        if not doubled:
-            name = names[rng.integers(len(names))]
-            kind = rng.random()
-            if strange and kind < STRANGE:
-                name = strange[rng.integers(len(strange))]
-            elif kind > 1 - STROKES and set(MOVING) <= set(names):
-                name = MOVING[rng.integers(len(MOVING))]
-            row = takes.row(name, rng)
-        elif before is not None:
-            name = before
-        films = takes.films_of.get(name, [])
-        filmed = films[rng.integers(len(films))] if films and rng.random() < FILMED else None
-        draws = name in MOVING and filmed is None and rng.random() < 0.5 and not pieces.cut
-        turned = hand if doubled else takes.hands[row]
-        hangs = False
-        if draws:
-            drawn, path = _draw_with(takes, name, row, pieces)
-            turned = drawn[0]
-        elif filmed is not None and not doubled:
-            turned = filmed[0] - filmed[0, :, :1]
-        elif not doubled:
-            hangs = name in _HANGS and rng.random() < UPSIDE_DOWN
-            if hangs:
-                turned = _turned(turned, _hang(rng))
-            elif name not in SIGNS and rng.random() < ANY_WAY_UP:
-                turned = _turned(turned, _any_way_up(rng))
-            elif name in TURNED and rng.random() < 0.4:
-                turned = _turned(turned, _to_viewer(name, rng))
-        hand = turned
-        if doubled and not pieces.cut:
-            pieces.double(hand, anything(), share * (1 - hold_part))
+        if before is not None and before.name not in MOVING and rng.random() < DOUBLED:
+            shown = replace(before, hands=hand[None], filmed=False)
+            if pieces.cut:
+                pieces.approach(hand, way_s)
+            else:
+                pieces.double(hand, anything(), way_s)
         else:
-            pieces.approach(hand, share * (1 - hold_part) * (1 if before else 2))
-        if name not in ("I", *MOVING) and not doubled and rng.random() < GESTURES and not pieces.cut:
-            pieces.gesture(hand)
-            before = None
-            continue
-        number = 1 + SIGNS.index(name) if name in SIGNS and not hangs else NEITHER
-        if draws:
-            pieces.draw(name, number, drawn, path)
-        elif filmed is not None and not doubled:
-            pieces.play(name, number, filmed, share * hold_part)
-        else:
-            pieces.hold(name, number, hand, share * hold_part)
-        if number != NEITHER:
-            spelled.append(number)
-        before = None if hangs else name
+            shown = _choose(takes, pieces.cut, rng)
+            hand = shown.hands[0] - shown.hands[0, :, :1]
+            pieces.approach(hand, way_s * (1 if before else 2))
+            if shown.name not in ("I", *MOVING) and rng.random() < GESTURES and not pieces.cut:
+                pieces.gesture(hand)
+                before = None
+                continue
+        pieces.show(shown, hold_s)
+        if shown.number != NEITHER:
+            spelled.append(shown.number)
+        before = shown if shown.number != NEITHER or shown.name not in SIGNS else None  # not a hand that hangs
         if rng.random() < 0.08:
             pieces.leave(hand)
             before = None
     if not pieces.cut and rng.random() < 0.6:
         pieces.lower(anything())
     return pieces.clip(spelled, share)
-
-
-def _draw_with(takes: Takes, name: str, row: int, pieces: _Pieces) -> tuple[np.ndarray, np.ndarray]:
-    """Hands (T, 2, 21, 3) that draw J or Z, and the wrist's path (T, 2); J is drawn by an I."""
-    rng = pieces.rng
-    if name == "J" and "I" in takes.rows_of:
-        row = takes.row("I", rng)
-    turn, path = stroke(name, pieces.moments(rng.uniform(0.5, 1.1), 6), rng)
-    # World landmarks know better how deep a finger lies, image landmarks where it is seen.
-    seen_as = [1, 1] if rng.random() < 0.5 and np.isfinite(takes.hands[row]).all() else [0, 1]
-    return _turned(takes.hands[row, seen_as], turn), path
 
 
 def stroke(letter: str, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
