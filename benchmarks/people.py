@@ -203,7 +203,7 @@ def measures(people: People, valid: bool) -> pd.DataFrame:
 def by_measure(measured: pd.DataFrame) -> dict:
     """Mean accuracy over signers, with its interval, of each side and of the thirds of what is measured in pictures.
 
-    A signer counts where at least ``LEAST`` photos of this signer are in the group.
+    A signer counts where at least ``LEAST`` photos of this signer are in the group. What has one group is left out.
     """
     parts = {name: pd.qcut(measured[name], 3, labels=list(of)) for name, of in PARTS.items()}
     out: dict = {}
@@ -216,7 +216,7 @@ def by_measure(measured: pd.DataFrame) -> dict:
                 continue
             means = {"mean": float(shares.mean()), "interval": mean_interval(shares)}
             out[name][str(group)] = means | {"signers": len(shares), "n": len(photos)}
-    return out
+    return {name: found for name, found in out.items() if len(found) > 1}
 
 
 def groups(people: People) -> dict:

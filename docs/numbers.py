@@ -214,8 +214,6 @@ TABLES = {
         "| photos, a third each | | `default`, right | 95 % interval | signers |",
         "| --- | --- | --- | --- | --- |",
         *(interval_row(name, group, f"people/groups/validation/{name}/{group}") for name, group in PEOPLE_GROUPS),
-        interval_row("side", "left", "people/groups/validation/side/left"),
-        interval_row("side", "right", "people/groups/validation/side/right"),
     ],
     "halves of signers": [
         "| signers, half each, by their middle photo | | `landmark`, right | 95 % interval | signers |",
