@@ -136,9 +136,12 @@ def tables() -> dict[str, str]:
             filmed["right"]
         ),
         "of these, the signer read worst": percent(min(filmed["by_signer"].values())),
-        f"still hands of {stills['signers']} signers, 0.8 s each, cut one to the next: wrong letters": percent(
-            stills["cer"]
-        ),
+        **{
+            f"still hands of {stills[how]['signers']} signers {said}, 0.8 s each in turn: wrong letters": percent(
+                stills[how]["cer"]
+            )
+            for how, said in (("photos", "from photos"), ("landmarks", "as landmarks"))
+        },
         "one signer's 200 J and Z: read": percent(spelling["strokes"]["read"]),
         "1,000 other signs by this signer: taken for J or Z": percent(spelling["strokes"]["false"]),
         "letters held for 0.5 to 4 s that are read: written once": percent(min(spelling["held"]["real"].values())),

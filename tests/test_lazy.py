@@ -38,7 +38,7 @@ def test_a_missing_package_names_its_extra():
         ("warp", "signer", ("data", "render", "--out", "drawn")),
         ("anny", "signer", ("data", "render", "--out", "drawn")),
         ("kagglehub", "download", ("data", "fetch", "sign-mnist")),
-        ("distributed", "cluster", ("data", "render", "--out", "drawn", "--cluster", "tcp://127.0.0.1:1")),
+        ("distributed", "cluster", ("read", "film.mp4", "--cluster", "tcp://127.0.0.1:1")),
     ],
 )
 @pytest.mark.usefixtures("no_data")

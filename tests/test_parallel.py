@@ -166,13 +166,16 @@ def test_the_command_stopped_goes_on(scheduler, lit_hands, no_data, asl):
     started.wait()
     assert not out.exists()
     before = {path.name for path in chunks.glob("*/[0-9a-f]*.parquet")}
-    real = extract._store
-    stored = []
+    real, stored = pd.DataFrame.to_parquet, []
+
+    def store(part, path, **how):
+        if isinstance(path, Path) and chunks in path.parents:
+            stored.append(path.name.partition("-")[2])
+        return real(part, path, **how)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(extract, "CHUNK", 8)
-        patch.setattr(
-            extract, "_store", lambda part, path: (stored.append(path.name.partition("-")[2]), real(part, path))
-        )
+        patch.setattr(pd.DataFrame, "to_parquet", store)
         code, said, err = asl("extract", photos, "--out", out, "--cluster", scheduler)
     assert code == 0 and "48 photos" in said, err
     assert not set(stored) & before and len(stored) == 6 - len(before) < 6
