@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from asllib.lazy import extra
-from asllib.live.recording import RecordingSession, WordSession
+from asllib.live.recording import CONSENT, RecordingSession, WordSession
 from asllib.live.session import ReadingSession, Session
 
 with extra("live"):
@@ -158,9 +158,16 @@ class SignRecorder(CameraWidget):
 
     _esm = _bundle("recorder.js")
 
-    def __init__(self, folder: str | Path, signs: Sequence[str], *more: Any, **options: Any) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        signs: Sequence[str],
+        per_sign: int = 10,
+        signer: str = "me",
+        source: int | str | Path | None = None,
+    ) -> None:
         _stop_all(TAKEN)  # another one may record into this folder, which is read now
-        super().__init__(RecordingSession(folder, signs, *more, **options))
+        super().__init__(RecordingSession(folder, signs, per_sign, signer, source))
 
 
 class WordRecorder(CameraWidget):
@@ -171,6 +178,13 @@ class WordRecorder(CameraWidget):
 
     _esm = _bundle("recorder.js")
 
-    def __init__(self, folder: str | Path, words: Sequence[str], *more: Any, **options: Any) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        words: Sequence[str],
+        signer: str = "me",
+        consent: str = CONSENT,
+        source: int | str | Path | None = None,
+    ) -> None:
         _stop_all(TAKEN)
-        super().__init__(WordSession(folder, words, *more, **options))
+        super().__init__(WordSession(folder, words, signer, consent, source))

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from os import PathLike, fspath
 
 import numpy as np
@@ -90,7 +90,7 @@ class TextReader:
         *,
         letters: Iterable[str] | None = None,
     ) -> None:
-        network = load_network() if recognizer is None else recognizer
+        network = _shipped() if recognizer is None else recognizer
         self.correcting = False  # whether a word is corrected when a space follows it
         self._tracker = HandTracker(video=True)
         self._last_time = -np.inf
@@ -291,6 +291,12 @@ class TextReader:
         self._speller.reset()
         self._listener.reset()
         self._now = np.zeros(1 + len(self._names), np.float32)
+
+
+@cache
+def _shipped() -> Recognizer | SpellingNet:
+    """The shipped network ``spelling``, loaded once: films in a row need a reader each."""
+    return load_network()
 
 
 def load_network(model: str | PathLike[str] = "spelling") -> Recognizer | SpellingNet:

@@ -181,7 +181,8 @@ def _read(
     path: str, model: str, fps: float | None, aspect: float | None, correct: bool, names: Sequence[str]
 ) -> Reading:
     """Read one video; what runs on a worker."""
-    return read_text(path, load_network(model), fps=fps, aspect=aspect, correct=correct, names=names)
+    network = None if model == "spelling" else load_network(model)
+    return read_text(path, network, fps=fps, aspect=aspect, correct=correct, names=names)
 
 
 def _load(path: Path) -> Reading:
