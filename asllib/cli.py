@@ -253,28 +253,6 @@ def train(
 
 
 @app.command()
-def tune(
-    network: Annotated[str, Argument(help="landmark or pixel")],
-    trials: Annotated[int, Option(min=1, help="Trials in all, also of other processes and runs.")] = 50,
-    data: Annotated[str, Option(help="A data set's name, or a folder; its test part is not used.")] = "auto",
-    storage: Annotated[str | None, Option(help="A folder that machines can share; by default the cache.")] = None,
-    epochs: Annotated[int | None, Option(min=1, help="Epochs of a trial; by default the preset's.")] = None,
-    seed: Annotated[int, Option(min=0, help="Trial k has this seed + k.")] = 0,
-    json_file: Json = None,
-) -> None:
-    """Search for better settings around the preset "best". The same command continues a search, or shares its work."""
-    from asllib.tuning import tune
-
-    found = tune(network, trials, data=data, storage=storage, epochs=epochs, seed=seed)
-    lines = [f"{found['trials']} trials of {found['epochs']} epochs, {found['pruned']} pruned; validation:"]
-    for name in ("best", "preset"):
-        if found[f"{name}_value"] is not None:
-            lines.append(f"  {name:<7} loss {found[f'{name}_value']:.4f}, accuracy {found[f'{name}_accuracy']:.2%}")
-    lines += [f"  {name:<24} {share:.0%} of the difference" for name, share in found["importance"].items()]
-    _emit(found, json_file, "\n".join([*lines, found["best"]]))
-
-
-@app.command()
 def evaluate(
     model: Annotated[str, Option(help="default, landmark, pixel, or a run folder; for phrases also spelling.")],
     data: Data = "auto",
