@@ -451,17 +451,12 @@ def live(
     model: Annotated[str | None, Option(help="By default spelling; else a network or a run folder.")] = None,
     port: Annotated[int, Option(min=1024, max=65535, help="Port of the page.")] = 8866,
     browser: Annotated[bool, Option(help="Open the page in a browser.")] = True,
-    host: Annotated[str, Option(help="Address to listen on; by default this machine alone.")] = "127.0.0.1",
-    certfile: Annotated[Path | None, Option(help="Certificate for https (PEM).")] = None,
-    keyfile: Annotated[Path | None, Option(help="The certificate's key (PEM).")] = None,
-    insecure: Annotated[bool, Option("--insecure", help="Listen on a network without https.")] = False,
 ) -> None:
     """Show letters to the camera and read text, on a page in the browser. By default its camera is used."""
     from asllib.live.server import reader_cell, serve
 
     number = int(source) if source is not None and source.isdecimal() and len(source) < 4 else source
-    code = reader_cell(number, model)
-    serve(code, port, browser, host=host, certfile=certfile, keyfile=keyfile, insecure=insecure)
+    serve(reader_cell(number, model), port, browser)
 
 
 @app.command()
