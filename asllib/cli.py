@@ -11,7 +11,6 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
-from concurrent.futures import Executor
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -97,24 +96,15 @@ def _emit(content: Any, target: str | None, text: str) -> None:
 
 
 @contextmanager
-def _workplace(address: str | None, workers: int | None = None) -> Iterator[Executor | None]:
-    """The cluster's executor, or None."""
-    if address is None:
-        yield None
-        return
+def _long_work(kind: str, work: str, address: str | None, workers: int | None) -> Iterator[dict[str, Any]]:
+    """Where long work is done, and a folder in the cache that keeps its finished parts until all are finished."""
     from asllib.parallel import cluster
 
-    if workers is not None:
+    if address is not None and workers is not None:
         raise InputError(f"--workers {workers} is for this machine and --cluster {address} for others; leave out one")
-    with cluster(address) as executor:
-        yield executor
-
-
-@contextmanager
-def _unfinished(kind: str, work: str) -> Iterator[Path]:
-    """A folder in the cache that keeps the finished parts of this work until all are finished."""
     folder = cache_dir() / kind / hashlib.sha256(work.encode()).hexdigest()[:16]
-    yield folder
+    with nullcontext() if address is None else cluster(address) as executor:
+        yield {"checkpoint": folder, "workers": workers, "executor": executor}
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -221,11 +211,8 @@ def extract(
             found.append(int((part["score"] > 0).sum()))
             yield part
 
-    with _unfinished("extract", str(out.absolute())) as done, _workplace(cluster, workers) as executor:
-        parts = iter_landmarks(
-            letters.images, letters.table["file"].array, letters.letters, workers=workers, checkpoint=done,
-            executor=executor,
-        )  # fmt: skip
+    with _long_work("extract", str(out.absolute()), cluster, workers) as how:
+        parts = iter_landmarks(letters.images, letters.table["file"].array, letters.letters, **how)
         write_landmarks(counted(parts), out)
     share = sum(found) / len(letters)
     text = f"{out}: {len(letters):,} photos, a hand in {sum(found):,} ({share:.1%})"
@@ -385,12 +372,10 @@ def read(
         if srt is not None or annotated is not None:
             raise InputError(f"{srt or annotated}: --srt and --annotated are for one video that is read here")
         work = "\n".join(str(video.absolute()) for video in videos)
-        with _unfinished("read", work) as done:
-            with _workplace(cluster, workers) as executor:
-                readings = read_videos(
-                    videos, model, fps=fps, aspect=aspect, correct=correct, names=name or (), workers=workers,
-                    executor=executor, checkpoint=done, progress=True,
-                )  # fmt: skip
+        with _long_work("read", work, cluster, workers) as how:
+            readings = read_videos(
+                videos, model, fps=fps, aspect=aspect, correct=correct, names=name or (), progress=True, **how
+            )
             pairs = list(zip(map(str, videos), readings, strict=True))
             every = [{"video": file, "text": one.text, "letters": letters_json(one.letters)} for file, one in pairs]
             text = "\n".join(f"{file}: {_said(one)}" for file, one in pairs)

@@ -192,11 +192,6 @@ class FrameListener(Listener):
         return np.column_stack([1 - shown.max(1), shown])
 
 
-def listen(network: SpellingNet | Recognizer) -> Listener:
-    """The listener of a network."""
-    return HandListener(network) if isinstance(network, SpellingNet) else FrameListener(network)
-
-
 @cache
 def _default() -> DefaultNet:
     model = fold(load_model("default")[0])
