@@ -1,7 +1,5 @@
 """The ``asl`` command: each subcommand is a few calls of the library."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import io
@@ -13,16 +11,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer import Argument, Option
 
 from asllib.errors import InputError
 from asllib.paths import cache_dir, write_text
-
-if TYPE_CHECKING:
-    from asllib.read import Reading
 
 app = typer.Typer(
     help="American Sign Language fingerspelling to text.", no_args_is_help=True, add_completion=False,
@@ -378,7 +373,7 @@ def read(
             )
             pairs = list(zip(map(str, videos), readings, strict=True))
             every = [{"video": file, "text": one.text, "letters": letters_json(one.letters)} for file, one in pairs]
-            text = "\n".join(f"{file}: {_said(one)}" for file, one in pairs)
+            text = "\n".join(f"{file}: {_said(one.text, one.hand_found)}" for file, one in pairs)
             _emit(every if len(videos) > 1 else {k: every[0][k] for k in ("text", "letters")}, json_file, text)
         return
     video = videos[0]
@@ -398,14 +393,15 @@ def read(
     if srt is not None:
         write_subtitles(srt, found)
     rows = letters_json(found.letters)
+    said = _said(found.text, found.hand_found)
     lines = [f"  {r['start_s']:6.2f} s  {r['letter']}  {r['confidence']:.0%}" for r in rows]
-    _emit({"text": found.text, "letters": rows}, json_file, "\n".join([_said(found), *lines]))
+    _emit({"text": found.text, "letters": rows}, json_file, "\n".join([said, *lines]))
     if json_file == "-" and not found.text:
-        print(f"asl: {video}: {_said(found)}", file=sys.stderr)
+        print(f"asl: {video}: {said}", file=sys.stderr)
 
 
-def _said(found: Reading) -> str:
-    return found.text or ("no letter was read" if found.hand_found else "no hand was found")
+def _said(text: str, hand_found: float) -> str:
+    return text or ("no letter was read" if hand_found else "no hand was found")
 
 
 @app.command()

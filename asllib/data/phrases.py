@@ -1,7 +1,5 @@
 """Phrases that people spell, whole films as landmarks with their text: sets of others, in the layouts they come in."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -59,7 +57,7 @@ class Phrases:
         # Others would teach falsely that digits mean nothing: a 2 has the handshape of V.
         return self.plain & self.table["split"].isin(["", "train"]).to_numpy(bool)
 
-    def subset(self, which: np.ndarray) -> Phrases:
+    def subset(self, which: np.ndarray) -> "Phrases":
         """Take the phrases of a boolean mask."""
         return replace(self, table=self.table[which].reset_index(drop=True))
 

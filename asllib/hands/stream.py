@@ -78,7 +78,7 @@ class Resampler:
     """Turns frames of any rate, as they come, into moments ``1 / RATE`` seconds apart."""
 
     def __init__(self) -> None:
-        self._next: int | None = None  # number of the next moment
+        self._next = 0  # number of the next moment
         self._seen: tuple[float, Hand] | None = None
         self._left = False
         self._last = math.inf  # when the last frame came
@@ -86,7 +86,7 @@ class Resampler:
 
     def push(self, hand: Hand | None, time_s: float) -> Iterator[Moment]:
         """Take a frame; yield the moments that are known now, none to some."""
-        if self._next is None:
+        if self._last == math.inf:
             self._next = math.ceil(time_s * RATE - 1e-6)
         stall, self._last = time_s - self._last, time_s
         if self._seen is not None and _STALL_S < stall < _EMPTY_S:
@@ -113,14 +113,12 @@ class Resampler:
         self._seen = (time_s, hand)
 
     def _missing(self, until: float) -> Iterator[Moment]:
-        assert self._next is not None  # push sets it first
         # More than the network remembers; after hours without a frame every one of them would take minutes.
         self._next = max(self._next, math.floor((until - _EMPTY_S) * RATE))
         while self._next <= until * RATE + 1e-6:
             yield self._moment(_EMPTY, _EMPTY)
 
     def _moment(self, landmarks: np.ndarray, world: np.ndarray) -> Moment:
-        assert self._next is not None
         moment = Moment(self._next / RATE + self._cut, landmarks, world, self._left)
         self._next += 1
         return moment

@@ -1,7 +1,5 @@
 """The spelling network: the landmark network on each moment of a film, then convolutions along time."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """From hands to letters: what a network says of even moments of time, and a letter a peak."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 from functools import cache

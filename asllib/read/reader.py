@@ -1,7 +1,5 @@
 """The one way from frames to text: hand, probabilities, letters, words."""
 
-from __future__ import annotations
-
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator

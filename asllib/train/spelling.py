@@ -1,7 +1,5 @@
 """Train the spelling network: its handshape part on single moments, then what it makes of them in time on clips."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import hashlib

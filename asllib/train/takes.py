@@ -1,7 +1,5 @@
 """Words pieced together from takes: hands of people and of drawn signers that show a sign, still or filmed."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 from collections.abc import Iterator, Sequence
@@ -67,7 +65,7 @@ class Takes:
         return {label: np.cumsum(weights[rows]) for label, rows in self.rows_of.items()}
 
     @functools.cached_property
-    def people(self) -> list[Takes]:
+    def people(self) -> list["Takes"]:
         """Each signer who shows many signs, and handshapes that are no sign by anybody."""
         if self.signers is None:
             return []
