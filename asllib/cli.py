@@ -1,7 +1,5 @@
 """The ``asl`` command: each subcommand is a few calls of the library."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import io
@@ -11,19 +9,15 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
-from concurrent.futures import Executor
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer import Argument, Option
 
 from asllib.errors import InputError
 from asllib.paths import cache_dir, write_text
-
-if TYPE_CHECKING:
-    from asllib.read import Reading
 
 app = typer.Typer(
     help="American Sign Language fingerspelling to text.", no_args_is_help=True, add_completion=False,
@@ -97,24 +91,15 @@ def _emit(content: Any, target: str | None, text: str) -> None:
 
 
 @contextmanager
-def _workplace(address: str | None, workers: int | None = None) -> Iterator[Executor | None]:
-    """The cluster's executor, or None."""
-    if address is None:
-        yield None
-        return
+def _long_work(kind: str, work: str, address: str | None, workers: int | None) -> Iterator[dict[str, Any]]:
+    """Where long work is done, and a folder in the cache that keeps its finished parts until all are finished."""
     from asllib.parallel import cluster
 
-    if workers is not None:
+    if address is not None and workers is not None:
         raise InputError(f"--workers {workers} is for this machine and --cluster {address} for others; leave out one")
-    with cluster(address) as executor:
-        yield executor
-
-
-@contextmanager
-def _unfinished(kind: str, work: str) -> Iterator[Path]:
-    """A folder in the cache that keeps the finished parts of this work until all are finished."""
     folder = cache_dir() / kind / hashlib.sha256(work.encode()).hexdigest()[:16]
-    yield folder
+    with nullcontext() if address is None else cluster(address) as executor:
+        yield {"checkpoint": folder, "workers": workers, "executor": executor}
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -221,11 +206,8 @@ def extract(
             found.append(int((part["score"] > 0).sum()))
             yield part
 
-    with _unfinished("extract", str(out.absolute())) as done, _workplace(cluster, workers) as executor:
-        parts = iter_landmarks(
-            letters.images, letters.table["file"].array, letters.letters, workers=workers, checkpoint=done,
-            executor=executor,
-        )  # fmt: skip
+    with _long_work("extract", str(out.absolute()), cluster, workers) as how:
+        parts = iter_landmarks(letters.images, letters.table["file"].array, letters.letters, **how)
         write_landmarks(counted(parts), out)
     share = sum(found) / len(letters)
     text = f"{out}: {len(letters):,} photos, a hand in {sum(found):,} ({share:.1%})"
@@ -250,28 +232,6 @@ def train(
     metrics = ", ".join(f"{n} {x:.2%}" if "accuracy" in n else f"{n} {x:.3f}" for n, x in card["metrics"].items())
     text = f"{out}: {card['network']} network, {card['parameters']:,} parameters; {metrics}"
     _emit({"run": str(out), **card}, json_file, text)
-
-
-@app.command()
-def tune(
-    network: Annotated[str, Argument(help="landmark or pixel")],
-    trials: Annotated[int, Option(min=1, help="Trials in all, also of other processes and runs.")] = 50,
-    data: Annotated[str, Option(help="A data set's name, or a folder; its test part is not used.")] = "auto",
-    storage: Annotated[str | None, Option(help="A folder that machines can share; by default the cache.")] = None,
-    epochs: Annotated[int | None, Option(min=1, help="Epochs of a trial; by default the preset's.")] = None,
-    seed: Annotated[int, Option(min=0, help="Trial k has this seed + k.")] = 0,
-    json_file: Json = None,
-) -> None:
-    """Search for better settings around the preset "best". The same command continues a search, or shares its work."""
-    from asllib.tuning import tune
-
-    found = tune(network, trials, data=data, storage=storage, epochs=epochs, seed=seed)
-    lines = [f"{found['trials']} trials of {found['epochs']} epochs, {found['pruned']} pruned; validation:"]
-    for name in ("best", "preset"):
-        if found[f"{name}_value"] is not None:
-            lines.append(f"  {name:<7} loss {found[f'{name}_value']:.4f}, accuracy {found[f'{name}_accuracy']:.2%}")
-    lines += [f"  {name:<24} {share:.0%} of the difference" for name, share in found["importance"].items()]
-    _emit(found, json_file, "\n".join([*lines, found["best"]]))
 
 
 @app.command()
@@ -407,15 +367,13 @@ def read(
         if srt is not None or annotated is not None:
             raise InputError(f"{srt or annotated}: --srt and --annotated are for one video that is read here")
         work = "\n".join(str(video.absolute()) for video in videos)
-        with _unfinished("read", work) as done:
-            with _workplace(cluster, workers) as executor:
-                readings = read_videos(
-                    videos, model, fps=fps, aspect=aspect, correct=correct, names=name or (), workers=workers,
-                    executor=executor, checkpoint=done, progress=True,
-                )  # fmt: skip
+        with _long_work("read", work, cluster, workers) as how:
+            readings = read_videos(
+                videos, model, fps=fps, aspect=aspect, correct=correct, names=name or (), progress=True, **how
+            )
             pairs = list(zip(map(str, videos), readings, strict=True))
             every = [{"video": file, "text": one.text, "letters": letters_json(one.letters)} for file, one in pairs]
-            text = "\n".join(f"{file}: {_said(one)}" for file, one in pairs)
+            text = "\n".join(f"{file}: {_said(one.text, one.hand_found)}" for file, one in pairs)
             _emit(every if len(videos) > 1 else {k: every[0][k] for k in ("text", "letters")}, json_file, text)
         return
     video = videos[0]
@@ -435,14 +393,15 @@ def read(
     if srt is not None:
         write_subtitles(srt, found)
     rows = letters_json(found.letters)
+    said = _said(found.text, found.hand_found)
     lines = [f"  {r['start_s']:6.2f} s  {r['letter']}  {r['confidence']:.0%}" for r in rows]
-    _emit({"text": found.text, "letters": rows}, json_file, "\n".join([_said(found), *lines]))
+    _emit({"text": found.text, "letters": rows}, json_file, "\n".join([said, *lines]))
     if json_file == "-" and not found.text:
-        print(f"asl: {video}: {_said(found)}", file=sys.stderr)
+        print(f"asl: {video}: {said}", file=sys.stderr)
 
 
-def _said(found: Reading) -> str:
-    return found.text or ("no letter was read" if found.hand_found else "no hand was found")
+def _said(text: str, hand_found: float) -> str:
+    return text or ("no letter was read" if hand_found else "no hand was found")
 
 
 @app.command()
@@ -473,17 +432,12 @@ def live(
     model: Annotated[str | None, Option(help="By default spelling; else a network or a run folder.")] = None,
     port: Annotated[int, Option(min=1024, max=65535, help="Port of the page.")] = 8866,
     browser: Annotated[bool, Option(help="Open the page in a browser.")] = True,
-    host: Annotated[str, Option(help="Address to listen on; by default this machine alone.")] = "127.0.0.1",
-    certfile: Annotated[Path | None, Option(help="Certificate for https (PEM).")] = None,
-    keyfile: Annotated[Path | None, Option(help="The certificate's key (PEM).")] = None,
-    insecure: Annotated[bool, Option("--insecure", help="Listen on a network without https.")] = False,
 ) -> None:
     """Show letters to the camera and read text, on a page in the browser. By default its camera is used."""
     from asllib.live.server import reader_cell, serve
 
     number = int(source) if source is not None and source.isdecimal() and len(source) < 4 else source
-    code = reader_cell(number, model)
-    serve(code, port, browser, host=host, certfile=certfile, keyfile=keyfile, insecure=insecure)
+    serve(reader_cell(number, model), port, browser)
 
 
 @app.command()

@@ -11,6 +11,7 @@ from asllib.data.splits import people
 from asllib.errors import InputError
 
 NO_HAND = "-"  # what is "read" where no hand was found; always wrong
+DRAWS = 2000  # of groups anew, for an interval
 
 
 def read_letters(probabilities: np.ndarray, alphabet: Sequence[str]) -> np.ndarray:
@@ -19,9 +20,7 @@ def read_letters(probabilities: np.ndarray, alphabet: Sequence[str]) -> np.ndarr
     return np.where(probabilities.max(1) > 0, letters, NO_HAND)
 
 
-def accuracy_interval(
-    right: np.ndarray, groups: np.ndarray | None = None, draws: int = 2000, seed: int = 0
-) -> tuple[float, float]:
+def accuracy_interval(right: np.ndarray, groups: np.ndarray | None = None) -> tuple[float, float]:
     """95 % interval of the accuracy of answers (N,) bool, of which those of a group (N,) are right or wrong together.
 
     Groups are drawn anew (cluster bootstrap, percentiles). Where every draw gives the same, and without groups, the
@@ -36,8 +35,8 @@ def accuracy_interval(
         middle = (share + extra / 2) / (1 + extra)
         half = np.sqrt(extra * share * (1 - share) + extra**2 / 4) / (1 + extra)
         return float(max(0.0, middle - half)), float(min(1.0, middle + half))
-    rng = np.random.default_rng(seed)
-    drawn = (rng.integers(len(sizes), size=len(sizes)) for _ in range(draws))  # a set may have a group an image
+    rng = np.random.default_rng(0)
+    drawn = (rng.integers(len(sizes), size=len(sizes)) for _ in range(DRAWS))  # a set may have a group an image
     low, high = np.percentile([hits[one].sum() / sizes[one].sum() for one in drawn], [2.5, 97.5])
     return float(low), float(high)
 
@@ -94,7 +93,7 @@ def character_error_rate(pairs: Iterable[tuple[str, str]]) -> float:
     return sum(Levenshtein.distance(read, meant) for read, meant in pairs) / max(1, sum(len(m) for _, m in pairs))
 
 
-def spelling_report(pairs: Sequence[tuple[str, str]], signers: Iterable[str], draws: int = 2000) -> dict:
+def spelling_report(pairs: Sequence[tuple[str, str]], signers: Iterable[str]) -> dict:
     """Sum up words or phrases, pairs (read, meant) of letters, and who spelled each: JSON, rates per letter meant.
 
     ``pairs`` counts each letter that was taken for another, as "E>S". For ``interval``, 95 % of ``cer``, signers are
@@ -109,7 +108,7 @@ def spelling_report(pairs: Sequence[tuple[str, str]], signers: Iterable[str], dr
     table = pd.DataFrame({"wrong": [len(one) for one in edits], "letters": [len(meant) for _, meant in pairs]})
     by_signer = table.groupby(np.array(list(signers), str)).sum()
     wrong, letters = by_signer.to_numpy().T
-    drawn = np.random.default_rng(0).integers(len(wrong), size=(draws, len(wrong)))
+    drawn = np.random.default_rng(0).integers(len(wrong), size=(DRAWS, len(wrong)))
     rates = wrong[drawn].sum(1) / letters[drawn].sum(1).clip(1)
     return {
         "n": len(pairs),

@@ -78,7 +78,7 @@ def picture_grid(
     return _caption(figure, caption)
 
 
-def source_grid(letters: LetterSet, wanted: Sequence[str], size: float = 1.2) -> Figure:
+def source_grid(letters: LetterSet, wanted: Sequence[str]) -> Figure:
     """An example of each letter from each source, one row a source."""
     images, titles = [], []
     for source, table in letters.table.groupby("source"):
@@ -87,7 +87,7 @@ def source_grid(letters: LetterSet, wanted: Sequence[str], size: float = 1.2) ->
             blank = np.full((1, 1, 3), 255, np.uint8)
             images.append(letters.images[places[len(places) // 2]] if len(places) else blank)
             titles.append(f"{letter} · {source}" if letter == wanted[0] else letter)
-    return picture_grid(images, titles, f"Data: {letters.name}", len(wanted), size)
+    return picture_grid(images, titles, f"Data: {letters.name}", len(wanted), 1.2)
 
 
 def distribution(sets: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
@@ -240,13 +240,13 @@ def letter_timeline(table: pd.DataFrame, held: Sequence[str], read: Sequence, ti
     return _caption(figure, title)
 
 
-def stroke_strip(films: Sequence[SignedWord], tips: Sequence[int], caption: str, moments: int = 8) -> Figure:
-    """Films of moving letters, one row a film: moments of the stroke with the way of one landmark so far."""
-    figure, axes = _figure(1.5 * moments, 1.7 * len(films) + 0.3, len(films), moments, squeeze=False)
+def stroke_strip(films: Sequence[SignedWord], tips: Sequence[int], caption: str) -> Figure:
+    """Films of moving letters, one row a film: eight moments of the stroke with the way of one landmark so far."""
+    figure, axes = _figure(12, 1.7 * len(films) + 0.3, len(films), 8, squeeze=False)
     for row, film, tip in zip(axes, films, tips, strict=True):
         shown = np.flatnonzero(film.positions >= 0)
         path = film.landmarks[shown, tip, :2] * np.array(film.frames.shape[2:0:-1])
-        for axis, k in zip(row, np.linspace(0, len(shown) - 1, moments).round().astype(int), strict=True):
+        for axis, k in zip(row, np.linspace(0, len(shown) - 1, 8).round().astype(int), strict=True):
             axis.axis("off")
             axis.imshow(film.frames[shown[k]])
             axis.plot(*path[: k + 1].T, color=ORANGE, lw=2)

@@ -42,6 +42,8 @@ def fetch_set(url, hashes):
 
 def search(data, folder, trials):
     """Tune a small network; the study and its result go to one folder."""
+    import tune
+
     from asllib import results
     from asllib.config import Preset, Training
     from asllib.networks import PixelCNN, PixelConfig
@@ -50,7 +52,7 @@ def search(data, folder, trials):
     network = PixelConfig(channels=(4, 4, 8), hidden=16, batch_norm=True)
     PixelCNN.presets["best"] = Preset(network, training, PixelCNN.presets["best"].augment)
     results.results_dir = lambda: folder
-    asl("tune", "pixel", "--data", data, "--trials", trials, "--epochs", 2, "--storage", folder)
+    tune.tune("pixel", trials, data=str(data), storage=str(folder), epochs=2)
 
 
 def film(path, frames):

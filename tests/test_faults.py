@@ -53,7 +53,7 @@ class Commands:
         self.log, self.environment = folder / "log.txt", environment
         self.context = multiprocessing.get_context("forkserver")
         slow = ["asllib.train.run", "asllib.live.recording", "asllib.signer.scene", "kagglehub", "anny", "pooch", "cv2"]
-        slow += ["asllib.tuning", "optuna.storages", "optuna.importance"]
+        slow += ["tune", "optuna.storages", "optuna.importance"]
         self.context.set_forkserver_preload(["faults_child", *slow])
 
     def start(self, arguments, environment=None, **limits):

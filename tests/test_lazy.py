@@ -31,7 +31,6 @@ def test_a_missing_package_names_its_extra():
 @pytest.mark.parametrize(
     ("missing", "name", "arguments"),
     [
-        ("optuna", "tune", ("tune", "pixel")),
         ("onnxruntime", "export", ("export", "pixel")),
         ("voila", "live", ("live",)),
         ("nbclient", "notebooks", ("reproduce",)),

@@ -141,10 +141,10 @@ def thumbnails(images: Images) -> np.ndarray:
     return np.stack([resize(to_gray(images[i]), THUMB) for i in range(len(images))]).astype(np.float32)
 
 
-def near_duplicate_groups(thumbs: np.ndarray, near: float = NEAR, chunk: int = 512) -> np.ndarray:
+def near_duplicate_groups(thumbs: np.ndarray, chunk: int = 512) -> np.ndarray:
     """Group images that look like changed copies of one photo: (N,) the number of each image's group, from 0.
 
-    Groups are the connected components of those whose ``thumbnails`` (N, 14, 14) correlate above ``near``, which
+    Groups are the connected components of those whose ``thumbnails`` (N, 14, 14) correlate above ``NEAR``, which
     brightness and contrast do not change. ``chunk`` rows are compared at a time, which bounds the memory.
     """
     flat = torch.as_tensor(thumbs).flatten(1)
@@ -153,7 +153,7 @@ def near_duplicate_groups(thumbs: np.ndarray, near: float = NEAR, chunk: int = 5
     group = everyone
     for start in range(0, len(flat), chunk):
         alike = flat[start : start + chunk] @ flat[start:].T  # later ones only: the relation is symmetric
-        left, right = (torch.nonzero(alike > near).T + start).numpy()
+        left, right = (torch.nonzero(alike > NEAR).T + start).numpy()
         # Each is tied to the first of its group so far.
         first = np.unique(group, return_index=True)[1]
         left, right = np.concatenate([everyone, left]), np.concatenate([first[group], right])

@@ -1,7 +1,5 @@
 """The one shape that every data source is loaded into, and folders of photos: ``FOLDER/LETTER/*.jpg|png``."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 import sys
@@ -54,7 +52,7 @@ class LetterSet:
         """(N,) int64: the place of each letter in the alphabet."""
         return encode(self.letters, alphabet)
 
-    def subset(self, which: np.ndarray) -> LetterSet:
+    def subset(self, which: np.ndarray) -> "LetterSet":
         """Take the items of a boolean mask or of an array of positions."""
         which = np.asarray(which)
         places = np.flatnonzero(which) if which.dtype == bool else which
@@ -64,12 +62,12 @@ class LetterSet:
             images = PhotoFiles(self.images.root, tuple(self.images.files[i] for i in places))
         return replace(self, table=self.table.iloc[places].reset_index(drop=True), images=images)
 
-    def only(self, letters: Sequence[str] = STATIC) -> LetterSet:
+    def only(self, letters: Sequence[str] = STATIC) -> "LetterSet":
         """Keep the items whose letter is one of these; a set of nothing else comes back as it is."""
         mask = np.isin(self.letters, list(letters))
         return self if mask.all() else self.subset(mask)
 
-    def thin(self, per_letter: int | None) -> LetterSet:
+    def thin(self, per_letter: int | None) -> "LetterSet":
         """Keep at most so many items of each letter and source, evenly spread over them; None keeps all.
 
         Items that follow each other are often frames of one burst or copies of one photo.

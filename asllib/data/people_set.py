@@ -28,18 +28,17 @@ def find_people() -> Path | None:
 
 
 def _people() -> Path:
-    folder = find_people()
-    if folder is None:
+    if (folder := find_people()) is None:
         raise InputError(f"no people in {data_dir() / 'people'}; data/README.md says where they come from")
     return folder
 
 
-def load_people(folder: Path | None = None) -> LetterSet:
+def load_people() -> LetterSet:
     """Load the photos of ``people``, "train" and "valid", but those that show another letter than their label says.
 
     Their table has ``licence`` and ``repository`` too. InputError if they are not here, or a signer is in both parts.
     """
-    folder = folder or _people()
+    folder = _people()
     letters = load_photos(folder / "photos", "people")
     more = read_csv(folder / "photos" / "manifest.csv")
     table = letters.table.assign(**{name: more[name] for name in ("licence", "repository") if name in more})
@@ -89,9 +88,9 @@ class Sequences:
         return len(self.letters)
 
 
-def load_sequences(split: str, folder: Path | None = None) -> list[Sequences]:
+def load_sequences(split: str) -> list[Sequences]:
     """Load the landmark sequences of ``people``, "train" or "valid", a signer's file each, none twice."""
-    root = (folder or _people()) / "motion"
+    root = _people() / "motion"
     manifest = read_csv(root / "manifest.csv")
     if split not in set(manifest["split"]):
         raise InputError(f"split {split!r}; {root} has {', '.join(sorted(set(manifest['split'])))}")

@@ -1,7 +1,5 @@
 """Phrases that people spell, whole films as landmarks with their text: sets of others, in the layouts they come in."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -17,7 +15,7 @@ from asllib.hands.stream import Stream
 from asllib.lazy import extra
 from asllib.letters import LETTERS
 
-FPS = 30.0  # frames a second of the films behind the tables
+FPS = 30.0  # frames a second of the films behind Kaggle's tables; a .pose file says its own
 ASPECT = 3 / 4  # width / height of an upright phone's selfie camera; the tables do not say it
 SIDES = ("right", "left")  # of two hands that are seen as often, the first spells
 MANIFEST = "manifest.csv"
@@ -44,8 +42,6 @@ class Phrases:
 
     folder: Path
     table: pd.DataFrame  # a row a phrase, those of a file together: text columns file, sequence, text, signer, split
-    fps: float = FPS  # frames a second; a .pose file says its own
-    aspect: float = ASPECT  # width / height of the frames; the same
 
     def __len__(self) -> int:
         return len(self.table)
@@ -61,7 +57,7 @@ class Phrases:
         # Others would teach falsely that digits mean nothing: a 2 has the handshape of V.
         return self.plain & self.table["split"].isin(["", "train"]).to_numpy(bool)
 
-    def subset(self, which: np.ndarray) -> Phrases:
+    def subset(self, which: np.ndarray) -> "Phrases":
         """Take the phrases of a boolean mask."""
         return replace(self, table=self.table[which].reset_index(drop=True))
 
@@ -76,7 +72,7 @@ class Phrases:
         """
         for file, rows in self.table.groupby("file", sort=False):
             path = self.folder / str(file)
-            one = _read_pose if path.suffix == ".pose" else self._read_parquet
+            one = _read_pose if path.suffix == ".pose" else _read_parquet
             for row, (points, times, aspect) in zip(rows.itertuples(), one(path, rows["sequence"]), strict=True):
                 seen = np.isfinite(points).all((2, 3))  # (F, 2)
                 side = int(seen[:, 1].sum() > seen[:, 0].sum())
@@ -85,20 +81,21 @@ class Phrases:
                 word = letters_of(str(row.text))
                 yield Stream(times, landmarks, world, left, aspect, word, signer=str(row.signer))
 
-    def _read_parquet(self, path: Path, wanted: Iterable[str]) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
-        """Points of both hands (F, 2, 21, 3), times and aspect of each wanted sequence of a file."""
-        table = read_parquet(path, ["sequence_id", "frame", *_POINTS])
-        try:
-            points = table[_POINTS].to_numpy(np.float32).reshape(-1, 2, 21, 3)
-            frames = table["frame"].to_numpy(np.float64)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{path}: landmarks and frames are numbers ({error}); get the file again") from None
-        places = table.groupby(table["sequence_id"].astype(str)).indices
-        for sequence in wanted:
-            rows = places.get(sequence, np.array([], int))
-            if not len(rows) or (np.diff(frames[rows]) <= 0).any():
-                raise InputError(f"{path}: sequence {sequence} has no frames, or none that increase; get it again")
-            yield points[rows], frames[rows] / self.fps, self.aspect
+
+def _read_parquet(path: Path, wanted: Iterable[str]) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
+    """Points of both hands (F, 2, 21, 3), times and aspect of each wanted sequence of a file."""
+    table = read_parquet(path, ["sequence_id", "frame", *_POINTS])
+    try:
+        points = table[_POINTS].to_numpy(np.float32).reshape(-1, 2, 21, 3)
+        frames = table["frame"].to_numpy(np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: landmarks and frames are numbers ({error}); get the file again") from None
+    places = table.groupby(table["sequence_id"].astype(str)).indices
+    for sequence in wanted:
+        rows = places.get(sequence, np.array([], int))
+        if not len(rows) or (np.diff(frames[rows]) <= 0).any():
+            raise InputError(f"{path}: sequence {sequence} has no frames, or none that increase; get it again")
+        yield points[rows], frames[rows] / FPS, ASPECT
 
 
 def _read_pose(path: Path, _: Iterable[str]) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
@@ -129,8 +126,8 @@ def has_phrases(folder: str | Path) -> bool:
     return kaggle or (manifest.is_file() and "text" in csv_header(manifest, read_bytes(manifest)))
 
 
-def load_phrases(folder: str | Path, *, fps: float = FPS, aspect: float = ASPECT) -> Phrases:
-    """Load a folder of phrases; ``fps`` and ``aspect`` are those of Parquet files.
+def load_phrases(folder: str | Path) -> Phrases:
+    """Load a folder of phrases.
 
     It is laid out as "Google - American Sign Language Fingerspelling Recognition" on Kaggle is: ``train.csv``,
     ``supplemental_metadata.csv`` or both, and Parquet files with two hands; or it has a ``manifest.csv`` with columns
@@ -145,7 +142,7 @@ def load_phrases(folder: str | Path, *, fps: float = FPS, aspect: float = ASPECT
     table = pd.concat(tables).sort_values("file", kind="stable", ignore_index=True)
     if table.empty:
         raise InputError(f"{folder}: its table is empty")
-    return Phrases(folder, table, fps, aspect)
+    return Phrases(folder, table)
 
 
 def _read_table(path: Path) -> pd.DataFrame:

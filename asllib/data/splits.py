@@ -59,8 +59,9 @@ def leave_one_out(letters: LetterSet, by: str) -> Iterator[tuple[str, np.ndarray
         yield str(name), keys == name
 
 
-def leave_people_out(letters: LetterSet, most: int = 5) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield (name, mask) of each source, or signer where there is one source; more than ``most`` are put together."""
+def leave_people_out(letters: LetterSet) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield (name, mask) of each source, or signer where there is one source; more than five are put together."""
+    most = 5
     by = "source" if letters.table["source"].nunique() > 1 else "signer"
     names, number = np.unique(groups(letters, by), return_inverse=True)
     for part in range(min(len(names), most) if len(names) > 1 else 0):

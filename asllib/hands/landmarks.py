@@ -1,14 +1,12 @@
 """The 21 hand landmarks: their names and bones, the table that stores them, and how they are drawn."""
 
-from __future__ import annotations
-
 import gzip
 import math
 import os
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,10 +15,8 @@ import pyarrow.parquet as pq
 
 from asllib.errors import InputError
 from asllib.files import check_columns, read_csv, read_json, read_parquet
+from asllib.hands.look import Hand
 from asllib.paths import replacing
-
-if TYPE_CHECKING:
-    from asllib.hands.look import Hand
 
 _THUMB, _FINGER = ("cmc", "mcp", "ip", "tip"), ("mcp", "pip", "dip", "tip")
 _JOINTS = {"thumb": _THUMB, "index": _FINGER, "middle": _FINGER, "ring": _FINGER, "little": _FINGER}

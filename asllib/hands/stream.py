@@ -77,9 +77,8 @@ class Moment:
 class Resampler:
     """Turns frames of any rate, as they come, into moments ``1 / RATE`` seconds apart."""
 
-    def __init__(self, rate: float = RATE, gap_s: float = GAP_S) -> None:
-        self.rate, self.gap_s = rate, gap_s
-        self._next: int | None = None  # number of the next moment
+    def __init__(self) -> None:
+        self._next = 0  # number of the next moment
         self._seen: tuple[float, Hand] | None = None
         self._left = False
         self._last = math.inf  # when the last frame came
@@ -87,8 +86,8 @@ class Resampler:
 
     def push(self, hand: Hand | None, time_s: float) -> Iterator[Moment]:
         """Take a frame; yield the moments that are known now, none to some."""
-        if self._next is None:
-            self._next = math.ceil(time_s * self.rate - 1e-6)
+        if self._last == math.inf:
+            self._next = math.ceil(time_s * RATE - 1e-6)
         stall, self._last = time_s - self._last, time_s
         if self._seen is not None and _STALL_S < stall < _EMPTY_S:
             self._cut += stall - _STALL_S
@@ -96,40 +95,38 @@ class Resampler:
                 self._seen = (time_s - self._cut, self._seen[1])
         time_s -= self._cut
         if hand is None:
-            if self._seen is None or time_s - self._seen[0] > self.gap_s:
+            if self._seen is None or time_s - self._seen[0] > GAP_S:
                 self._seen = None
                 yield from self._missing(time_s)
             return
         self._left = hand.side == "left"
         before = self._seen
-        if before is not None and time_s - before[0] > self.gap_s:
+        if before is not None and time_s - before[0] > GAP_S:
             before = None
         if before is None:
-            yield from self._missing(time_s - 0.5 / self.rate)
+            yield from self._missing(time_s - 0.5 / RATE)
             before = (time_s - 1.0, hand)
-        while self._next <= time_s * self.rate + 1e-6:
-            part = float(np.clip((self._next / self.rate - before[0]) / (time_s - before[0]), 0, 1))
+        while self._next <= time_s * RATE + 1e-6:
+            part = float(np.clip((self._next / RATE - before[0]) / (time_s - before[0]), 0, 1))
             image = before[1].landmarks + part * (hand.landmarks - before[1].landmarks)
             yield self._moment(image, before[1].world + part * (hand.world - before[1].world))
         self._seen = (time_s, hand)
 
     def _missing(self, until: float) -> Iterator[Moment]:
-        assert self._next is not None  # push sets it first
         # More than the network remembers; after hours without a frame every one of them would take minutes.
-        self._next = max(self._next, math.floor((until - _EMPTY_S) * self.rate))
-        while self._next <= until * self.rate + 1e-6:
+        self._next = max(self._next, math.floor((until - _EMPTY_S) * RATE))
+        while self._next <= until * RATE + 1e-6:
             yield self._moment(_EMPTY, _EMPTY)
 
     def _moment(self, landmarks: np.ndarray, world: np.ndarray) -> Moment:
-        assert self._next is not None
-        moment = Moment(self._next / self.rate + self._cut, landmarks, world, self._left)
+        moment = Moment(self._next / RATE + self._cut, landmarks, world, self._left)
         self._next += 1
         return moment
 
 
-def resample(stream: Stream, rate: float = RATE) -> Stream:
+def resample(stream: Stream) -> Stream:
     """Bring a whole stream to even moments; each takes its truth from the nearest frame."""
-    sampler = Resampler(rate)
+    sampler = Resampler()
     moments = [m for hand, time in zip(stream.hands(), stream.times, strict=True) for m in sampler.push(hand, time)]
     times = np.array([m.time_s for m in moments])
     positions = None

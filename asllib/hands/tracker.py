@@ -9,17 +9,15 @@ import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from asllib.errors import InputError
 from asllib.hands.landmarks import landmark_arrays
 from asllib.hands.look import DARK, PRESENCE, Hand, hand_crop, light_up, look_at, model_file
 from asllib.quiet import LOG_LINE, without_lines
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # Pixels of a side; a larger image is shrunk first. The borders that attempts add would take gigabytes, and from 32,767
 # pixels on MediaPipe ends the process.

@@ -1,7 +1,5 @@
 """The recorders' sessions: ask for signs and keep good frames, or for words and keep films; write a data folder."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Hashable, Sequence

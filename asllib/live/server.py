@@ -1,13 +1,9 @@
-"""The live cell as a page of its own, through Voila: on this machine's loopback address, unless asked otherwise."""
+"""The live cell as a page of its own, through Voila, on this machine's loopback address."""
 
-import functools
-import ipaddress
 import logging
 import os
 import secrets
 import socket
-import ssl
-import sys
 import tempfile
 import threading
 import webbrowser
@@ -33,24 +29,13 @@ os.chdir({folder!r})
 from asllib.live import {widget}
 {widget}({arguments})"""
 
-_HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # where a server that listens everywhere is reached from this machine
 
+class Page(Voila):
+    """Voila, whose page is opened without anybody seeing its token."""
 
-class SecurePage(Voila):
-    """Voila with a certificate, which it has no setting for."""
-
-    certificate: ssl.SSLContext | None = None
-
-    def listen(self):
-        """Listen with the certificate if there is one."""
-        if self.certificate is not None:
-            self.app.listen = functools.partial(self.app.listen, ssl_options=self.certificate)
-        super().listen()
-
-    def link(self, host: str) -> str:
+    def link(self) -> str:
         """The page's address with its token."""
-        name = f"[{host}]" if ":" in host else host
-        return f"http{'s' if self.certificate else ''}://{name}:{self.port}/?token={self.token}"
+        return f"http://127.0.0.1:{self.port}/?token={self.token}"
 
     def launch_browser(self):
         """Open the page by way of a file that this user alone can read: everybody sees the browser's arguments."""
@@ -58,7 +43,7 @@ class SecurePage(Voila):
             browser = webbrowser.get(self.browser or None)
         except webbrowser.Error:  # none here: the link is printed
             return
-        link = escape(self.link(_HERE.get(str(self.ip), str(self.ip))))
+        link = escape(self.link())
         # Mode 0600, in the notebook's folder, with which it is removed.
         handle, file = tempfile.mkstemp(suffix=".html", dir=Path(self.notebook_path).parent)
         with open(handle, "w", encoding="utf-8") as page:  # noqa: PTH123 - a handle is no path
@@ -85,34 +70,22 @@ def recorder_cell(folder: Path, words: Sequence[str], signer: str) -> str:
     return CELL.format(folder=str(Path.cwd()), widget="WordRecorder", arguments=arguments)
 
 
-def serve(
-    code: str,
-    port: int = 8866,
-    browser: bool = True,
-    *,
-    host: str = "127.0.0.1",
-    certfile: Path | None = None,
-    keyfile: Path | None = None,
-    insecure: bool = False,
-) -> None:
-    """Serve what a cell of this code shows until it is interrupted, to those alone who have the token.
+def serve(code: str, port: int = 8866, browser: bool = True) -> None:
+    """Serve what a cell of this code shows until it is interrupted: to this machine, to those who have the token.
 
-    See ``check_host`` for who can reach it. InputError if the port is taken, or others could listen in.
+    InputError if the port is taken.
     """
-    certificate = check_host(host, certfile, keyfile, insecure)
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+    with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
         try:
-            probe.bind((host, port))
+            probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise InputError(f"port {port}: {error.strerror}; give another one with --port") from None
-    if not ipaddress.ip_address(host).is_loopback:
-        print(f"asl: listening on {host}: whoever has the link can use the page and its kernel", file=sys.stderr)
     logging.getLogger().setLevel(logging.ERROR)  # the server's libraries warn of what is none of the user's business
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel of this environment, not one in the user's folder
     cell = nbformat.v4.new_code_cell(code)
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    settings = {"ip": host, "port": port, "port_retries": 0, "open_browser": browser, "log_level": "ERROR"}
+    settings = {"ip": "127.0.0.1", "port": port, "port_retries": 0, "open_browser": browser, "log_level": "ERROR"}
     settings["token"] = secrets.token_urlsafe(16)
     settings["kernel_websocket_connection_class"] = "asllib.live.connection.PromptConnection"
     # A page that goes ends its kernel; this ends those whose page was lost.
@@ -120,41 +93,9 @@ def serve(
     with tempfile.TemporaryDirectory(prefix="asl-") as folder:
         book = Path(folder) / "asl live.ipynb"
         nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel}), book)
-        app = SecurePage(config_file_paths=jupyter_config_path())  # not the working folder's, which may be anybody's
-        app.certificate = certificate
+        app = Page(config_file_paths=jupyter_config_path())  # not the working folder's, which may be anybody's
         options = [f"--Voila.{name}={value}" for name, value in settings.items()]
         options += [f"--MappingKernelManager.{name}={value}" for name, value in culling.items()]
         app.initialize([str(book), *options])
-        link = app.link(socket.gethostname() if host in _HERE else host)
-        IOLoop.current().add_callback(print, f"{link}\nThe page is there; Ctrl+C ends it.", flush=True)  # once up
+        IOLoop.current().add_callback(print, f"{app.link()}\nThe page is there; Ctrl+C ends it.", flush=True)  # once up
         app.start()
-
-
-def check_host(
-    host: str, certfile: Path | None = None, keyfile: Path | None = None, insecure: bool = False
-) -> ssl.SSLContext | None:
-    """Load the certificate (PEM) to serve with; None where there is none and none is needed.
-
-    InputError if the host is no address, certificate and key do not belong together, or a network would be listened on
-    without them and ``insecure`` does not ask for that.
-    """
-    try:
-        local = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        raise InputError(f"host {host}: give an address, as 127.0.0.1 (this machine alone) or 0.0.0.0") from None
-    if (certfile is None) != (keyfile is None):
-        raise InputError("a certificate and its key belong together: give both --certfile and --keyfile")
-    if certfile is not None and keyfile is not None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        try:
-            # A key with a passphrase is refused: asking for one would wait in the terminal.
-            context.load_cert_chain(certfile, keyfile, password="")
-        except (OSError, ValueError) as error:  # SSLError is an OSError
-            raise InputError(f"{certfile}, {keyfile}: no certificate and key in PEM format ({error})") from None
-        return context
-    if not (local or insecure):
-        raise InputError(
-            f"host {host}: without https others on the network can watch, and browsers give no camera; "
-            "give --certfile and --keyfile, or --insecure if that is meant"
-        )
-    return None

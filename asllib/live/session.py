@@ -1,7 +1,5 @@
 """One person in front of one camera: the browser's messages come in, what it shows goes out. No widget in here."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import time

@@ -1,7 +1,5 @@
 """The widgets: a session behind an anywidget, with a thread of its own."""
 
-from __future__ import annotations
-
 import atexit
 import base64
 import contextlib
@@ -30,7 +28,7 @@ IDLE = 5.0  # seconds without a message after which this machine's camera is let
 CLOSED = "Closed; run this cell again."
 TAKEN = "Another live cell took over; run this cell again to use it."
 
-_open: weakref.WeakSet[CameraWidget] = weakref.WeakSet()
+_open: weakref.WeakSet["CameraWidget"] = weakref.WeakSet()
 
 
 def _bundle(name: str) -> str:

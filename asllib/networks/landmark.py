@@ -1,10 +1,8 @@
 """The landmark network: a CNN along the fingers of a hand. The paper names one and leaves it as TODO."""
 
-from __future__ import annotations
-
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,14 +10,12 @@ from scipy.spatial.transform import Rotation
 from torch import Generator, Tensor, nn
 
 from asllib.config import PAPER_TRAINING, Preset, Training
+from asllib.hands.extract import Looks
 from asllib.hands.features import landmark_features, landmark_inputs
 from asllib.hands.landmarks import FINGERS
 from asllib.letters import FIRST_SIX
 from asllib.networks.pixel import check_turn
 from asllib.networks.registry import Network, register
-
-if TYPE_CHECKING:
-    from asllib.hands.extract import Looks
 
 # Row f: the wrist, then the four joints of finger f from base to tip.
 GRID = [[0, *joints] for joints in FINGERS.values()]  # 5 x 5 landmark numbers

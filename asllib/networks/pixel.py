@@ -1,11 +1,9 @@
 """The paper's pixel network: a CNN on 28x28 grey images."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,13 +13,11 @@ from torch import Generator, Tensor, nn
 from asllib.config import PAPER_TRAINING, Preset, Training
 from asllib.data.letterset import LetterSet
 from asllib.files import PhotoFiles
+from asllib.hands.extract import Looks
 from asllib.hands.pixels import SIDE, to_gray, to_pixels
 from asllib.hands.tracker import table_hands
 from asllib.letters import FIRST_SIX
 from asllib.networks.registry import Network, register
-
-if TYPE_CHECKING:
-    from asllib.hands.extract import Looks
 
 MAX_TURN = 30.0  # degrees; halfway to 90 less the leeway that signers take: G and Q, K and P, H and U are 90 apart
 

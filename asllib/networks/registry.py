@@ -1,7 +1,5 @@
 """The networks by name. Each is one module of this folder: its settings, layers, preparation and presets."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
@@ -12,7 +10,7 @@ from torch import Generator, Tensor, nn
 from asllib.errors import InputError
 
 NAMES = ("default", "pixel", "landmark", "spelling")  # modules of this folder; each ships with weights
-_CLASSES: dict[str, type[Network]] = {}
+_CLASSES: dict[str, type["Network"]] = {}
 
 
 class Network(nn.Module):

@@ -1,8 +1,6 @@
 """The spelling network: the landmark network on each moment of a film, then convolutions along time."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -22,30 +20,14 @@ MOVEMENT = 5  # numbers a moment beside the hand's shape
 
 @dataclass(frozen=True)
 class SpellingConfig:
-    """Shape of the spelling network.
+    """Shape of the spelling network."""
 
-    Attributes
-    ----------
-    signs
-        What it tells apart, as handshapes and in time, besides "neither", which is output 0.
-    channels
-        Width of every layer along time.
-    hidden
-        Width of the fully connected layer of the handshape part.
-    dilations
-        Steps between the three moments that each convolution along time sees.
-    dropout
-        Share of a layer's features that is zeroed in training.
-    delay
-        Moments that an answer comes late: what the network sees of the time after it.
-    """
-
-    signs: tuple[str, ...] = SIGNS
-    channels: int = 112
-    hidden: int = 192
-    dilations: tuple[int, ...] = (1, 2, 4, 8)
-    dropout: float = 0.1
-    delay: int = 3
+    signs: tuple[str, ...] = SIGNS  # told apart, as handshapes and in time, beside "neither", which is output 0
+    channels: int = 112  # width of every layer along time
+    hidden: int = 192  # width of the fully connected layer of the handshape part
+    dilations: tuple[int, ...] = (1, 2, 4, 8)  # steps between the three moments that each convolution in time sees
+    dropout: float = 0.1  # share of a layer's features that is zeroed in training
+    delay: int = 3  # moments that an answer comes late: what the network sees of the time after it
 
     @property
     def classes(self) -> int:
@@ -58,43 +40,24 @@ class SpellingConfig:
         return 1 + 2 * sum(self.dilations)
 
 
+_SHAPES = Training(30, 4e-3, 14, one_cycle=True, warm_up=0.2, weight_decay=0.05, clip_norm=5.0)
+_CLIPS = Training(16, 4e-3, 16, one_cycle=True, warm_up=0.15, weight_decay=0.02, clip_norm=5.0)
+
+
 @dataclass(frozen=True)
 class SpellingPreset:
-    """The spelling network, its training and its films, every one of another synthetic signer.
+    """The spelling network, its training and its films, every one of another synthetic signer."""
 
-    Attributes
-    ----------
-    network
-        Shape of the network.
-    shapes, training
-        How the handshape part is trained, on drawn batches of single moments, and then the rest, on clips.
-    films, sharp, slower, strokes, idle
-        Films of random letters; of others filmed as large as the live cell sends them; of others as large who spell
-        more slowly too; of words in which every second letter is J or Z; and of idle hands.
-    pieced
-        Share of each batch that is pieced together from hands of people and of drawn signers.
-    signers
-        Synthetic signers whose still letters, and handshapes that are no letter, are among the still hands.
-    """
-
-    network: SpellingConfig = field(default_factory=SpellingConfig)
-    shapes: Training = field(
-        default_factory=lambda: Training(
-            epochs=30, learning_rate=4e-3, batch=14, one_cycle=True, warm_up=0.2, weight_decay=0.05, clip_norm=5.0
-        )
-    )
-    training: Training = field(
-        default_factory=lambda: Training(
-            epochs=16, learning_rate=4e-3, batch=16, one_cycle=True, warm_up=0.15, weight_decay=0.02, clip_norm=5.0
-        )
-    )
-    films: int = 160
-    sharp: int = 80
-    slower: int = 100
-    strokes: int = 50
-    idle: int = 120
-    pieced: float = 0.6
-    signers: int = 48
+    network: SpellingConfig = SpellingConfig()
+    shapes: Training = _SHAPES  # of the handshape part, on drawn batches of single moments
+    training: Training = _CLIPS  # then of the rest, on clips
+    films: int = 160  # of random letters
+    sharp: int = 80  # the same, filmed as large as the live cell sends them
+    slower: int = 100  # as large, of signers who spell more slowly too
+    strokes: int = 50  # of words in which every second letter is J or Z
+    idle: int = 120  # of idle hands
+    pieced: float = 0.6  # share of each batch that is pieced together from hands of people and of drawn signers
+    signers: int = 48  # whose still letters, and handshapes that are no letter, are among the still hands
 
 
 @register("spelling", SpellingConfig, {"best": SpellingPreset()})
@@ -192,27 +155,15 @@ class SpellingNet(Network):
 
 
 def moment_features(landmarks: Tensor, world: Tensor, left: Tensor, aspect: Tensor) -> Tensor:
-    """The spelling network's inputs: hands at even moments.
+    """The spelling network's inputs (B, C, T) float32, C = 9 x 21 + 5: hands at even moments.
 
-    Parameters
-    ----------
-    landmarks
-        (B, T, 21, 3) image landmarks, NaN where there is no hand.
-    world
-        (B, T, 21, 3) world landmarks; where they are not known (NaN or 0), the image's take their place.
-    left
-        (B, T) bool.
-    aspect
-        (B,) width / height.
+    They are image points in palm sizes from the wrist, unit vectors of the image's bones, world points in palm sizes;
+    then the wrist's movement since the moment before (x, y, in palm sizes), how much the palm grew (logarithm), how
+    much the shape changed (5 times the root mean square movement of the points from the wrist), and whether there is a
+    hand. All are 0 without one; left hands are mirrored.
 
-    Returns
-    -------
-    Tensor
-        (B, C, T) float32, C = 9 x 21 + 5: image points in palm sizes from the wrist, unit vectors of the
-        image's bones, world points in palm sizes; then the wrist's movement since the moment before (x, y, in palm
-        sizes), how much the palm grew (logarithm), how much the shape changed (5 times the root mean square movement of
-        the points from the wrist), and whether there is a hand. All 0 without one; left hands are
-        mirrored.
+    ``landmarks`` (B, T, 21, 3) are NaN where there is no hand; where ``world`` ones are not known (NaN or 0), the
+    image's take their place. ``left`` is (B, T) bool, ``aspect`` (B,) width / height.
     """
     found = torch.isfinite(landmarks[:, :, 0, 0])  # (B, T)
     points = true_aspect(torch.nan_to_num(landmarks), aspect[:, None])  # (B, T, 21, 3)

@@ -3,8 +3,6 @@
 The names below are imported on first use: ``import asllib.read`` loads neither MediaPipe nor PyTorch.
 """
 
-from __future__ import annotations
-
 from asllib.lazy import attach
 
 _MODULES = {

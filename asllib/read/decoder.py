@@ -1,7 +1,5 @@
 """From hands to letters: what a network says of even moments of time, and a letter a peak."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 from functools import cache
@@ -190,11 +188,6 @@ class FrameListener(Listener):
         still = (found > 0) & (np.hypot(across, down) + changed / 5 < _ON_THE_WAY)
         shown = np.zeros((len(still), len(self.signs))) if looks is None else looks * still[:, None]
         return np.column_stack([1 - shown.max(1), shown])
-
-
-def listen(network: SpellingNet | Recognizer) -> Listener:
-    """The listener of a network."""
-    return HandListener(network) if isinstance(network, SpellingNet) else FrameListener(network)
 
 
 @cache

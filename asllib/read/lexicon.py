@@ -1,13 +1,13 @@
 """Words: completing the one that is being spelled, and correcting one that is done."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import islice
 
 import numpy as np
+from rapidfuzz import process
+from rapidfuzz.distance import Levenshtein
 
 from asllib.errors import InputError
 from asllib.letters import LETTERS
@@ -67,9 +67,6 @@ class Lexicon:
 
     def candidates(self, word: str) -> tuple[str, ...]:
         """At most 400 words of the lexicon that differ in few letters, near and frequent ones first."""
-        from rapidfuzz import process
-        from rapidfuzz.distance import Levenshtein
-
         length = len(word)
         most = 1 if length <= 2 else 2 if length == 3 else 3 if length <= 6 else 4
         near = process.extract(word, [*self._frequency], scorer=Levenshtein.distance, score_cutoff=most, limit=None)

@@ -1,7 +1,5 @@
 """The one way from frames to text: hand, probabilities, letters, words."""
 
-from __future__ import annotations
-
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -19,7 +17,15 @@ from asllib.hands.tracker import HandTracker
 from asllib.letters import LETTERS
 from asllib.networks.spelling import NEITHER, SpellingNet
 from asllib.networks.store import fold, load_model
-from asllib.read.decoder import WRITE, MendedLetter, PeakSpeller, ReadLetter, SpellerSettings, listen
+from asllib.read.decoder import (
+    WRITE,
+    FrameListener,
+    HandListener,
+    MendedLetter,
+    PeakSpeller,
+    ReadLetter,
+    SpellerSettings,
+)
 from asllib.read.lexicon import Lexicon
 from asllib.read.recognizer import Recognizer
 
@@ -94,7 +100,7 @@ class TextReader:
         self.correcting = False  # whether a word is corrected when a space follows it
         self._tracker = HandTracker(video=True)
         self._last_time = -np.inf
-        self._listener = listen(network)
+        self._listener = HandListener(network) if isinstance(network, SpellingNet) else FrameListener(network)
         outputs = ("neither", *self._listener.signs)
         self._speller = PeakSpeller(self._listener.signs, settings or SpellerSettings())
         self._names = (*LETTERS, *(name for name in outputs[1:] if name not in (*LETTERS, *WRITE)))

@@ -1,7 +1,5 @@
 """Reading letters: images in, letters with their confidence out."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field

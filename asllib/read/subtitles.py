@@ -1,7 +1,5 @@
 """What was read in a video, written for people: subtitles, and the video with the hand and the text drawn into it."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Sequence
@@ -87,7 +85,7 @@ class AnnotatedVideo:
         self._writer.write(drawn)
         self._last, self._frames = drawn, due
 
-    def __enter__(self) -> AnnotatedVideo:
+    def __enter__(self) -> "AnnotatedVideo":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:

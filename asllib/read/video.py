@@ -1,7 +1,5 @@
 """Frames of a video with their times: a file or a camera."""
 
-from __future__ import annotations
-
 import math
 import os
 import re

@@ -1,7 +1,5 @@
 """Whole videos to text: one, a table of landmarks, many on all cores or a cluster, or a stream whose truth is known."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os

@@ -1,7 +1,5 @@
 """What the spelling network is trained on: clips of a hand at even moments, seen otherwise each time."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from asllib.data.drawn import signer_version
 from asllib.hands.look import tracker_version
@@ -58,8 +59,6 @@ def follow(film: SignedWord) -> Stream:
 
 def films(plans: Sequence[Plan], *, progress: bool = True) -> Iterator[Stream]:
     """Film plans in turn and follow the hand; what was filmed and followed by the same code is in the cache."""
-    from tqdm.auto import tqdm
-
     folder = cache_dir() / "streams" / f"{signer_version()}-{tracker_version()}"
     for plan in tqdm(plans, desc="Filming", unit="film", disable=not progress):
         path = folder / f"{hashlib.sha256(repr(plan).encode()).hexdigest()[:24]}.npz"

@@ -1,7 +1,5 @@
 """Training as one plain function: examples in, a network and its history out."""
 
-from __future__ import annotations
-
 import dataclasses
 import io
 import json
@@ -42,13 +40,13 @@ class Examples:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def subset(self, which: np.ndarray | Tensor) -> Examples:
+    def subset(self, which: np.ndarray | Tensor) -> "Examples":
         """Take the items of a mask or of positions."""
         which = torch.as_tensor(which)
         weights = None if self.weights is None else self.weights[which]
         return Examples(tuple(tensor[which] for tensor in self.inputs), self.labels[which], weights)
 
-    def to(self, device: torch.device) -> Examples:
+    def to(self, device: torch.device) -> "Examples":
         """Move inputs and labels to a device; weights are drawn by on the CPU."""
         return Examples(tuple(tensor.to(device) for tensor in self.inputs), self.labels.to(device), self.weights)
 

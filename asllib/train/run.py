@@ -1,7 +1,5 @@
 """Train a preset into a run folder: what ``asl train`` does, and how the shipped weights are made."""
 
-from __future__ import annotations
-
 import dataclasses
 import sys
 from collections.abc import Sequence
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from tqdm.auto import tqdm
 
 from asllib.config import Preset
 from asllib.data.drawn import added_letters, random_hands
@@ -101,8 +100,6 @@ def phrase_clips(folder: str) -> tuple[list[Clip], dict[str, Any]]:
     A phrase that shows a hand for fewer moments than it has letters is left out: the film was cut short. InputError if
     none is left.
     """
-    from tqdm.auto import tqdm
-
     phrases = load_phrases(folder)
     learned = phrases.subset(phrases.learnable)
     streams = tqdm(learned.streams(), total=len(learned), desc="Phrases", unit="phrase", delay=1)
@@ -253,7 +250,7 @@ class Hands:
     looks: Looks
     labels: np.ndarray
 
-    def subset(self, which: np.ndarray) -> Hands:
+    def subset(self, which: np.ndarray) -> "Hands":
         """Take the hands of a boolean mask."""
         return Hands(self.table[which].reset_index(drop=True), self.looks.subset(which), self.labels[which])
 

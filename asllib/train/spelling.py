@@ -1,7 +1,5 @@
 """Train the spelling network: its handshape part on single moments, then what it makes of them in time on clips."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import hashlib
@@ -49,12 +47,8 @@ def train_spelling(
 ) -> tuple[Network, pd.DataFrame, dict[str, Any]]:
     """Film what a preset asks for, train on it and on real photos where they are, and keep checkpoints in a folder.
 
-    ``phrases`` are further clips, see ``fit_spelling``.
-
-    Returns
-    -------
-    tuple
-        The network, its history (one row an epoch of each part) and what its card says of data and metrics.
+    ``phrases`` are further clips, see ``fit_spelling``. Returns the network, its history (one row an epoch of each
+    part) and what its card says of data and metrics.
     """
     small = profile().name == "ci"
     if small:
@@ -139,25 +133,12 @@ def fit_spelling(
 ) -> tuple[SpellingNet, dict[str, History]]:
     """Train the handshape part, then, with that fixed, the rest; batches are drawn by all cores.
 
-    Parameters
-    ----------
-    preset
-        See ``SpellingPreset``.
-    clips, takes
-        Films, see ``film_clip``, and hands, of which words are pieced together as training goes on.
-    phrases
-        Films of which only the text is known, see ``phrase_clip``: as many as films are drawn for the second part.
-    seed
-        Of everything.
-    steps
-        Batches an epoch.
-    folder
-        Each part keeps its ``checkpoint*.pt`` here, and goes on from it to the same result as without a stop.
+    ``clips`` are films, see ``film_clip``; of the hands in ``takes`` words are pieced together as training goes on;
+    ``phrases`` are films of which only the text is known, see ``phrase_clip``: as many as films are drawn for the
+    second part. ``steps`` are batches an epoch. In ``folder`` each part keeps its ``checkpoint*.pt``, and goes on from
+    it to the same result as without a stop.
 
-    Returns
-    -------
-    tuple
-        The network, on the CPU, and the histories of its parts "handshapes" and "time".
+    Returns the network, on the CPU, and the histories of its parts "handshapes" and "time".
     """
     set_seed(seed)
     model = SpellingNet(preset.network)

@@ -1,7 +1,5 @@
 """Words pieced together from takes: hands of people and of drawn signers that show a sign, still or filmed."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 from collections.abc import Iterator, Sequence
@@ -67,7 +65,7 @@ class Takes:
         return {label: np.cumsum(weights[rows]) for label, rows in self.rows_of.items()}
 
     @functools.cached_property
-    def people(self) -> list[Takes]:
+    def people(self) -> list["Takes"]:
         """Each signer who shows many signs, and handshapes that are no sign by anybody."""
         if self.signers is None:
             return []
@@ -357,18 +355,17 @@ def coarticulate(hands: np.ndarray, share: float, rng: np.random.Generator) -> n
     return bent
 
 
-def piece_together(takes: Takes, rng: np.random.Generator, letters: int | None = None) -> Clip:
+def piece_together(takes: Takes, rng: np.random.Generator) -> Clip:
     """Spell random signs with hands of anybody: holds, smooth ways between them, doubles, strokes, pauses.
 
     Most words are one signer's. The hand comes up and sinks again, or is there from the first moment, as in a film that
     was cut. No hand stands quite still, some drift or come nearer while they hold, and neighbours bend each other; some
-    letters are cut from one to the next without a way between them. ``letters`` is the word's length, by default one of
-    ``LENGTHS``.
+    letters are cut from one to the next without a way between them.
     """
     if takes.people and rng.random() < ONE_PERSON:
         takes = takes.people[rng.integers(len(takes.people))]
     share = np.exp(rng.uniform(np.log(0.2), np.log(1.4)))  # seconds a letter
-    letters = letters or min(int(rng.choice(LENGTHS)), round(LONGEST_S / share))
+    letters = min(int(rng.choice(LENGTHS)), round(LONGEST_S / share))
     hold_s, way_s = share * np.array([1, -1]) * rng.uniform(0.35, 0.75) + [0, share]
     pieces = _Pieces(rng, rng.random() < 0.15, rng.normal(0, 0.5, 2))
 

@@ -55,7 +55,7 @@ def test_letters_stand_alone_and_the_rest_is_counted():
 
 
 def test_the_layout_of_kaggle_is_read(kaggle, both):
-    phrases = load_phrases(kaggle, fps=15)
+    phrases = load_phrases(kaggle)
     assert phrases.table["sequence"].tolist() == ["7", "11", "9"]  # those of a file together
     assert phrases.plain.tolist() == [False, True, True]
     streams = list(phrases.streams())
@@ -64,7 +64,7 @@ def test_the_layout_of_kaggle_is_read(kaggle, both):
     assert [bool(one.left.all()) for one in streams] == [True, False, False]
     for name, side, stream in zip(("7", "11", "9"), (1, 0, 0), streams, strict=True):
         np.testing.assert_array_equal(stream.landmarks, both[name][:, side])
-        np.testing.assert_allclose(stream.times, np.arange(12) / 15)
+        np.testing.assert_allclose(stream.times, np.arange(12) / 30)
         assert np.isnan(stream.world).all() and stream.embeddings is None
 
 

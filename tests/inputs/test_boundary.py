@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import socket
-import ssl
 import subprocess
 import sys
 import threading
@@ -23,7 +22,6 @@ import pytest
 
 from asllib.data import sign_mnist
 from asllib.errors import InputError
-from asllib.live.server import check_host
 
 pytestmark = pytest.mark.slow
 
@@ -74,76 +72,7 @@ def test_a_downloaded_set_is_used_only_if_its_hash_is_right(served, tmp_path, mo
         sign_mnist.fetch_sign_mnist()
 
 
-@pytest.fixture(scope="module")
-def pem(tmp_path_factory):
-    """A certificate for 127.0.0.1 and its key, made now."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not here to make a certificate")
-    folder = tmp_path_factory.mktemp("pem")
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=127.0.0.1 -keyout key.pem"
-    command += " -out cert.pem -addext subjectAltName=IP:127.0.0.1"
-    subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
-    return folder / "cert.pem", folder / "key.pem"
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1"])
-def test_this_machine_needs_no_certificate(host):
-    assert check_host(host) is None
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "10.0.0.1", "8.8.8.8"])
-def test_a_network_needs_a_certificate_or_the_word_insecure(host, pem):
-    with pytest.raises(InputError, match="--insecure"):
-        check_host(host)
-    assert check_host(host, insecure=True) is None
-    assert isinstance(check_host(host, *pem), ssl.SSLContext)
-
-
-def test_a_certificate_that_is_none(pem, tmp_path):
-    cert, key = pem
-    (tmp_path / "no.pem").write_bytes(b"\xff none")
-    for pair in ((cert, None), (None, key), (cert, cert), (tmp_path / "no.pem", key), (tmp_path / "missing", key)):
-        with pytest.raises(InputError) as error:
-            check_host("0.0.0.0", *pair)
-        assert "\n" not in str(error.value)
-    for host in ("example.org", "", "127.0.0.1:80", "localhost/../x"):
-        with pytest.raises(InputError, match="give an address"):
-            check_host(host)
-
-
-def test_the_command_refuses_a_network_before_it_listens(asl):
-    code, _, err = asl("live", "--no-browser", "--host", "0.0.0.0")
-    assert code == 1 and "--certfile" in err and err.count("\n") == 1
-
-
-@pytest.mark.parametrize(("host", "warned"), [("0.0.0.0", True), ("127.0.0.1", False)])
-def test_an_open_page_without_https_is_warned_of(asl, monkeypatch, host, warned):
-    listened = []
-
-    class Page:
-        def __init__(self, **_):
-            pass
-
-        def initialize(self, arguments):
-            listened.extend(arguments)
-
-        def start(self):
-            pass
-
-        def link(self, host):
-            return host
-
-    monkeypatch.setattr("asllib.live.server.SecurePage", Page)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    code, _, err = asl("live", "--no-browser", "--host", host, "--port", port, "--insecure")
-    assert code == 0 and f"--Voila.ip={host}" in listened
-    warning = f"asl: listening on {host}: whoever has the link can use the page and its kernel\n"
-    assert err == (warning if warned else "")
-
-
-def test_the_page_with_a_certificate_wants_its_token_and_runs_no_code_of_the_folder(pem, tmp_path):
+def test_the_page_wants_its_token_and_runs_no_code_of_the_folder(tmp_path):
     (tmp_path / "voila.py").write_text("import pathlib; pathlib.Path('sprung').touch()")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -151,25 +80,22 @@ def test_the_page_with_a_certificate_wants_its_token_and_runs_no_code_of_the_fol
     command = [sys.executable, "-P", "-m", "asllib.cli", "live", "--no-browser", "--port", str(port)]  # as `asl` does
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
-        [*command, "--certfile", pem[0], "--keyfile", pem[1]],
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment,
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        env=environment,
     )  # fmt: skip
     try:
         url = process.stdout.readline().strip()
-        token = re.fullmatch(rf"https://127\.0\.0\.1:{port}/\?token=(\S{{22}})", url)[1]
-        context = ssl.create_default_context(cafile=pem[0])
+        token = re.fullmatch(rf"http://127\.0\.0\.1:{port}/\?token=(\S{{22}})", url)[1]
 
         def answer(query: str) -> str:
             """The page that the address leads to, by its first part."""
-            address = f"https://127.0.0.1:{port}/{query}"
-            with urllib.request.urlopen(address, timeout=60, context=context) as reply:
+            address = f"http://127.0.0.1:{port}/{query}"
+            with urllib.request.urlopen(address, timeout=60) as reply:
                 assert reply.status == 200
-                return reply.url.removeprefix(f"https://127.0.0.1:{port}/").partition("?")[0]
+                return reply.url.removeprefix(f"http://127.0.0.1:{port}/").partition("?")[0]
 
         assert [answer(""), answer("?token=x"), answer("api/kernels")] == ["login"] * 3
         assert answer(f"?token={token}") == ""
-        with pytest.raises(OSError):
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30)
         with pytest.raises(OSError):  # another address of this machine
             socket.create_connection(("127.0.0.2", port), timeout=5)
         assert not (tmp_path / "sprung").exists()

@@ -1,7 +1,17 @@
-"""Search for better settings around the preset "best": what ``asl tune`` does, with Optuna."""
+"""Search with Optuna for better settings around the preset "best" of the pixel or the landmark network.
 
+python benchmarks/tune.py landmark --data FOLDER --trials 50
+
+Needs the extra ``tune``. The same command goes on with a search that was stopped, or shares its work; docs/tune.md says
+more. The summary goes to data/results/tune_NETWORK.json, of a folder of one's own to tune_NETWORK-FOLDER.json.
+"""
+
+from __future__ import annotations
+
+import argparse
 import dataclasses
 import math
+import sys
 import warnings
 from collections.abc import Mapping
 from functools import partial
@@ -9,6 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.distributions import CategoricalDistribution as Choice
+from optuna.distributions import FloatDistribution as Range
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
 from tqdm.auto import tqdm
 
 from asllib.config import Preset
@@ -17,22 +34,12 @@ from asllib.data.audit import near_duplicate_groups, thumbnails
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
 from asllib.hands.extract import track
-from asllib.lazy import extra
 from asllib.networks.pixel import small_set
 from asllib.networks.registry import preset as find_preset
 from asllib.paths import cache_dir, digest
 from asllib.results import save_result
 from asllib.train.loop import Examples, History, epochs_for, for_pixels, hand_examples, train
 from asllib.train.run import parts, pixel_set, training_sets
-
-with extra("tune"):
-    import optuna
-    from optuna.distributions import BaseDistribution
-    from optuna.distributions import CategoricalDistribution as Choice
-    from optuna.distributions import FloatDistribution as Range
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-    from optuna.trial import TrialState
 
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 _TRAINING = {
@@ -65,10 +72,8 @@ def tune(
     at once share one whose log lies in the folder ``storage``, else the cache. The test part of ``data`` is not used.
 
     Returns ``summarise``, which is also written among the results, and ``best``, the best settings as code. InputError
-    if there is no search space for the network, or the data does not do.
+    if the data does not do.
     """
-    if network not in SPACES:
-        raise InputError(f"no search space for the {network!r} network; choose {' or '.join(SPACES)}")
     preset, space = find_preset(network, "best"), SPACES[network]
     letters, fitting, deciding = tuning_parts(network, training_sets(network, preset, data)[0])
     epochs = epochs or epochs_for(preset.training, len(fitting))
@@ -192,3 +197,28 @@ def summarise(study: optuna.Study) -> dict[str, Any]:
         "history": history,
         "optuna": optuna.__version__,
     }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("network", choices=SPACES)
+    parser.add_argument("--trials", type=int, default=50, help="trials in all, also of other processes and runs")
+    parser.add_argument("--data", default="auto", help="a data set's name, or a folder; its test part is not used")
+    parser.add_argument("--storage", help="a folder that machines can share; by default the cache")
+    parser.add_argument("--epochs", type=int, help="epochs of a trial; by default the preset's")
+    parser.add_argument("--seed", type=int, default=0, help="trial k has this seed + k")
+    try:
+        found = tune(**vars(parser.parse_args()))
+    except InputError as error:
+        sys.exit(f"tune.py: {error}")
+    print(f"{found['trials']} trials of {found['epochs']} epochs, {found['pruned']} pruned; validation:")
+    for name in ("best", "preset"):
+        if found[f"{name}_value"] is not None:
+            print(f"  {name:<7} loss {found[f'{name}_value']:.4f}, accuracy {found[f'{name}_accuracy']:.2%}")
+    for name, share in found["importance"].items():
+        print(f"  {name:<24} {share:.0%} of the difference")
+    print(found["best"])
+
+
+if __name__ == "__main__":
+    main()

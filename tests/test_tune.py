@@ -3,8 +3,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import tune as tuning
+from tune import SPACES, Range, as_code, tune, tuning_parts, values_of, with_values
 
-from asllib import results, tuning
+from asllib import results
 from asllib.config import Preset, Training
 from asllib.data import write_pixel_csv
 from asllib.hands import without_pictures
@@ -12,7 +14,6 @@ from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_columns
 from asllib.letters import STATIC
 from asllib.networks import PixelCNN, PixelConfig, preset
 from asllib.train.run import training_sets
-from asllib.tuning import SPACES, Range, as_code, tune, tuning_parts, values_of, with_values
 
 pytestmark = pytest.mark.slow
 
@@ -206,13 +207,14 @@ def evaluated(code: str, names: dict):
     return next(iter(scope["found"].items()))
 
 
-def test_the_command_prints_settings_and_writes_json(asl, project, pixel_folder):
-    arguments = ("tune", "pixel", "--data", pixel_folder, "--trials", 1, "--epochs", 1, "--storage", project / "kept")
-    code, out, _ = asl(*arguments)
-    assert code == 0 and '"best": Preset(' in out and "PixelConfig(channels=(4, 4, 8)" in out
-    assert (project / "kept" / "studies.log").is_file()
-    code, out, _ = asl(*arguments, "--json", "-")
-    found = json.loads(out)
-    assert code == 0 and found["trials"] == 1 and found["importance"] == {}
-    code, out, err = asl("tune", "default")
-    assert (code, out) == (1, "") and "no search space for the 'default' network" in err
+def test_the_script_prints_settings(project, pixel_folder, monkeypatch, capsys):
+    kept = project / "kept"
+    given = ("pixel", "--data", pixel_folder, "--trials", 1, "--epochs", 1, "--storage", kept)
+    monkeypatch.setattr("sys.argv", ["tune.py", *map(str, given)])
+    tuning.main()
+    out = capsys.readouterr().out
+    assert "1 trials of 1 epochs" in out and '"best": Preset(' in out and "PixelConfig(channels=(4, 4, 8)" in out
+    assert (kept / "studies.log").is_file()
+    monkeypatch.setattr("sys.argv", ["tune.py", "pixel", "--data", str(project / "none")])
+    with pytest.raises(SystemExit, match=r"tune\.py: .*none"):
+        tuning.main()
