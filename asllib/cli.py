@@ -218,7 +218,7 @@ def extract(
 def train(
     network: Annotated[str, Argument(help="default, landmark, pixel or spelling.")],
     out: Annotated[Path, Option(help="The run folder to write.")],
-    preset: Annotated[str, Option(help="best or paper; of pixel also people.")] = "best",
+    preset: Annotated[str, Option(help="best or paper; of pixel and landmark also people.")] = "best",
     data: Data = "auto",
     alphabet: Annotated[str, Option(help="Which labels of a folder: letters, digits, both, or all.")] = "letters",
     seed: Annotated[int, Option(min=0, help="Seed for weights, order and augmentation.")] = 0,
