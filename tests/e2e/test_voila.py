@@ -163,6 +163,7 @@ def test_a_page_that_goes_frees_its_kernel_and_a_new_one_keeps_its_own(page_of, 
 
 def write_animation(path, pictures, box):
     """Write a part of (seconds, PNG) pairs as an animated WebP, 720 wide, at their pace, at most 12.5 a second."""
+    pictures = sorted(pictures, key=lambda picture: picture[0])  # a screencast may hand them over out of order
     chosen = pictures[:1]
     for picture in pictures[1:]:
         if picture[0] >= chosen[-1][0] + 0.08 or picture is pictures[-1]:
