@@ -163,7 +163,7 @@ def tables() -> dict[str, str]:
         "fairness": markdown("synthetic signers", groups),
         "speeds": markdown("letters a second", pd.DataFrame(speeds).T),
         "tones": markdown("skin tone (Monk)", tones.rename(columns=shown)),
-        "moving": markdown("people, landmarks alone", pd.DataFrame({"%": people})),
+        "moving": markdown("people", pd.DataFrame({"%": people})),
         "doubled": markdown("synthetic signers", pd.DataFrame({"%": drawn})),
     }
 
