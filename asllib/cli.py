@@ -49,7 +49,7 @@ def main() -> None:
         if ended.code == 130:  # Typer's answer to Ctrl+C
             print("asl: stopped", file=sys.stderr)
         raise
-    except (ImportError, OSError) as error:  # a library of the system; a full disk, a folder that may not be written
+    except (ImportError, OSError) as error:  # a missing system library; a full disk, a folder without write permission
         missing = _missing_library(str(error))
         if missing is not None:
             said = f"system library {missing} is missing; 'asl doctor' says what to install"
@@ -64,14 +64,14 @@ def main() -> None:
 
 
 def _missing_library(message: str) -> str | None:
-    """Name of the library that an error of Linux, macOS or Windows is about; None for another error."""
+    """Name of the missing library in an error message of Linux, macOS or Windows; None for any other error."""
     linux, mac = r"(\S+): cannot open shared object file", r"Library not loaded: (\S+)"
     found = re.search(rf"{linux}|{mac}|DLL load failed while importing (\w+)", message)
     return None if found is None else found[1] or found[2] or f"of {found[3]}"
 
 
 def _flush() -> None:
-    """Write out what was printed while an error can still be told; where it fails, the rest goes nowhere."""
+    """Flush the output while an error can still be reported; if that fails, drop the rest."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -80,7 +80,7 @@ def _flush() -> None:
 
 
 def _emit(content: Any, target: str | None, text: str) -> None:
-    """Print text, or the JSON if it goes to stdout; write the JSON where it is wanted."""
+    """Print the text, or the JSON if it goes to stdout; write the JSON to its file."""
     document = json.dumps(content, indent=1)
     if target == "-":
         print(document)
@@ -92,7 +92,7 @@ def _emit(content: Any, target: str | None, text: str) -> None:
 
 @contextmanager
 def _long_work(kind: str, work: str, address: str | None, workers: int | None) -> Iterator[dict[str, Any]]:
-    """Where long work is done, and a folder in the cache that keeps its finished parts until all are finished."""
+    """The executor for long work, and a cache folder that keeps finished parts until all parts are finished."""
     from asllib.parallel import cluster
 
     if address is not None and workers is not None:
@@ -146,7 +146,7 @@ def data_check(
     hands: Annotated[bool, Option(help="Look for hands in photos too (slower).")] = True,
     json_file: Json = None,
 ) -> None:
-    """Audit a data set: counts, duplicates, foreign classes, photos that a hand tracker cannot use."""
+    """Audit a data set: counts, duplicates, foreign classes, photos without a usable hand."""
     from asllib.data import load_letters
     from asllib.data.audit import audit, readable
     from asllib.evaluation import read_letters
@@ -179,7 +179,7 @@ def data_render(
     """Photograph the synthetic signer: pictures, manifest.csv and true landmarks."""
     from asllib.data.drawn import draw_letters
 
-    letters = "".join(dict.fromkeys(letters.upper()))  # twice the same letter would be twice the same pictures
+    letters = "".join(dict.fromkeys(letters.upper()))  # a repeated letter would repeat its pictures
     draw_letters(out, letters, signers, views, size, seed)
     pictures = len(letters) * signers * views
     _emit({"folder": str(out), "pictures": pictures}, json_file, f"{out}: {pictures:,} pictures")
@@ -241,10 +241,10 @@ def evaluate(
     split: Annotated[str | None, Option(help="Only this part of the set's own split.")] = None,
     json_file: Json = None,
 ) -> None:
-    """Read a whole set and report how much of it is right; a photo without a found hand counts as wrong.
+    """Read a whole set and report the accuracy; a photo without a found hand counts as wrong.
 
-    The likeliest letter counts, even if 'asl predict' would reject the hand; the share that is rejected is reported.
-    For a folder of spelled phrases the character error rate is reported.
+    The likeliest letter counts, even if 'asl predict' would reject the hand. The report gives the share of rejected
+    hands. For a folder of spelled phrases it gives the character error rate.
     """
     import numpy as np
 
@@ -300,7 +300,7 @@ def predict(
     model: Still = "default",
     json_file: Json = None,
 ) -> None:
-    """Read the letter in each photo. If some cannot be read, the others are; the exit code is then 1."""
+    """Read the letter in each photo. If a photo cannot be read, the others still are, and the exit code is 1."""
     from asllib.data import read_image
     from asllib.files import find_photo_files
     from asllib.hands.look import points_up
@@ -433,7 +433,7 @@ def live(
     port: Annotated[int, Option(min=1024, max=65535, help="Port of the page.")] = 8866,
     browser: Annotated[bool, Option(help="Open the page in a browser.")] = True,
 ) -> None:
-    """Show letters to the camera and read text, on a page in the browser. By default its camera is used."""
+    """Show letters to the camera and read text, on a page in the browser. The default is the browser's camera."""
     from asllib.live.server import reader_cell, serve
 
     number = int(source) if source is not None and source.isdecimal() and len(source) < 4 else source
@@ -466,12 +466,12 @@ def reproduce(json_file: Json = None) -> None:
 
 @app.command()
 def doctor(json_file: Json = None) -> None:
-    """Say what is missing on this machine and how to mend it."""
+    """Say what is missing on this machine and how to fix it."""
     from asllib.doctor import examine
 
     broken, findings = 0, []
     for finding in examine():
-        if json_file != "-":  # at once: what comes next may end it
+        if json_file != "-":  # at once: the next check may end the process
             print(finding)
         findings.append(dataclasses.asdict(finding))
         broken += finding.needed and not finding.ok

@@ -15,15 +15,15 @@ class Training:
     epochs: int  # passes over the training data, at most
     learning_rate: float  # of Adam (constant), or the peak of one cycle of AdamW
     batch: int  # items a step
-    patience: int | None = None  # epochs in a row without progress, after which it stops; None trains all epochs
-    min_delta: float = 1e-4  # progress is a validation loss that is lower than the best so far by as much
-    one_cycle: bool = False  # AdamW, its rate raised, then annealed to 0 (Smith and Topin, 2018)
-    warm_up: float = 0.25  # part of the steps in which the rate is raised
+    patience: int | None = None  # training stops after so many epochs in a row without progress; None trains all epochs
+    min_delta: float = 1e-4  # a validation loss must fall this far below the best so far to count as progress
+    one_cycle: bool = False  # AdamW with a rate that rises, then falls to 0 (Smith and Topin, 2018)
+    warm_up: float = 0.25  # share of the steps in which the rate rises
     weight_decay: float = 0.0  # of AdamW
     smoothing: float = 0.0  # of the labels in the loss
-    min_steps: int = 0  # a small set is passed over more often than ``epochs``
-    clip_norm: float | None = None  # length that gradients are scaled down to; None leaves them
-    bfloat16: bool = False  # products in 16 bits where the processor has instructions for it; sums and weights have 32
+    min_steps: int = 0  # at least so many steps: a small set gets more than ``epochs`` passes
+    clip_norm: float | None = None  # longest gradient norm; longer gradients are scaled down; None leaves them
+    bfloat16: bool = False  # products in 16 bits if the processor supports it; sums and weights have 32
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,15 @@ class Preset:
     network: Any  # its ``Config``
     training: Training
     augment: Any = None  # changes to the training data, see the network's module
-    alphabet: tuple[str, ...] = STATIC  # the letters that it tells apart
-    signers: int = 0  # synthetic ones, who are added to the photos
-    added: tuple[str, ...] = ()  # sets whose training parts are added
+    alphabet: tuple[str, ...] = STATIC  # the letters that it distinguishes
+    signers: int = 0  # synthetic signers added to the photos
+    added: tuple[str, ...] = ()  # sets whose training parts join the photos
 
 
-# The paper's hyperparameters (sections III-D and VII-C). It does not name the optimiser: Adam is the choice here.
+# The paper's hyperparameters (sections III-D and VII-C). The paper names no optimiser; we take Adam.
 # It mostly used rates of 1e-6..1e-8, batch 16, min delta 1e-4, and patience 4 in the end; 1000 epochs at most.
 PAPER_TRAINING = Training(epochs=1000, learning_rate=1e-6, batch=16, patience=4, min_delta=1e-4)
-PAPER_RATES = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)  # all that it names, from its first to its last
+PAPER_RATES = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)  # all rates of the paper, in its order
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,13 @@ class Profile:
     """How large the notebooks run."""
 
     name: str  # "ci" (small) or "paper" (all of the real data)
-    per_letter: int | None  # images of a letter and source, at most; None for all
-    per_letter_pixels: int | None  # the same of the training images of 28x28 pixels
+    per_letter: int | None  # at most so many images per letter and source; None for all
+    per_letter_pixels: int | None  # the same for training images of 28x28 pixels
     seeds: int  # runs of each ``best`` network
-    paper_epochs: int  # where the runs with the paper's settings end at the latest
-    signers: int  # people of the synthetic set
-    views: int  # pictures a letter of each
-    added: int  # more people, whose still letters join the training part of the synthetic set of 28x28 images
+    paper_epochs: int  # at most so many epochs with the paper's settings
+    signers: int  # signers of the synthetic set
+    views: int  # pictures per letter and signer
+    added: int  # more signers, whose still letters join the training part of the synthetic 28x28 set
 
 
 PROFILES = {

@@ -1,4 +1,4 @@
-"""What is missing on this machine, in plain words, and how to mend it."""
+"""Say what is missing on this machine, and how to fix it."""
 
 import ctypes
 import platform
@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from asllib.errors import InputError, first_line
 from asllib.paths import cache_dir, data_dir
 
-# Shared libraries that wheels expect of the system -> Debian's package that has them.
+# Shared system libraries that wheels need -> the Debian package that has them.
 LIBRARIES = {
     "libGL.so.1": ("libgl1", "OpenCV"),
     "libglib-2.0.so.0": ("libglib2.0-0", "OpenCV"),
@@ -24,12 +24,12 @@ DISK_GB = 2
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: whether it is in order, what it is, and how to mend it if not."""
+    """The result of one check: whether all is well, what was checked, and how to fix it if not."""
 
     ok: bool
     what: str
     mend: str = ""
-    needed: bool = True  # False for what some uses do without
+    needed: bool = True  # False if only some uses need it
 
     def __str__(self) -> str:
         mark = "ok     " if self.ok else "MISSING" if self.needed else "absent "
@@ -37,19 +37,19 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Yield the findings one by one, quick ones first; nothing is changed."""
+    """Yield the findings one by one, quick checks first; change nothing."""
     yield Finding(sys.version_info >= (3, 11), f"Python {platform.python_version()}", "install Python 3.11 or later")
     for look in (_packages, _libraries, _tracker, _data, _machine):
         try:
             yield from look()
         except ImportError as error:
             yield Finding(False, f"not looked at: {first_line(error)}", "install the packages that are missing above")
-        except InputError as error:  # a folder that is named and not there, a broken file
+        except InputError as error:  # a missing folder, a broken file
             yield Finding(False, look.__name__.strip("_"), str(error))
 
 
 def _packages() -> Iterator[Finding]:
-    """Packages that are always needed, then the extras that some uses need, but those for work on asllib itself."""
+    """Check required packages, then extras, except those for work on asllib itself."""
     for wrong, requirement in _unmet(""):
         yield Finding(False, wrong, f"run 'pip install \"{requirement}\"'")
     both = {name: _version(name) for name in ("opencv-python", "opencv-contrib-python")}
@@ -64,7 +64,7 @@ def _packages() -> Iterator[Finding]:
 
 
 def _unmet(extra: str) -> Iterator[tuple[str, str]]:
-    """What is wrong with each package of an extra ("" for those that are always needed), and its requirement."""
+    """What is wrong with each package of an extra ("" for the required packages), and its requirement."""
     from packaging.requirements import Requirement
 
     for wanted in map(Requirement, requires("asllib") or []):
@@ -106,7 +106,7 @@ def _tracker() -> Iterator[Finding]:
     ):
         try:
             start()
-        except Exception as error:  # whatever a broken installation raises: it is the finding
+        except Exception as error:  # a broken installation may raise anything: that is the finding
             mend = f"install the missing system libraries above, then 'pip install --force-reinstall {package}'"
             yield Finding(False, f"{what} does not start ({type(error).__name__}: {first_line(error)})", mend)
         else:

@@ -1,4 +1,4 @@
-"""What goes wrong with a user's input."""
+"""Errors in a user's input."""
 
 LONGEST = 2000  # characters of a message; a damaged file's value can be millions
 
@@ -6,7 +6,7 @@ LONGEST = 2000  # characters of a message; a damaged file's value can be million
 class InputError(ValueError):
     """A bad input; its message is one line: what was wrong, the value, where, and what to do.
 
-    The value may be anybody's: what cannot be printed is escaped, so as not to steer a terminal, and long ones are cut.
+    The value may be anybody's: characters that could control a terminal are escaped, and a long message is cut.
     """
 
     def __init__(self, message: str) -> None:

@@ -10,8 +10,8 @@ from rapidfuzz.distance import Levenshtein
 from asllib.data.splits import people
 from asllib.errors import InputError
 
-NO_HAND = "-"  # what is "read" where no hand was found; always wrong
-DRAWS = 2000  # of groups anew, for an interval
+NO_HAND = "-"  # stands for a reading without a found hand; always wrong
+DRAWS = 2000  # bootstrap samples for an interval
 
 
 def read_letters(probabilities: np.ndarray, alphabet: Sequence[str]) -> np.ndarray:
@@ -21,28 +21,28 @@ def read_letters(probabilities: np.ndarray, alphabet: Sequence[str]) -> np.ndarr
 
 
 def accuracy_interval(right: np.ndarray, groups: np.ndarray | None = None) -> tuple[float, float]:
-    """95 % interval of the accuracy of answers (N,) bool, of which those of a group (N,) are right or wrong together.
+    """95 % interval of the accuracy of answers (N,) bool; answers of one group (N,) depend on each other.
 
-    Groups are drawn anew (cluster bootstrap, percentiles). Where every draw gives the same, and without groups, the
-    interval is Wilson's (JASA, 1927), of as many answers as there are groups.
+    Groups are resampled (cluster bootstrap, percentiles). If every sample gives the same value, or without groups, the
+    interval is Wilson's (JASA, 1927), with one answer per group.
     """
     if len(right) == 0:
         return 0.0, 1.0
     number = np.arange(len(right)) if groups is None else np.unique(groups, return_inverse=True)[1]
     hits, sizes = np.bincount(number, weights=right), np.bincount(number)
     if groups is None or np.ptp(hits / sizes) == 0:
-        share, extra = float(np.mean(right)), 1.959964**2 / len(sizes)  # SciPy's takes whole numbers of right answers
+        share, extra = float(np.mean(right)), 1.959964**2 / len(sizes)  # SciPy's needs a whole number of right answers
         middle = (share + extra / 2) / (1 + extra)
         half = np.sqrt(extra * share * (1 - share) + extra**2 / 4) / (1 + extra)
         return float(max(0.0, middle - half)), float(min(1.0, middle + half))
     rng = np.random.default_rng(0)
-    drawn = (rng.integers(len(sizes), size=len(sizes)) for _ in range(DRAWS))  # a set may have a group an image
+    drawn = (rng.integers(len(sizes), size=len(sizes)) for _ in range(DRAWS))  # one at a time, to save memory
     low, high = np.percentile([hits[one].sum() / sizes[one].sum() for one in drawn], [2.5, 97.5])
     return float(low), float(high)
 
 
 def report(table: pd.DataFrame, read: np.ndarray, model: str, data: str) -> dict:
-    """Sum up what was read, letters (N,) or ``NO_HAND``, of a set with this table: JSON of ``asl evaluate``, shares."""
+    """Summarise readings (N,), letters or ``NO_HAND``, of a set with this table: JSON of ``asl evaluate``, shares."""
     right = table["label"].to_numpy(str) == read
 
     def by(column: pd.Series) -> dict[str, float]:
@@ -62,10 +62,10 @@ def report(table: pd.DataFrame, read: np.ndarray, model: str, data: str) -> dict
 
 
 def refusals(probabilities: np.ndarray, right: np.ndarray, refuse_below: float) -> dict[str, float | None]:
-    """Sum up a recogniser that refuses hands of which it is less sure than ``refuse_below``.
+    """Summarise a recogniser that rejects hands with a confidence below the threshold ``refuse_below``.
 
-    Of ``probabilities`` (N, classes), all 0 without a hand, and ``right`` (N,) bool: the share that is ``refused``, and
-    ``accuracy_said``, how much is right of the letters that are said, None if none is.
+    From ``probabilities`` (N, classes), all 0 without a hand, and ``right`` (N,) bool: ``refused``, the share of items
+    with a rejected hand, and ``accuracy_said``, the accuracy on the accepted hands, None if there are none.
     """
     sure = probabilities.max(1).astype(float)
     said = (sure > 0) & (sure >= refuse_below)
@@ -88,16 +88,16 @@ def report_lines(found: dict) -> list[str]:
 
 
 def character_error_rate(pairs: Iterable[tuple[str, str]]) -> float:
-    """Wrong, missing and added letters of pairs (read, meant), per letter that was meant."""
+    """Wrong, missing and added letters of pairs (read, meant), per meant letter."""
     pairs = list(pairs)
     return sum(Levenshtein.distance(read, meant) for read, meant in pairs) / max(1, sum(len(m) for _, m in pairs))
 
 
 def spelling_report(pairs: Sequence[tuple[str, str]], signers: Iterable[str]) -> dict:
-    """Sum up words or phrases, pairs (read, meant) of letters, and who spelled each: JSON, rates per letter meant.
+    """Summarise words or phrases, pairs (read, meant) of letters, and their signers: JSON, rates per meant letter.
 
-    ``pairs`` counts each letter that was taken for another, as "E>S". For ``interval``, 95 % of ``cer``, signers are
-    drawn anew; None for a single signer.
+    ``pairs`` counts each confusion, as "E>S". ``interval``, 95 % of ``cer``, comes from resampling the signers; it is
+    None for a single signer.
     """
     edits = [Levenshtein.editops(meant, read) for read, meant in pairs]
     kinds = Counter(edit.tag for one in edits for edit in one)
@@ -125,7 +125,7 @@ def spelling_report(pairs: Sequence[tuple[str, str]], signers: Iterable[str]) ->
 
 
 def spelling_lines(found: dict) -> list[str]:
-    """A ``spelling_report``, as it is printed."""
+    """The printed form of a ``spelling_report``."""
     over = "" if found["interval"] is None else "(95 % interval {:.1%} to {:.1%}) ".format(*found["interval"])
     swapped = ", ".join(f"{pair} {count}" for pair, count in list(found["pairs"].items())[:10])
     return [
@@ -138,7 +138,7 @@ def spelling_lines(found: dict) -> list[str]:
 
 
 def confusion(truth: np.ndarray, read: np.ndarray, alphabet: Sequence[str]) -> np.ndarray:
-    """Count truth against what was read, (L, L + 1); the last column is "no hand" or a letter not in the alphabet."""
+    """Count truth against reading, (L, L + 1); the last column is "no hand" or a letter not in the alphabet."""
     from sklearn.metrics import confusion_matrix
 
     letters = list(alphabet)
@@ -150,7 +150,7 @@ def confusion(truth: np.ndarray, read: np.ndarray, alphabet: Sequence[str]) -> n
 
 
 def worst_pairs(matrix: np.ndarray, alphabet: Sequence[str], most: int = 10) -> pd.DataFrame:
-    """List the pairs taken for each other most often: columns ``pair, errors, share`` of all items of both letters."""
+    """List the most confused pairs: columns ``pair``, ``errors`` and their ``share`` of all items of both letters."""
     errors, totals = matrix[:, : len(alphabet)] + matrix[:, : len(alphabet)].T, matrix.sum(1)
     i, j = np.nonzero(np.tril(errors, -1))
     names = [f"{alphabet[b]}/{alphabet[a]}" for a, b in zip(i.tolist(), j.tolist(), strict=True)]

@@ -1,4 +1,4 @@
-"""Networks as ONNX files that need nothing else: preparation, labels and threshold are inside."""
+"""Networks as self-contained ONNX files, with preparation, labels and confidence threshold."""
 
 import json
 import logging
@@ -32,12 +32,12 @@ with extra("export"):
     from onnxruntime.quantization import quantize_dynamic
 
 OPSET = 23  # the newest that PyTorch 2.13 writes; ONNX Runtime 1.32 and onnxruntime-web 1.30 read it
-TOLERANCE = 1e-4  # that a probability of the file may differ from PyTorch's
-INT8_TOLERANCE = 0.2  # the same with weights of 8 bits
+TOLERANCE = 1e-4  # largest allowed difference of a probability from PyTorch's
+INT8_TOLERANCE = 0.2  # the same for weights of 8 bits
 
 
 class WholeModel(nn.Module):
-    """A network with its preparation before it and the softmax behind it: raw inputs -> probabilities."""
+    """A network with its preparation and the softmax: raw inputs -> probabilities."""
 
     def __init__(self, model: Network) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class WholeModel(nn.Module):
 
 
 def sample_inputs(model: nn.Module, n: int, steps: int = 40, seed: int = 0) -> dict[str, Tensor]:
-    """Make random inputs of the size of real ones for n images, hands or films, by the names that the file gives them.
+    """Make random inputs of realistic size for n images, hands or films, by their names in the file.
 
     ``image`` (n, 28, 28) uint8; or ``landmarks`` and ``world`` (n, 21, 3) float32, ``left`` (n,) bool, ``aspect`` (n,)
     float32, and for ``default`` ``embedding`` (n, 1152) float32. Of ``spelling`` ``landmarks`` and ``world`` are
@@ -66,7 +66,7 @@ def sample_inputs(model: nn.Module, n: int, steps: int = 40, seed: int = 0) -> d
     world = torch.lerp(first[:, None], last[:, None], along) if moving else first
     left = (number % 2 == 1)[:, None].repeat(1, steps) if moving else number % 2 == 1
     if moving:
-        world[:, steps // 2 : steps // 2 + 3] = torch.nan  # a hand that is lost for a moment
+        world[:, steps // 2 : steps // 2 + 3] = torch.nan  # the hand is lost for a moment
     inputs = {"landmarks": 2 * world + torch.tensor([0.5, 0.6, 0.0]), "world": world, "left": left}
     inputs["aspect"] = torch.tensor([4 / 3, 1, 9 / 16])[number % 3]
     if isinstance(model, DefaultNet):
@@ -78,8 +78,8 @@ def sample_inputs(model: nn.Module, n: int, steps: int = 40, seed: int = 0) -> d
 def export_onnx(name: str | Path, out: str | Path, *, int8: bool = False) -> dict[str, Any]:
     """Write a shipped network or a run folder as an ONNX file that takes raw inputs, see docs/export.md.
 
-    ``int8`` stores the weights in 8 bits. The ``difference`` that is returned is the largest of a probability between
-    ONNX Runtime and PyTorch. InputError if there is no such network, or it is too large; then nothing is written.
+    ``int8`` stores the weights in 8 bits. The returned ``difference`` is the largest difference of a probability
+    between ONNX Runtime and PyTorch. InputError if it is too large, or there is no such network; no file is written.
     """
     out, allowed = Path(out), INT8_TOLERANCE if int8 else TOLERANCE
     if out.suffix != ".onnx":
@@ -88,7 +88,7 @@ def export_onnx(name: str | Path, out: str | Path, *, int8: bool = False) -> dic
         raise InputError(f"{out.parent}: no such folder")
     model, card = load_model(name)
     whole = WholeModel(model)
-    logging.disable(logging.WARNING)  # of torchvision, which is not used, and of a preparation that was done
+    logging.disable(logging.WARNING)  # about torchvision, which is not used, and about a preparation that is done
     try:
         graph = _quantise(_trace(whole)) if int8 else _trace(whole)
     finally:
@@ -120,13 +120,13 @@ def _trace(whole: WholeModel) -> onnx.ModelProto:
             whole, tuple(inputs.values()), dynamo=True, opset_version=OPSET, input_names=list(inputs),
             output_names=["probabilities"], dynamic_shapes=(sizes,), verbose=False,
         )  # fmt: skip
-    assert program is not None  # it is what dynamo=True returns
-    ClearMetadataAndDocStringPass()(program.model)  # where in whose folders each line of the source stood
+    assert program is not None  # dynamo=True returns a program
+    ClearMetadataAndDocStringPass()(program.model)  # removes the paths of source files
     return program.model_proto
 
 
 def _quantise(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """Weights of 8 bits, a scale for each output of a layer; activations are scaled as they come."""
+    """Weights of 8 bits, with a scale for each output of a layer; activations are scaled on the fly."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "int8.onnx"
         quantize_dynamic(graph, file, per_channel=True)
@@ -134,12 +134,12 @@ def _quantise(graph: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _add_facts(graph: onnx.ModelProto, model: nn.Module, card: dict[str, Any]) -> None:
-    """Put what a program has to know into the file: as metadata, and as outputs for JavaScript, which sees no other."""
+    """Add labels, threshold and other facts to the file: as metadata, and as outputs for JavaScript."""
     names, threshold = labels(model, card), float(card.get("refuse_below", 0.0))
     facts = {name: card[name] for name in ("network", "weights_sha256")} | {"asllib_version": asllib.__version__}
     facts |= {"labels": json.dumps(names), "refuse_below": repr(threshold), "licence": "MIT"}
     if isinstance(model, SpellingNet):
-        # One moment more than an answer depends on: the first of a window has none before it to have moved from.
+        # One moment more than an answer depends on: the first moment of a window has no movement.
         facts |= {"moments_per_second": f"{RATE:g}", "window": str(model.config.memory + 1)}
         facts["delay"] = str(model.config.delay)
     onnx.helper.set_model_props(graph, facts)

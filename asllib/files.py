@@ -1,4 +1,4 @@
-"""Files of other people, read so that damage ends in one line: the one place for tables, JSON, images and paths."""
+"""Read tables, JSON, images and paths from anybody: a damaged file gives an error of one line."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     import pandas as pd
     import PIL.Image
 
-MAX_BYTES = 2**29  # of a file or table in memory: six times Sign Language MNIST; a small gzip can hide any number
+MAX_BYTES = 2**29  # of a file or table in memory: six times Sign Language MNIST; a small gzip can unpack to any size
 MAX_COLUMNS = 10_000
 MAX_JSON = 2**24  # JSON takes twenty times its size in memory
-MAX_PIXELS = 100_000_000  # more is no photo of a hand but a mistake, or a trap
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")  # by contents; Pillow's others may start programs
+MAX_PIXELS = 100_000_000  # a larger image is a mistake or an attack
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")  # by contents; other formats may start programs
 
 
 def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
-    """Read a file, unpacked if it ends in ``.gz``; InputError if it cannot be, or has more than ``most`` bytes."""
+    """Read a file, unpacked if it ends in ``.gz``; InputError if this fails, or it has more than ``most`` bytes."""
     try:
         check_there(path, path)
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
@@ -49,9 +49,9 @@ def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
 
 
 def csv_header(path: Path, content: bytes) -> list[str]:
-    """Names of the columns in a CSV file's first line; InputError if that is no text, or another kind of table's."""
-    line = re.match(rb"(?:\xef\xbb\xbf)?[\r\n]*([^\r\n]{0,1000000})", content)  # spreadsheets write the mark
-    assert line is not None  # it matches any content
+    """Names of the columns in a CSV file's first line; InputError if it is no text, or no header of a CSV file."""
+    line = re.match(rb"(?:\xef\xbb\xbf)?[\r\n]*([^\r\n]{0,1000000})", content)  # spreadsheets write a byte order mark
+    assert line is not None  # the pattern matches any content
     try:
         names = next(csv.reader([line[1].decode()]), [])
     except (UnicodeDecodeError, csv.Error) as error:
@@ -73,9 +73,9 @@ def check_columns(path: object, names: Sequence[str]) -> None:
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """Read a CSV file (UTF-8, plain or gzipped), every value as text, "" where there is none.
+    """Read a CSV file (UTF-8, plain or gzipped), every value as text, "" for an empty cell.
 
-    InputError names what is wrong, and the row where there is one.
+    InputError names the fault, and its row if there is one.
     """
     import pyarrow as pa
     from pyarrow import csv as pa_csv
@@ -89,7 +89,7 @@ def read_csv(path: Path) -> pd.DataFrame:
 
     names = csv_header(path, content)
     check_columns(path, names)
-    if not content.isascii():  # Arrow shows a row of another number of values as text, and fails with a traceback
+    if not content.isascii():  # else Arrow's error about a row of another length fails with a traceback
         try:
             content.decode()
         except UnicodeDecodeError as error:
@@ -98,7 +98,7 @@ def read_csv(path: Path) -> pd.DataFrame:
     try:
         table = pa_csv.read_csv(
             pa.BufferReader(content if content.endswith((b"\n", b"\r")) else content + b"\n"),
-            read_options=pa_csv.ReadOptions(use_threads=False),  # threads do not number the rows
+            read_options=pa_csv.ReadOptions(use_threads=False),  # with threads Arrow does not number the rows
             parse_options=pa_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=stop),
             convert_options=pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
         )
@@ -117,9 +117,9 @@ def read_csv(path: Path) -> pd.DataFrame:
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """Read a Parquet file, or of one that is too large for memory some columns.
+    """Read a Parquet file, or some columns of it.
 
-    InputError if it is missing, damaged, has a column twice or lacks one, or holds more than ``MAX_BYTES`` of values.
+    InputError if it is missing or damaged, repeats or lacks a column, or holds more than ``MAX_BYTES`` of values.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -131,7 +131,7 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
         missing = [name for name in columns or () if name not in file.schema_arrow.names]
         if missing:
             raise InputError(f"{path}: {len(missing)} columns are missing ({', '.join(missing[:3])}); get it again")
-        # In pieces: a few bytes can stand for millions of equal rows.
+        # In pieces: a few bytes can encode millions of equal rows.
         pieces, size = [], 0
         for piece in file.iter_batches(batch_size=4096, columns=columns):
             size += piece.nbytes
@@ -142,13 +142,13 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
         return pa.Table.from_batches(pieces, schema).to_pandas(ignore_metadata=True)
     except InputError:
         raise
-    except Exception as error:  # Arrow raises many types on broken files; all mean the same here
+    except Exception as error:  # Arrow raises many types on broken files, all with the same meaning
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path}: not a readable Parquet file ({reason}); make it again") from None
 
 
 def read_json(path: Path, what: str = "JSON file", kinds: type | tuple[type, ...] = dict, most: int = MAX_JSON) -> Any:
-    """Read a JSON object, or another of ``kinds``, from at most ``most`` bytes; InputError calls it ``what``."""
+    """Read a JSON object, or a value of ``kinds``, from at most ``most`` bytes; InputError calls it ``what``."""
     read = read_bytes(path, most)
     try:
         content = json.loads(read)
@@ -161,7 +161,7 @@ def read_json(path: Path, what: str = "JSON file", kinds: type | tuple[type, ...
 
 @contextmanager
 def open_image(file: Path | bytes, name: str, most: int = MAX_PIXELS) -> Iterator[PIL.Image.Image]:
-    """Open an image by its header; what goes wrong in the body of the ``with``, as decoding, ends in one line too.
+    """Open an image by its header; errors in the body of the ``with``, such as decoding, become an InputError too.
 
     InputError if it is missing, in none of ``FORMATS``, has more than ``most`` pixels, or is damaged.
     """
@@ -171,7 +171,7 @@ def open_image(file: Path | bytes, name: str, most: int = MAX_PIXELS) -> Iterato
         if isinstance(file, Path):
             check_there(file, name)
         with (
-            warnings.catch_warnings(action="ignore", category=PIL.Image.DecompressionBombWarning),  # the limit is ours
+            warnings.catch_warnings(action="ignore", category=PIL.Image.DecompressionBombWarning),  # ours is ``most``
             io.BytesIO(file) if isinstance(file, bytes) else file.open("rb") as stream,
             PIL.Image.open(stream, formats=_formats(stream, name)) as image,
         ):
@@ -180,14 +180,14 @@ def open_image(file: Path | bytes, name: str, most: int = MAX_PIXELS) -> Iterato
             yield image
     except InputError:
         raise
-    except Exception as error:  # Pillow raises many types on broken files; all mean the same here
+    except Exception as error:  # Pillow raises many types on broken files, all with the same meaning
         unknown = isinstance(error, PIL.UnidentifiedImageError)
         reason = "no known format" if unknown else (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"{name}: not a readable image ({reason}); give a .jpg or .png photo") from None
 
 
 def _formats(stream: IO[bytes], name: str) -> tuple[str, ...]:
-    """What Pillow may open: ``FORMATS``, or HEIC, which needs a package."""
+    """Formats that Pillow may open: ``FORMATS``, or HEIC, which needs a package."""
     start = stream.read(32)
     stream.seek(0)
     if start[4:8] != b"ftyp" or b"avi" in start[8:]:
@@ -204,7 +204,7 @@ _WEB = re.compile(r"(https?|ftp):/")
 
 
 def check_there(path: Path, name: object, what: str = "file") -> None:
-    """Raise InputError, which calls the path ``name``, unless it is a plain file: a pipe would be waited for."""
+    """Raise InputError, which calls the path ``name``, unless it is a plain file: a pipe would block."""
     if _WEB.match(str(name)):
         raise InputError(f"{name}: an address of the web; download it, and name the file")
     if path.is_dir():
@@ -218,7 +218,7 @@ ENDINGS = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", "
 
 
 def photos_among(paths: Iterable[Path], name: object) -> list[Path]:
-    """Those of the paths that end as photos do, sorted; one line on stderr counts the other files by ending."""
+    """The paths with the ending of a photo, sorted; one line on stderr counts the other files by ending."""
     paths = sorted(paths)
     photos = [path for path in paths if path.suffix.lower() in ENDINGS]
     others = Counter(path.suffix.lower() for path in set(paths) - set(photos) if path.is_file())
@@ -229,9 +229,9 @@ def photos_among(paths: Iterable[Path], name: object) -> list[Path]:
 
 
 def find_photo_files(path: Path) -> list[Path]:
-    """Photos that a path stands for: a folder, with those below it, a pattern such as ``*.jpg``, or one file.
+    """Photos of a path: a folder with its subfolders, a pattern such as ``*.jpg``, or one file.
 
-    InputError if a folder or pattern has none; whether the one file is there is not asked.
+    InputError if a folder or pattern has none; a single file may be missing.
     """
     found: Iterable[Path]
     if path.is_dir():
@@ -248,7 +248,7 @@ def find_photo_files(path: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class PhotoFiles:
-    """Photos in a folder as a sequence that reads each one when it is asked for; small to send to a process."""
+    """Photos in a folder as a sequence that reads each photo on access; small to send to a process."""
 
     root: Path  # the folder
     files: tuple[str, ...]  # paths relative to it
@@ -260,7 +260,7 @@ class PhotoFiles:
         return read_image(self.root / self.files[i])
 
     def read_bytes(self, i: int) -> bytes:
-        """Read a photo's file as it is, for ``decode_image``; InputError if it is missing, or larger than any photo."""
+        """Read the bytes of a photo's file for ``decode_image``; InputError if it is missing or too large."""
         return read_bytes(self.root / self.files[i])
 
     @property
@@ -269,7 +269,7 @@ class PhotoFiles:
         return [self.root / file for file in self.files]
 
 
-Images = Sequence[np.ndarray] | np.ndarray | PhotoFiles  # whatever gives an image for a position
+Images = Sequence[np.ndarray] | np.ndarray | PhotoFiles  # anything that gives an image for a position
 
 
 def read_image(path: str | PathLike[str]) -> np.ndarray:
@@ -283,17 +283,17 @@ def decode_image(file: Path | bytes, name: object) -> np.ndarray:
 
     with open_image(file, str(name)) as image:
         image = PIL.ImageOps.exif_transpose(image)
-        if image.mode.startswith("I"):  # grey of 16 bits, which a conversion would cut off at 255
+        if image.mode.startswith("I"):  # 16-bit grey, which a conversion would clip at 255
             gray = np.clip(np.array(image, np.float64) / 257, 0, 255).astype(np.uint8)
             return np.repeat(gray[..., None], 3, axis=2)
         return np.array(image.convert("RGB"))
 
 
 def inside(folder: Path, file: str, where: str) -> Path:
-    """Path of a file that a table names; InputError, which begins with ``where``, unless it lies in the folder."""
+    """Path of a file that a table names; InputError, beginning with ``where``, unless it is in the folder."""
     try:
         path = (folder / file).resolve()
-        found = (folder / file).is_file()  # as it will be opened: 'none/../a.png' needs a folder none
+        found = (folder / file).is_file()  # as the system opens it: 'none/../a.png' needs a folder none
         file.encode()
     except (OSError, ValueError, RuntimeError):  # too long, a zero byte, no UTF-8, links in a circle
         raise InputError(f"{where}, {file[:80]!r} cannot be the name of a file") from None

@@ -1,4 +1,4 @@
-"""Imports on first use: the public names of a package, and packages of an extra, which may be missing."""
+"""Imports on first use: public names of a package, and packages of an extra, which may be missing."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from asllib.errors import InputError
 def attach(
     package: str, names: Mapping[str, Sequence[str]]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """Make a package's ``__getattr__``, ``__dir__`` and ``__all__`` from module -> names, imported when asked for."""
+    """Make a package's ``__getattr__``, ``__dir__`` and ``__all__`` from module -> names, imported on first use."""
     places = {name: f"{package}.{module}" for module, listed in names.items() for name in listed}
     exported = sorted(places)
 
@@ -25,7 +25,7 @@ def attach(
 
 @contextmanager
 def extra(name: str) -> Iterator[None]:
-    """Import packages of an extra in the body; where one is missing, InputError says which extra to install."""
+    """Import packages of an extra in the body; if one is missing, InputError names the extra to install."""
     try:
         yield
     except ModuleNotFoundError as error:

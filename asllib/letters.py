@@ -1,4 +1,4 @@
-"""The alphabets, and the way from a letter to its label and back."""
+"""The alphabets, and conversion between letters and labels."""
 
 from collections.abc import Collection, Sequence
 
@@ -7,9 +7,9 @@ import numpy as np
 from asllib.errors import InputError
 
 LETTERS: tuple[str, ...] = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-MOVING: tuple[str, ...] = ("J", "Z")  # shown by a stroke, not by a still hand
+MOVING: tuple[str, ...] = ("J", "Z")  # drawn in the air, not shown by a still hand
 STATIC: tuple[str, ...] = tuple(letter for letter in LETTERS if letter not in MOVING)
-FIRST_SIX: tuple[str, ...] = STATIC[:6]  # what the paper's results were measured on
+FIRST_SIX: tuple[str, ...] = STATIC[:6]  # the letters of the paper's results
 
 
 def encode(letters: Collection[str], alphabet: Sequence[str] = STATIC) -> np.ndarray:
@@ -24,7 +24,7 @@ def encode(letters: Collection[str], alphabet: Sequence[str] = STATIC) -> np.nda
 def letters_of_25(labels: np.ndarray) -> np.ndarray:
     """Turn Sign Language MNIST's labels, (N,) integers in 0..24 without 9, into letters.
 
-    They count the whole alphabet (0 is A, 10 is K), so 25 classes are declared, of which 9 (J) is empty; Z (25) is left
-    off. Taking the letter itself brings them to the 24 classes of ``STATIC``.
+    These labels number the whole alphabet (0 is A, 10 is K) up to Y: 25 classes, of which 9 (J) is empty. Their letters
+    are the 24 classes of ``STATIC``.
     """
     return np.array(LETTERS)[labels]

@@ -18,13 +18,13 @@ from asllib.errors import InputError, first_line
 from asllib.lazy import extra
 from asllib.paths import load, replacing
 
-IN_FLIGHT = 128 * 2**20  # bytes of the inputs that wait or are worked on: memory does not grow with the work
-_ANSWER_S = 15  # that a scheduler may take to answer, and its first worker to be there
+IN_FLIGHT = 128 * 2**20  # most bytes of inputs that wait or run: memory does not grow with the number of jobs
+_ANSWER_S = 15  # for a scheduler to answer, and for its first worker to appear
 
 
 @dataclass(frozen=True)
 class Job:
-    """A function and its arguments, their size in bytes, and where its result is kept for a later run, if anywhere."""
+    """A function, its arguments, their size in bytes, and the file, if any, that keeps its result for a later run."""
 
     call: tuple[Any, ...]
     size: int = 0
@@ -35,7 +35,7 @@ class Here(Executor):
     """Runs each call at once, in this thread; an error is raised by ``submit``."""
 
     def submit(self, fn: Callable, /, *args: Any, **kwargs: Any) -> Future:
-        """Call, and wrap what came of it."""
+        """Call the function, and wrap its result."""
         future: Future = Future()
         future.set_result(fn(*args, **kwargs))
         return future
@@ -48,14 +48,14 @@ def results(
     write: Callable[[Any, Path], object] | None = None,
     in_flight: int = IN_FLIGHT,
 ) -> Iterator[Any]:
-    """Yield the results of jobs in their order; what is kept is read, and what is not yet needed not yet submitted.
+    """Yield the results of jobs in their order; read kept results, and submit jobs only when there is room.
 
-    ``jobs`` are asked for the next one while less than ``in_flight`` bytes of inputs wait or are worked on. ``write``
-    keeps a result in its job's file as soon as it is known; one that cannot be ``read`` is made again. InputError if a
-    worker process was killed; errors of a job are raised as they are.
+    The next of ``jobs`` is taken while less than ``in_flight`` bytes of inputs wait or run. ``write`` keeps a result in
+    its job's file at once; a result that ``read`` cannot read is made again. InputError if a worker process was killed;
+    errors of a job are raised unchanged.
     """
     waiting: dict[Future, tuple[int, Job]] = {}
-    done: dict[int, Any] = {}  # but not yet their turn
+    done: dict[int, Any] = {}  # results before their turn
     numbered, size, turn = enumerate(jobs), 0, 0
     try:
         while True:
@@ -85,14 +85,14 @@ def results(
             "a worker process was killed, perhaps for want of memory; run it again with fewer --workers: "
             "finished parts are kept (a script of your own must do its work below: if __name__ == '__main__':)"
         ) from None
-    finally:  # after an error, Ctrl-C or a stopped cell: what has not begun never begins
+    finally:  # after an error, Ctrl-C or a stopped cell: cancel jobs that have not begun
         for future in waiting:
             future.cancel()
 
 
 @contextmanager
 def workplace(executor: Executor | None, workers: int) -> Iterator[Executor]:
-    """The executor that is given, else so many processes of this machine; the work of one is done here."""
+    """The given executor, else so many processes of this machine; a single worker is this thread."""
     if executor is not None or workers == 1:
         yield executor or Here()
         return
@@ -106,7 +106,7 @@ def workplace(executor: Executor | None, workers: int) -> Iterator[Executor]:
 
 
 def _begin() -> None:
-    """Leave Ctrl-C to the parent, which stops the workers without their tracebacks; end when it is killed."""
+    """Leave Ctrl-C to the parent, which stops the workers without tracebacks; end if the parent is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -120,9 +120,9 @@ def _begin() -> None:
 
 @contextmanager
 def cluster(address: str) -> Iterator[Executor]:
-    """Workers of a Dask cluster with the same version of asllib, by its scheduler's address, ``tcp://10.0.0.1:8786``.
+    """Workers of a Dask cluster with the same version of asllib, by the scheduler's address, ``tcp://10.0.0.1:8786``.
 
-    InputError if the package is missing, nobody answers, a worker has another asllib, or the cluster breaks down.
+    InputError if the package is missing, nothing answers, a worker has another asllib, or the cluster breaks down.
     """
     with extra("cluster"):
         from distributed import Client, KilledWorker
@@ -137,7 +137,7 @@ def cluster(address: str) -> Iterator[Executor]:
             versions = client.run(version, "asllib")
         except TimeoutError:
             raise InputError(f"{address}: the scheduler has no workers; start some with 'dask worker'") from None
-        except Exception as error:  # what a worker without this module says depends on how it fails
+        except Exception as error:  # the error of a worker without this module varies
             raise InputError(f"{address}: a worker cannot use asllib ({error}); install it there too") from None
         for worker, found in versions.items():
             if found != asllib.__version__:

@@ -1,4 +1,4 @@
-"""Where things lie, how they are written whole or not at all, and how what is made from data is kept in the cache."""
+"""Folders, atomic writing of files, and the cache of results derived from data."""
 
 import hashlib
 import os
@@ -62,42 +62,42 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name for a file or a folder, which takes its place when the block ends without an error.
+    """Give a temporary name for a file or folder, and rename it to ``path`` if the block ends without an error.
 
     Readers see the old file or the new one, also after a full disk, a killed process or a power cut. The name begins
-    with a dot and keeps the ending. A device or a pipe is written to as it is. InputError if it cannot be written.
+    with a dot and keeps the ending. A device or a pipe is written directly. InputError if writing fails.
     """
-    temporary = path.parent / f".{secrets.token_hex(4)}-{path.name}"  # no other thread's or machine's
+    temporary = path.parent / f".{secrets.token_hex(4)}-{path.name}"  # unique among threads and machines
     try:
         if path.exists() and not path.is_file() and not path.is_dir():
             yield path
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        # A system may write the new name down first: after a power cut the file would be there, and empty.
+        # A system may store the new name first: after a power cut the file would exist, but be empty.
         for file in temporary.rglob("*") if temporary.is_dir() else [temporary]:
             if file.is_file():
-                with file.open("rb+") as content:  # Windows flushes only what is open for writing
+                with file.open("rb+") as content:  # Windows flushes only files that are open for writing
                     os.fsync(content.fileno())
         temporary.replace(path)
-    except InputError as error:  # of a file within a temporary folder, which nobody knows
+    except InputError as error:  # about a file in the temporary folder, whose name means nothing to the user
         raise InputError(str(error).replace(str(temporary), str(path))) from error
     except OSError as error:
-        # NumPy writes arrays past Python and knows no more than how much of one was written.
+        # NumPy writes arrays without Python, and reports only how much it wrote.
         reason = "File too large or no space left" if " requested and " in str(error) else error.strerror
-        if reason is None:  # not of the disk: a library that does not load, a time-out
+        if reason is None:  # not a disk error: a library that does not load, a time-out
             raise
         raise InputError(f"{path}: cannot be written ({reason}); make room or name another place") from error
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
         else:
-            with suppress(OSError):  # what went wrong is said already
+            with suppress(OSError):  # the first error is reported already
                 temporary.unlink(missing_ok=True)
 
 
 def digest(about: object, *contents: Any) -> str:
-    """Hash of all that a result depends on: settings and versions by their text, bytes and arrays by their content."""
+    """Hash of everything that a result depends on: settings and versions as text, bytes and arrays by content."""
     whole = hashlib.blake2b(str(about).encode(), digest_size=20)
     for content in contents:
         whole.update((f"{len(content)} bytes" if isinstance(content, bytes) else str(content.shape)).encode())
@@ -106,20 +106,20 @@ def digest(about: object, *contents: Any) -> str:
 
 
 def code_version(*files: str | os.PathLike[str]) -> str:
-    """Hash of source files: what other code made is made anew."""
+    """Hash of source files: results of other code are made again."""
     return digest("", *(Path(file).read_bytes() for file in files))[:8]
 
 
 def load(path: Path, read: Callable[[Path], T]) -> T | None:
-    """Read a file or folder of the cache; None where there is none, or a broken one, which is as good as none."""
+    """Read a file or folder of the cache; None if it is missing or broken."""
     try:
         return read(path) if path.exists() else None
-    except Exception:  # whatever a broken file makes ``read`` raise
+    except Exception:  # a broken file may make ``read`` raise anything
         return None
 
 
 def kept(path: Path, write: Callable[[Path], object], read: Callable[[Path], T]) -> T:
-    """Read a file or folder of the cache, which ``write`` makes where it is missing; InputError if it cannot be."""
+    """Read a file or folder of the cache; if it is missing, ``write`` makes it first; InputError if that fails."""
     found = load(path, read)
     if found is None:
         try:

@@ -1,7 +1,7 @@
-"""One function a figure; each takes data and returns a Matplotlib figure, and names the data in its caption.
+"""One function per figure; each takes data and returns a Matplotlib figure that names the data in its caption.
 
-Colours: the paper's green (pixels) and blue (landmarks), in the shades of Okabe and Ito that colour-blind readers tell
-apart; lines differ by dash and marker too.
+Colours: the paper's green (pixels) and blue (landmarks), in the shades of Okabe and Ito, which colour-blind readers can
+distinguish; lines also differ in dash and marker.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ def _caption(figure: Figure, text: str) -> Figure:
 
 
 def _style(number: int) -> dict[str, Any]:
-    """Later lines are thinner and their markers smaller and hollow: one that covers another lets it be seen."""
+    """Later lines are thinner, with smaller, hollow markers, so that a line shows the line below it."""
     n = number % len(COLORS)
     line = {"color": COLORS[n], "linestyle": DASHES[n], "linewidth": 2.4 - 0.2 * n}
     return line | {"marker": MARKERS[n], "markersize": 9 - 0.8 * n, "markerfacecolor": "none"}
 
 
 def first_of_each(letters: LetterSet, wanted: Sequence[str]) -> list[int]:
-    """Position of the first item of each wanted letter that the set has."""
+    """Position of the first item of each wanted letter in the set."""
     found = letters.letters
     return [int(np.flatnonzero(found == letter)[0]) for letter in wanted if (found == letter).any()]
 
@@ -62,7 +62,7 @@ def picture_grid(
 ) -> Figure:
     """Pictures side by side, each with a title: (H, W) grey or (H, W, 3) RGB bytes, or (H, W) numbers.
 
-    ``columns`` are in a row, each ``size`` inches wide; ``span`` and ``colors`` are numbers' range and colour map.
+    A row has ``columns`` pictures, each ``size`` inches wide; ``span`` and ``colors``: range and colour map of numbers.
     """
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
@@ -79,7 +79,7 @@ def picture_grid(
 
 
 def source_grid(letters: LetterSet, wanted: Sequence[str]) -> Figure:
-    """An example of each letter from each source, one row a source."""
+    """An example of each letter from each source, one row per source."""
     images, titles = [], []
     for source, table in letters.table.groupby("source"):
         for letter in wanted:
@@ -91,7 +91,7 @@ def source_grid(letters: LetterSet, wanted: Sequence[str]) -> Figure:
 
 
 def distribution(sets: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
-    """The paper's figure 6: images a letter, stacked by part of the split: set -> letters (N,), parts (N,)."""
+    """The paper's figure 6: images per letter, stacked by part of the split: set -> letters (N,), parts (N,)."""
     figure, axes = _figure(9, 2.9 * len(sets), len(sets), 1, squeeze=False)
     for axis, (name, (letters, part)) in zip(axes.flat, sets.items(), strict=True):
         counts = pd.crosstab(letters, part)
@@ -160,9 +160,9 @@ def all_models(curves: Mapping[str, Mapping[str, Sequence[float]]], chance: floa
 
 
 def turns_figure(table: pd.DataFrame, limit: float, caption: str) -> Figure:
-    """What becomes of letters when the hand is turned in the image plane, by degrees; training's ``limit`` is shaded.
+    """How letters are read when the hand is turned in the image plane, by degrees; training's ``limit`` is shaded.
 
-    ``table`` has columns ``turn``, ``shown``, ``read`` and ``share``: of images of ``shown``, how many are read so.
+    ``table`` has columns ``turn``, ``shown``, ``read`` and ``share``: which share of ``shown`` is read as ``read``.
     """
     lines: dict[str, dict[str, pd.Series]] = {}
     for (shown, read), part in table.groupby(["shown", "read"], sort=False):
@@ -219,9 +219,9 @@ def interval_lines(lines: Mapping[str, pd.DataFrame], xlabel: str, caption: str)
 
 
 def letter_timeline(table: pd.DataFrame, held: Sequence[str], read: Sequence, title: str) -> Figure:
-    """What a network says as a word is spelled: probabilities over time, what is held below, what is read above.
+    """Probabilities of a network over time while a word is spelled; held letters below, letters that are read above.
 
-    ``table`` has a row a moment, its index in seconds, and a column a letter; ``held`` (T,) has "" for none.
+    ``table`` has a row per moment, its index in seconds, and a column per letter; ``held`` (T,) has "" for none.
     """
     times, letters = table.index, table.columns
     figure, axis = _figure(9, 0.32 * len(letters) + 1.6)
@@ -241,7 +241,7 @@ def letter_timeline(table: pd.DataFrame, held: Sequence[str], read: Sequence, ti
 
 
 def stroke_strip(films: Sequence[SignedWord], tips: Sequence[int], caption: str) -> Figure:
-    """Films of moving letters, one row a film: eight moments of the stroke with the way of one landmark so far."""
+    """Films of moving letters, one row per film: eight moments of the stroke with the path of one landmark so far."""
     figure, axes = _figure(12, 1.7 * len(films) + 0.3, len(films), 8, squeeze=False)
     for row, film, tip in zip(axes, films, tips, strict=True):
         shown = np.flatnonzero(film.positions >= 0)

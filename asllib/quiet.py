@@ -8,17 +8,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# What MediaPipe and LiteRT log to stderr, which notebooks show in the cell. They read no environment variable and have
-# no call for their log level.
+# Log lines of MediaPipe and LiteRT on stderr, which notebooks show in the cell. Neither an environment variable nor a
+# call sets their log level.
 LOG_LINE = re.compile(rb"^(INFO: |WARNING: Logging before|[IW]\d{4} )")
 _lock = threading.Lock()
 
 
 @contextmanager
 def without_lines(unwanted: re.Pattern[bytes]) -> Iterator[list[bytes]]:
-    """Drop the lines that match from file descriptor 2, below Python's ``sys.stderr``, and list them after the body."""
+    """Drop matching lines from file descriptor 2, below Python's ``sys.stderr``, and list them after the body."""
     dropped: list[bytes] = []
-    # One at a time: two that nest across threads would restore each other's file.
+    # One thread at a time: two nested across threads would restore each other's file.
     with _lock, tempfile.TemporaryFile() as held:
         try:
             sys.stderr.flush()

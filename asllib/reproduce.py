@@ -22,13 +22,13 @@ with extra("notebooks"):
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-CELL_S = 3600  # that a cell may take
+CELL_S = 3600  # time limit of a cell
 
 
 def reproduce(say: Callable[[str], None] = print) -> dict[str, Any]:
     """Run all notebooks; return the profile, each notebook's seconds, and where figures and results are."""
     books, name = notebooks(), profile().name
-    # Only where both sets are real are the outputs better than those that are stored.
+    # Replace the stored outputs only if both sets are real.
     keep = name == "paper" and find_photos() is not None and find_sign_mnist() is not None
     say(f"{len(books)} notebooks, profile {name}" + ("" if keep else "; their stored outputs are left alone"))
     ran = [{"notebook": book.stem, "seconds": run_notebook(book, keep)} for book in books]
@@ -52,9 +52,9 @@ def run_notebook(path: Path, keep: bool) -> float:
     client = NotebookClient(
         notebook, timeout=CELL_S, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}},
         record_timing=False, store_widget_state=False,
-        extra_arguments=["--log-level=ERROR"],  # its warnings would tear the progress bar
+        extra_arguments=["--log-level=ERROR"],  # warnings would break the progress bar
     )  # fmt: skip
-    # The interpreter that runs now, whatever the installed kernel spec names, and folders that are right in there too.
+    # Use this interpreter, whatever the installed kernel spec names, and absolute folders.
     spec = client.create_kernel_manager().kernel_spec
     assert spec is not None
     spec.argv[0] = sys.executable
@@ -64,7 +64,7 @@ def run_notebook(path: Path, keep: bool) -> float:
     try:
         with tqdm(desc=path.stem, total=len(notebook.cells), bar_format=shown) as bar:
             client.on_cell_complete = lambda cell, cell_index, **_: bar.update()
-            # A kernel that ends complains on stderr.
+            # A kernel writes to stderr when it ends.
             client.execute(env={**os.environ, **folders}, stderr=subprocess.DEVNULL)
     except CellExecutionError as error:
         wrong = f"{error.ename}: {error.evalue}".splitlines()[0] + "; open it and run it to see where"
@@ -73,7 +73,7 @@ def run_notebook(path: Path, keep: bool) -> float:
     except DeadKernelError:
         wrong = "its kernel died; was the memory full?"
     except Exception:
-        if hasattr(client, "_async_cleanup_kernel_future"):  # after Ctrl+C it ends the kernel, then misses it
+        if hasattr(client, "_async_cleanup_kernel_future"):  # after Ctrl+C it ends the kernel, then fails to find it
             logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # so does a task of its own
             raise KeyboardInterrupt from None
         raise
@@ -85,7 +85,7 @@ def run_notebook(path: Path, keep: bool) -> float:
 
 
 def _write_outputs(path: Path, notebook: nbformat.NotebookNode) -> None:
-    """Write a notebook without what changes from run to run and says nothing: times, progress bars and log lines."""
+    """Write a notebook without outputs that change from run to run: times, progress bars and log lines."""
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":

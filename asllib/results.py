@@ -1,4 +1,4 @@
-"""Results: numbers with all that is needed to repeat them, and where they and the figures are written."""
+"""Results: numbers with everything that is needed to repeat them, and the folders of results and figures."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def data_card(letters: LetterSet) -> dict[str, Any]:
 
 
 def place(root: Path, synthetic: bool) -> Path:
-    """Folder in ``root`` for what this run makes: itself for the profile "paper" on real data, else ci or synthetic."""
+    """Folder for the output of this run: ``root`` for the profile "paper" on real data, else ci or synthetic in it."""
     if profile().name == "ci":
         return root / "ci"
     return root / "synthetic" if synthetic else root
@@ -43,7 +43,7 @@ def save_result(name: str, values: Mapping[str, Any], data: LetterSet, seed: int
     """Write ``NAME.json`` with values, data hash, seed, profile and versions; return its path."""
     about = {"data": data_card(data), "seed": seed, "profile": profile().name, "versions": versions()}
     path = place(results_dir(), data.synthetic) / f"{name}.json"
-    # NaN and infinity, which JSON has not, become null.
+    # NaN and infinity become null, since JSON lacks them.
     standard = json.loads(json.dumps({**values, **about}, default=float), parse_constant=lambda name: None)
     write_text(path, json.dumps(standard, indent=1) + "\n")
     return path

@@ -1,4 +1,4 @@
-"""Letters with their labels: where they come from, how they are split, what is wrong with them."""
+"""Letters with their labels: their sources, splits and faults."""
 
 from asllib.lazy import attach
 

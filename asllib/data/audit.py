@@ -1,4 +1,4 @@
-"""What is wrong with a set of letters, found out before a network learns it."""
+"""Check a set of letters for faults before a network learns from it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ from asllib.hands.pixels import resize, to_gray
 from asllib.letters import LETTERS, STATIC
 from asllib.paths import digest
 
-THUMB = 14  # pixels a side of the pictures that are compared
-NEAR = 0.97  # correlation from which two of them show the same photo; see `near_duplicate_groups`
-MIN_SIDE = 96  # below this MediaPipe's palm detector, which looks at 192x192, has less than half of its pixels
-BORDER = 0.02  # of width and height; nearer than this a hand touches the border
-FOREIGN = 0.5  # of the median class's agreement; below it a class looks foreign
+THUMB = 14  # side in pixels of the small pictures that are compared
+NEAR = 0.97  # correlation above which two of them show the same photo; see `near_duplicate_groups`
+MIN_SIDE = 96  # below this, MediaPipe's palm detector (192x192) gets less than half of its pixels
+BORDER = 0.02  # fraction of width and height; a hand nearer than this touches the border
+FOREIGN = 0.5  # a class looks foreign below this fraction of the median class's agreement
 
 
 @dataclass(frozen=True)
@@ -35,23 +35,23 @@ class Audit:
     unexpected: tuple[str, ...]  # labels that are no letters, and J and Z, which a still image cannot show
     imbalance: float  # largest class over smallest
     value_range: tuple[int, int]  # darkest and brightest value
-    exact: int  # items that are the same image as another one
-    near: int  # items that are that, or nearly
-    copies: int  # items of a photo: the median size of the groups of near duplicates, singles included
-    # How many different photos there seem to be: the groups; where photos have copies, a group with several times the
-    # usual number counts as several photos that look alike, one with less than half of it as strays.
+    exact: int  # items whose image occurs more than once
+    near: int  # items with an exact or near duplicate
+    copies: int  # items per photo: the median size of the groups of near duplicates, singles included
+    # Estimated number of different photos: one per group. If photos have copies, a group of several times the usual
+    # size counts as several similar photos, and a group of less than half the usual size does not count.
     originals: int
     # Pairs of parts of the set's own split -> share of the second's items with a near duplicate in the first.
     across: dict[str, float]
-    # The same pairs, where groups are in both -> the fewest items that such a group has in either part. As many as a
-    # photo has copies: whole photos were dealt out, and those that look alike are different photos.
+    # The same pairs, if a group is in both parts -> the fewest items of such a group in one part. If this is the number
+    # of copies of a photo, the split kept photos whole, and the similar photos are different photos.
     least_shared: dict[str, int]
     conflicts: int  # exact duplicates with different labels
     foreign: tuple[str, ...]  # letters that a recogniser reads as something else far more often than the others
     agreement: dict[str, float]  # share of each letter's items that the recogniser reads as that letter
     small: int  # photos with a side below 96 pixels
-    tight: int | None  # photos whose hand touches the border: too tight for a tracker without help; None: not looked at
-    no_hand: int | None  # photos in which no hand was found; None: not looked at
+    tight: int | None  # photos whose hand touches the border, which a tracker finds badly; None: not checked
+    no_hand: int | None  # photos in which no hand was found; None: not checked
 
     def lines(self) -> list[str]:
         """The report, one finding a line."""
@@ -120,7 +120,7 @@ def audit(
 
 
 def readable(letters: LetterSet) -> tuple[LetterSet, list[str]]:
-    """Leave out the photos that cannot be read; return the others, and a line for each that is left out.
+    """Return the photos that can be read, and a line for each photo that cannot.
 
     InputError if none is left.
     """
@@ -144,17 +144,17 @@ def thumbnails(images: Images) -> np.ndarray:
 def near_duplicate_groups(thumbs: np.ndarray, chunk: int = 512) -> np.ndarray:
     """Group images that look like changed copies of one photo: (N,) the number of each image's group, from 0.
 
-    Groups are the connected components of those whose ``thumbnails`` (N, 14, 14) correlate above ``NEAR``, which
-    brightness and contrast do not change. ``chunk`` rows are compared at a time, which bounds the memory.
+    Images are linked if their ``thumbnails`` (N, 14, 14) correlate above ``NEAR``, whatever their brightness and
+    contrast. Groups are the connected components. ``chunk`` rows are compared at a time, which bounds the memory.
     """
     flat = torch.as_tensor(thumbs).flatten(1)
     flat = torch.nn.functional.normalize(flat - flat.mean(1, keepdim=True), dim=1)
     everyone = np.arange(len(flat))
     group = everyone
     for start in range(0, len(flat), chunk):
-        alike = flat[start : start + chunk] @ flat[start:].T  # later ones only: the relation is symmetric
+        alike = flat[start : start + chunk] @ flat[start:].T  # only later images: the relation is symmetric
         left, right = (torch.nonzero(alike > NEAR).T + start).numpy()
-        # Each is tied to the first of its group so far.
+        # Link each image to the first of its group so far.
         first = np.unique(group, return_index=True)[1]
         left, right = np.concatenate([everyone, left]), np.concatenate([first[group], right])
         graph = coo_matrix((np.ones(len(left), bool), (left, right)), shape=(len(flat), len(flat)))
@@ -169,7 +169,7 @@ def touches_border(landmarks: pd.DataFrame) -> np.ndarray:
 
 
 def foreign_classes(shares: dict[str, float]) -> tuple[str, ...]:
-    """Name the classes that are read as themselves less than half as often as the set's median class."""
+    """Name the classes whose agreement is less than half of the set's median."""
     return tuple(name for name, share in shares.items() if share < FOREIGN * np.median([*shares.values()]))
 
 

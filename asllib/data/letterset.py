@@ -1,4 +1,4 @@
-"""The one shape that every data source is loaded into, and folders of photos: ``FOLDER/LETTER/*.jpg|png``."""
+"""The common form of all data sources, and folders of photos: ``FOLDER/LETTER/*.jpg|png``."""
 
 import hashlib
 import re
@@ -21,16 +21,16 @@ COLUMNS = ("file", "label", "source", "signer", "original", "split")
 
 @dataclass(frozen=True)
 class LetterSet:
-    """Images of letters, and for each its letter and where it comes from.
+    """Images of letters, each with its letter and its origin.
 
-    ``table`` has one row an image, text columns ``file, label, source, signer, original, split``. ``label`` is a letter
-    or a sign such as ``space``; ``original`` is the photo that the image was derived from; ``split`` is the one that
-    the set came with, "" for none.
+    ``table`` has one row per image, text columns ``file, label, source, signer, original, split``. ``label`` is a
+    letter or a sign such as ``space``; ``original`` is the photo from which the image was made; ``split`` is the set's
+    own split, "" for none.
     """
 
-    name: str  # what captions call it
+    name: str  # its name in captions
     table: pd.DataFrame
-    images: np.ndarray | PhotoFiles  # uint8: (N, 28, 28), or (H, W, 3) RGB images that are read when asked for
+    images: np.ndarray | PhotoFiles  # uint8: (N, 28, 28), or (H, W, 3) RGB images, read on access
     synthetic: bool = False  # drawn by the synthetic signer
 
     def __post_init__(self) -> None:
@@ -63,14 +63,14 @@ class LetterSet:
         return replace(self, table=self.table.iloc[places].reset_index(drop=True), images=images)
 
     def only(self, letters: Sequence[str] = STATIC) -> "LetterSet":
-        """Keep the items whose letter is one of these; a set of nothing else comes back as it is."""
+        """Keep the items with one of these letters; return the set itself if it has no others."""
         mask = np.isin(self.letters, list(letters))
         return self if mask.all() else self.subset(mask)
 
     def thin(self, per_letter: int | None) -> "LetterSet":
-        """Keep at most so many items of each letter and source, evenly spread over them; None keeps all.
+        """Keep at most so many items of each letter and source, evenly spaced; None keeps all.
 
-        Items that follow each other are often frames of one burst or copies of one photo.
+        Neighbouring items are often frames of one burst or copies of one photo.
         """
         if per_letter is None:
             return self
@@ -83,7 +83,7 @@ class LetterSet:
         return self.subset(mask)
 
     def sha256(self) -> str:
-        """Hash of the labels and of the image data, for results to name what they were made from."""
+        """Hash of the labels and of the image data, which results store."""
         digest = hashlib.sha256("\n".join(self.letters).encode())
         if isinstance(self.images, np.ndarray):
             digest.update(np.ascontiguousarray(self.images).data)
@@ -94,10 +94,10 @@ class LetterSet:
 
 
 def load_photos(folder: str | Path, name: str | None = None) -> LetterSet:
-    """Load a folder of photos, called by its own name unless another is given; they are read when they are used.
+    """Load a folder of photos, by default under the folder's name; photos are read on access.
 
-    It has a ``manifest.csv`` (columns ``file,label``, optionally ``source,signer,original,split``), or one folder a
-    letter. InputError if there are no photos, or a row of the manifest names a file that is missing or outside.
+    The folder has a ``manifest.csv`` (columns ``file,label``, optionally ``source,signer,original,split``), or one
+    folder per letter. InputError if there are no photos, or the manifest names a file that is missing or outside.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -125,7 +125,7 @@ def read_manifest(folder: Path) -> pd.DataFrame:
             raise InputError(f"{manifest}: row {empty[0] + 1} has no {column}")
     for column in table.columns:
         zero = table.index[table[column].str.contains("\0", regex=False)]
-        if len(zero):  # numpy takes it for the end of a text
+        if len(zero):  # NumPy treats it as the end of a text
             raise InputError(f"{manifest}: row {zero[0] + 1}, {column} has a zero byte; remove it")
     for row, file in enumerate(table["file"], 1):
         inside(folder, file, f"{manifest}: row {row}")
@@ -133,14 +133,14 @@ def read_manifest(folder: Path) -> pd.DataFrame:
     return _fill(table, folder.name)
 
 
-# What sets call their parts: train, asl_alphabet_test, Validation. The folders of letters lie in them.
+# Names of parts in data sets: train, asl_alphabet_test, Validation. They contain the folders of letters.
 _PART = re.compile(r"(?:.*[ _-])?(train|test|val)(?:ing|id|idation)?(?:[ _-](?:set|data))?", re.I)
 
 
 def _letter_folders(place: Path, split: str, others: list[Path]) -> Iterator[tuple[Path, str]]:
-    """Yield the folders of a letter each with their part, also those in ``train/`` or in an only folder.
+    """Yield each folder of a letter with its part, also from ``train/`` or from a single outer folder.
 
-    ``others`` gets the folders that are none: a photo that lies in one has no letter.
+    ``others`` collects the folders that name no letter: their photos have no label.
     """
     others.append(place)
     folders = sorted(one for one in place.glob("[!.]*") if one.is_dir())
@@ -160,7 +160,7 @@ def _letter_folders(place: Path, split: str, others: list[Path]) -> Iterator[tup
 def _from_folders(folder: Path) -> pd.DataFrame:
     others: list[Path] = []
     places = dict(_letter_folders(folder, "", others))
-    # A hidden name is a half-written photo, or what a system keeps beside it.
+    # Hidden names are half-written photos or files of the operating system.
     files = photos_among((path for place in places for path in place.glob("[!.]*")), folder)
     left = [path for place in others for path in place.glob("[!.]*")]
     left += [path for place in places for path in place.glob("[!.]*/**/*")]
@@ -169,7 +169,7 @@ def _from_folders(folder: Path) -> pd.DataFrame:
         print(f"{folder}: photos left out, in no letter's folder: {len(names)} ({some})", file=sys.stderr)
     rows = [(str(path.relative_to(folder)), _sign(path.parent.name), places[path.parent]) for path in files]
     for file, *_ in rows:
-        inside(folder, file, str(folder))  # a link may lead elsewhere, a name be no text
+        inside(folder, file, str(folder))  # a link may leave the folder, a name may be no text
     return _fill(pd.DataFrame(rows, columns=["file", "label", "split"], dtype=str), folder.name)
 
 
@@ -177,7 +177,7 @@ _NAMED = re.compile(r"(?:letter|sign|class)[ _-]+([a-z])|(?:digit|number)[ _-]+(
 
 
 def _sign(name: str) -> str:
-    """The letter or sign that a folder's name, or a cell of a manifest, stands for: C of letter_C, D of "D (1)"."""
+    """The letter or sign of a folder's name or a manifest's cell: C for letter_C, D for "D (1)"."""
     name = re.sub(r"(?i)([ _-]+copy)?\s*(\(\d+\))?$", "", name.strip())
     named = _NAMED.fullmatch(name)
     name = (named[1] or named[2]) if named else name
@@ -185,7 +185,7 @@ def _sign(name: str) -> str:
 
 
 def _fill(table: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Add what a table does not say, also in single cells: the folder is the source, each photo its own original."""
+    """Fill missing columns and cells: the source is the folder, the original is the photo itself."""
     defaults: dict[str, Any] = {"source": source, "signer": "unknown", "original": table["file"], "split": ""}
     for column, value in defaults.items():
         table[column] = table[column].where(table[column].str.strip() != "", value) if column in table else value

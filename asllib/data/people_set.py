@@ -1,6 +1,6 @@
 """The set ``people``: letters by signers who are in no other set, as photos and as landmark sequences.
 
-Its own split keeps signers apart: "train" is learned from, "valid" chooses and is never learned from. There is no test.
+Its own split separates signers: "train" is for training, "valid" only for choosing. There is no test part.
 """
 
 import dataclasses
@@ -17,8 +17,8 @@ from asllib.files import inside, read_csv
 from asllib.hands.landmarks import image_columns, world_columns
 from asllib.paths import data_dir
 
-WRONG = Path(__file__).with_name("people_labels.csv")  # file, label, seen ("" for no letter), reason: left out
-CROWDS = ("davidlee",)  # sources whose photos are by many people without ids: each original is taken for a signer
+WRONG = Path(__file__).with_name("people_labels.csv")  # photos left out: file, label, seen ("" for no letter), reason
+CROWDS = ("davidlee",)  # sources of many people without ids: each original counts as a signer
 
 
 def find_people() -> Path | None:
@@ -34,9 +34,9 @@ def _people() -> Path:
 
 
 def load_people() -> LetterSet:
-    """Load the photos of ``people``, "train" and "valid", but those that show another letter than their label says.
+    """Load the photos of ``people``, "train" and "valid", without those that do not show their letter.
 
-    Their table has ``licence`` and ``repository`` too. InputError if they are not here, or a signer is in both parts.
+    The table also has ``licence`` and ``repository``. InputError if the set is missing, or a signer is in both parts.
     """
     folder = _people()
     letters = load_photos(folder / "photos", "people")
@@ -56,9 +56,9 @@ def signers_apart(table: pd.DataFrame) -> bool:
 
 
 def signer_weights(table: pd.DataFrame) -> np.ndarray:
-    """Weigh items so that not a photo but a signer's letter counts: (N,) float, 1 on average.
+    """Weights (N,) float, 1 on average, that give each letter of each signer the same weight, whatever its photos.
 
-    Of a crowd without ids each original counts as a signer; n recordings from one repository count as their root.
+    In a source of many people without ids each original is a signer; n signers of one repository count as sqrt(n).
     """
     crowd = table["source"].isin(CROWDS)
     signer = table["source"] + "/" + table["signer"].where(~crowd, table["original"])
@@ -78,7 +78,7 @@ class Sequences:
     split: str
     licence: str
     repository: str
-    still: bool  # taken from photos, a frame each
+    still: bool  # from photos, one frame each
     aspect: float  # width / height of the frames
     letters: np.ndarray  # (N,) A-Z
     left: np.ndarray  # (N,) bool: a left hand
@@ -89,7 +89,7 @@ class Sequences:
 
 
 def load_sequences(split: str) -> list[Sequences]:
-    """Load the landmark sequences of ``people``, "train" or "valid", a signer's file each, none twice."""
+    """Load the landmark sequences of ``people``, "train" or "valid", one file per signer, without duplicates."""
     root = _people() / "motion"
     manifest = read_csv(root / "manifest.csv")
     if split not in set(manifest["split"]):
@@ -108,7 +108,7 @@ def _read(path: Path, about: Mapping[Hashable, str]) -> Sequences:
         with np.load(path, allow_pickle=False) as stored:
             landmarks, letters = stored["landmarks"].astype(np.float32), stored["letter"].astype(str)
             left, still, aspect = stored["side"] == "left", bool(stored["still"]), float(stored["aspect"])
-    except Exception as error:  # zip, NumPy and a missing name raise many types; all mean the same here
+    except Exception as error:  # zip, NumPy and a missing name raise many types, all with the same meaning
         raise InputError(f"{path}: not a readable file of landmarks ({error}); get it again") from None
     n = len(letters)
     if landmarks.ndim != 4 or landmarks.shape[2:] != (21, 3) or len(landmarks) != n or len(left) != n:
@@ -118,9 +118,9 @@ def _read(path: Path, about: Mapping[Hashable, str]) -> Sequences:
 
 
 def join_tables(parts: Sequence[Sequences], every: int = 1) -> pd.DataFrame:
-    """One landmark table of several signers' frames, or every so many, that show a hand; world points are NaN.
+    """One landmark table of all frames with a hand, or of every n-th, of several signers; world points are NaN.
 
-    It has the columns of a ``LetterSet``'s table too, of which a clip is an original, and licence and repository.
+    It also has the columns of a ``LetterSet``'s table (each clip is an original), licence and repository.
     """
     tables = []
     for part in parts:

@@ -1,4 +1,4 @@
-"""Phrases that people spell, whole films as landmarks with their text: sets of others, in the layouts they come in."""
+"""Phrases that people spell: films as landmarks, with their text, in the layouts of public sets."""
 
 import hashlib
 from collections import Counter
@@ -15,17 +15,17 @@ from asllib.hands.stream import Stream
 from asllib.lazy import extra
 from asllib.letters import LETTERS
 
-FPS = 30.0  # frames a second of the films behind Kaggle's tables; a .pose file says its own
-ASPECT = 3 / 4  # width / height of an upright phone's selfie camera; the tables do not say it
-SIDES = ("right", "left")  # of two hands that are seen as often, the first spells
+FPS = 30.0  # frames a second of the films behind Kaggle's tables; a .pose file holds its own rate
+ASPECT = 3 / 4  # width / height of an upright phone's selfie camera, which the tables do not give
+SIDES = ("right", "left")  # if both hands are seen equally often, the first spells
 MANIFEST = "manifest.csv"
-_TABLES = ("train.csv", "supplemental_metadata.csv")  # of the layout that Kaggle has
-_NAMES = {"path": "file", "sequence_id": "sequence", "phrase": "text", "participant_id": "signer"}  # theirs -> ours
+_TABLES = ("train.csv", "supplemental_metadata.csv")  # of Kaggle's layout
+_NAMES = {"path": "file", "sequence_id": "sequence", "phrase": "text", "participant_id": "signer"}  # Kaggle's -> ours
 _POINTS = [f"{axis}_{side}_hand_{i}" for side in SIDES for i in range(21) for axis in "xyz"]
 
 
 def letters_of(text: str) -> str:
-    """The letters A-Z of a text, without what stands between them."""
+    """The letters A-Z of a text, without all other characters."""
     return "".join(letter for letter in text.upper() if letter in LETTERS)
 
 
@@ -38,23 +38,23 @@ def count_others(texts: Iterable[str]) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Phrases:
-    """Phrases in files, which are read when they are used."""
+    """Phrases in files, which are read on access."""
 
     folder: Path
-    table: pd.DataFrame  # a row a phrase, those of a file together: text columns file, sequence, text, signer, split
+    table: pd.DataFrame  # one row per phrase, sorted by file: text columns file, sequence, text, signer, split
 
     def __len__(self) -> int:
         return len(self.table)
 
     @property
     def plain(self) -> np.ndarray:
-        """(N,) bool: nothing but letters and spaces is spelled, and at least one letter."""
+        """(N,) bool: the phrase has only letters and spaces, and at least one letter."""
         return self.table["text"].str.fullmatch(" *[A-Za-z][A-Za-z ]*").to_numpy(bool)
 
     @property
     def learnable(self) -> np.ndarray:
-        """(N,) bool: plain phrases that the set's own split, if it has one, calls "train"."""
-        # Others would teach falsely that digits mean nothing: a 2 has the handshape of V.
+        """(N,) bool: plain phrases, if the set has its own split only those in "train"."""
+        # Other phrases would teach that digits mean nothing, although a 2 has the handshape of V.
         return self.plain & self.table["split"].isin(["", "train"]).to_numpy(bool)
 
     def subset(self, which: np.ndarray) -> "Phrases":
@@ -62,13 +62,13 @@ class Phrases:
         return replace(self, table=self.table[which].reset_index(drop=True))
 
     def sha256(self) -> str:
-        """Hash of what the table says; the landmarks are too many."""
+        """Hash of the table alone, since the landmarks are too large."""
         return hashlib.sha256(self.table.to_csv(index=False).encode()).hexdigest()
 
     def streams(self) -> Iterator[Stream]:
-        """Each phrase's hand in turn, with the phrase's letters as ``word``: of two hands the one seen more often.
+        """Yield the hand of each phrase, with its letters as ``word``; of two hands the one seen more often.
 
-        There are no world landmarks. InputError names a file that is damaged or lacks what the table says.
+        There are no world landmarks. InputError names a file that is damaged or lacks a sequence of the table.
         """
         for file, rows in self.table.groupby("file", sort=False):
             path = self.folder / str(file)
@@ -129,9 +129,9 @@ def has_phrases(folder: str | Path) -> bool:
 def load_phrases(folder: str | Path) -> Phrases:
     """Load a folder of phrases.
 
-    It is laid out as "Google - American Sign Language Fingerspelling Recognition" on Kaggle is: ``train.csv``,
-    ``supplemental_metadata.csv`` or both, and Parquet files with two hands; or it has a ``manifest.csv`` with columns
-    ``file,text,signer`` and .pose files. A column ``split`` may say of each phrase to which part it belongs.
+    The folder has the layout of Kaggle's "Google - American Sign Language Fingerspelling Recognition": ``train.csv``,
+    ``supplemental_metadata.csv`` or both, and Parquet files with two hands. Or it has a ``manifest.csv`` with columns
+    ``file,text,signer`` and .pose files. A column ``split`` may give the part of each phrase.
 
     InputError if there are no phrases, a column is missing, or a named file is missing or outside the folder.
     """

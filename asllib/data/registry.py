@@ -1,4 +1,4 @@
-"""Where a named data set comes from."""
+"""Find and load data sets by name."""
 
 import sys
 from pathlib import Path
@@ -19,10 +19,10 @@ SOURCES = {
 
 
 def load_letters(name: str = "auto", *, pixels: bool = False) -> LetterSet:
-    """Load a set of letters; InputError if there is no such data, or it is damaged.
+    """Load a set of letters; InputError if it is missing or damaged.
 
-    ``name`` is "sign-mnist" (downloaded if it is nowhere), "photos", "people", "synthetic", a folder, or "auto": the
-    real data that is here, else the synthetic signer. ``pixels`` asks the last two for 28x28 grey images.
+    ``name`` is "sign-mnist" (downloaded if missing), "photos", "people", "synthetic", a folder, or "auto": real data
+    if there is any, else the synthetic signer. With ``pixels``, "synthetic" and "auto" give 28x28 grey images.
     """
     if name == "sign-mnist":
         return load_sign_mnist(find_sign_mnist() or fetch_sign_mnist())
@@ -46,7 +46,7 @@ def load_letters(name: str = "auto", *, pixels: bool = False) -> LetterSet:
         return load_sign_mnist(found) if pixels else load_photos(found, "photos of the letters")
     wanted = "sign-mnist" if pixels else "photos"
     said = f"No {wanted} in {data_dir()}: the synthetic signer takes its place ('asl data list' says more)."
-    print(said, file=sys.stderr)  # standard output is for results, which may be JSON
+    print(said, file=sys.stderr)  # stdout is for results, which may be JSON
     return load_synthetic(pixels)
 
 

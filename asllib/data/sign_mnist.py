@@ -25,7 +25,7 @@ SIDE = 28
 PIXEL_COLUMNS = [f"pixel{i}" for i in range(1, SIDE * SIDE + 1)]
 KAGGLE_NAME = "datamunge/sign-language-mnist"
 ROWS = {"train": 27_455, "test": 7_172}
-# sha256 of the unzipped official files with LF line ends (first) and CRLF (sizes only are known of these).
+# sha256 of the unzipped official files with LF line ends (first) and CRLF (only their sizes are known).
 SHA256 = {
     "train": "b7ff39ad5f1210fa765ce11aa5f20c2e97fe467ffc22231aac923c863eef75c4",
     "test": "178c0dd21c4b0e86d58df12f14ea1e9efa795ad19d146802b3b28094a16d56ae",
@@ -41,9 +41,9 @@ def find_sign_mnist() -> Path | None:
 
 
 def load_sign_mnist(folder: Path) -> LetterSet:
-    """Load the official train and test files of a folder, plain or gzipped; what was read is kept in the cache folder.
+    """Load the official train and test files of a folder, plain or gzipped; the cache folder keeps the values.
 
-    Signer and original are unknown: every image counts as one of its own, and intervals are narrower than they should.
+    Signer and original are unknown: every image counts as its own original, so intervals are too narrow.
     """
     paths = []
     for split in ROWS:
@@ -51,7 +51,7 @@ def load_sign_mnist(folder: Path) -> LetterSet:
         if path is None:
             raise InputError(f"{folder}: sign_mnist_{split}.csv is missing; run 'asl data fetch sign-mnist'")
         paths.append(path)
-    with ThreadPoolExecutor() as pool:  # unpacking and NumPy leave the interpreter to the other file
+    with ThreadPoolExecutor() as pool:  # unpacking and NumPy release the interpreter for the other file
         read = list(pool.map(_read, paths))
     tables = []
     for split, path, rows in zip(ROWS, paths, read, strict=True):
@@ -85,18 +85,18 @@ def fetch_sign_mnist() -> Path:
 
 
 def _read(path: Path) -> np.ndarray:
-    """Rows of a file, label and pixels, (N, 785) uint8: from the cache by the file's hash, else read and kept."""
+    """Rows of a file, label and pixels, (N, 785) uint8, from the cache by the file's hash, else from the file."""
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     stored = cache_dir() / "pixels" / f"{sha256[:32]}.npy"
     try:
         return kept(stored, lambda temporary: np.save(temporary, read_pixel_rows(path)), np.load)
-    except InputError:  # a cache that cannot be written costs time, no more
+    except InputError:  # a cache that cannot be written only costs time
         return read_pixel_rows(path)
 
 
 def _download(name: str, anew: bool) -> bytes:
-    """A file of the set, LF its line ends, begun ``anew`` or continued; empty if it cannot be unpacked."""
+    """A file of the set with LF line ends, downloaded ``anew`` or continued; empty if it cannot be unpacked."""
     with extra("download"):
         import kagglehub
         from kagglehub.exceptions import DataCorruptionError
@@ -106,7 +106,7 @@ def _download(name: str, anew: bool) -> bytes:
             file = Path(kagglehub.dataset_download(KAGGLE_NAME, path=name, output_dir=folder if anew else None))
         except (DataCorruptionError, zipfile.BadZipFile, zlib.error):
             return b""
-        return file.read_bytes().replace(b"\r\n", b"\n")  # both line ends are in circulation
+        return file.read_bytes().replace(b"\r\n", b"\n")  # files with either line end exist
 
 
 def _file(folder: Path, split: str) -> Path | None:
@@ -116,10 +116,10 @@ def _file(folder: Path, split: str) -> Path | None:
 
 
 def read_pixel_csv(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
-    """Read a pixel CSV, ``label,pixel1..pixel784``, plain or gzipped, its columns in any order; check every value.
+    """Read a pixel CSV, ``label,pixel1..pixel784``, plain or gzipped, with columns in any order; check every value.
 
-    Images are (N, 28, 28) uint8, 0 is black, labels (N,) int64, 0..24 without 9. InputError names the file, the row and
-    the reason: a column missing or repeated, a row cut off, a text, no still letter's label, a value outside 0..255.
+    Images are (N, 28, 28) uint8, 0 is black; labels are (N,) int64, 0..24 without 9. InputError names the file, the row
+    and the reason: a missing or repeated column, a short row, a text, a wrong label, a value outside 0..255.
     """
     rows = read_pixel_rows(Path(path))
     return rows[:, 1:].reshape(-1, SIDE, SIDE), rows[:, 0].astype(np.int64)
@@ -127,7 +127,7 @@ def read_pixel_csv(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
 
 def read_pixel_rows(path: Path) -> np.ndarray:
     """Read a pixel CSV as ``read_pixel_csv`` does: (N, 785) uint8, in each row the label, then the pixels."""
-    content = re.sub(rb"\.0+(?=[,\"\r\n]|$)", b"", read_bytes(path))  # 107.0 is whole: other programs write floats
+    content = re.sub(rb"\.0+(?=[,\"\r\n]|$)", b"", read_bytes(path))  # 107.0 is valid: some programs write floats
     header = csv_header(path, content)
     expected = ["label", *PIXEL_COLUMNS]
     missing = [name for name in expected if name not in header]
@@ -136,7 +136,7 @@ def read_pixel_rows(path: Path) -> np.ndarray:
     if len(header) > len(expected):
         raise InputError(f"{path}: {len(header)} columns instead of 785, label,pixel1..pixel784")
     try:
-        # Every value is read as one byte: a text, a hole, a number below 0 or above 255 stops the reader.
+        # Every value is one byte: a text, an empty cell or a number outside 0..255 stops the reader.
         types = pa_csv.ConvertOptions(column_types=dict.fromkeys(expected, pa.uint8()))
         table = pa_csv.read_csv(pa.BufferReader(content), convert_options=types).select(expected)
         if any(column.null_count for column in table.columns):
@@ -161,7 +161,7 @@ def write_pixel_csv(path: str | Path, images: np.ndarray, labels: np.ndarray) ->
 
 def _diagnosis(path: Path, error: Exception) -> InputError:
     """Read the file once more as text, to name the first value that is wrong."""
-    table = read_csv(path)  # a row of another length is named here
+    table = read_csv(path)  # names a row of another length
     if table.empty:
         return InputError(f"{path}: no rows below the header")
     wrong = ~table.apply(lambda column: column.str.fullmatch(r"0*(1?[0-9]?[0-9]|2[0-4][0-9]|25[0-5])(\.0+)?"))

@@ -8,11 +8,11 @@ import pandas as pd
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
 
-TENTHS = np.array(["train"] * 6 + ["valid"] * 3 + ["test"])  # of the items: the paper's 60/30/10
+TENTHS = np.array(["train"] * 6 + ["valid"] * 3 + ["test"])  # the paper's 60/30/10
 
 
 def groups(letters: LetterSet, by: str) -> np.ndarray:
-    """(N,) which items belong together: by "original", "signer" or "source"; a name counts within its source only."""
+    """(N,) the group of each item, by "original", "signer" or "source"; a name is unique only within its source."""
     table = letters.table
     if by not in ("original", "signer", "source"):
         raise InputError(f"cannot split by {by!r}; choose original, signer or source")
@@ -21,7 +21,7 @@ def groups(letters: LetterSet, by: str) -> np.ndarray:
 
 
 def people(table: pd.DataFrame) -> np.ndarray:
-    """(N,) what is right or wrong together: images of a signer, in a source with one signer those of an original."""
+    """(N,) groups of dependent answers: images of one signer, or of one original in a source with one signer."""
     several = table.groupby("source")["signer"].transform("nunique") > 1
     return (table["source"] + "/" + table["signer"].where(several, table["original"])).to_numpy(str)
 
@@ -29,14 +29,14 @@ def people(table: pd.DataFrame) -> np.ndarray:
 def split(letters: LetterSet, by: str | None = None, seed: int = 0) -> np.ndarray:
     """Split 60/30/10 into "train", "valid" and "test", (N,), every letter in the same proportion.
 
-    Image by image, as the paper does; by "original", "signer" or "source" what belongs together stays in one part, as
-    near to 60/30/10 as the groups allow. ``seed`` is that of the shuffle.
+    By image, as in the paper, or by "original", "signer" or "source": then each group stays in one part, and the parts
+    are as near to 60/30/10 as the groups allow. ``seed`` sets the shuffle.
     """
     return split_groups(letters.letters, None if by is None else groups(letters, by), seed)
 
 
 def split_groups(letters: np.ndarray, group: np.ndarray | None, seed: int = 0) -> np.ndarray:
-    """Split 60/30/10 as ``split`` does, with the group of each item given."""
+    """Split 60/30/10 as ``split`` does, by the given group of each item."""
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     counts = np.unique(letters, return_counts=True)[1]
@@ -60,7 +60,7 @@ def leave_one_out(letters: LetterSet, by: str) -> Iterator[tuple[str, np.ndarray
 
 
 def leave_people_out(letters: LetterSet) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield (name, mask) of each source, or signer where there is one source; more than five are put together."""
+    """Yield (name, mask) of each source, or of each signer if there is only one source; join them into five at most."""
     most = 5
     by = "source" if letters.table["source"].nunique() > 1 else "signer"
     names, number = np.unique(groups(letters, by), return_inverse=True)

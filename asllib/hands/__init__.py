@@ -1,4 +1,4 @@
-"""Hands: find them with MediaPipe, store their 21 landmarks, turn them into features, draw them."""
+"""Hands: find them with MediaPipe, store their 21 landmarks, compute features, draw them."""
 
 from asllib.lazy import attach
 

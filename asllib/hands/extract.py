@@ -1,4 +1,4 @@
-"""Landmarks of many images, on all cores or a cluster; what was found is kept, so that a stopped run goes on."""
+"""Landmarks of many images, on all cores or a cluster; finished parts are kept, so that a stopped run can continue."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from asllib.paths import cache_dir, digest
 if TYPE_CHECKING:
     from asllib.data.letterset import LetterSet
 
-CHUNK = 64  # images a task: about a second; also what is redone when one image of it has changed
-CHUNK_BYTES = 8 * 2**20  # fewer images where they are large
-FEW = 128  # below this a pool's start costs more than it saves
+CHUNK = 64  # images per task: about a second; if one image changes, its task is redone
+CHUNK_BYTES = 8 * 2**20  # fewer images if they are large
+FEW = 128  # below this, starting a pool costs more than it saves
 
 _NUMBERS = ["score", *image_columns(), *world_columns()]
 
 
 @dataclass(frozen=True)
 class Looks:
-    """What was seen of each photo in each of the ways of ``asllib.hands.LOOKS``."""
+    """The result of each of the looks of ``asllib.hands.LOOKS`` at each photo."""
 
-    tables: tuple[pd.DataFrame, ...]  # of landmarks, one row a photo, in its coordinates; the first is the plain look
-    embeddings: np.ndarray  # (looks, N, 1152) float16; NaN where no hand was seen, or where only landmarks are known
+    tables: tuple[pd.DataFrame, ...]  # of landmarks, one row per photo, in its coordinates; the first is the plain look
+    embeddings: np.ndarray  # (looks, N, 1152) float16; NaN without a hand, or if only landmarks are known
 
     def __len__(self) -> int:
         return len(self.tables[0])
@@ -52,14 +52,14 @@ class Looks:
 
 
 def without_pictures(tables: Sequence[pd.DataFrame]) -> Looks:
-    """Looks of which only landmark tables are known."""
+    """Looks that have only landmark tables."""
     return Looks(tuple(tables), np.full((len(tables), len(tables[0]), WIDTH), np.nan, np.float16))
 
 
 def track(
     letters: LetterSet, *, workers: int | None = None, executor: Executor | None = None, progress: bool = True
 ) -> Looks:
-    """Look at the hand in each photo of a set, see ``iter_landmarks``; what was seen is kept in the cache folder."""
+    """Look at the hand in each photo of a set, see ``iter_landmarks``; the cache folder keeps the result."""
     if len(letters) and letters.images[0].ndim == 2:
         height, width = letters.images[0].shape
         raise InputError(f"{letters.name}: grey images of {width}x{height} pixels; hands are looked for in photos")
@@ -71,7 +71,7 @@ def track(
     embeddings = np.full((len(whole), WIDTH), np.nan, np.float16)
     packed = whole.pop("embedding")
     embeddings[[len(one) > 0 for one in packed]] = np.frombuffer(b"".join(packed), np.float16).reshape(-1, WIDTH)
-    ways = range(len(LOOKS))  # of each photo in turn
+    ways = range(len(LOOKS))  # the looks at each photo in turn
     tables = tuple(whole.iloc[way :: len(LOOKS)].reset_index(drop=True) for way in ways)
     return Looks(tables, np.stack([embeddings[way :: len(LOOKS)] for way in ways]))
 
@@ -79,7 +79,7 @@ def track(
 def extract_landmarks(
     images: Images, files: Sequence[str] | None = None, labels: Sequence[str] | None = None, **how: Any
 ) -> pd.DataFrame:
-    """Find the hand in each image: the table of ``iter_landmarks``, which takes the same, in one piece."""
+    """Find the hand in each image: ``iter_landmarks``, with the same arguments, as one table."""
     return pd.concat(iter_landmarks(images, files, labels, **how), ignore_index=True)
 
 
@@ -95,19 +95,19 @@ def iter_landmarks(
     every_look: bool = False,
     progress: bool = True,
 ) -> Iterator[pd.DataFrame]:
-    """Find the hand in each image: yield a table, one row an image in their order, in pieces of at most 64 images.
+    """Find the hand in each image: yield a table, one row per image in order, in pieces of at most 64 images.
 
-    Its columns are ``landmark_columns()``, then ``SIZE_COLUMNS``. Where no hand was found the score is 0, the side is
-    missing and the coordinates are NaN. The result does not depend on where it is worked out.
+    Its columns are ``landmark_columns()``, then ``SIZE_COLUMNS``. Without a hand the score is 0, the side is missing
+    and the coordinates are NaN. The result does not depend on the executor.
 
-    ``images`` is any sequence of (H, W, 3) uint8 RGB images; of photos in files (``PhotoFiles``) the bytes go to the
-    workers, which need not see this disk. ``files`` and ``labels`` are what the table calls them, by default the files'
-    names, else positions, and none. ``workers`` are processes, by default one a core, and none below 128 images;
-    ``executor`` takes their place: threads, processes or ``asllib.parallel.cluster``. The folder ``checkpoint`` keeps
-    finished pieces by the images' content, for a later call to go on with. ``attempts`` are made on an image in turn,
-    see ``HandTracker``; ``every_look`` asks for a row for each of ``LOOKS``, with its embedding.
+    ``images`` is any sequence of (H, W, 3) uint8 RGB images; for photos in files (``PhotoFiles``) workers get the bytes
+    and need no access to this disk. ``files`` and ``labels`` are columns of the table; the defaults are the files'
+    names, else positions, and no labels. ``workers`` are processes, by default one per core, and none below 128 images;
+    ``executor`` replaces them: threads, processes or ``asllib.parallel.cluster``. The folder ``checkpoint`` keeps
+    finished pieces by the images' content, so that a later call can continue. ``attempts`` are tried in turn on an
+    image, see ``HandTracker``; with ``every_look`` there is a row for each of ``LOOKS``, with its embedding.
 
-    InputError if an image cannot be read, files or labels are not as many, or a worker was killed.
+    InputError if an image cannot be read, there is another number of files or labels, or a worker was killed.
     """
     n, looks = len(images), len(LOOKS) if every_look else 1
     if files is None:
@@ -126,7 +126,7 @@ def iter_landmarks(
             yield Job((_extract_chunk, chunk, names, attempts, every_look), sum(map(_size, chunk)), path)
 
     start = 0
-    # The bar of what is kept already would come and go at once.
+    # No progress bar for kept pieces, which take no time.
     with (
         workplace(executor, workers) as place,
         tqdm(total=n, desc="hands", unit="photo", disable=not progress, delay=0.5) as bar,
@@ -141,12 +141,12 @@ def iter_landmarks(
 
 
 def chunk_key(chunk: Sequence[np.ndarray | bytes], attempts: Sequence[Attempt], looks: int) -> str:
-    """Name all that the result depends on: the images, the attempts and how many looks, and the tracker."""
+    """Hash of everything that the result depends on: images, attempts, number of looks, and tracker."""
     return digest(f"4 {tracker_version()} {tuple(attempts)} {LOOKS[:looks]}", *chunk)
 
 
 def _chunks(images: Images, files: Sequence[str]) -> Iterator[tuple[int, list[np.ndarray | bytes]]]:
-    """Yield images in a row, of files their bytes, and the number of the first: at most so many, and so large."""
+    """Yield chunks of images (bytes if from files) with the number of the first, limited in count and size."""
     chunk: list[np.ndarray | bytes] = []
     size = start = 0
     for i in range(len(images)):
@@ -168,7 +168,7 @@ def _size(image: np.ndarray | bytes) -> int:
 def _extract_chunk(
     images: list[np.ndarray | bytes], names: Sequence[str], attempts: Sequence[Attempt], every_look: bool
 ) -> pd.DataFrame:
-    """Find the hands of a chunk; what runs on a worker."""
+    """Find the hands of a chunk; this runs on a worker."""
     tracker = HandTracker(attempts=attempts)
     looks, hands, shapes = len(LOOKS) if every_look else 1, [], []
     for image, name in zip(images, names, strict=True):  # one at a time: decoded photos can be large

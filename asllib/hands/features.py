@@ -1,4 +1,4 @@
-"""Landmarks to features by small steps on points (..., 21, 3): x to the right, y down, z away from the camera."""
+"""Features from landmarks, by small steps on points (..., 21, 3): x to the right, y down, z away from the camera."""
 
 import pandas as pd
 import torch
@@ -7,7 +7,7 @@ from torch import Tensor
 from asllib.hands.landmarks import PARENTS, landmark_arrays
 
 KNUCKLES = slice(5, 18, 4)  # 5, 9, 13, 17
-# Made once: PyTorch indexes faster by a tensor than by a tuple.
+# PyTorch indexes faster by a tensor than by a tuple.
 _BASES = torch.tensor(PARENTS)
 _MIRROR = torch.tensor([-1.0, 1.0, 1.0])
 
@@ -45,13 +45,13 @@ def bone_directions(points: Tensor) -> Tensor:
 
 
 def landmark_features(landmarks: Tensor, world: Tensor, left: Tensor, aspect: Tensor) -> Tensor:
-    """Turn the landmarks of a batch of hands into what the landmark network takes, (B, 9, 21) float32.
+    """Turn the landmarks of a batch of hands into the landmark network's features, (B, 9, 21) float32.
 
     Channels 0-2 are image x, y, z in palm sizes from the wrist, 3-5 unit vectors of the image's bones, 6-8 world x, y,
-    z in palm sizes from the wrist. A left hand has the features of the right hand that a mirror shows.
+    z in palm sizes from the wrist. A left hand has the features of its mirror image, a right hand.
 
-    ``landmarks`` and ``world`` (B, 21, 3) are as in ``Hand``; where world landmarks are not known (NaN or 0), the
-    image's take their place. ``left`` (B,) bool is the tracker's word, ``aspect`` (B,) width / height of the images.
+    ``landmarks`` and ``world`` (B, 21, 3) are as in ``Hand``; if world landmarks are unknown (NaN or 0), the image's
+    replace them. ``left`` (B,) bool comes from the tracker, ``aspect`` (B,) is width / height of the images.
     """
     image = true_aspect(landmarks.float(), aspect.float())
     solid = torch.where(known_world(world)[:, None, None], world.float(), image)
@@ -62,7 +62,7 @@ def landmark_features(landmarks: Tensor, world: Tensor, left: Tensor, aspect: Te
 
 
 def known_world(world: Tensor) -> Tensor:
-    """Tell which hands (..., 21, 3) have world landmarks, (...) bool: tables of others may hold NaN or 0."""
+    """(...) bool: which hands (..., 21, 3) have world landmarks; tables of other programs may hold NaN or 0."""
     return torch.isfinite(world[..., 9, 0]) & (world[..., 9, :] != world[..., 0, :]).any(-1)
 
 

@@ -1,4 +1,4 @@
-"""The 21 hand landmarks: their names and bones, the table that stores them, and how they are drawn."""
+"""The 21 hand landmarks: names, bones, tables and drawing."""
 
 import gzip
 import math
@@ -25,9 +25,9 @@ LANDMARK_NAMES: tuple[str, ...] = ("wrist", *(f"{name}_{joint}" for name in _JOI
 FINGERS: dict[str, tuple[int, ...]] = {name: tuple(range(4 * k + 1, 4 * k + 5)) for k, name in enumerate(_JOINTS)}
 # The bone that ends in landmark i starts in PARENTS[i]; the wrist is its own parent.
 PARENTS: tuple[int, ...] = tuple(0 if i == 0 or i % 4 == 1 else i - 1 for i in range(21))
-# What is drawn: the bones of every finger and the line across the knuckles.
+# Lines to draw: the bones of every finger and the line across the knuckles.
 CONNECTIONS: tuple[tuple[int, int], ...] = (*((PARENTS[i], i) for i in range(1, 21)), (5, 9), (9, 13), (13, 17))
-# RGB, from Okabe and Ito, "Color Universal Design", 2008: told apart with any common colour vision.
+# RGB, from Okabe and Ito, "Color Universal Design", 2008: colour-blind people can distinguish them.
 FINGER_COLORS: dict[str, tuple[int, int, int]] = {
     "thumb": (230, 159, 0),
     "index": (86, 180, 233),
@@ -38,7 +38,7 @@ FINGER_COLORS: dict[str, tuple[int, int, int]] = {
 PALM_COLOR, _OUTLINE = (255, 255, 255), (0, 0, 0)
 SIZE_COLUMNS: tuple[str, str] = ("width", "height")
 MAX_SIZE = 100_000  # pixels a side
-TABLES = (".csv", ".csv.gz", ".parquet", ".json")  # endings of what ``read_landmarks`` reads
+TABLES = (".csv", ".csv.gz", ".parquet", ".json")  # endings that ``read_landmarks`` reads
 
 _GROUP = 128  # tables of at most 64 rows that are written together, 4 MB
 
@@ -62,7 +62,7 @@ def landmark_arrays(table: pd.DataFrame) -> dict[str, np.ndarray]:
     """Turn a landmark table into the arrays that ``landmark_features`` takes.
 
     They are ``landmarks`` and ``world`` (N, 21, 3) float32, ``left`` (N,) bool, ``aspect`` (N,) float32, width / height
-    or 1 in a table without them, and ``found`` (N,) bool: where it is False the coordinates are NaN.
+    or 1 in a table without them, and ``found`` (N,) bool: if it is False, the coordinates are NaN.
     """
     sized = all(name in table for name in SIZE_COLUMNS)
     aspect = table["width"] / table["height"] if sized else pd.Series(1, table.index)
@@ -78,11 +78,11 @@ def landmark_arrays(table: pd.DataFrame) -> dict[str, np.ndarray]:
 def read_landmarks(path: str | os.PathLike[str]) -> pd.DataFrame:
     """Read a landmark table from CSV (plain or gzipped) or Parquet: ``landmark_columns()``, then any further columns.
 
-    The JSON of MediaPipe's hand landmarker is read too: one result, or a list of those of a film's frames, each with
-    its ``timestamp`` if it has one. Of several hands the largest is taken.
+    It also reads the JSON of MediaPipe's hand landmarker: one result, or a list with one result per frame, each with
+    its ``timestamp`` if it has one. It takes the largest of several hands.
 
-    Texts are strings or missing, numbers float32 (width and height int32). InputError tells which value of which row is
-    missing, no number or out of range (a cut-off last row too).
+    Texts are strings or missing, numbers float32 (width and height int32). InputError names the row and the value that
+    is missing, no number or out of range, also in a cut-off last row.
     """
     path = Path(path)
     if path.suffix == ".json":
@@ -91,11 +91,11 @@ def read_landmarks(path: str | os.PathLike[str]) -> pd.DataFrame:
         table = read_parquet(path)
     else:
         table = read_csv(path)
-        table = table.mask(table == "")  # nothing else is missing: a file or label may be called "NA"
+        table = table.mask(table == "")  # only empty cells are missing: a file or label may be called "NA"
     return check_landmarks(table, path)
 
 
-# What MediaPipe's result holds, as its packages for browsers and for Python write it.
+# Names in MediaPipe's results, as its packages for browsers and for Python write them.
 _POINTS = ("landmarks", "handLandmarks", "hand_landmarks")
 _METRES = ("worldLandmarks", "handWorldLandmarks", "hand_world_landmarks")
 _SIDES = ("handedness", "handednesses")
@@ -147,10 +147,10 @@ def _named(path: str | os.PathLike[str]) -> Path:
 def write_landmarks(table: pd.DataFrame | Iterable[pd.DataFrame], path: str | os.PathLike[str]) -> None:
     """Check a landmark table and write it as CSV or Parquet, by the name's ending, completely or not at all.
 
-    A table in parts (``iter_landmarks``) never is in memory as a whole. InputError as in ``read_landmarks``.
+    A table in parts (``iter_landmarks``) is never in memory as a whole. InputError as in ``read_landmarks``.
     """
     path = _named(path)
-    # Many columns make each part of a file costly: small ones are joined.
+    # Many columns make each part of a file costly, so small parts are joined.
     parts = iter([table] if isinstance(table, pd.DataFrame) else table)
     groups = iter(lambda: list(islice(parts, _GROUP)), [])
     checked = (check_landmarks(pd.concat(group, ignore_index=True), path) for group in groups)
@@ -181,7 +181,7 @@ def check_landmarks(table: pd.DataFrame, name: object = "landmarks") -> pd.DataF
         raise InputError(f"{name}: {len(missing)} of {len(columns)} columns are missing ({some}); extract again")
     numbers = columns[3:]
     table = table[[*columns, *(column for column in table if column not in columns)]].copy()
-    if table["side"].isin(["Left", "Right"]).any():  # as MediaPipe writes it
+    if table["side"].isin(["Left", "Right"]).any():  # as MediaPipe writes the side
         table["side"] = table["side"].replace({"Left": "left", "Right": "right"})
     for column in columns[:3]:
         text = table[column].map(lambda value: isinstance(value, str)).to_numpy(bool)
@@ -189,7 +189,7 @@ def check_landmarks(table: pd.DataFrame, name: object = "landmarks") -> pd.DataF
     values = np.stack([_numbers(table, column) for column in numbers], axis=1)
     for column, bad in zip(numbers, (np.isnan(values) & table[numbers].notna().to_numpy()).T, strict=True):
         _refuse(name, column, table, bad, "a number is expected here")
-    with np.errstate(over="ignore"):  # to infinity, which is refused where a hand was found
+    with np.errstate(over="ignore"):  # overflow gives infinity, an error if a hand was found
         table[numbers] = values.astype(np.float32)
     for column in SIZE_COLUMNS:
         if column in table:
@@ -223,11 +223,11 @@ def _refuse(name: object, column: str, table: pd.DataFrame, bad: np.ndarray, rul
 
 
 def _numbers(table: pd.DataFrame, column: str) -> np.ndarray:
-    """A column as (N,) float64, NaN where there is no number: nothing, a word, a truth value, a date, a list."""
+    """A column as (N,) float64, NaN for anything but a number: nothing, a word, a truth value, a date, a list."""
     values = table[column]
     if values.dtype.kind not in "iufOTU" and not isinstance(values.dtype, pd.StringDtype):
         return np.full(len(values), np.nan)
-    if values.dtype.kind not in "iuf":  # of other objects only text may stand for a number
+    if values.dtype.kind not in "iuf":  # among other objects, only text may hold a number
         values = pd.to_numeric(values.where(values.map(lambda v: isinstance(v, str | float | int))), errors="coerce")
     return values.to_numpy(np.float64, na_value=np.nan)
 
@@ -244,7 +244,7 @@ def draw_hand(image: np.ndarray, hand: Hand | None) -> np.ndarray:
     points = [tuple(int(v) for v in p) for p in np.round(hand.landmarks[:, :2] * [width, height] * 16)]
     thickness = max(1, round(min(height, width) / 120))
     colors = [PALM_COLOR, *(FINGER_COLORS[finger] for finger, joints in FINGERS.items() for _ in joints)]
-    # The dark lines first, all of them: they keep pale colours visible on a pale wall.
+    # First all dark outlines: they keep pale colours visible on a pale wall.
     for outline in (True, False):
         for start, end in CONNECTIONS:
             bone = colors[end] if colors[start] == colors[end] else PALM_COLOR

@@ -1,4 +1,4 @@
-"""A hand in time: its stream of frames, and the even moments that frames of any rate are brought to."""
+"""A hand in time: a stream of frames, and resampling of frames of any rate to even moments."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,10 +9,10 @@ import numpy as np
 from asllib.hands.look import WIDTH, Hand
 
 RATE = 20.0  # moments a second
-_EMPTY_S = 5.0  # of time without a hand are moments at most
+_EMPTY_S = 5.0  # at most so much of a time without a hand becomes moments
 _EMPTY = np.full((21, 3), np.nan, np.float32)
-GAP_S = 0.3  # a hand that is lost for no longer is taken to have moved straight on
-_STALL_S = 0.25  # of a longer time without frames so much is left: it tells nothing of the hand
+GAP_S = 0.3  # a hand lost for no longer is interpolated along a straight line
+_STALL_S = 0.25  # a longer time without frames is cut to this, since it says nothing about the hand
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Stream:
     left: np.ndarray  # (F,) bool: the tracker calls it a left hand
     aspect: float  # width / height of the frames
     word: str = ""  # what is spelled
-    positions: np.ndarray | None = None  # (F,) which letter of the word is held or drawn, -1 on the way and at rest
+    positions: np.ndarray | None = None  # (F,) place of the letter that is held or drawn, -1 in between and at rest
     signer: str = ""
     embeddings: np.ndarray | None = None  # (F, 1152) float16 as in ``Hand``; None where there were no pictures
 
@@ -38,7 +38,7 @@ class Stream:
         return np.isfinite(self.landmarks[:, 0, 0])
 
     def hands(self) -> list[Hand | None]:
-        """One hand a frame, or None."""
+        """The hand of each frame, or None."""
         seen = [None] * len(self) if self.embeddings is None else self.embeddings.astype(np.float32)
 
         def hand(i: int) -> Hand:
@@ -75,23 +75,23 @@ class Moment:
 
 
 class Resampler:
-    """Turns frames of any rate, as they come, into moments ``1 / RATE`` seconds apart."""
+    """Turn incoming frames of any rate into moments ``1 / RATE`` seconds apart."""
 
     def __init__(self) -> None:
         self._next = 0  # number of the next moment
         self._seen: tuple[float, Hand] | None = None
         self._left = False
         self._last = math.inf  # when the last frame came
-        self._cut = 0.0  # seconds of stalls that were left out
+        self._cut = 0.0  # seconds of stalls that are cut
 
     def push(self, hand: Hand | None, time_s: float) -> Iterator[Moment]:
-        """Take a frame; yield the moments that are known now, none to some."""
+        """Take a frame; yield the moments that it completes, if any."""
         if self._last == math.inf:
             self._next = math.ceil(time_s * RATE - 1e-6)
         stall, self._last = time_s - self._last, time_s
         if self._seen is not None and _STALL_S < stall < _EMPTY_S:
             self._cut += stall - _STALL_S
-            if hand is None:  # it may have been there until now
+            if hand is None:  # the hand may have been there until this frame
                 self._seen = (time_s - self._cut, self._seen[1])
         time_s -= self._cut
         if hand is None:
@@ -113,7 +113,7 @@ class Resampler:
         self._seen = (time_s, hand)
 
     def _missing(self, until: float) -> Iterator[Moment]:
-        # More than the network remembers; after hours without a frame every one of them would take minutes.
+        # This is more than the network remembers; after hours without a hand all moments would take minutes.
         self._next = max(self._next, math.floor((until - _EMPTY_S) * RATE))
         while self._next <= until * RATE + 1e-6:
             yield self._moment(_EMPTY, _EMPTY)
@@ -125,7 +125,7 @@ class Resampler:
 
 
 def resample(stream: Stream) -> Stream:
-    """Bring a whole stream to even moments; each takes its truth from the nearest frame."""
+    """Resample a whole stream to even moments; each takes its true letter from the nearest frame."""
     sampler = Resampler()
     moments = [m for hand, time in zip(stream.hands(), stream.times, strict=True) for m in sampler.push(hand, time)]
     times = np.array([m.time_s for m in moments])

@@ -19,10 +19,10 @@ from asllib.hands.landmarks import landmark_arrays
 from asllib.hands.look import DARK, PRESENCE, Hand, hand_crop, light_up, look_at, model_file
 from asllib.quiet import LOG_LINE, without_lines
 
-# Pixels of a side; a larger image is shrunk first. The borders that attempts add would take gigabytes, and from 32,767
+# Pixels of a side; a larger image is shrunk first. Else the borders of attempts would take gigabytes, and from 32,767
 # pixels on MediaPipe ends the process.
 LARGEST = 4096
-TINT = (1.0, 0.7, 0.55)  # red, green and blue of light skin: the palm detector hardly knows hands without colour
+TINT = (1.0, 0.7, 0.55)  # red, green and blue of light skin: the palm detector finds few hands without colour
 PALM_SIDE = 192  # pixels a side that the palm detector looks at
 
 
@@ -30,23 +30,23 @@ PALM_SIDE = 192  # pixels a side that the palm detector looks at
 class Attempt:
     """How an image is shown to the palm detector.
 
-    ``part`` is a square: where it lies, 0 at the left and at the top to 1, and its side as a part of the image's
-    shorter one; None shows all. ``confidence`` is what the palm detector and MediaPipe's own look must reach, 0..1:
-    with less, parts of a hand pass for one too.
+    ``part`` is a square: its place, from 0 at the left and top to 1, and its side as a fraction of the image's shorter
+    side; None shows all. ``confidence`` is the threshold of the palm detector and of MediaPipe's own look, 0..1: with a
+    low one, parts of a hand pass as a hand.
     """
 
     part: tuple[float, float, float] | None = None
-    pad: float = 0.0  # border on every side, as a fraction of the longer one, of the outermost pixels repeated
-    size: int | None = None  # pixels of the longer side after padding, to which the image is resized; None leaves it
-    blur: float = 0.0  # standard deviation in pixels of a blur after that
-    tint: bool = False  # colours are multiplied by ``TINT``
-    lit: bool = False  # a dark image is brightened; others are not shown again
+    pad: float = 0.0  # border of repeated edge pixels on every side, as a fraction of the longer side
+    size: int | None = None  # resize the longer side to so many pixels after padding; None does not
+    blur: float = 0.0  # then blur with this standard deviation in pixels
+    tint: bool = False  # multiply colours by ``TINT``
+    lit: bool = False  # brighten a dark image; skip a bright one
     confidence: float = 0.5
 
 
-# Tried in turn until one finds a hand, in an order chosen on validation photos that were also pasted into rooms, made
-# grey, dark, over-exposed, noisy and blue. Room around the hand finds tight crops, a small or blurred image hides
-# grain, the tint gives a hand colour, and squares bring a far hand nearer. A dark image is lit.
+# Tried in turn until one finds a hand. The order was chosen on validation photos, also pasted into rooms and made grey,
+# dark, over-exposed, noisy and blue. A border helps with tight crops, shrinking and blur hide grain, the tint gives a
+# hand colour, squares bring a far hand nearer, and a dark image is brightened.
 ATTEMPTS: tuple[Attempt, ...] = (
     Attempt(),
     Attempt(pad=0.25, size=128),
@@ -68,23 +68,23 @@ ATTEMPTS: tuple[Attempt, ...] = (
     *(Attempt(part=(x, y, 0.6), confidence=0.1) for y in (1.0, 0.0) for x in (0.0, 1 / 3, 2 / 3, 1.0)),
 )
 
-# Turn in degrees and zoom of each look at a photo. More of them read validation photos no better.
+# Turn in degrees and zoom of each look at a photo. More looks do not improve accuracy on validation photos.
 LOOKS: tuple[tuple[float, float], ...] = ((0.0, 1.0), (-10.0, 1.1))
 
-HALF_LIFE_S = 1.0  # seconds after which half of the evidence of a hand's side is left
-STILL = 0.5  # palm sizes a second: landmarks that move less belong to a hand that does not spell
+HALF_LIFE_S = 1.0  # seconds in which the evidence for a hand's side falls to half
+STILL = 0.5  # palm sizes a second: a hand whose landmarks move less does not spell
 STILL_S = 0.6  # seconds after which a still hand may be left for another one
-MOVED_S = 0.5  # seconds of movement that make a hand one that spells
+MOVED_S = 0.5  # seconds of movement after which a hand counts as spelling
 AGAIN_S = 0.3  # seconds between two searches for another hand
-BETTER = 0.5  # by which another hand must be more prominent to be followed instead of this one
-LOST_S = 1.5  # seconds in which a hand that was lost is waited for where it was
+BETTER = 0.5  # lead in prominence that another hand needs to be followed instead
+LOST_S = 1.5  # seconds to wait for a lost hand at its last place
 
 
 class HandTracker:
     """Finds a hand in single images, or finds and follows one in the frames of a video.
 
-    In a ``video`` a hand is looked for as in a photo, each frame as it comes and by one more of the ``attempts``, in
-    turn. Once found it is followed by looks alone, as MediaPipe does, until a look says that it is gone.
+    In a ``video`` it searches each frame unchanged and by one more of the ``attempts``, in turn. Once it finds a hand,
+    it follows the hand by looks alone, as MediaPipe does, until a look says that the hand is gone.
 
     Examples
     --------
@@ -95,14 +95,14 @@ class HandTracker:
     def __init__(self, video: bool = False, attempts: Sequence[Attempt] = ATTEMPTS) -> None:
         self.video = video
         self.attempts = tuple(attempts)
-        self._turn = 0  # of the attempts after the first
+        self._turn = 0  # number of the next attempt after the first
         self._track: _Track | None = None
-        self._lost: _Track | None = None  # the track before, while its hand is waited for
+        self._lost: _Track | None = None  # the last track, while its hand is awaited
         self._side = Side()
 
     @property
     def following(self) -> bool:
-        """Whether the last frame of a video had a hand, which the next one is searched for."""
+        """Whether the last frame of a video had a hand, which is followed into the next one."""
         return self._track is not None
 
     def detect(self, image: np.ndarray, timestamp_ms: float | None = None) -> Hand | None:
@@ -124,10 +124,10 @@ class HandTracker:
         return self._find(image, ms)
 
     def detect_looks(self, image: np.ndarray) -> tuple[Hand, ...]:
-        """Look at the hand in a single image in the ways of ``LOOKS``, each turned and zoomed a little otherwise.
+        """Look at the hand in a single image once for each of ``LOOKS``, each with a slightly other turn and zoom.
 
-        The looks err independently, so that the mean of what a network says to each is right more often. They agree on
-        the hand's side; all are in the coordinates of the image, and there is none if there is no hand.
+        Their errors differ, so the mean of a network's probabilities is right more often. The looks agree on the hand's
+        side, and are in the coordinates of the image. Without a hand there are none.
         """
         if self.video:
             raise InputError("detect_looks is for single images, not for HandTracker(video=True)")
@@ -162,13 +162,13 @@ class HandTracker:
         for attempt in (first, *([more[self._turn % len(more)]] if more else [])):
             for found in find(image, attempt):
                 hand = self._begin(image, found, ms) if self._awaited(found, image, ms) else None
-                if hand is not None:  # the next search begins with what found it
+                if hand is not None:  # the next search begins with the attempt that found it
                     return hand
         self._turn += 1
         return None
 
     def _begin(self, image: np.ndarray, found: Hand, ms: float) -> Hand | None:
-        """Look at a hand that was found, and follow it from here."""
+        """Look at a found hand, and begin to follow it."""
         left = self._side.of(found, ms / 1000).side == "left"
         seen = look_at(image, hand_crop(found.landmarks, *_size(image), left=left))
         if seen.presence < PRESENCE:
@@ -178,7 +178,7 @@ class HandTracker:
         return hand
 
     def _awaited(self, found: Hand, image: np.ndarray, ms: float) -> bool:
-        """Whether a found hand may be the one that was followed: any, if none was lost shortly before."""
+        """Whether a found hand may be the lost one; always true if no hand was lost shortly before."""
         lost = self._lost
         if lost is None or ms - lost.ms > 1000 * LOST_S:
             return True
@@ -186,17 +186,17 @@ class HandTracker:
 
 
 class _Track:
-    """A hand that is followed: where it is, and whether it, or something else in the picture, moves.
+    """A followed hand: its place, and whether it, or something else in the picture, moves.
 
-    Of several hands the one that spells is followed: it is held up to the camera (see ``prominence``) and it moves. It
-    is left only once it has kept still and something else moves: for a hand that is clearly more prominent, or, if it
-    has not moved since it was found, for one that is not much less so. A hand that was lost is waited for where it was.
+    Of several hands the tracker follows the one that spells: it is held up to the camera (see ``prominence``) and it
+    moves. The tracker leaves a hand only if it is still and something else moves: for a clearly more prominent hand, or
+    for one of similar prominence if this hand has never moved. It waits for a lost hand at its last place.
     """
 
     def __init__(self, hand: Hand, ms: float) -> None:
         self.hand = hand
         self.ms = self._moved_ms = self._around_ms = ms
-        self.moving_ms = 0.0  # for how long it has moved, in all
+        self.moving_ms = 0.0  # total time of movement
         self._small: np.ndarray | None = None  # the last frame, to see what moves
 
     def go_on(self, hand: Hand, ms: float, aspect: float) -> None:
@@ -208,17 +208,17 @@ class _Track:
         self.hand, self.ms = hand, ms
 
     def distance(self, other: Hand, image: np.ndarray) -> float:
-        """How far another hand is away, in lengths of this one."""
+        """Distance of another hand, in lengths of this one."""
         own, its = (hand.landmarks[:, :2] * _size(image) for hand in (self.hand, other))
         return float(np.linalg.norm(its.mean(0) - own.mean(0)) / max(1.0, np.ptp(own, axis=0).max()))
 
     def gain(self, other: Hand, image: np.ndarray) -> float:
-        """By how much another hand is more prominent."""
+        """Lead of another hand in prominence."""
         aspect = image.shape[1] / image.shape[0]
         return prominence(other, aspect) - prominence(self.hand, aspect)
 
     def looks_around(self, image: np.ndarray, ms: float) -> tuple[float, float] | None:
-        """Where something moves while this hand is still, 0..1 from the left and the top; else None."""
+        """Place of a movement while this hand is still, 0..1 from the left and the top; else None."""
         import cv2
 
         if ms - self._moved_ms <= 1000 * STILL_S or ms - self._around_ms < 1000 * AGAIN_S:
@@ -240,21 +240,21 @@ class _Track:
 
 
 class Side:
-    """The side of a hand that is followed: evidence adds up over the looks at it, and fades with time."""
+    """The side of a followed hand: evidence adds up over looks, and fades with time."""
 
     def __init__(self) -> None:
         self.right = 0.0  # logarithm of the odds for a right hand
         self._time_s = -math.inf
 
     def of(self, hand: Hand, time_s: float) -> Hand:
-        """Take a look at the hand; return it with the side that all evidence together gives it."""
+        """Add a look at the hand as evidence; return it with the side that all evidence gives."""
         self.right = self.right * 0.5 ** (max(0.0, time_s - self._time_s) / HALF_LIFE_S) + odds(hand)
         self._time_s = time_s
         return with_side(hand, self.right)
 
 
 def useful(attempts: Sequence[Attempt], image: np.ndarray) -> list[Attempt]:
-    """Leave out squares that show the palm detector no more than the whole image does, and light for bright ones."""
+    """Drop squares that show the palm detector no more than the whole image, and brightening of bright images."""
     shorter, longer = sorted(image.shape[:2])
     dark = brightness(image) < DARK
     return [
@@ -265,7 +265,7 @@ def useful(attempts: Sequence[Attempt], image: np.ndarray) -> list[Attempt]:
 
 
 def square_around(place: tuple[float, float], image: np.ndarray) -> Attempt:
-    """The attempt that shows a square around a place, 0..1 from the left and the top."""
+    """The attempt for a square around a place, 0..1 from the left and the top."""
     part = 0.8
     side = part * min(image.shape[:2])
     starts = [(at * whole - side / 2) / (whole - side) for at, whole in zip(place, _size(image), strict=True)]
@@ -279,7 +279,7 @@ def brightness(image: np.ndarray) -> float:
 
 
 def find(image: np.ndarray, attempt: Attempt) -> list[Hand]:
-    """Find up to two hands by one attempt, the more prominent first; a checked (H, W, 3) uint8 image.
+    """Find up to two hands by one attempt in a checked (H, W, 3) uint8 image, the more prominent first.
 
     Landmarks are MediaPipe's first look, in the coordinates of the image.
     """
@@ -303,10 +303,10 @@ def find(image: np.ndarray, attempt: Attempt) -> list[Hand]:
 
 
 def look_all(image: np.ndarray, found: Hand, ways: Sequence[tuple[float, float]]) -> tuple[Hand, ...]:
-    """Look at a hand in several ways; empty if the first look sees none."""
+    """Take several looks at a hand; empty if the first look sees none."""
     width, height = _size(image)
     left = found.side == "left"
-    for _ in range(2):  # again, if all looks together say that it is the other hand
+    for _ in range(2):  # again, if all looks together give the other side
         hands, right = [], odds(found)
         for turn, zoom in ways:
             hand = look_at(image, hand_crop(found.landmarks, width, height, left=left, turn=turn, zoom=zoom))
@@ -322,9 +322,9 @@ def look_all(image: np.ndarray, found: Hand, ways: Sequence[tuple[float, float]]
 
 
 def prominence(hand: Hand, aspect: float) -> float:
-    """How much a hand is held up to the camera: larger, higher and with the fingers up counts more.
+    """How much a hand is held up to the camera: a larger, higher hand with its fingers up counts more.
 
-    Twice as near is worth 1, as are two thirds of the picture's height; 1 less if it hangs down.
+    Twice the size counts 1, and so do two thirds of the picture's height; a hand that hangs down loses 1.
     """
     points = hand.landmarks[:, :2] * (aspect, 1.0)
     x, y = points[9] - points[0]
@@ -338,18 +338,18 @@ def palm_of(points: np.ndarray) -> float:
 
 
 def odds(hand: Hand) -> float:
-    """Evidence that one look gives for a right hand: the logarithm of the odds, negative for a left one."""
+    """Evidence of one look for a right hand: the logarithm of the odds, negative for a left hand."""
     right = hand.score if hand.side == "right" else 1 - hand.score
     return math.log(max(right, 0.01) / max(1 - right, 0.01))
 
 
 def with_side(hand: Hand, right: float) -> Hand:
-    """The hand with the side that all evidence together gives it, see ``odds``."""
+    """The hand with the side that all evidence gives, see ``odds``."""
     return replace(hand, side="right" if right >= 0 else "left", score=1 / (1 + math.exp(-min(abs(right), 30.0))))
 
 
 def prepare(image: np.ndarray, attempt: Attempt) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
-    """Change an (H, W, 3) uint8 image as an attempt says; scale (3,) and offset (3,) bring landmarks back to it."""
+    """Change an (H, W, 3) uint8 image by an attempt; scale (3,) and offset (3,) map landmarks back to the image."""
     import cv2
 
     height, width = image.shape[:2]
@@ -382,7 +382,7 @@ def _size(image: np.ndarray) -> tuple[int, int]:
 
 
 def _checked(image: np.ndarray) -> np.ndarray:
-    """The image, or a smaller one of it: landmarks are fractions of either."""
+    """The checked image, shrunk if it is too large: landmarks are fractions of either."""
     import cv2
 
     check_image(image)
@@ -402,7 +402,7 @@ def check_image(image: object, name: str = "the image") -> None:
         raise InputError(f"{name} is empty: its shape is {image.shape}")
 
 
-# Single images need no memory, so that all trackers share one landmarker a confidence; it takes one call at a time.
+# Single images need no memory, so all trackers share one landmarker per confidence; it takes one call at a time.
 _lock = threading.Lock()
 _found_one: set[float] = set()  # confidences of the landmarkers that have found a hand
 
@@ -426,12 +426,12 @@ def _landmarker(confidence: float) -> Any:
 def _close(landmarker: Any) -> None:
     try:
         landmarker.close()
-    except RuntimeError:  # its thread is gone already: only its __del__ remains, which would print a TypeError
+    except RuntimeError:  # its thread has ended; its __del__ would print a TypeError
         landmarker._handle = None
 
 
 def table_hands(table: pd.DataFrame) -> list[Hand | None]:
-    """Take the hands out of a landmark table, one a row; None where none was found."""
+    """The hands of a landmark table, one per row; None if no hand was found."""
     arrays = landmark_arrays(table)
     parts = zip(arrays["landmarks"], arrays["world"], arrays["left"], table["score"].tolist(), strict=True)
     return [

@@ -1,4 +1,4 @@
-"""The live cell, and the recorders of your own signs and of words."""
+"""The live cell, and the recorders of your own signs and words."""
 
 from asllib.lazy import attach
 

@@ -1,10 +1,10 @@
-"""A quicker way from the kernel to the page, for JupyterLab and Voila alike; see docs/live.md."""
+"""A faster connection from the kernel to the page, for JupyterLab and Voila; see docs/live.md."""
 
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 
 
 class PromptConnection(ZMQChannelsWebsocketConnection):
-    """Send small answers at once: the server would hold each back some 30 ms to fill a packet (Nagle's algorithm)."""
+    """Send small answers at once: otherwise the server waits some 30 ms to fill a packet (Nagle's algorithm)."""
 
     def connect(self):
         """Connect to the kernel."""
@@ -12,6 +12,6 @@ class PromptConnection(ZMQChannelsWebsocketConnection):
         return super().connect()
 
     async def prepare(self):
-        """Give the page the cookie ``_xsrf``, without which it may not end its kernel as it closes; Voila sets none."""
+        """Give the page the cookie ``_xsrf``, which it needs to end its kernel when it closes; Voila sets none."""
         _ = self.websocket_handler.xsrf_token  # reading it sets the cookie
         await super().prepare()

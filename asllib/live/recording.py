@@ -1,4 +1,4 @@
-"""The recorders' sessions: ask for signs and keep good frames, or for words and keep films; write a data folder."""
+"""Sessions of the recorders: ask for signs and keep good frames, or for words and keep films; write a data folder."""
 
 import re
 from collections import Counter
@@ -23,13 +23,13 @@ from asllib.read.subtitles import AnnotatedVideo
 from asllib.train.signs import LANDMARKS
 
 Row = dict[Hashable, Any]  # of the manifest
-HAND = [*landmark_columns(), *SIZE_COLUMNS]  # what is written of a hand
+HAND = [*landmark_columns(), *SIZE_COLUMNS]  # columns that are written for a hand
 
 COUNTDOWN = 3.0  # seconds to form the sign
-PAUSE = 0.25  # seconds between two kept frames at least
-PATIENCE = 1.0  # seconds after which a frame is kept though it is like the last one
-ALIKE = 0.12  # palm lengths that the points of two hands lie apart on average, below which they are alike
-DARK = 40  # mean of the pixels, 0..255
+PAUSE = 0.25  # least seconds between two kept frames
+PATIENCE = 1.0  # seconds after which a frame is kept although it resembles the last one
+ALIKE = 0.12  # mean distance of the points of two hands in palm lengths, below which they are alike
+DARK = 40  # mean of the pixels, 0..255, below which a frame is too dark
 
 REST = 1.0  # seconds without a hand that end the film of a word
 LONGEST = 30.0  # seconds of a film
@@ -53,11 +53,11 @@ HINTS = (
 
 
 class RecordingSession(Session):
-    """Ask for one sign after the other and keep ``per_sign`` frames of each in which the hand is well in view.
+    """Ask for one sign after the other and keep ``per_sign`` frames of each with the hand well in view.
 
-    Signs are letters, or names of any signs; ``signer`` says in the manifest whose hand it is; ``source`` is that of
-    ``Session``. Recording goes on in a folder that holds recordings. InputError if a name cannot be a folder's, the
-    number is below 1, or the folder holds something else.
+    Signs are letters, or names of any signs; the manifest stores ``signer``; ``source`` is as in ``Session``. A folder
+    with earlier recordings is continued. InputError if a name cannot be a folder's name, the number is below 1, or the
+    folder holds something else.
     """
 
     _ask = "Show"
@@ -90,7 +90,7 @@ class RecordingSession(Session):
 
     @property
     def kept(self) -> dict[str, int]:
-        """How many frames of each sign are in the folder, of this signer."""
+        """Number of frames of each sign by this signer in the folder."""
         counts = Counter(row["label"] for row in self._rows if row["signer"] == self.signer)
         return {sign: counts[sign] for sign in self.signs}
 
@@ -99,7 +99,7 @@ class RecordingSession(Session):
         self._tracker.detect(np.zeros((240, 320, 3), np.uint8), 0)
 
     def state(self) -> Message:
-        """Which sign is asked for, and how far it is."""
+        """The current sign and its progress."""
         kept, passed = self.kept, [[reason, n] for reason, n in self._passed.most_common()]
         about = {"sign": self._sign, "kept": kept.get(self._sign or "", 0), "of": self.per_sign, "ask": self._ask}
         return {**about, "signs": [[*one] for one in kept.items()], "passed": passed, "folder": str(self.folder)}
@@ -109,16 +109,16 @@ class RecordingSession(Session):
         return self.signs[self._at] if self._at < len(self.signs) else None
 
     def _go_on(self, at: int) -> None:
-        """Turn to the first sign from there on that is not complete, else to none; a countdown starts."""
+        """Go on to the next incomplete sign from this number, if any, and start a countdown."""
         self._at, kept = at, self.kept
         while self._sign is not None and kept[self._sign] >= self.per_sign:
             self._at += 1
         self._passed.clear()
-        self._started: float | None = None  # with the next frame
+        self._started: float | None = None  # set by the next frame
         self._kept_last: tuple[float, Hand] | None = None
 
     def _over(self) -> str:
-        """What is said when no sign is asked for any more."""
+        """The message after the last sign."""
         missing = ", ".join(f"{sign} {n} of {self.per_sign}" for sign, n in self.kept.items() if n < self.per_sign)
         said = f"Not complete: {missing}. Run this cell again to go on." if missing else "Done."
         return f"{said} The folder is {self.folder}."
@@ -161,7 +161,7 @@ class RecordingSession(Session):
         return {"hand": points(hand), "status": status, "hint": hint, "left": left, **self.state()}
 
     def _keep(self, frame: np.ndarray, hand: Hand | None, reason: str, seconds: float) -> str:
-        """Keep a frame or count why not; go on to the next sign when there are enough."""
+        """Keep a frame or count the reason against it; after enough frames go on to the next sign."""
         last = self._kept_last
         if not reason and frame.mean() < DARK:
             reason = "Too dark."
@@ -172,7 +172,7 @@ class RecordingSession(Session):
         if reason:
             self._passed[reason] += 1
             return reason
-        assert hand is not None and self._sign is not None  # without a hand there is a reason
+        assert hand is not None and self._sign is not None  # a missing hand is a reason
         self._save(frame, hand)
         self._kept_last = seconds, hand
         if self.kept[self._sign] >= self.per_sign:
@@ -184,7 +184,7 @@ class RecordingSession(Session):
         file = f"{self._sign}/{self.signer}-{1 + max(numbers, default=0):04d}.jpg"
         path = self._place(file)
         if not self._rows:
-            self._write([])  # a folder that is left before its first photo must be known as the recorder's
+            self._write([])  # marks a folder without photos as the recorder's
         write_bytes(path, cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes())
         row: Row = {"file": file, "label": self._sign, "source": "recorded", "signer": self.signer, "original": file}
         coordinates = np.concatenate([hand.landmarks.ravel(), hand.world.ravel()]).tolist()
@@ -198,21 +198,21 @@ class RecordingSession(Session):
         return path
 
     def _write(self, rows: list[Row]) -> None:
-        """Write landmarks, then the manifest, with which a photo counts; after each photo, so that none is lost."""
+        """Write landmarks, then the manifest, which makes a photo count; after each photo, so that none is lost."""
         hands = [self._hands[row["file"]] for row in rows]
         write_landmarks(pd.DataFrame(hands, columns=HAND), self.folder / LANDMARKS)
         write_text(self.folder / "manifest.csv", pd.DataFrame(rows, columns=[*COLUMNS]).to_csv(index=False))
         self._rows = rows
 
     def _earlier(self) -> tuple[list[Row], dict[str, list]]:
-        """What the folder holds from an earlier recording."""
+        """The earlier recordings in the folder."""
         if not (self.folder / "manifest.csv").is_file():
-            # A recording that was killed before its first photo leaves nothing but these.
+            # A recording that is killed before its first photo leaves only these.
             there = self.folder.iterdir() if self.folder.exists() else ()
             if any(path.name != LANDMARKS and not path.name.startswith(".") for path in there):
                 raise InputError(f"{self.folder}: holds something else; name a new folder")
             return [], {}
-        table = read_manifest(self.folder)  # its files lie in the folder: choosing "again" deletes them
+        table = read_manifest(self.folder)  # checks that files are in the folder, since "again" deletes them
         names = zip(table["label"], table["signer"], table["file"], strict=True)
         own = [re.fullmatch(rf"{re.escape(f'{label}/{who}')}-\d{{4,}}\.jpg", file) for label, who, file in names]
         if not ((self.folder / LANDMARKS).is_file() and all(own) and (table["source"] == "recorded").all()):
@@ -221,15 +221,15 @@ class RecordingSession(Session):
         if set(HAND) - set(hands) or (len(table) and not set(hands["file"]) & set(table["file"])):
             raise InputError(f"{self.folder / LANDMARKS}: does not belong to the manifest beside it; name a new folder")
         known = {row[0]: row for row in hands[HAND].to_numpy(object).tolist()}
-        # A recorder that was killed between the two files leaves a photo in one of them alone.
+        # A recorder that is killed between the two files leaves a photo in only one of them.
         return [row for row in table.to_dict("records") if row["file"] in known], known
 
 
 class WordSession(RecordingSession):
     """Ask for one word after the other and keep a film of each, which ends when the hand leaves the picture.
 
-    The folder has the films, and a ``manifest.csv`` with ``file,text,signer``. ``consent`` is shown first; who presses
-    Start agrees to it, and it is written to ``consent-SIGNER.txt``. The rest is as for ``RecordingSession``.
+    The folder has the films, and a ``manifest.csv`` with ``file,text,signer``. The page first shows ``consent``; the
+    signer agrees by pressing Start, which writes it to ``consent-SIGNER.txt``. The rest is as in ``RecordingSession``.
     """
 
     _ask = "Spell"
@@ -245,25 +245,25 @@ class WordSession(RecordingSession):
     ) -> None:
         self.consent, self._agreed = consent, False
         self._film: AnnotatedVideo | None = None
-        self._latest: int | None = None  # the word that was kept just before
+        self._latest: int | None = None  # the word that was kept last
         for word in words:
             if not letters_of(word):
                 raise InputError(f"word {word!r}: it has no letter to spell")
         super().__init__(folder, [word.upper() for word in words], 1, signer, source)
 
     def state(self) -> Message:
-        """Which word is asked for; before Start, what is agreed to by pressing it."""
+        """The current word; before Start, the text of the consent."""
         return super().state() | {"consent": "" if self._agreed else f"{self.consent} Press Start if you agree."}
 
     def close(self) -> None:
-        """Let go of camera and of a film that is not complete."""
+        """Release the camera and drop an incomplete film."""
         self._end_film(complete=False)
         super().close()
 
     def _answer(self, message: Message, buffers: Sequence[bytes]) -> tuple[Message, list[bytes]]:
         if message.get("type") == "start" and not self._agreed:
             now, path = datetime.now(UTC), self.folder / f"consent-{self.signer}.txt"
-            before = path.read_text(encoding="utf-8") + "\n" if path.is_file() else ""  # maybe to another text
+            before = path.read_text(encoding="utf-8") + "\n" if path.is_file() else ""  # maybe with another text
             write_text(path, f"{before}{self.consent}\n\nAgreed to by {self.signer}, {now:%Y-%m-%d %H:%M} UTC.\n")
             self._agreed = True
         return super()._answer(message, buffers)
@@ -273,7 +273,7 @@ class WordSession(RecordingSession):
         super()._go_on(at)
 
     def _edit(self, message: Message) -> None:
-        """Choose again: the word that is being spelled, or, while none is, the one that was kept just before."""
+        """Record again: the word that is being spelled, or, if none is, the last one."""
         if message.get("what") == "again" and self._film is None:
             self._at = self._at if self._latest is None else self._latest
         self._latest = None
@@ -313,7 +313,7 @@ class WordSession(RecordingSession):
     def _earlier(self) -> tuple[list[Row], dict[str, list]]:
         there = [path.name for path in self.folder.glob("*")]
         if MANIFEST not in there:
-            if there and not any(name.startswith("consent-") for name in there):  # which comes first
+            if there and not any(name.startswith("consent-") for name in there):  # the first file of a recording
                 raise InputError(f"{self.folder}: holds something else; name a new folder")
             return [], {}
         table = load_phrases(self.folder).table if has_phrases(self.folder) else pd.DataFrame({"file": ["?"]})
@@ -330,8 +330,8 @@ def _alike(hand: Hand, other: Hand) -> bool:
 
 
 def _name(text: object, what: str = "sign") -> str:
-    """A sign's or signer's name, which folders and files are named after."""
+    """A sign's or signer's name, which names folders and files."""
     if not isinstance(text, str) or not re.fullmatch(r"\w[\w -]{0,31}", text.strip()):
         raise InputError(f"{what} {text!r}: a name has letters, digits, spaces, - and _, 32 at most")
-    text = text.strip()  # as manifests are read
+    text = text.strip()  # as in reading of manifests
     return text.upper() if len(text) == 1 else text

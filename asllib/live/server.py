@@ -31,20 +31,20 @@ from asllib.live import {widget}
 
 
 class Page(Voila):
-    """Voila, whose page is opened without anybody seeing its token."""
+    """Voila, with a page that opens without showing its token to other users."""
 
     def link(self) -> str:
         """The page's address with its token."""
         return f"http://127.0.0.1:{self.port}/?token={self.token}"
 
     def launch_browser(self):
-        """Open the page by way of a file that this user alone can read: everybody sees the browser's arguments."""
+        """Open the page through a file that only this user can read: other users see the browser's arguments."""
         try:
             browser = webbrowser.get(self.browser or None)
-        except webbrowser.Error:  # none here: the link is printed
+        except webbrowser.Error:  # no browser: the link is printed
             return
         link = escape(self.link())
-        # Mode 0600, in the notebook's folder, with which it is removed.
+        # Mode 0600, in the notebook's folder, and removed with it.
         handle, file = tempfile.mkstemp(suffix=".html", dir=Path(self.notebook_path).parent)
         with open(handle, "w", encoding="utf-8") as page:  # noqa: PTH123 - a handle is no path
             page.write('<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" ')
@@ -62,7 +62,7 @@ def reader_cell(source: int | str | None = None, model: str | None = None) -> st
 
 
 def recorder_cell(folder: Path, words: Sequence[str], signer: str) -> str:
-    """The code of a ``WordRecorder``; InputError if it cannot record into the folder, or a name cannot be used."""
+    """The code of a ``WordRecorder``; InputError if the folder or a name cannot be used."""
     from asllib.live.recording import WordSession
 
     WordSession(folder, words, signer)
@@ -71,7 +71,7 @@ def recorder_cell(folder: Path, words: Sequence[str], signer: str) -> str:
 
 
 def serve(code: str, port: int = 8866, browser: bool = True) -> None:
-    """Serve what a cell of this code shows until it is interrupted: to this machine, to those who have the token.
+    """Serve the output of a cell with this code until interrupted, only to this machine and with a token.
 
     InputError if the port is taken.
     """
@@ -81,19 +81,19 @@ def serve(code: str, port: int = 8866, browser: bool = True) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise InputError(f"port {port}: {error.strerror}; give another one with --port") from None
-    logging.getLogger().setLevel(logging.ERROR)  # the server's libraries warn of what is none of the user's business
+    logging.getLogger().setLevel(logging.ERROR)  # the server's libraries warn about things that a user cannot change
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel of this environment, not one in the user's folder
     cell = nbformat.v4.new_code_cell(code)
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     settings = {"ip": "127.0.0.1", "port": port, "port_retries": 0, "open_browser": browser, "log_level": "ERROR"}
     settings["token"] = secrets.token_urlsafe(16)
     settings["kernel_websocket_connection_class"] = "asllib.live.connection.PromptConnection"
-    # A page that goes ends its kernel; this ends those whose page was lost.
+    # A page that closes ends its kernel; this ends kernels whose page was lost.
     culling = {"cull_idle_timeout": 30, "cull_interval": 10}
     with tempfile.TemporaryDirectory(prefix="asl-") as folder:
         book = Path(folder) / "asl live.ipynb"
         nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel}), book)
-        app = Page(config_file_paths=jupyter_config_path())  # not the working folder's, which may be anybody's
+        app = Page(config_file_paths=jupyter_config_path())  # not from the working folder, which may be anybody's
         options = [f"--Voila.{name}={value}" for name, value in settings.items()]
         options += [f"--MappingKernelManager.{name}={value}" for name, value in culling.items()]
         app.initialize([str(book), *options])

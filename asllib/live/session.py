@@ -1,4 +1,4 @@
-"""One person in front of one camera: the browser's messages come in, what it shows goes out. No widget in here."""
+"""One person at one camera: takes messages of the browser, gives what it shows. No widget in here."""
 
 import dataclasses
 import math
@@ -25,36 +25,36 @@ from asllib.read.video import iter_frames
 Message = dict[str, Any]
 
 MAX_PIXELS = 1920 * 1080  # of a frame; the browser sends 320x240
-EDGE = 0.01  # of the picture's width or height
+EDGE = 0.01  # of the picture's width or height: a hand nearer to its edge is cut off
 FAR = 0.07  # palm length in picture heights, below which landmarks are poor
-FAINT = 0.15  # probability below which the likeliest letter is not worth a word
+FAINT = 0.15  # probability below which the likeliest letter is not shown
 FAST = 2.5  # palm lengths a second, above which no letter is held
-NETWORKS = ("spelling", "default", "landmark", "pixel")  # as they are listed
+NETWORKS = ("spelling", "default", "landmark", "pixel")  # in the order of the list
 ALPHABETS = {"all": ("All that it knows", None), "still": ("24 still letters", STATIC), "six": ("A to F", FIRST_SIX)}
 
 
 class Session:
-    """Answer the messages of a camera view; what it does with a hand is up to its kinds.
+    """Answer the messages of a camera view; subclasses decide what to do with a hand.
 
-    Without a ``source`` frames come from the browser. Else it is a camera's number or a film of this machine, whose
-    frames are sent to the browser.
+    Without a ``source`` the browser sends the frames. Else it is a camera's number or a film of this machine, and the
+    browser gets the frames.
     """
 
     def __init__(self, source: int | str | Path | None = None) -> None:
         if source is not None:
-            iter_frames(source)  # opens nothing yet, but refuses a film that is not there
+            iter_frames(source)  # opens nothing yet, but raises InputError for a missing film
         self.source = source
         self._view: str | None = None  # the view whose Start was pressed last; only its frames are read
         self._frames: Generator[tuple[float, np.ndarray], None, None] | None = None
-        self._ended = ""  # why there are no more, until the next Start
-        self._offset = 0.0  # from the view's clock to the session's, which never goes back
+        self._ended = ""  # why there are no more frames, until the next Start
+        self._offset = 0.0  # from the view's clock to the session's, which never runs back
         self._time = 0.0
         self._last: tuple[float, Hand] | None = None
 
     def answer(self, message: Any, buffers: Sequence[bytes] = ()) -> tuple[Message, list[bytes]]:
         """Answer one message, with its ``view`` and ``id``; the frame as JPEG is added if this machine has the camera.
 
-        There is an answer to everything, and no exception.
+        Every message gets an answer; none raises an exception.
         """
         if not isinstance(message, dict):
             return {"type": "error", "message": f"a message is a dictionary, not {type(message).__name__}"}, []
@@ -63,23 +63,23 @@ class Session:
             reply, images = self._answer(message, buffers)
         except InputError as error:
             reply = {"type": "error", "message": str(error)}
-            if message.get("type") == "settings":  # the page's lists go back to what is in use
+            if message.get("type") == "settings":  # the page's lists go back to the settings in use
                 reply |= self.state()
-        except Exception as error:  # a bug must not stop the frames: it is shown in the cell
+        except Exception as error:  # a bug must not stop the frames: the cell shows it
             reply = {"type": "error", "message": f"{type(error).__name__}: {error}"}
         return {**reply, **{key: message[key] for key in ("view", "id") if key in message}}, images
 
     def warm(self) -> None:
-        """Do once what makes a first frame slow, so that it is none of the signer's; nothing that is shown changes."""
+        """Do the slow work of a first frame before the signer's first frame; nothing on the page changes."""
 
     def close(self) -> None:
-        """Let this machine's camera go; the next frame opens it again."""
+        """Release this machine's camera; the next frame opens it again."""
         frames, self._frames = self._frames, None
         if frames is not None:
             frames.close()
 
     def state(self) -> Message:
-        """What a view shows when it appears."""
+        """The content of a view when it appears."""
         raise NotImplementedError
 
     def _answer(self, message: Message, buffers: Sequence[bytes]) -> tuple[Message, list[bytes]]:
@@ -123,14 +123,14 @@ class Session:
                 self._ended = str(error) or over
                 self.close()
                 return {"type": "ended", "message": self._ended, **self._finish()}, []
-            started = time.perf_counter()  # waiting for the camera is no work
+            started = time.perf_counter()  # do not count waiting for the camera
             images = [encode(frame)]
         self._time = max(self._time + 1e-3, self._offset + seconds)
         reply = self._read(frame, self._time)
         return {"type": "reading", **reply, "ms": 1000 * (time.perf_counter() - started)}, images
 
     def _speed(self, hand: Hand | None, seconds: float) -> float:
-        """Palm lengths a second that a hand moves, fingers included; 0 for the first one."""
+        """Speed of a hand and its fingers in palm lengths a second; 0 for the first hand."""
         last, self._last = self._last, None if hand is None else (seconds, hand)
         if last is None or hand is None:
             return 0.0
@@ -147,18 +147,18 @@ class Session:
         raise NotImplementedError
 
     def _finish(self) -> Message:
-        """What is shown when a film is over; by default nothing new."""
+        """The content of the view at the end of a film; by default nothing new."""
         return {}
 
 
 def _seconds(message: Message) -> float:
-    """The browser's clock; a time that is none is 0."""
+    """The browser's clock; an invalid time is 0."""
     value = message.get("time", 0.0)
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
 
 
 def _paced(frames: Iterator[tuple[float, np.ndarray]]) -> Generator[tuple[float, np.ndarray], None, None]:
-    """Give frames no earlier than their time; a camera's come at their time anyway."""
+    """Yield frames no earlier than their time; frames of a camera arrive at their time."""
     started = time.perf_counter()
     for seconds, frame in frames:
         time.sleep(max(0.0, min(1.0, seconds - (time.perf_counter() - started))))
@@ -166,7 +166,7 @@ def _paced(frames: Iterator[tuple[float, np.ndarray]]) -> Generator[tuple[float,
 
 
 def decode(buffers: Sequence[bytes]) -> np.ndarray:
-    """Decode the JPEG of a message to (H, W, 3) uint8 RGB; InputError if it is none, or too large."""
+    """Decode the JPEG of a message to (H, W, 3) uint8 RGB; InputError if it is invalid or too large."""
     with open_image(bytes(buffers[0]) if buffers else b"", "frame", MAX_PIXELS) as image:
         return np.array(image.convert("RGB"))
 
@@ -185,7 +185,7 @@ def palm_length(hand: Hand) -> float:
 
 
 def trouble(hand: Hand | None, speed: float) -> str:
-    """Say why a hand cannot be read well, "" if it can."""
+    """The reason why a hand cannot be read well, "" if there is none."""
     if hand is None:
         return "No hand in view."
     if np.abs(hand.landmarks[:, :2] - 0.5).max() > 0.5 - EDGE:
@@ -201,7 +201,7 @@ def points(hand: Hand | None) -> list[list[float]] | None:
 
 
 def models() -> list[str]:
-    """Networks that can be chosen: shipped ones, then run folders in ``runs/``, of the project and of where we are."""
+    """Networks to choose from: shipped ones, then run folders in ``runs/`` of the project and the working folder."""
     found = [name for name in NETWORKS if name in SHIPPED]
     runs = {(folder / "runs").resolve() for folder in (project_root(), Path.cwd())}
     for card in sorted(card for folder in runs for card in folder.glob("*/card.json")):
@@ -212,7 +212,7 @@ def models() -> list[str]:
 
 
 def _titled(names: Iterable[str]) -> list[list[str]]:
-    """Models with what the list calls them: a run by its folder's name, by all of its path if two are alike."""
+    """Models with their names in the list: a run has its folder's name, or its full path if two names are equal."""
     short = Counter(Path(name).name for name in names)
     return [[name, Path(name).name if short[Path(name).name] == 1 else name] for name in names]
 
@@ -220,8 +220,8 @@ def _titled(names: Iterable[str]) -> list[list[str]]:
 class ReadingSession(Session):
     """The live cell's session: every frame goes through ``asllib.read.TextReader``, the path of ``asl read``.
 
-    ``source`` is that of ``Session``; ``model`` one of ``models()``, by default the first, or what else
-    ``asllib.read.load_network`` takes.
+    ``source`` is as in ``Session``; ``model`` is one of ``models()``, by default the first, or another argument of
+    ``asllib.read.load_network``.
     """
 
     def __init__(self, source: int | str | Path | None = None, model: str | Path | None = None) -> None:
@@ -232,7 +232,7 @@ class ReadingSession(Session):
         self.settings = SpellerSettings()
         self._network = load_network(self.model)
         self._reader = TextReader(self._network, self.settings)
-        self._suggested: tuple[str, tuple[str, ...]] = ("", ())  # for which text, and what
+        self._suggested: tuple[str, tuple[str, ...]] = ("", ())  # the text, and its suggestions
 
     @property
     def text(self) -> str:
@@ -240,7 +240,7 @@ class ReadingSession(Session):
         return self._reader.text
 
     def state(self) -> Message:
-        """Text, settings, and what can be chosen."""
+        """Text, settings and choices."""
         sliders = {"confidence": self.settings.confidence, "hold_s": self.settings.hold_s}
         return {
             "text": self.text,
@@ -252,15 +252,15 @@ class ReadingSession(Session):
 
     def _answer(self, message: Message, buffers: Sequence[bytes]) -> tuple[Message, list[bytes]]:
         kind = message.get("type")
-        # A view that another one displaced says stop too: that one goes on.
+        # A view that another view displaced also says stop: the other view goes on.
         if kind == "start" or (kind == "stop" and message.get("view") == self._view):
-            self._reopen()  # nothing of an earlier picture is left in the tracker
+            self._reopen()  # the tracker forgets earlier pictures
         if kind == "start":
-            self._reader.space()  # who begins again begins a word; after Stop the last one can still be chosen
+            self._reader.space()  # Start begins a word; after Stop the last one can still be chosen
         return super()._answer(message, buffers)
 
     def warm(self) -> None:
-        """Show the tracker a black frame, the network a hand, and correct a word: each is slow at its first time."""
+        """Show the tracker a black frame, the network a hand, and correct a word: the first time of each is slow."""
         other, black = TextReader(self._network), np.zeros((240, 320, 3), np.uint8)
         other.read(black, 0.0)
         points = np.random.default_rng(0).uniform(0.3, 0.7, (21, 3)).astype(np.float32)
@@ -280,7 +280,7 @@ class ReadingSession(Session):
                 raise InputError(f"{name}={value!r}: give a number")
         settings, before = dataclasses.replace(self.settings, **changes), (self.model, self.alphabet)
         network = self._network if model == self.model else load_network(model)
-        # Nothing of a message is taken before all of it was found to be right.
+        # Check the whole message before any of it takes effect.
         self.model, self.alphabet, self._network, self.settings = model, alphabet, network, settings
         self._reader.settings = settings
         if (model, alphabet) != before:
@@ -300,7 +300,7 @@ class ReadingSession(Session):
             raise InputError(f"edit {what!r}: choose one of {', '.join(actions)}, choose")
 
     def _words(self) -> tuple[str, ...]:
-        """Words that the one being spelled may become; looked up when the text has changed."""
+        """Suggestions for the word that is being spelled, looked up when the text changes."""
         if self._suggested[0] != self.text:
             self._suggested = (self.text, self._reader.suggestions())
         return self._suggested[1]
@@ -322,7 +322,7 @@ class ReadingSession(Session):
         return {"text": self.text, "words": self._words()}
 
     def _reopen(self) -> None:
-        """Take a new reader, which goes on with the text."""
+        """Take a new reader, which continues the text."""
         before = self._reader
         self._reader = TextReader(self._network, self.settings, letters=ALPHABETS[self.alphabet][1])
         self._reader.text, self._reader.lexicon = before.text, before.lexicon

@@ -1,4 +1,4 @@
-"""The widgets: a session behind an anywidget, with a thread of its own."""
+"""The widgets: a session behind an anywidget, with its own thread."""
 
 import atexit
 import base64
@@ -23,8 +23,8 @@ with extra("live"):
     import traitlets
 
 STATIC = Path(__file__).parent / "static"
-LATE = 2  # messages that may wait: the browser sends no more frames, but a kernel that was busy finds old ones too
-IDLE = 5.0  # seconds without a message after which this machine's camera is let go
+LATE = 2  # most waiting messages: the browser sends no more frames, but a busy kernel may also find old ones
+IDLE = 5.0  # seconds without a message after which this machine's camera is released
 CLOSED = "Closed; run this cell again."
 TAKEN = "Another live cell took over; run this cell again to use it."
 
@@ -32,7 +32,7 @@ _open: weakref.WeakSet["CameraWidget"] = weakref.WeakSet()
 
 
 def _bundle(name: str) -> str:
-    """One module of the camera's and the widget's own, with the alphabet's picture: a notebook loads a single one."""
+    """Join the camera's and the widget's modules and the alphabet's picture: a notebook loads a single module."""
     own = re.sub(r'^import [^;]* from "\./camera\.js";\n', "", (STATIC / name).read_text(encoding="utf-8"), flags=re.M)
     alphabet = base64.b64encode((STATIC / "alphabet.webp").read_bytes()).decode()
     head = f'const ALPHABET = "data:image/webp;base64,{alphabet}";\n'
@@ -47,12 +47,12 @@ def _stop_all(why: str) -> None:
 class CameraWidget(anywidget.AnyWidget):
     """A session shown in a notebook.
 
-    The kernel hands each message of the browser to some thread; all are queued for one worker, which alone uses the
-    session and sends the answers, so that nothing is shared and a busy notebook does not stop the picture.
+    The kernel gives each message of the browser to some thread, which queues it for one worker. Only the worker uses
+    the session and sends answers, so threads share nothing and a busy notebook does not stop the picture.
     """
 
     _css = STATIC / "live.css"
-    remote = traitlets.Bool(False).tag(sync=True)  # the camera is this machine's
+    remote = traitlets.Bool(False).tag(sync=True)  # the camera belongs to this machine
 
     def __init__(self, session: Session) -> None:
         _stop_all(TAKEN)
@@ -60,17 +60,17 @@ class CameraWidget(anywidget.AnyWidget):
         self._session: Session | None = session
         self._end = CLOSED
         self._messages: queue.Queue[tuple[contextvars.Context, Any, list] | None] = queue.Queue()
-        # ipykernel sends a widget's messages to the thread that last wrote to it: not to the one that ran this cell.
+        # ipykernel sends a widget's messages to the thread that last wrote to it, not to the thread that ran this cell.
         self.comm.__dict__.pop("_reply_subshell_id", None)
         self.on_msg(CameraWidget._take)
-        torch.get_num_threads()  # settles this thread's number: else PyTorch would take the worker's for it
+        torch.get_num_threads()  # fixes this thread's number: else PyTorch would use the worker's
         self._worker = threading.Thread(target=self._work, args=(session,), name="asllib-live", daemon=True)
         self._worker.start()
         _open.add(self)
         atexit.register(_stop_all, CLOSED)
 
     def stop(self, why: str = CLOSED) -> None:
-        """End the session: camera, tracker and thread are let go, and the cell says why. Twice does no harm."""
+        """End the session, release camera, tracker and thread, and say why in the cell. It may be called twice."""
         if self._session is None:
             return
         self._end = why
@@ -85,7 +85,7 @@ class CameraWidget(anywidget.AnyWidget):
         super().close()
 
     def _take(self, content: Any, buffers: list) -> None:
-        """Queue a message, with the context of the thread: the answer goes back the way that it came."""
+        """Queue a message with the context of its thread, so that the answer goes back the same way."""
         if self._session is None:
             view = content.get("view") if isinstance(content, dict) else None
             self.send({"type": "closed", "message": self._end, "view": view})
@@ -93,9 +93,9 @@ class CameraWidget(anywidget.AnyWidget):
             self._messages.put((contextvars.copy_context(), content, buffers))
 
     def _work(self, session: Session) -> None:
-        torch.set_num_threads(1)  # the networks are tiny: more threads only wait for each other
-        with contextlib.suppress(Exception):  # the first frame says what is wrong
-            session.warm()  # as the page loads: a `hello` that comes meanwhile is answered when all is ready
+        torch.set_num_threads(1)  # the networks are so small that more threads are slower
+        with contextlib.suppress(Exception):  # the first frame reports errors
+            session.warm()  # while the page loads; a `hello` in between is answered afterwards
         try:
             while True:
                 try:
@@ -112,7 +112,7 @@ class CameraWidget(anywidget.AnyWidget):
                     reply = {"type": "late", "view": content.get("view"), "id": content.get("id")}
                 else:
                     reply, images = session.answer(content, buffers)
-                with contextlib.suppress(Exception):  # an answer that is lost expires in the page
+                with contextlib.suppress(Exception):  # a lost answer expires in the page
                     context.run(self.send, reply, images)
         finally:
             self._session = None
@@ -122,22 +122,22 @@ class CameraWidget(anywidget.AnyWidget):
 class LiveReader(CameraWidget):
     """The live cell: show letters to a camera, read text.
 
-    ``source`` is None for the browser's camera; else the number of a camera on the kernel's machine, or a film there.
-    ``model`` is one of ``asllib.live.session.models()``, by default the first, or a run folder. InputError if there is
-    no such model or film.
+    ``source`` is None for the browser's camera, or the number of a camera or a film on the kernel's machine. ``model``
+    is one of ``asllib.live.session.models()``, by default the first, or a run folder. InputError if there is no such
+    model or film.
     """
 
     _esm = _bundle("reader.js")
     _session: ReadingSession | None
-    _text = ""  # of a session that is over
+    _text = ""  # text of an ended session
 
     def __init__(self, source: int | str | Path | None = None, model: str | Path | None = None) -> None:
         super().__init__(ReadingSession(source, model))
 
     @property
     def text(self) -> str:
-        """What was read so far."""
-        session = self._session  # which the worker may take away at any time
+        """The text so far."""
+        session = self._session  # the worker may remove it at any time
         return self._text if session is None else session.text
 
     def stop(self, why: str = CLOSED) -> None:
@@ -145,13 +145,13 @@ class LiveReader(CameraWidget):
         session, self._text = self._session, self.text
         super().stop(why)
         if session is not None:
-            self._text = session.text  # with what frames on their way have added
+            self._text = session.text  # includes frames that were on their way
 
 
 class SignRecorder(CameraWidget):
     """The recorder: asks for one sign after the other, and writes a data folder for ``add_signs``.
 
-    It takes what ``asllib.live.recording.RecordingSession`` takes, shows why frames are not kept, and writes no others.
+    It has the arguments of ``asllib.live.recording.RecordingSession``, and shows why it drops frames.
     """
 
     _esm = _bundle("recorder.js")
@@ -164,14 +164,14 @@ class SignRecorder(CameraWidget):
         signer: str = "me",
         source: int | str | Path | None = None,
     ) -> None:
-        _stop_all(TAKEN)  # another one may record into this folder, which is read now
+        _stop_all(TAKEN)  # another recorder may write into this folder, which is read now
         super().__init__(RecordingSession(folder, signs, per_sign, signer, source))
 
 
 class WordRecorder(CameraWidget):
     """The recorder of words: asks for one after the other, and keeps a film of each.
 
-    It takes what ``asllib.live.recording.WordSession`` takes. What is agreed to is shown before Start.
+    It has the arguments of ``asllib.live.recording.WordSession``, and shows the consent before Start.
     """
 
     _esm = _bundle("recorder.js")

@@ -18,12 +18,12 @@ class DefaultConfig:
 
     hidden: int = 256  # width of the layer that reads the embedding
     dropout: float = 0.5  # share of that layer that is zeroed in training; of the embedding it is 0.6 times as much
-    noise: float = 0.3  # standard deviation of what is added to the standardised embedding in training
-    # Power to which what the landmarks say is raised where there is no embedding: trained to doubt hands that show no
-    # letter, their confidence is lower than their accuracy.
+    noise: float = 0.3  # standard deviation of the noise on the standardised embedding in training
+    # Power of the landmark branch's probabilities without an embedding: this branch learned to doubt hands that show no
+    # letter, so its confidence is lower than its accuracy.
     sharpen: float = 1.5
     doubt: float = 0.4  # the confidence of both is at most this power of the landmark branch's highest probability
-    share: float = 0.25  # of the hands with an embedding that the landmark branch answers for in training
+    share: float = 0.25  # of the hands with an embedding that train the landmark branch instead
     classes: int = 24  # letters
 
 
@@ -39,11 +39,11 @@ PRESETS = {
 
 @register("default", DefaultConfig, PRESETS)
 class DefaultNet(Network):
-    """Reads landmarks with ``LandmarkCNN`` and the embedding with two layers, and multiplies what the two say.
+    """Reads landmarks with ``LandmarkCNN`` and the embedding with two layers, and multiplies their probabilities.
 
-    Landmarks hold for any light and background, and say in which direction a hand points; the embedding sees where
-    fingers touch. In training each item is answered for by one branch, so that neither leans on the other. Landmarks
-    notice better that a hand shows no letter: they limit the confidence. Without an embedding (NaN) they read alone.
+    Landmarks depend little on light and background, and give the direction of a hand; the embedding shows where fingers
+    touch. In training one branch answers each item, so that neither relies on the other. The landmark branch recognises
+    better that a hand shows no letter, so it limits the confidence. Without an embedding (NaN) it answers alone.
     """
 
     mean: Tensor
@@ -64,30 +64,30 @@ class DefaultNet(Network):
         )
 
     def prepare(self, inputs: tuple[Tensor, ...], augment: Any = None, generator: Generator | None = None) -> Tensor:
-        """Turn what ``LandmarkCNN.prepare`` takes, and embeddings (B, 1152), into one row a hand (B, 9 * 21 + 1152)."""
+        """Turn inputs of ``LandmarkCNN.prepare`` and embeddings (B, 1152) into rows of hands (B, 9 * 21 + 1152)."""
         return torch.cat([self.landmark.prepare(inputs, augment, generator).flatten(1), inputs[4].float()], 1)
 
     def set_statistics(self, inputs: tuple[Tensor, ...]) -> None:
-        """Take mean and standard deviation of each number of the training embeddings; NaN rows have none."""
+        """Take mean and standard deviation of each number of the training embeddings; skip rows of NaN."""
         embeddings = inputs[4].float()
         embeddings = embeddings[~embeddings[:, 0].isnan()]
         self.mean.copy_(embeddings.mean(0))
         self.std.copy_(embeddings.std(0).clamp_min(1e-3))
 
     def read_embedding(self, embedding: Tensor) -> Tensor:
-        """Log-probabilities (B, classes) of the embedding's branch, of embeddings (B, 1152)."""
+        """Log-probabilities (B, classes) of the embedding branch for embeddings (B, 1152)."""
         x = (embedding - self.mean) / self.std
         if self.training:
             x = x + self.config.noise * torch.randn_like(x)
         return self.embedding(x).log_softmax(1)
 
     def branches(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-probabilities (B, classes) of the landmark branch and of the embedding's, from ``forward``'s inputs."""
+        """Log-probabilities (B, classes) of the landmark and the embedding branch, from ``forward``'s inputs."""
         features, embedding = inputs[:, :-WIDTH].unflatten(1, (-1, 21)), inputs[:, -WIDTH:]  # (B, 9, 21), (B, 1152)
         return self.landmark(features).log_softmax(1), self.read_embedding(embedding.nan_to_num())
 
     def multiply(self, landmark: Tensor, embedding: Tensor) -> Tensor:
-        """Log-probabilities (B, classes) of the branches' product, as flat as the landmarks' limit asks."""
+        """Log-probabilities (B, classes) of the product of both branches, flattened to the landmark branch's limit."""
         both, even = (landmark + embedding).softmax(1), 1 / self.config.classes
         best = both.amax(1, keepdim=True)
         most = torch.minimum(best, landmark.amax(1, keepdim=True).exp() ** self.config.doubt)

@@ -1,4 +1,4 @@
-"""The landmark network: a CNN along the fingers of a hand. The paper names one and leaves it as TODO."""
+"""The landmark network: a CNN along the fingers of a hand. The paper leaves its layers as TODO."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -38,9 +38,9 @@ class LandmarkAugment:
 
     turn: float = 15.0  # degrees in the image plane, at most 30
     tilt: float = 30.0  # degrees about the axes in the image plane: another camera
-    stretch: float = 0.15  # change of the size along each axis, as people's hands differ
-    jitter: float = 0.03  # standard deviation of each point, in palm lengths: the tracker's error
-    flat: float = 0.0  # share of the hands whose world landmarks are dropped, as they are missing in others' tables
+    stretch: float = 0.15  # change of the size along each axis, since hands differ
+    jitter: float = 0.03  # standard deviation of noise on each point, in palm lengths: the tracker's error
+    flat: float = 0.0  # share of hands without world landmarks, as in tables of other programs
 
     def __post_init__(self) -> None:
         check_turn(self.turn)
@@ -61,8 +61,8 @@ PRESETS["people"] = dataclasses.replace(PRESETS["best"], signers=48)
 class LandmarkCNN(Network):
     """Convolutions along each finger, shared by all fingers, then across neighbouring fingers, then two layers.
 
-    The 21 landmarks are laid out as a grid of 5 fingers by 5 joints, wrist to tip, the way a hand is built: a kernel
-    of 3 along a row sees two bones and the joint between them; a kernel of 3 across rows sees fingers side by side.
+    The 21 landmarks form a grid like a hand, 5 fingers by 5 joints from wrist to tip: a kernel of 3 along a row sees
+    two bones and the joint between them; a kernel of 3 across rows sees neighbouring fingers.
     """
 
     grid: Tensor
@@ -91,18 +91,18 @@ class LandmarkCNN(Network):
         )
 
     def prepare(self, inputs: tuple[Tensor, ...], augment: Any = None, generator: Generator | None = None) -> Tensor:
-        """Turn landmarks and world (B, 21, 3), left (B,) and aspect (B,) into features (B, 9, 21); more is ignored."""
+        """Turn landmarks and world (B, 21, 3), left (B,) and aspect (B,) into features (B, 9, 21); ignore the rest."""
         landmarks, world, left, aspect = inputs[:4]
         if augment is not None and generator is not None:
             landmarks, world = augment_landmarks(landmarks, world, aspect, augment, generator)
         return landmark_features(landmarks, world, left, aspect)
 
     def embed(self, features: Tensor) -> Tensor:
-        """Turn features (B, C, 21) into what the last layer sees (B, hidden)."""
+        """Turn features (B, C, 21) into the last layer's input (B, hidden)."""
         x = features[:, :, self.grid]  # (B, C, 5, 5): fingers x joints
         x = self.along(x)  # (B, 48, 5, 3)
         x = self.across(x)  # (B, 64, 3, 1)
-        # The points themselves go along: a finger's direction in the image is what tells G from Q.
+        # The points themselves are inputs too: the direction of a finger in the image distinguishes G from Q.
         return self.head[:-1](torch.cat([x.flatten(1), features.flatten(1)], 1))
 
     def forward(self, features: Tensor) -> Tensor:
@@ -113,10 +113,10 @@ class LandmarkCNN(Network):
 def augment_landmarks(
     landmarks: Tensor, world: Tensor, aspect: Tensor, how: LandmarkAugment, generator: Generator
 ) -> tuple[Tensor, Tensor]:
-    """Turn, tilt, stretch and shake a batch of hands, image and world landmarks (B, 21, 3) as the tracker gives them.
+    """Turn, tilt, stretch and shake a batch of hands, image and world landmarks (B, 21, 3) from the tracker.
 
-    Both are turned by the same angles, and shaken each by itself. ``aspect`` (B,) is width / height: turns are made
-    where x and y have one unit. The generator is on the CPU.
+    Both are turned by the same angles, but shaken independently. ``aspect`` (B,), width / height, brings x and y
+    to one unit before turning. The generator is on the CPU.
     """
     batch = len(landmarks)
 

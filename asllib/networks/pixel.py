@@ -19,7 +19,7 @@ from asllib.hands.tracker import table_hands
 from asllib.letters import FIRST_SIX
 from asllib.networks.registry import Network, register
 
-MAX_TURN = 30.0  # degrees; halfway to 90 less the leeway that signers take: G and Q, K and P, H and U are 90 apart
+MAX_TURN = 30.0  # degrees; G and Q, K and P, H and U are 90 apart: half of it, less 15 for differences of signers
 
 
 def check_turn(turn: float) -> None:
@@ -32,23 +32,23 @@ def check_turn(turn: float) -> None:
 class PixelConfig:
     """Shape of the pixel network.
 
-    The paper says that there are 2 dropout layers, and describes one a block: here whole feature maps are dropped after
-    blocks 1 and 2. It explains batch normalisation, and does not list it among the network's layers.
+    The paper counts 2 dropout layers, but describes one per block: here whole feature maps are dropped after blocks 1
+    and 2. It explains batch normalisation, but does not list it among the layers.
     """
 
     channels: tuple[int, int, int] = (32, 64, 128)  # feature maps of the three blocks
-    hidden: int = 128  # width of the first fully connected layer, which the paper does not give
+    hidden: int = 128  # width of the first fully connected layer; the paper gives none
     dropout: float = 0.25  # share of the features that is zeroed in training
     batch_norm: bool = False
-    standardise: bool = False  # each image by itself, not by the training images' mean: people's cameras differ
+    standardise: bool = False  # each image by itself, not by the training images' mean, since cameras differ
     classes: int = 24  # letters
 
 
 @dataclass(frozen=True)
 class ImageAugment:
-    """How far grey images are changed; each value is drawn evenly from -x..x (or 1 - x..1 + x for factors).
+    """Limits of changes to grey images; each value is uniform in -x..x (or 1 - x..1 + x for factors).
 
-    Nothing is mirrored: the mirror image of a right hand is a left hand.
+    Nothing is mirrored, because the mirror image of a right hand is a left hand.
     """
 
     turn: float = 10.0  # degrees, at most 30
@@ -65,7 +65,7 @@ PRESETS = {
     "paper": Preset(PixelConfig(classes=6), PAPER_TRAINING, alphabet=FIRST_SIX),
     "best": Preset(
         PixelConfig(batch_norm=True, dropout=0.1),
-        # At least as many steps as five epochs of Sign Language MNIST, also where the set is smaller.
+        # At least as many steps as five epochs of Sign Language MNIST, also on a smaller set.
         Training(5, 4e-3, 128, one_cycle=True, weight_decay=0.01, smoothing=0.05, bfloat16=True, min_steps=1050),
         ImageAugment(),
     ),
@@ -84,8 +84,8 @@ PRESETS = {
 class PixelCNN(Network):
     """Three blocks of convolution, activation, dropout and max pooling, then two fully connected layers.
 
-    The paper's softmax is left to the loss. The mean image and the standard deviation of the training images are part
-    of the network, so that it takes plain 0..1.
+    The loss contains the paper's softmax. The mean image and the standard deviation of the training images are part of
+    the network, so that its input is plain 0..1.
     """
 
     mean: Tensor
@@ -102,8 +102,8 @@ class PixelCNN(Network):
             blocks.append(nn.Conv2d(wide, channels, 3, padding=1))
             if config.batch_norm:
                 blocks.append(nn.BatchNorm2d(channels))
-            # The paper's order is activation, dropout, pooling. Pooling first gives the same numbers, since neither
-            # changes which value is largest, for a quarter of the work.
+            # The paper's order is activation, dropout, pooling. Pooling first gives the same numbers for a quarter of
+            # the work, since neither changes which value is largest.
             blocks += [nn.MaxPool2d(2), nn.ReLU()]
             if number < 2:
                 blocks.append(nn.Dropout2d(config.dropout))
@@ -112,7 +112,7 @@ class PixelCNN(Network):
         self.head = nn.Sequential(
             nn.Flatten(), nn.Linear(wide * 9, config.hidden), nn.ReLU(), nn.Linear(config.hidden, config.classes)
         )
-        # The same numbers in an order that convolutions read faster.
+        # The same numbers in a memory order that is faster for convolutions.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's overloads lack it
 
     def prepare(self, inputs: tuple[Tensor, ...], augment: Any = None, generator: Generator | None = None) -> Tensor:
@@ -124,13 +124,13 @@ class PixelCNN(Network):
         """Take mean image and standard deviation from training images (N, 28, 28) uint8."""
         images = inputs[0].float() / 255
         self.mean.copy_(images.mean(0, keepdim=True))
-        self.std.copy_((images - self.mean).std(correction=0).clamp_min(1e-3))  # equal images have none
+        self.std.copy_((images - self.mean).std(correction=0).clamp_min(1e-3))  # equal images have a deviation of 0
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn images (B, 1, 28, 28) in 0..1 into logits (B, classes)."""
         if self.config.standardise:
             mean, std = images.mean((2, 3), keepdim=True), images.std((2, 3), keepdim=True)  # (B, 1, 1, 1)
-            x = (images - mean) / (std + 0.03)  # an image of nothing stays nothing
+            x = (images - mean) / (std + 0.03)  # an empty image stays empty
         else:
             x = (images - self.mean) / self.std  # (B, 1, 28, 28)
         x = self.features(x)  # (B, 32, 14, 14), (B, 64, 7, 7), (B, 128, 3, 3)
@@ -156,26 +156,26 @@ def augment_images(images: Tensor, how: ImageAugment, generator: Generator) -> T
 
 
 def as_small(image: np.ndarray) -> np.ndarray | None:
-    """A 28x28 uint8 image in grey, which files give as RGB, as the pixel network reads it; None if it is a photo."""
+    """A 28x28 uint8 image, also from an RGB file, as grey input of the pixel network; None if it is a photo."""
     small = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape in ((SIDE, SIDE), (SIDE, SIDE, 3))
     return to_gray(image) if small else None
 
 
 def small_set(images: np.ndarray | PhotoFiles) -> np.ndarray | None:
-    """All of a set's images as ``as_small`` has them, (N, 28, 28); None if the set has photos."""
+    """All images of a set by ``as_small``, (N, 28, 28); None if the set has photos."""
     if isinstance(images, np.ndarray):
         return images if images.shape[1:] == (SIDE, SIDE) else None
     small = []
     for i in range(len(images)):
         image = as_small(images[i])
-        if image is None:  # mostly at the first: no need to decode all
+        if image is None:  # mostly the first one: no need to decode all
             return None
         small.append(image)
     return np.stack(small) if small else None
 
 
 def crop_set(letters: LetterSet, looks: Looks, *, background: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Crop each photo of a set to its hand, as each look saw it: (looks, N, 28, 28) uint8, and found (looks, N)."""
+    """Crop each photo of a set to its hand, for each look: (looks, N, 28, 28) uint8, and found (looks, N)."""
     hands = [table_hands(table) for table in looks.tables]
     found = np.array([[hand is not None for hand in look] for look in hands])
     images = np.zeros((*found.shape, SIDE, SIDE), np.uint8)
@@ -187,7 +187,7 @@ def crop_set(letters: LetterSet, looks: Looks, *, background: bool = False) -> t
 
 
 def set_probabilities(model: PixelCNN, letters: LetterSet, track: Callable[[LetterSet], Looks]) -> np.ndarray:
-    """Read a set, (N, classes): small images as they are, photos by ``track``; zeros where no hand was found."""
+    """Read a set, (N, classes): small images directly, photos by ``track``; zeros if no hand was found."""
     small = small_set(letters.images)
     if small is not None:
         return model.logits((torch.from_numpy(small),)).softmax(1).numpy()

@@ -1,4 +1,4 @@
-"""The networks by name. Each is one module of this folder: its settings, layers, preparation and presets."""
+"""The networks by name. Each is one module of this folder with settings, layers, preparation and presets."""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ _CLASSES: dict[str, type["Network"]] = {}
 
 
 class Network(nn.Module):
-    """What every network has beside its layers."""
+    """The common parts of all networks beside their layers."""
 
     name: ClassVar[str]
     Config: ClassVar[type]  # a frozen dataclass
@@ -22,16 +22,16 @@ class Network(nn.Module):
     config: Any
 
     def prepare(self, inputs: tuple[Tensor, ...], augment: Any = None, generator: Generator | None = None) -> Tensor:
-        """Turn a batch of stored tensors into what ``forward`` takes; with ``augment`` it is changed at random."""
+        """Turn a batch of stored tensors into the input of ``forward``; ``augment`` changes it at random."""
         raise NotImplementedError
 
     def set_statistics(self, inputs: tuple[Tensor, ...]) -> None:
-        """Take what the network normalises by from stored training tensors; by default it is nothing."""
+        """Compute the statistics for normalising from stored training tensors; by default there are none."""
 
     @torch.inference_mode()
     def logits(self, inputs: tuple[Tensor, ...], batch: int = 1024) -> Tensor:
         """Read stored tensors (N, ...) without augmentation; return logits (N, classes)."""
-        if self.training:  # asking is quicker than telling every layer
+        if self.training:  # this check is quicker than eval() on every layer
             self.eval()
         starts = range(0, len(inputs[0]), batch)
         parts = [self(self.prepare(tuple(x[start : start + batch] for x in inputs))) for start in starts]
@@ -74,5 +74,5 @@ def preset(network: str, name: str) -> Any:
 
 
 def parameter_count(model: nn.Module) -> int:
-    """How many numbers training sets."""
+    """Number of trained parameters."""
     return sum(parameter.numel() for parameter in model.parameters())

@@ -1,4 +1,4 @@
-"""Networks on disk: a run folder with weights (safetensors) and a card, and those that are shipped."""
+"""Networks on disk: run folders with weights (safetensors) and a card, and the shipped networks."""
 
 import dataclasses
 import hashlib
@@ -24,7 +24,7 @@ WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 
 
 def check_new_run(folder: Path) -> None:
-    """Raise InputError if a folder has a shipped network's name or holds a finished run; others are gone on with."""
+    """Raise InputError if a folder has a shipped network's name or holds a finished run; other runs continue."""
     if str(folder) in SHIPPED:
         raise InputError(f"{folder}: the name of a shipped network; name another folder, such as runs/{folder}")
     if (folder / "card.json").is_file():
@@ -32,16 +32,16 @@ def check_new_run(folder: Path) -> None:
 
 
 def tidy_run(folder: Path) -> None:
-    """Delete what a finished run does not need: checkpoints, and what killed runs were writing."""
+    """Delete files that a finished run does not need: checkpoints, and unfinished files of killed runs."""
     for left in folder.iterdir():
         if re.fullmatch(r"checkpoint(-(\d+|shapes))?\.pt|\.[0-9a-f]{8}-.*", left.name) and left.is_file():
             left.unlink()
 
 
 def save_model(folder: str | Path, model: Network, alphabet: Sequence[str], about: dict[str, Any]) -> Path:
-    """Write ``model.safetensors`` and ``card.json`` into a run folder, which is made if it is not there.
+    """Write ``model.safetensors`` and ``card.json`` into a run folder, which is made if it is missing.
 
-    ``alphabet`` has letters, or signs' names, in the order of the outputs; ``about`` is what else the card says.
+    ``alphabet`` has letters, or names of signs, in the order of the outputs; ``about`` has further facts for the card.
     """
     folder = Path(folder)
     weights = save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})
@@ -61,8 +61,8 @@ def save_model(folder: str | Path, model: Network, alphabet: Sequence[str], abou
 def load_model(name: str | Path) -> tuple[Network, dict[str, Any]]:
     """Load a shipped network (one of ``SHIPPED``) or a run folder; return it with its card.
 
-    A folder may come from a stranger: nothing in it is run, and memory is taken only for weights of the right shape.
-    InputError if there is no such thing, the card is damaged, or the weights are not those whose hash the card gives.
+    A folder may come from a stranger: no code in it runs, and only weights of the right shape take memory. InputError
+    if there is no such network, the card is damaged, or the weights do not have the card's hash.
     """
     folder = WEIGHTS / name if name in SHIPPED else Path(name)
     card_file, weights_file = folder / "card.json", folder / "model.safetensors"
@@ -90,7 +90,7 @@ def load_model(name: str | Path) -> tuple[Network, dict[str, Any]]:
         raise InputError(f"{weights_file}: sha256 {found} instead of {expected} as in the card; train again")
     try:
         tensors = load(content)
-    except Exception as error:  # another format, as a pickle, or damaged
+    except Exception as error:  # another format, such as a pickle, or damaged
         raise InputError(f"{weights_file}: not safetensors ({error}); train again") from None
     if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
         raise InputError(f"{weights_file}: does not fit the network in the card; train again")
@@ -102,7 +102,7 @@ def load_model(name: str | Path) -> tuple[Network, dict[str, Any]]:
 
 
 def fold(model: Network) -> Network:
-    """Make a network quicker for reading, in place and with equal answers: batch normalisation and dropout go."""
+    """Speed up a network for reading, in place and with equal answers: remove batch normalisation and dropout."""
     for block in list(model.modules()):
         if isinstance(block, nn.Sequential):
             for i in reversed(range(len(block))):
@@ -116,7 +116,7 @@ def fold(model: Network) -> Network:
 
 
 def _setting(shape: type, name: str, value: Any) -> Any:
-    """A value of a card's config, or ValueError unless it is of the kind and size that a network's setting can be."""
+    """A value of a card's config; ValueError unless its type and size fit the network's setting."""
     usual: Any = {field.name: field.default for field in dataclasses.fields(shape)}[name]
     several = isinstance(usual, tuple)
     values = value if several else [value]

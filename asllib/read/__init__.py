@@ -1,4 +1,4 @@
-"""From hands to text: letters out of streams of frames, words out of letters.
+"""From hands to text: streams of frames to letters, letters to words.
 
 The names below are imported on first use: ``import asllib.read`` loads neither MediaPipe nor PyTorch.
 """

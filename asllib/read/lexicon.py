@@ -1,4 +1,4 @@
-"""Words: completing the one that is being spelled, and correcting one that is done."""
+"""Words: complete the word that is being spelled, and correct a finished word."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -13,17 +13,17 @@ from asllib.errors import InputError
 from asllib.letters import LETTERS
 
 SIZE = 50_000
-# Chosen on practice words of signers that are in no test: what mends most of those that change no more of the words
-# that were read right and are not in the lexicon.
-PRIOR_WEIGHT = 0.7  # of a word's frequency against what was seen
-UNKNOWN = 1e-12  # the frequency of a word that is not in the lexicon: names and rare words do occur
-LETTER_COST = 5.0  # logarithm of how unlikely a wrong letter is, where only the letters are known
-# Handshapes that are taken for each other: wrong in the same way by signers, trackers and networks.
+# Chosen on practice words of signers who are in no test: the most corrections without more changes to right words that
+# are not in the lexicon.
+PRIOR_WEIGHT = 0.7  # of a word's frequency against the network's probabilities
+UNKNOWN = 1e-12  # assumed frequency of words that are not in the lexicon, such as names
+LETTER_COST = 5.0  # negative log-probability of a wrong letter, if only the letters are known
+# Similar handshapes, which signers, trackers and networks confuse.
 ALIKE: tuple[str, ...] = ("AEMNST", "DRUVKZ", "GHPQ", "COE", "IJY", "DXZT", "KVPR", "BEF", "UVWR")
 
 
 class Lexicon:
-    """The most frequent English words, from the package wordfreq; ``names`` of one's own are never changed.
+    """The most frequent English words, from the package wordfreq; correction never changes your own ``names``.
 
     Examples
     --------
@@ -41,7 +41,7 @@ class Lexicon:
         self._names = {name.upper() for name in check_names(names)}
 
     def complete(self, start: str, count: int = 3) -> tuple[str, ...]:
-        """The most frequent words that begin with the letters spelled so far, without that very word."""
+        """The most frequent longer words that begin with the letters spelled so far."""
         start = start.upper()
         found = (word for word in self._frequency if start and word.startswith(start) and word != start)
         return tuple(islice(found, count))
@@ -49,13 +49,13 @@ class Lexicon:
     def correct(self, word: str, log_probabilities: np.ndarray | None = None) -> str:
         """The word that was most likely meant by the letters that were read.
 
-        A name that the lexicon was not given may be changed, if a word is near and what was seen speaks for that word:
-        so correction is for the caller to ask for, never a matter of course. ``log_probabilities`` (T, 27) are what the
-        network said at each moment of the word, "neither" first: with them every candidate is weighed by how well it
-        explains all of them, else by how alike the letters' hands are.
+        An unknown name may change, if a similar word fits better. So correct words only if the user asks for it.
+        ``log_probabilities`` (T, 27) are the network's answers at each moment of the word, "neither" first. With them,
+        a candidate is weighed by how well it explains all answers; without them, by the similarity of the letters'
+        handshapes.
         """
         word = word.upper()
-        if not word or word in self._names or not set(word) <= set(LETTERS):  # signs of one's own are no letters
+        if not word or word in self._names or not set(word) <= set(LETTERS):  # added signs are no letters
             return word
         candidates = list(dict.fromkeys((word, *self.candidates(word))))
         prior = np.array([math.log(self._frequency.get(candidate, UNKNOWN)) for candidate in candidates])
@@ -66,7 +66,7 @@ class Lexicon:
         return candidates[int(np.argmax(fit + PRIOR_WEIGHT * prior))]
 
     def candidates(self, word: str) -> tuple[str, ...]:
-        """At most 400 words of the lexicon that differ in few letters, near and frequent ones first."""
+        """At most 400 words of the lexicon that differ in few letters, similar and frequent words first."""
         length = len(word)
         most = 1 if length <= 2 else 2 if length == 3 else 3 if length <= 6 else 4
         near = process.extract(word, [*self._frequency], scorer=Levenshtein.distance, score_cutoff=most, limit=None)
@@ -75,7 +75,7 @@ class Lexicon:
 
 
 def check_names(names: Iterable[str]) -> tuple[str, ...]:
-    """Names as a tuple, or InputError if they are one word, whose letters would pass for names."""
+    """Names as a tuple; InputError if they are a single text, whose letters would count as names."""
     listed = names if isinstance(names, str) else tuple(names)
     if isinstance(listed, str) or not all(isinstance(name, str) for name in listed):
         raise InputError(f"names={names!r}: give a list of words")
@@ -83,7 +83,7 @@ def check_names(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def letter_distance(read: str, meant: str) -> float:
-    """Edit distance in which taking a letter for one of the same family (``ALIKE``) costs half."""
+    """Edit distance in which confusing letters of one family (``ALIKE``) costs half."""
     row = [float(k) for k in range(len(meant) + 1)]
     for number, letter in enumerate(read, 1):
         before, row = row, [float(number)]
@@ -120,7 +120,7 @@ def _frequencies(size: int) -> dict[str, float]:
 
 
 def draw_words(count: int, seed: int) -> list[str]:
-    """Draw different words of two letters and more by their frequency, to spell them."""
+    """Sample different words of two or more letters by their frequency, to spell them."""
     words = {word: share for word, share in _frequencies(10_000).items() if len(word) > 1}
     shares = np.array(list(words.values()))
     drawn = np.random.default_rng(seed).choice(list(words), count, replace=False, p=shares / shares.sum())

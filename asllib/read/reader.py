@@ -1,4 +1,4 @@
-"""The one way from frames to text: hand, probabilities, letters, words."""
+"""The path from frames to text: hand, probabilities, letters, words."""
 
 import math
 from collections import deque
@@ -29,35 +29,35 @@ from asllib.read.decoder import (
 from asllib.read.lexicon import Lexicon
 from asllib.read.recognizer import Recognizer
 
-LOWERED = 0.3  # of the hand's height that the wrist sinks when a hand is lowered
-TAIL_S = 0.5  # seconds without a hand that are read after the last frame
-_WORD_MOMENTS = 1200  # of a word are kept, a minute's
+LOWERED = 0.3  # fraction of the hand's height by which the wrist of a lowered hand sinks
+TAIL_S = 0.5  # seconds without a hand that the reader adds after the last frame
+_WORD_MOMENTS = 1200  # at most so many moments of a word are kept, one minute
 
 
 @dataclass(frozen=True)
 class FrameReading:
-    """What was read in one frame."""
+    """The reading of one frame."""
 
     hand: Hand | None
     letter: str | None  # the likeliest letter or added sign of this frame; None without a hand
-    confidence: float  # its probability; 0 without one
-    probabilities: np.ndarray  # (26,) float32, A to Z; then signs that were added to the recogniser
-    letters: tuple[ReadLetter, ...]  # that this frame completed, added signs too; mostly none
-    text: str  # all that was read so far
+    confidence: float  # probability of the letter; 0 without one
+    probabilities: np.ndarray  # (26 + signs,) float32, A to Z, then added signs
+    letters: tuple[ReadLetter, ...]  # letters and added signs that this frame completes; mostly none
+    text: str  # all text so far
 
 
 @dataclass(frozen=True)
 class ReadWord:
-    """A word, or an added sign, and when its first and last letter were seen, in seconds of the video."""
+    """A word, or an added sign, with the times of its first and last letter in seconds of the video."""
 
-    word: str  # as it is in the text: correction may have changed it
+    word: str  # as in the text, after correction
     start_s: float
     end_s: float
 
 
 @dataclass
 class _Word:
-    """A word of the text, and what was read for it."""
+    """A word of the text, and the letters that were read for it."""
 
     text: str = ""
     letters: list[ReadLetter] = field(default_factory=list)
@@ -65,7 +65,7 @@ class _Word:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Networks that read a hand are tiny: more threads only wait for each other, and reading takes twice as long."""
+    """Use one thread: the networks are so small that more threads would double the time of reading."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -75,12 +75,12 @@ def _one_thread() -> Iterator[None]:
 
 
 class TextReader:
-    """Frames in, text out: what the live cell, the video reader and the evaluation use.
+    """Frames in, text out: the live cell, the video reader and the evaluation use this class.
 
-    The shipped network ``spelling`` reads the hand as it moves, all 26 letters. Another ``recognizer`` may take its
-    place, see ``load_network``; one of single frames reads no J and Z. ``letters`` are those that may be read, by
-    default all that are known; ``settings`` may be replaced while reading. After the last frame of a film call
-    ``finish``: a frame's letter comes a little later.
+    The shipped network ``spelling`` reads all 26 letters of the moving hand. Another ``recognizer`` may replace it, see
+    ``load_network``; a network of single frames reads no J and Z. ``letters`` restricts the letters that are read, by
+    default to all known ones; ``settings`` may be replaced while reading. After the last frame of a film call
+    ``finish``: a letter comes a little after its frame.
 
     Examples
     --------
@@ -97,7 +97,7 @@ class TextReader:
         letters: Iterable[str] | None = None,
     ) -> None:
         network = _shipped() if recognizer is None else recognizer
-        self.correcting = False  # whether a word is corrected when a space follows it
+        self.correcting = False  # whether a space corrects the word before it
         self._tracker = HandTracker(video=True)
         self._last_time = -np.inf
         self._listener = HandListener(network) if isinstance(network, SpellingNet) else FrameListener(network)
@@ -107,17 +107,17 @@ class TextReader:
         self._places = [outputs.index(name) for name in ("neither", *self._names)]
         known = LETTERS if letters is None else tuple(letters)
         self._barred = [place for place, name in enumerate(outputs) if name in LETTERS and name not in known]
-        self._now = np.zeros(1 + len(self._names), np.float32)  # what is said of this frame, "neither" first
+        self._now = np.zeros(1 + len(self._names), np.float32)  # probabilities of this frame, "neither" first
         self._showing = False  # a letter is being held
-        self._letter_height = 0.0  # of the wrist at the last letter, 0 at the top
-        self._letter_time: float | None = None  # of the last letter, while no space follows it
-        self._words = [_Word()]  # the last is being spelled; empty after a space
-        self._moments: deque[np.ndarray] = deque(maxlen=_WORD_MOMENTS)  # what the network said of that word, (27,) each
-        self._whole = True  # whether all that was said of the word is among them
+        self._letter_height = 0.0  # height of the wrist at the last letter, 0 at the top
+        self._letter_time: float | None = None  # time of the last letter, until a space follows it
+        self._words = [_Word()]  # the last one is being spelled; empty after a space
+        self._moments: deque[np.ndarray] = deque(maxlen=_WORD_MOMENTS)  # probabilities of that word, (27,) each
+        self._whole = True  # whether these are all moments of the word
 
     @property
     def text(self) -> str:
-        """All that was read so far; may be replaced: when and how its words were spelled is then not known."""
+        """The text so far; may be replaced, but then the times and letters of its words are unknown."""
         return " ".join(word.text for word in self._words)
 
     @text.setter
@@ -126,7 +126,7 @@ class TextReader:
         self._forget_word()
 
     def _forget_word(self) -> None:
-        """What was seen so far is no evidence of the word that the text ends with."""
+        """Forget the moments so far: they do not belong to the last word of the text."""
         self._moments.clear()
         self._whole = not self.word
 
@@ -137,18 +137,18 @@ class TextReader:
 
     @property
     def letters(self) -> tuple[ReadLetter, ...]:
-        """All letters and added signs that were read and not taken back."""
+        """All letters and added signs that were read and not deleted."""
         return tuple(letter for word in self._words for letter in word.letters)
 
     @property
     def words(self) -> tuple[ReadWord, ...]:
-        """The words that were read, with their times."""
+        """The words of the text, with their times."""
         read = [word for word in self._words if word.letters]
         return tuple(ReadWord(word.text, word.letters[0].start_s, word.letters[-1].end_s) for word in read)
 
     @property
     def settings(self) -> SpellerSettings:
-        """When a letter counts as shown; if they are replaced, what is being held goes on."""
+        """Settings that decide when a letter counts as shown; after a change, a held letter continues."""
         return self._speller.settings
 
     @settings.setter
@@ -157,11 +157,11 @@ class TextReader:
 
     @cached_property
     def lexicon(self) -> Lexicon:
-        """The words that suggestions come from, loaded on first use; may be replaced."""
+        """The source of suggested words, loaded on first use; may be replaced."""
         return Lexicon()
 
     def read(self, frame: np.ndarray, time_s: float) -> FrameReading:
-        """Read the next frame, (H, W, 3) uint8 RGB, and its time in seconds, later than the one before.
+        """Read the next frame, (H, W, 3) uint8 RGB, with its time in seconds, later than the last one.
 
         InputError if the frame is no such array, or the time is missing or not later.
         """
@@ -175,7 +175,7 @@ class TextReader:
     ) -> FrameReading:
         """Read the next frame by its hand, or None.
 
-        ``aspect`` is the frame's width / height; the frame itself only the pixel network needs.
+        ``aspect`` is the frame's width / height. Only the pixel network needs the frame itself.
         """
         _check_time(time_s, self._last_time)
         self._last_time = time_s
@@ -186,7 +186,7 @@ class TextReader:
                 letters += [sign] if sign.letter not in WRITE else []
                 self._write(sign)
             if len(self._moments) == _WORD_MOMENTS and self._moments[0].argmax():
-                self._whole = False  # a letter's moment goes
+                self._whole = False  # a moment of the word is dropped
             self._now = said.probabilities[self._places]
             self._moments.append(self._now[: 1 + len(LETTERS)])
             self._showing = said.probabilities.argmax() != NEITHER
@@ -204,16 +204,16 @@ class TextReader:
         return FrameReading(hand, letter, confidence, now, tuple(letters), self.text)
 
     def finish(self) -> tuple[ReadLetter, ...]:
-        """After the last frame, read half a second without a hand: the last letters come a little later.
+        """After the last frame, read half a second without a hand, to complete the last letters.
 
-        Returns the letters and added signs that this completed.
+        Returns these letters and added signs.
         """
         last, steps = self._last_time, 10 if np.isfinite(self._last_time) else 0
         tail = [self.read_hand(None, last + TAIL_S / steps * step, 1.0) for step in range(1, steps + 1)]
         return tuple(letter for reading in tail for letter in reading.letters)
 
     def _is_up(self, hand: Hand | None) -> bool:
-        """Whether the hand is in view and no lower than when it showed the last letter: then the word goes on."""
+        """Whether the hand is in view and not lowered since the last letter: then the word continues."""
         if hand is None:
             return False
         length = float(np.ptp(hand.landmarks[:, 1]))
@@ -246,7 +246,7 @@ class TextReader:
     def evidence(self) -> np.ndarray | None:
         """Log-probabilities (T, 27) of the word, "neither" and A to Z.
 
-        None if the network saw only a part of it, or sees single frames: of these one is no evidence beside the next.
+        None if the network saw only a part of it, or reads single frames, whose answers depend on each other.
         """
         if not (self._listener.in_time and self._whole and self._moments):
             return None
@@ -254,7 +254,7 @@ class TextReader:
         return np.log(table / table.sum(1, keepdims=True)).astype(np.float32)
 
     def suggestions(self, count: int = 3) -> tuple[str, ...]:
-        """Words that the one being spelled may become, the likeliest first."""
+        """Suggestions for the word that is being spelled, the likeliest first."""
         word = self.word
         if not word:
             return ()
@@ -262,12 +262,12 @@ class TextReader:
         return tuple(dict.fromkeys(other for other in found if other != word))[:count]
 
     def choose(self, word: str) -> None:
-        """Replace the word being spelled by a suggested one, with a space after it."""
+        """Replace the word that is being spelled by a suggestion, and add a space."""
         self._words[-1].text = word
         self.space()
 
     def correct(self) -> None:
-        """Replace the word being spelled by the lexicon's likeliest."""
+        """Replace the word that is being spelled by the likeliest word of the lexicon."""
         if self.word:
             self._words[-1].text = self.lexicon.correct(self.word, self.evidence())
 
@@ -279,20 +279,20 @@ class TextReader:
         self._forget_word()
 
     def delete(self) -> None:
-        """Take the last character back, and the letter that it was read from."""
+        """Delete the last character, and its letter."""
         last = self._words[-1]
         if last.text:
             last.text = last.text[:-1]
             if not last.text:
                 last.letters.clear()
-            elif len(last.letters) > 1:  # an added sign is one for all of its characters
+            elif len(last.letters) > 1:  # an added sign is one letter for all its characters
                 last.letters.pop()
         elif len(self._words) > 1:
             self._words.pop()
         self._forget_word()
 
     def clear(self) -> None:
-        """Start anew with no text."""
+        """Delete all text."""
         self.text, self._letter_time = "", None
         self._speller.reset()
         self._listener.reset()
@@ -301,14 +301,14 @@ class TextReader:
 
 @cache
 def _shipped() -> Recognizer | SpellingNet:
-    """The shipped network ``spelling``, loaded once: films in a row need a reader each."""
+    """The shipped network ``spelling``, loaded once, since each film needs its own reader."""
     return load_network()
 
 
 def load_network(model: str | PathLike[str] = "spelling") -> Recognizer | SpellingNet:
-    """Load what ``TextReader`` reads with: a shipped network, or the one of a run folder.
+    """Load a network for ``TextReader``: a shipped network, or the network of a run folder.
 
-    InputError if there is no such thing.
+    InputError if there is none.
     """
     network, card = load_model(fspath(model))
     fold(network)
@@ -316,7 +316,7 @@ def load_network(model: str | PathLike[str] = "spelling") -> Recognizer | Spelli
 
 
 def _check_time(time_s: float, last: float) -> None:
-    """Refuse a time that is no number or not later than the one before."""
+    """Raise InputError for a time that is no number, or not later than the last one."""
     if not (isinstance(time_s, (int, float, np.number)) and math.isfinite(time_s)):
         raise InputError(f"time {time_s!r}: each frame needs its time in seconds")
     if time_s <= last:

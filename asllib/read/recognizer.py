@@ -1,4 +1,4 @@
-"""Reading letters: images in, letters with their confidence out."""
+"""Read letters: images in, letters with their confidence out."""
 
 import sys
 from collections.abc import Sequence
@@ -27,12 +27,12 @@ from asllib.networks.store import fold, load_model
 
 @dataclass(frozen=True)
 class Prediction:
-    """What was read in one image."""
+    """The reading of one image."""
 
-    letter: str | None  # "A".."Z" or an added sign; None where no hand was found, or no letter is sure enough
+    letter: str | None  # "A".."Z" or an added sign; None without a hand, or below the confidence threshold
     confidence: float  # the letter's probability, 0..1; 0 without a hand
-    probabilities: np.ndarray  # (26 + signs,) float32, A to Z, then added signs; 0 for what the network does not know
-    hand: Hand | None  # None too of a 28x28 image, which needs none
+    probabilities: np.ndarray  # (26 + signs,) float32, A to Z, then added signs; 0 for letters unknown to the network
+    hand: Hand | None  # None also for a 28x28 image, which needs none
 
     def __str__(self) -> str:
         if self.hand is None and self.letter is None:
@@ -50,12 +50,12 @@ class Recognizer:
 
     @property
     def alphabet(self) -> Sequence[str]:
-        """The letters and signs that it tells apart, in the order of the network's outputs."""
+        """The letters and signs that it distinguishes, in the order of the network's outputs."""
         return self.card["alphabet"]
 
     @property
     def kind(self) -> str:
-        """Which network it is: "default", "landmark" or "pixel"."""
+        """Kind of the network: "default", "landmark" or "pixel"."""
         return self.card["network"]
 
     @property
@@ -64,11 +64,11 @@ class Recognizer:
         return self.card.get("refuse_below", 0.0)
 
     def predict(self, images: str | PathLike[str] | Sequence[np.ndarray | str | PathLike[str]]) -> list[Prediction]:
-        """Read the letter in each image; a line on stderr warns of arrays whose red and blue seem to be swapped.
+        """Read the letter in each image; a line on stderr warns if red and blue seem to be swapped.
 
-        They are (H, W, 3) uint8 RGB photos, or their files; one file may stand alone. The pixel network also takes
-        28x28 images as they are, (28, 28) uint8 or RGB. InputError if an image is not such an array, or a file cannot
-        be read.
+        Images are (H, W, 3) uint8 RGB photos, or files of photos; a single file is allowed. The pixel network also
+        takes 28x28 images, (28, 28) uint8 or RGB. InputError if an image is not such an array, or a file cannot be
+        read.
         """
         found, blue = [], False
         for one in [images] if isinstance(images, str | PathLike) else images:
@@ -81,7 +81,7 @@ class Recognizer:
         return found
 
     def probabilities(self, hands: Sequence[Hand], aspect: float, image: np.ndarray | None = None) -> np.ndarray:
-        """Probabilities (classes,) of the letters by looks at a hand, and the image's width / height.
+        """Probabilities (classes,) of the letters from looks at a hand and the image's width / height.
 
         Only the pixel network needs the image, (H, W, 3) uint8 RGB.
         """
@@ -119,7 +119,7 @@ class Recognizer:
         return Prediction(letter, sure, probabilities, hands[0] if hands else None)
 
     def read_set(self, letters: LetterSet, looks: Looks | None = None, *, progress: bool = True) -> np.ndarray:
-        """Read a whole set, by its looks or tracked on all cores: (N, classes) probabilities, 0 without a hand."""
+        """Read a whole set from its looks, or track it on all cores: (N, classes) probabilities, 0 without a hand."""
 
         def seen(letters: LetterSet) -> Looks:
             return looks or track(letters, progress=progress)
@@ -134,7 +134,7 @@ BLUE = "a hand looks blue: are red and blue swapped, as OpenCV has them? Then gi
 
 
 def looks_blue(image: np.ndarray, hand: Hand) -> bool:
-    """Tell whether a palm in an image (H, W, 3) has a tenth more blue than red: no skin has, but in blue light."""
+    """Whether a palm in an image (H, W, 3) has a tenth more blue than red; skin has this only in blue light."""
     palm = hand.landmarks[[0, 5, 9, 13, 17], :2].mean(0)
     between = (hand.landmarks[[0, 1, 5, 9, 13, 17], :2] + palm) / 2
     x, y = (np.clip(between, 0, 0.999) * (image.shape[1], image.shape[0])).astype(int).T
@@ -143,12 +143,12 @@ def looks_blue(image: np.ndarray, hand: Hand) -> bool:
 
 
 def signs(alphabet: Sequence[str]) -> tuple[str, ...]:
-    """All 26 letters, then the signs of an alphabet that are no letters."""
+    """All 26 letters, then those signs of an alphabet that are not letters."""
     return (*LETTERS, *(name for name in alphabet if name not in LETTERS))
 
 
 def spread(probabilities: np.ndarray, alphabet: Sequence[str]) -> np.ndarray:
-    """Bring probabilities (N, classes) of an alphabet to all letters and its further signs, (N, 26 + signs)."""
+    """Spread probabilities (N, classes) of an alphabet over all letters and its other signs, (N, 26 + signs)."""
     names = signs(alphabet)
     full = np.zeros((len(probabilities), len(names)), np.float32)
     full[:, [names.index(name) for name in alphabet]] = probabilities
@@ -156,7 +156,7 @@ def spread(probabilities: np.ndarray, alphabet: Sequence[str]) -> np.ndarray:
 
 
 def load_recognizer(name: str | Path = "default") -> Recognizer:
-    """Load a shipped recogniser, "default", "landmark" or "pixel", or the one of a run folder."""
+    """Load a shipped recogniser, "default", "landmark" or "pixel", or the recogniser of a run folder."""
     model, card = load_model(name)
     if card["network"] == "spelling":
         raise InputError(

@@ -1,4 +1,4 @@
-"""What was read in a video, written for people: subtitles, and the video with the hand and the text drawn into it."""
+"""Write the reading of a video for people: subtitles, and the video with hand and text drawn in."""
 
 import math
 import os
@@ -18,12 +18,12 @@ from asllib.read.reader import FrameReading
 from asllib.read.video import MJPEG_FPS, count_frames
 from asllib.read.videos import Reading
 
-_MOST_FPS = 250.0  # more is a file's unit of time (a browser's recording says 1000), no rate of frames
-_STAY_S = 1.0  # a subtitle stays for so long after its last letter, unless the next one comes
+_MOST_FPS = 250.0  # a higher rate is a file's unit of time (1000 in a browser's recording), not a frame rate
+_STAY_S = 1.0  # a subtitle stays so long after its last letter, unless the next one begins
 
 
 def write_subtitles(path: str | os.PathLike[str], reading: Reading) -> Path:
-    """Write a reading as subtitles (.srt), one a word; InputError if the name ends otherwise."""
+    """Write a reading as subtitles (.srt), one per word; InputError for another ending."""
     path = Path(path)
     if path.suffix.lower() != ".srt":
         raise InputError(f"{path}: use a name that ends in .srt")
@@ -44,8 +44,8 @@ def _clock(seconds: float) -> str:
 class AnnotatedVideo:
     """Writes a video (.mp4) with hand and text drawn into its frames; complete or not at all.
 
-    Its rate is steady, ``fps`` frames a second, or 30 where that is above 250: frames are repeated or left out so that
-    it lasts as long as their times say. InputError if it cannot be written there; at the end, if the disk was full.
+    Its rate is constant, ``fps`` frames a second, or 30 if ``fps`` is above 250: frames are repeated or dropped to keep
+    their times. InputError if the file cannot be written; at the end, if the disk was full.
     """
 
     def __init__(self, path: str | os.PathLike[str], fps: float) -> None:
@@ -67,7 +67,7 @@ class AnnotatedVideo:
 
     def add(self, frame: np.ndarray, time_s: float) -> None:
         """Add a frame as it is at its time."""
-        due = math.floor(time_s * self.fps + 0.5) + 1  # frames, this one included; round() takes halves to even numbers
+        due = math.floor(time_s * self.fps + 0.5) + 1  # frames with this one; round() rounds halves to even
         if due <= self._frames:
             return
         if self._writer is None:
@@ -92,12 +92,12 @@ class AnnotatedVideo:
         if self._writer is not None:
             self._writer.release()
         if kind is not None:
-            with suppress(InputError):  # what went wrong is raised already
+            with suppress(InputError):  # the first error is raised already
                 self._place.__exit__(kind, *error)
             return
         with self._place:
             written = 0 if self._writer is None else count_frames(self._partial) or 0
-            if written != self._frames:  # OpenCV says nothing of a full disk
+            if written != self._frames:  # OpenCV does not report a full disk
                 said = f"{written} of {self._frames} frames could be written; make room on the disk"
                 raise InputError(f"{self.path}: {said}")
 

@@ -16,13 +16,13 @@ from asllib.errors import InputError
 from asllib.files import check_there
 from asllib.quiet import without_lines
 
-MJPEG_FPS = 30.0  # concatenated JPEGs keep no rate; browsers play them at this one
-MAX_PIXELS = 50_000_000  # of a frame, twice 6K; a file of a few bytes may say any size
+MJPEG_FPS = 30.0  # concatenated JPEGs have no rate; this is the rate of browsers
+MAX_PIXELS = 50_000_000  # of a frame, twice 6K; a file of a few bytes may claim any size
 _MJPEG = (".mjpeg", ".mjpg")
 
 
 def iter_frames(source: str | os.PathLike[str] | int, fps: float | None = None) -> Iterator[tuple[float, np.ndarray]]:
-    """Go through the frames of a video file, or of a camera until the caller stops or it is unplugged.
+    """Yield the frames of a video file, or of a camera until the caller stops or it is unplugged.
 
     ``source`` is a video file, concatenated JPEGs (``.mjpeg``, taken to have 30 frames a second), or a camera's number;
     ``fps`` takes the place of the file's own rate. Yields the time in seconds from the first frame, increasing, and the
@@ -38,13 +38,13 @@ def iter_frames(source: str | os.PathLike[str] | int, fps: float | None = None) 
 
 
 def check_rate(fps: float | None) -> None:
-    """Raise InputError unless frames a second, where they are given, are more than 0."""
+    """Raise InputError if a frame rate is given that is not above 0."""
     if fps is not None and not (math.isfinite(fps) and fps > 0):
         raise InputError(f"fps={fps}: a video has more than 0 frames a second")
 
 
 def count_frames(source: str | os.PathLike[str] | int) -> int | None:
-    """How many frames a file says that it has, for progress; None for a camera or where it does not say."""
+    """Number of frames by the file's header, for progress; None if unknown, as for a camera."""
     if isinstance(source, int) or Path(source).suffix.lower() in _MJPEG:
         return None
     count = int(_open_file(Path(source)).get(cv2.CAP_PROP_FRAME_COUNT))
@@ -52,7 +52,7 @@ def count_frames(source: str | os.PathLike[str] | int) -> int | None:
 
 
 def frame_rate(path: str | os.PathLike[str]) -> float:
-    """Frames a second that a video file says; InputError if the file is not there, or says no rate above 0."""
+    """Frame rate by a video file's header; InputError if the file is missing, or has no rate above 0."""
     path = Path(path)
     _check_file(path)
     return _rate(path, _open_file(path))
@@ -78,19 +78,19 @@ def _check_file(path: Path) -> None:
         raise InputError(f"{path}: an empty file, no video")
     if start.startswith(b"GIF8"):
         raise InputError(f"{path}: a GIF has too few frames and colours to be read; give the film it was made from")
-    # Contents decide, not endings: a playlist under a film's name would open other files, or the network.
+    # Check the contents, not the ending: a playlist under a film's name could open other files, or the network.
     if not (start.startswith(_STARTS) or start[4:8] in _BOXES):
         raise InputError(f"{path}: not a video that can be read; give {_KINDS}")
 
 
-# What FFmpeg and OpenCV log to stderr about a film: what matters of it is said here.
+# Log lines of FFmpeg and OpenCV about a film: this module reports what matters.
 _LOG_LINE = re.compile(rb"\[[\w, -]+ @ 0x[0-9a-f]+\] | \(Invalid argument\): fmt:|\[ *(WARN|ERROR):\d+@")
-_BREAK = 0.5  # seconds that may be missing at a film's end: a sound track is often that much longer
+_BREAK = 0.5  # seconds that may be missing at a film's end, since sound tracks are often longer
 
 
 def _open_file(path: Path) -> cv2.VideoCapture:
     with without_lines(_LOG_LINE):
-        # FFmpeg takes the start of "12:30.mjpeg" for a protocol's name, of a path from the root on it does not.
+        # FFmpeg takes the start of "12:30.mjpeg" for a protocol, but not the start of an absolute path.
         # One thread: what is logged about a frame is then logged while it is read.
         return cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
 
@@ -115,13 +115,13 @@ def _file_frames(path: Path, fps: float | None) -> Iterator[tuple[float, np.ndar
         while True:
             with without_lines(_LOG_LINE) as logged:
                 read, frame = capture.read()
-            if any(b"interlaced" in line for line in logged):  # OpenCV gives what its memory held before
+            if any(b"interlaced" in line for line in logged):  # OpenCV gives old contents of its memory
                 raise InputError(f"{path}: an interlaced film cannot be read; {_cure(path, '-vf bwdif ')}")
             if not read:
                 break
             shown = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
             moment = shown if own_times else number / rate
-            if not (math.isfinite(moment) and moment > last):  # a frame without a time of its own
+            if not (math.isfinite(moment) and moment > last):  # a frame without its own time
                 moment = 0.0 if number == 0 else last + 1 / rate
             yield moment, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
             number, last = number + 1, moment

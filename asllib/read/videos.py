@@ -1,4 +1,4 @@
-"""Whole videos to text: one, a table of landmarks, many on all cores or a cluster, or a stream whose truth is known."""
+"""Whole videos to text: a video, a landmark table, many videos on all cores or a cluster, a stream of a known word."""
 
 import dataclasses
 import json
@@ -36,12 +36,12 @@ Video = str | os.PathLike[str] | int | Iterable[tuple[float, np.ndarray]]
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """What was read in a video."""
+    """The reading of a video."""
 
     text: str  # the letters with the spaces between words
-    letters: tuple[ReadLetter, ...]  # each that was not taken back, as it was read: correction changes none
+    letters: tuple[ReadLetter, ...]  # all letters that were not deleted, before correction
     words: tuple[ReadWord, ...]
-    hand_found: float  # part of the frames with a hand, 0..1
+    hand_found: float  # share of the frames with a hand, 0..1
     seconds: float  # length of the video
 
 
@@ -60,16 +60,16 @@ def read_text(
 
     ``video`` is a file, a camera's number (read until Ctrl+C or until it is unplugged), or pairs of a time in seconds
     and a frame (H, W, 3) uint8 RGB; or a landmark table (see ``asllib.hands.read_landmarks``) of frames in order, with
-    a column ``time_s`` or a frame rate. ``fps`` is the frames a second of a file that does not say it, ``aspect`` the
-    width / height of the frames that landmarks are of, where they do not say it.
+    a column ``time_s`` or a frame rate. ``fps`` is the frame rate of a file that does not give it. ``aspect`` is the
+    width / height of a table's frames, if the table does not give it.
 
-    ``correct`` replaces what was read by words of the lexicon where they are likelier, but not ``names``. ``on_frame``
-    is called with the time, the frame (None for landmarks) and what was read in it.
+    ``correct`` replaces words by likelier words of the lexicon, but never changes ``names``. ``on_frame`` is called
+    with the time, the frame (None for landmarks) and its reading.
 
-    InputError if the video or table cannot be read, has no times, or a recogniser of pictures is given landmarks alone.
+    InputError if the video or table cannot be read or has no times, or the recogniser needs pictures for landmarks.
     """
     names = check_names(names)
-    frames: Iterable[tuple[float, Any]]  # of a table a hand and the aspect instead of a frame
+    frames: Iterable[tuple[float, Any]]  # for a table a hand and the aspect instead of a frame
     total, hands = None, False
     if isinstance(video, (str, os.PathLike)) and os.fspath(video).endswith(TABLES):
         if getattr(recognizer, "kind", "") == "pixel":
@@ -93,7 +93,7 @@ def read_text(
             if on_frame is not None:
                 on_frame(moment, None if hands else frame, reading)
     except KeyboardInterrupt:
-        if not isinstance(video, int):  # a camera has no end but this: what it showed is kept
+        if not isinstance(video, int):  # Ctrl+C ends a camera: keep its reading
             raise
     reader.finish()
     if correct:
@@ -104,10 +104,10 @@ def read_text(
 def read_hands(
     path: str | os.PathLike[str], fps: float | None = None, aspect: float | None = None
 ) -> Iterator[tuple[float, tuple[Hand | None, float]]]:
-    """Go through a landmark table as through a video: times in seconds, and each frame's hand and aspect ratio.
+    """Yield the frames of a landmark table: times in seconds, and each frame's hand and aspect ratio.
 
     InputError if the table cannot be read, has neither a column ``time_s`` of increasing numbers nor a frame rate, or
-    the aspect ratio is none.
+    the aspect ratio is invalid.
     """
     table = read_landmarks(path)
     check_rate(fps)
@@ -130,7 +130,7 @@ def read_hands(
         said = "it says no width and height of the frames, which are taken as square; give aspect (--aspect 1.78)"
         tqdm.write(f"{path}: {said}", file=sys.stderr)
     for moment, hand, aspect in zip(times.tolist(), table_hands(table), aspects.tolist(), strict=True):
-        if hand is not None:  # a table's sides are a frame's each, the hand's side is that of all frames so far
+        if hand is not None:  # the table has a side per frame; all frames so far decide the hand's side
             hand = side.of(hand, moment)
         yield moment, (hand, aspect)
 
@@ -148,18 +148,18 @@ def read_videos(
     checkpoint: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> list[Reading]:
-    """Read videos or landmark tables, each as ``read_text`` does, a video a task; return them in their order.
+    """Read videos or landmark tables with ``read_text``, one task per video; return the readings in order.
 
-    ``model`` is as in ``load_network``. ``workers`` are processes, by default one a core; ``executor`` takes their
-    place: threads, processes, or ``asllib.parallel.cluster``, whose machines see the files under the same path, since
-    videos are too large to be sent. The folder ``checkpoint`` keeps what was read for a later call, unless the file has
-    changed since. InputError as in ``read_text``; or if a worker was killed.
+    ``model`` is as in ``load_network``. ``workers`` are processes, by default one per core; ``executor`` replaces them:
+    threads, processes, or ``asllib.parallel.cluster``, whose machines must see the files under the same path, since
+    videos are too large to send. The folder ``checkpoint`` keeps readings for a later call, as long as the file does
+    not change. InputError as in ``read_text``, or if a worker was killed.
     """
     paths = [Path(video).absolute() for video in videos]
     for video, path in zip(videos, paths, strict=True):
         check_there(path, video, "video")
     folder = (WEIGHTS if model in SHIPPED else Path()) / model
-    # Another network may be trained into a run folder later, or come with another asllib; spelling asks default.
+    # A run folder or another asllib may later hold another network; spelling also uses default.
     cards = [card.read_bytes() for card in (folder / "card.json", WEIGHTS / "default" / "card.json") if card.is_file()]
     options = (model if model in SHIPPED else str(folder.absolute()), fps, aspect, correct, check_names(names))
 
@@ -178,7 +178,7 @@ def read_videos(
 def _read(
     path: str, model: str, fps: float | None, aspect: float | None, correct: bool, names: Sequence[str]
 ) -> Reading:
-    """Read one video; what runs on a worker."""
+    """Read one video; this runs on a worker."""
     network = None if model == "spelling" else load_network(model)
     return read_text(path, network, fps=fps, aspect=aspect, correct=correct, names=names)
 
@@ -196,7 +196,7 @@ def _store(reading: Reading, path: Path) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Spelled:
-    """A stream of a known word that was read."""
+    """The reading of a stream of a known word."""
 
     word: str
     letters: tuple[ReadLetter, ...]
@@ -214,7 +214,7 @@ def read_stream(
     lexicon: Lexicon | None = None,
     recognizer: Recognizer | SpellingNet | None = None,
 ) -> Spelled:
-    """Read a stream's hands as a live video's, as one word: the same reader, frame by frame."""
+    """Read the hands of a stream frame by frame, as in a live video, as one word."""
     reader = TextReader(recognizer, dataclasses.replace(settings or SpellerSettings(), space_s=60.0))
     for hand, time in zip(stream.hands(), stream.times, strict=True):
         reader.read_hand(hand, float(time), stream.aspect)
@@ -227,9 +227,9 @@ def read_stream(
 def evaluate_phrases(model: str, folder: str, split: str | None = None) -> dict[str, Any]:
     """Read the phrases of a folder, see ``asllib.data.phrases``: JSON of ``asl evaluate``.
 
-    It has ``spelling_report`` of all letters, with "plain" of those phrases alone that have nothing but letters and
-    spaces, and counts what "others" there are: signs that are no letters are read as some letter, or not at all.
-    InputError if there are none, or the network needs pictures.
+    It has a ``spelling_report`` of all letters, one for "plain" phrases that have only letters and spaces, and counts
+    of the "others": digits and other characters, which are read as some letter or not at all. InputError if there are
+    no phrases, or the network needs pictures.
     """
     phrases, network = load_phrases(folder), load_network(model)
     chosen = np.full(len(phrases), True) if split is None else (phrases.table["split"] == split).to_numpy(bool)
