@@ -267,7 +267,7 @@ def evaluate(
             print(f"asl: {model} was trained on {found['seen_in_training']:,} of these phrases", file=sys.stderr)
         return
     recognizer = load_recognizer(model)
-    # As in its training: of what is drawn, a network of small images alone is given small images.
+    # As in training: a network of small images gets synthetic letters as small images.
     small = data == "auto" or (data == "synthetic" and "added" not in recognizer.card)
     whole = load_letters(data, pixels=recognizer.kind == "pixel" and small)
     letters = whole.only(recognizer.alphabet)

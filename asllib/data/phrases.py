@@ -30,7 +30,7 @@ def letters_of(text: str) -> str:
 
 
 def count_others(texts: Iterable[str]) -> dict[str, int]:
-    """How many spaces, digits and other signs stand beside the letters of texts."""
+    """Count spaces, digits and other characters in texts."""
     others = [c for c in "".join(texts).upper() if c not in LETTERS]
     counts = Counter("spaces" if c.isspace() else "digits" if c.isdigit() else "other signs" for c in others)
     return {kind: counts[kind] for kind in ("spaces", "digits", "other signs")}

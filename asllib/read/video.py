@@ -91,7 +91,7 @@ _BREAK = 0.5  # seconds that may be missing at a film's end, since sound tracks 
 def _open_file(path: Path) -> cv2.VideoCapture:
     with without_lines(_LOG_LINE):
         # FFmpeg takes the start of "12:30.mjpeg" for a protocol, but not the start of an absolute path.
-        # One thread: what is logged about a frame is then logged while it is read.
+        # One thread, so that the log lines of a frame come while it is read.
         return cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
 
 
