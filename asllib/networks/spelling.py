@@ -51,11 +51,11 @@ class SpellingPreset:
     network: SpellingConfig = SpellingConfig()
     shapes: Training = _SHAPES  # of the handshape part, on drawn batches of single moments
     training: Training = _CLIPS  # then of the rest, on clips
-    films: int = 160  # of random letters
-    sharp: int = 80  # the same, filmed as large as the live cell sends them
-    slower: int = 100  # as large, of signers who spell more slowly too
-    strokes: int = 50  # of words in which every second letter is J or Z
-    idle: int = 120  # of idle hands
+    films: int = 300  # of random letters
+    sharp: int = 150  # the same, filmed as large as the live cell sends them
+    slower: int = 200  # as large, of signers who spell more slowly too
+    strokes: int = 100  # of words in which every second letter is J or Z
+    idle: int = 200  # of idle hands
     pieced: float = 0.6  # share of each batch that is pieced together from hands of people and of drawn signers
     signers: int = 48  # whose still letters, and handshapes that are no letter, are among the still hands
 

@@ -76,18 +76,38 @@ def augment(clip: Clip, rng: np.random.Generator) -> Clip:
         landmarks, world = between(landmarks, places), between(world, places)
         nearest, count = np.round(places).astype(int), len(places)
         targets, shapes = targets[nearest], shapes[nearest]
-    turn = rotation(rng.uniform(-18, 18), rng.uniform(-30, 30), rng.uniform(-30, 30))
-    matrix = (turn @ np.diag(1 + rng.uniform(-0.15, 0.15, 3))).astype(np.float32).T
-
-    def move(points: np.ndarray) -> np.ndarray:
-        known = points[np.isfinite(points[:, 0, 0])]
-        return points @ matrix + _jitter(count, rng) * (_palm(known) if len(known) else 1.0)
-
-    landmarks, world = move(landmarks), move(world)
+    matrix = _views(1, rng)
+    landmarks, world = (_seen(points, matrix, _jitter(count, rng)) for points in (landmarks, world))
     if rng.random() < NO_WORLD:
         world = np.full_like(landmarks, np.nan)
     landmarks[rng.random(count) < rng.choice([0.0, 0.0, 0.02])] = np.nan
-    return Clip(landmarks.astype(np.float32), world.astype(np.float32), targets, shapes, clip.spelled)
+    return Clip(landmarks, world, targets, shapes, clip.spelled)
+
+
+def augment_each(clip: Clip, rng: np.random.Generator) -> Clip:
+    """See each moment of a clip from a place of its own: its hands are as many people's."""
+    count = len(clip.targets)
+    matrices = _views(count, rng)
+
+    def errors() -> np.ndarray:
+        spread = rng.uniform(0, 0.04, (count, 1, 1)) + rng.uniform(0.003, 0.015, (count, 1, 1))
+        return rng.normal(0, spread, (count, 21, 3))
+
+    landmarks, world = (_seen(points, matrices, errors()) for points in (clip.landmarks, clip.world))
+    world[rng.random(count) < NO_WORLD] = np.nan
+    return replace(clip, landmarks=landmarks, world=world)
+
+
+def _views(count: int, rng: np.random.Generator) -> np.ndarray:
+    """(count, 3, 3) that turn row vectors towards another camera and stretch them as hands differ."""
+    turns = rotation(*(rng.uniform(-limit, limit, count) for limit in (18, 30, 30)))
+    return (turns * (1 + rng.uniform(-0.15, 0.15, (count, 1, 3)))).swapaxes(1, 2)
+
+
+def _seen(points: np.ndarray, matrices: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """Hands (T, 21, 3) turned by matrices (T or 1, 3, 3), with errors (T, 21, 3) in palm sizes."""
+    known = points[np.isfinite(points[:, 0, 0])]
+    return (points @ matrices + errors * (_palm(known) if len(known) else 1.0)).astype(np.float32)
 
 
 def wander(clip: Clip, rng: np.random.Generator) -> Clip:

@@ -24,7 +24,7 @@ from asllib.letters import LETTERS, MOVING
 from asllib.networks.registry import Network
 from asllib.networks.spelling import NEITHER, SpellingNet, SpellingPreset
 from asllib.results import data_card
-from asllib.train.clips import IGNORE, Clip, augment, batch_clips, film_clip, wander
+from asllib.train.clips import IGNORE, Clip, augment, augment_each, batch_clips, film_clip, wander
 from asllib.train.films import SIZE, SMALL, Plan, films, practice_plans
 from asllib.train.loop import Batches, History, fit, set_seed
 from asllib.train.takes import Takes, film_takes, filmed_letters, join, piece_together, still_clip, takes_of
@@ -39,6 +39,7 @@ SHARES = {"people": 0.75, "drawn": 0.15, "films": 0.1}  # of the hands of a lett
 FRAMES = 3  # of the filmed letters of people every so many are still hands too
 STEPS = 500  # an epoch
 _SHAPE_MOMENTS = 512  # a batch of the handshape part
+_SHAPE_FILMS = 0.15  # of its clips are films, which show hands on the way; the others are still hands
 _FEW = 200  # steps for which no processes are started
 
 
@@ -188,10 +189,10 @@ def _drawn(draw: Callable[[np.random.Generator], Any], seed: tuple[int, ...], st
 def draw_moments(
     clips: Sequence[Clip], takes: Takes, preset: SpellingPreset, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Features (N, C, 1) and handshapes (N,) of single moments: of films, and as many of still hands."""
-    films = round(3 / 7 * preset.shapes.batch)
+    """Features (N, C, 1) and handshapes (N,) of single moments: of still hands, and some of films."""
+    films = round(_SHAPE_FILMS * preset.shapes.batch)
     some = [augment(clips[i], rng) for i in rng.integers(0, len(clips), films)]
-    some += [augment(still_clip(takes, 40, rng), rng) for _ in range(preset.shapes.batch - films)]
+    some += [augment_each(still_clip(takes, 40, rng), rng) for _ in range(preset.shapes.batch - films)]
     features, _, _, shapes = batch_clips(some, 0)
     chosen = torch.nonzero((features[:, -1] > 0) & (shapes != IGNORE)).numpy()
     clip, moment = rng.permutation(chosen)[:_SHAPE_MOMENTS].T

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -5,9 +7,9 @@ import torch
 from asllib.hands.look import Hand
 from asllib.hands.stream import stream_of
 from asllib.networks.spelling import NEITHER, SIGNS
-from asllib.train.clips import IGNORE, augment, batch_clips, film_clip, wander
+from asllib.train.clips import IGNORE, augment, augment_each, batch_clips, film_clip, wander
 from asllib.train.films import practice_plans
-from asllib.train.takes import Takes, piece_together
+from asllib.train.takes import Takes, piece_together, still_clip
 
 
 @pytest.fixture
@@ -24,6 +26,22 @@ def test_seen_from_elsewhere_it_is_still_the_same_word(stills):
     other = augment(clip, rng)
     assert other.spelled == clip.spelled and set(other.targets) <= set(clip.targets)
     assert len(other.targets) == len(other.landmarks) == len(other.shapes)
+
+
+def test_still_hands_are_each_seen_from_elsewhere(stills):
+    rng = np.random.default_rng(4)
+    clip = still_clip(stills, 400, rng)
+    same = dataclasses.replace(clip, landmarks=clip.landmarks[[0] * 400], world=clip.world[[0] * 400])
+    other = augment_each(same, rng)
+    assert (other.targets is same.targets) and (other.shapes is same.shapes)
+    assert other.landmarks.dtype == other.world.dtype == np.float32
+    assert 0.2 < np.isnan(other.world[:, 0, 0]).mean() < 0.4
+    directions = other.landmarks[:, 9] - other.landmarks[:, 0]
+    lengths = np.linalg.norm(directions, axis=1)
+    before = np.linalg.norm(same.landmarks[0, 9] - same.landmarks[0, 0])
+    assert 0.7 * before < lengths.min() and lengths.max() < 1.4 * before
+    angles = np.degrees(np.arccos((directions[1:] @ directions[0]) / lengths[1:] / lengths[0]))
+    assert np.median(angles) > 10 and len(np.unique(angles)) > 390
 
 
 def test_a_hand_that_wanders_shows_what_it_showed_elsewhere(stills):
