@@ -19,9 +19,9 @@ from asllib.read.recognizer import Recognizer, signs, spread
 
 WRITE = ("space", "del")  # signs that write no letter
 # Of the time that a letter was held: so long it must have been away to be doubled. Who spells slowly wavers for longer.
-# And so sure the network must have been, at some moment, that it was away. Both were chosen on practice films, slowed
-# down two and three times too.
-_AWAY, _SURE = 0.85, 0.95
+# And so sure the network must have been, at some moment, that it was away. The first was chosen on practice films,
+# slowed down two and three times too, the second on practice films and on filmed letters of validation signers.
+_AWAY, _SURE = 0.85, 0.9
 # Or the hand slides, which doubles a letter too: palm sizes a moment that are no drift, how far it must have gone in
 # all, and for how many moments it keeps still before and after. Chosen on validation signers and on the film HELLO.
 _SLIDES, _FAR, _STILL = 0.12, 0.8, 4
