@@ -83,6 +83,8 @@ def test_a_real_hand_is_read(page_of, browser, real_data, name, word):
     live.get_by_role("button", name="Start").click()
     expect(live.locator(".asl-text")).to_contain_text(word, timeout=60_000)  # the camera plays it again and again
     print(live.locator(".asl-text").inner_text(), live.locator(".asl-numbers").inner_text())
+    live.get_by_role("button", name="Stop").click()
+    expect(live).to_have_attribute("data-state", "off")  # no frame is on its way when the page closes
 
 
 def test_a_word_is_filmed_when_it_was_agreed_to(page_of, browser, tmp_path):
