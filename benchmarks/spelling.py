@@ -172,6 +172,40 @@ def strangers() -> dict:
     return {"n": len(letters), **shares}
 
 
+def handshapes() -> dict:
+    """Letters that the handshape part names right, of the hands of validation signers alone: means over signers."""
+    import torch
+    from people import People, by_signer, signer_names, still_clips
+
+    from asllib.hands.features import landmark_inputs
+    from asllib.letters import STATIC
+    from asllib.networks.spelling import moment_features
+    from asllib.networks.store import load_model
+
+    model, _ = load_model("spelling")
+    places = [1 + model.config.signs.index(letter) for letter in STATIC]
+    known = People()
+    still = known.valid_frames.table["file"].str.endswith("/0").to_numpy() & still_clips(known.valid_frames)
+    sets = {
+        "photos": known.valid,
+        "frames of films": known.valid_frames.subset(~still),
+        "still landmarks": known.valid_frames.subset(still),
+    }
+    shares = {}
+    for name, hands in sets.items():
+        found = (hands.looks.tables[0]["score"] > 0).to_numpy()
+        landmarks, world, left, aspect = landmark_inputs(hands.looks.tables[0][found])
+        with torch.inference_mode():
+            features = moment_features(landmarks[:, None], world[:, None], left[:, None], aspect)
+            read = model.handshapes(features)[:, places, 0].argmax(1).numpy()
+        right = np.zeros(len(found), bool)
+        right[found] = read == np.asarray(hands.labels)[found]
+        by_name = by_signer(signer_names(hands.table), right)
+        shares[name] = {"signers": len(by_name), "mean": float(np.mean([*by_name.values()]))}
+    print(f"handshapes of validation signers, named right: {json.dumps(shares)}")
+    return shares
+
+
 def without(lexicon, word: str):
     """The lexicon as if it did not hold a word: so it meets a name."""
     from asllib.read.lexicon import Lexicon
@@ -538,6 +572,7 @@ def main() -> None:
         "weights": weights,
         "eye": eye,
         "strangers": strangers,
+        "handshapes": handshapes,
         "words": lambda: words(options.words, options.speeds, options.fps, SIZE),
         "words_small": lambda: words(options.words, options.speeds, options.fps, SMALL),
         "strokes": strokes,
