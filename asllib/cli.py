@@ -441,21 +441,6 @@ def live(
 
 
 @app.command()
-def record(
-    folder: Annotated[Path, Argument(help="The folder to write, or to go on with.")],
-    words: Annotated[list[str] | None, Argument(help="Words to spell; by default 20 frequent ones.")] = None,
-    signer: Annotated[str, Option(help="Who spells.")] = "me",
-    port: Annotated[int, Option(min=1024, max=65535, help="Port of the page.")] = 8866,
-    browser: Annotated[bool, Option(help="Open the page in a browser.")] = True,
-) -> None:
-    """Spell words to the camera, on a page in the browser. Writes a film of each, manifest.csv and the consent."""
-    from asllib.live.server import recorder_cell, serve
-    from asllib.read import draw_words
-
-    serve(recorder_cell(folder, words or draw_words(20, 0), signer), port, browser)
-
-
-@app.command()
 def reproduce(json_file: Json = None) -> None:
     """Run the numbered notebooks: train the paper's two networks, draw every figure, write their results."""
     from asllib.reproduce import reproduce

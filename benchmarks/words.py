@@ -2,9 +2,9 @@
 
 python benchmarks/words.py FOLDER [--model spelling] [--json FILE]
 
-FOLDER holds films and a manifest.csv with file,text,signer, as `asl record` makes it: each film is one word. The films'
-hands are followed once, then read by their landmarks alone, with the embedding of each frame (as `asl read` does), and
-with the lexicon besides. Intervals are over signers, drawn anew. Nothing is learned or chosen here.
+FOLDER holds films and a manifest.csv with file,text,signer: each film is one word. The films' hands are followed once,
+then read by their landmarks alone, with the embedding of each frame (as `asl read` does), and with the lexicon besides.
+Intervals are over signers, drawn anew. Nothing is learned or chosen here.
 """
 
 from __future__ import annotations

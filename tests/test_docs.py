@@ -39,7 +39,6 @@ NOT_RUN = {
     "docs/live.md": ["a server that runs until Ctrl+C", "a server that runs until Ctrl+C", "needs a remote server"],
     "docs/photos.md": ["draws 48 synthetic signers first: minutes"],
     "docs/reference/reproduce.md": ["trains for minutes", "trains for minutes"],
-    "docs/signs.md": ["a server that runs until Ctrl+C"],
     "docs/tune.md": ["trains for minutes"],
     "docs/videos.md": ["needs the data, and trains for hours"],
     "docs/reference/installation.md": ["installs packages"],

@@ -72,7 +72,7 @@ ELSEWHERE = {
     "read/videos.py _store": "a name of results's replacing",
     "data/sign_mnist.py _read": "a name of kept's replacing",
     "train/films.py _write": "a name of kept's replacing",
-    "read/subtitles.py add": "a name of replacing, which close() ends",
+    "read/subtitles.py write": "a name of replacing, which close() ends",
 }
 WRITERS = {"write_bytes", "write_text", "touch", "to_parquet", "savefig", "imwrite", "VideoWriter", "ParquetWriter"}
 INTO = {"to_csv", "save", "savez", "tofile", "copy", "copyfile", "copy2"}  # they write if they are given a place

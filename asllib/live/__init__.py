@@ -1,7 +1,7 @@
-"""The live cell, and the recorders of your own signs and words."""
+"""The live cell, and the recorder of your own signs."""
 
 from asllib.lazy import attach
 
-_MODULES = {"widget": ("LiveReader", "SignRecorder", "WordRecorder")}
+_MODULES = {"widget": ("LiveReader", "SignRecorder")}
 
 __getattr__, __dir__, __all__ = attach(__name__, _MODULES)

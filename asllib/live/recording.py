@@ -1,9 +1,8 @@
-"""Sessions of the recorders: ask for signs and keep good frames, or for words and keep films; write a data folder."""
+"""The recorder's session: ask for signs, keep good frames, write a data folder."""
 
 import re
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,12 @@ import numpy as np
 import pandas as pd
 
 from asllib.data.letterset import COLUMNS, read_manifest
-from asllib.data.phrases import MANIFEST, has_phrases, letters_of, load_phrases
 from asllib.errors import InputError
 from asllib.hands.landmarks import SIZE_COLUMNS, landmark_columns, read_landmarks, write_landmarks
 from asllib.hands.look import Hand
 from asllib.hands.tracker import HandTracker
 from asllib.live.session import Message, Session, points, trouble
 from asllib.paths import write_bytes, write_text
-from asllib.read.subtitles import AnnotatedVideo
 from asllib.train.signs import LANDMARKS
 
 Row = dict[Hashable, Any]  # of the manifest
@@ -30,15 +27,6 @@ PAUSE = 0.25  # least seconds between two kept frames
 PATIENCE = 1.0  # seconds after which a frame is kept although it resembles the last one
 ALIKE = 0.12  # mean distance of the points of two hands in palm lengths, below which they are alike
 DARK = 40  # mean of the pixels, 0..255, below which a frame is too dark
-
-REST = 1.0  # seconds without a hand that end the film of a word
-LONGEST = 30.0  # seconds of a film
-FILM_FPS = 30.0
-CONSENT = """\
-I make these films of my own free will, and I am of age. They show my hand, and may show my face and my room.
-They are kept in this folder, with the words and the name that I gave. Whoever I give the folder to may use them to
-study and to train programs that read fingerspelling, and may publish them under CC BY 4.0. Until I give it away I can
-delete any film."""
 
 HINTS = (
     "Show it to the camera as you usually do.",
@@ -59,9 +47,6 @@ class RecordingSession(Session):
     with earlier recordings is continued. InputError if a name cannot be a folder's name, the number is below 1, or the
     folder holds something else.
     """
-
-    _ask = "Show"
-    _hints: tuple[str, ...] = HINTS
 
     def __init__(
         self,
@@ -101,7 +86,7 @@ class RecordingSession(Session):
     def state(self) -> Message:
         """The current sign and its progress."""
         kept, passed = self.kept, [[reason, n] for reason, n in self._passed.most_common()]
-        about = {"sign": self._sign, "kept": kept.get(self._sign or "", 0), "of": self.per_sign, "ask": self._ask}
+        about = {"sign": self._sign, "kept": kept.get(self._sign or "", 0), "of": self.per_sign}
         return {**about, "signs": [[*one] for one in kept.items()], "passed": passed, "folder": str(self.folder)}
 
     @property
@@ -157,7 +142,7 @@ class RecordingSession(Session):
         if self._sign is None:
             status, left = self._over(), 0.0
         else:
-            hint = self._hints[self.kept[self._sign] * len(self._hints) // self.per_sign % len(self._hints)]
+            hint = HINTS[self.kept[self._sign] * len(HINTS) // self.per_sign % len(HINTS)]
         return {"hand": points(hand), "status": status, "hint": hint, "left": left, **self.state()}
 
     def _keep(self, frame: np.ndarray, hand: Hand | None, reason: str, seconds: float) -> str:
@@ -182,7 +167,9 @@ class RecordingSession(Session):
     def _save(self, frame: np.ndarray, hand: Hand) -> None:
         numbers = [int(Path(row["file"]).stem.rpartition("-")[2]) for row in self._rows if row["label"] == self._sign]
         file = f"{self._sign}/{self.signer}-{1 + max(numbers, default=0):04d}.jpg"
-        path = self._place(file)
+        path = self.folder / file
+        if not path.parent.resolve().is_relative_to(self.folder.resolve()):
+            raise InputError(f"{path.parent}: a link out of {self.folder}; remove it")
         if not self._rows:
             self._write([])  # marks a folder without photos as the recorder's
         write_bytes(path, cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes())
@@ -190,12 +177,6 @@ class RecordingSession(Session):
         coordinates = np.concatenate([hand.landmarks.ravel(), hand.world.ravel()]).tolist()
         self._hands[file] = [file, self._sign, hand.side, hand.score, *coordinates, frame.shape[1], frame.shape[0]]
         self._write([*self._rows, row | {"split": ""}])
-
-    def _place(self, file: str) -> Path:
-        path = self.folder / file
-        if not path.parent.resolve().is_relative_to(self.folder.resolve()):
-            raise InputError(f"{path.parent}: a link out of {self.folder}; remove it")
-        return path
 
     def _write(self, rows: list[Row]) -> None:
         """Write landmarks, then the manifest, which makes a photo count; after each photo, so that none is lost."""
@@ -223,103 +204,6 @@ class RecordingSession(Session):
         known = {row[0]: row for row in hands[HAND].to_numpy(object).tolist()}
         # A recorder that is killed between the two files leaves a photo in only one of them.
         return [row for row in table.to_dict("records") if row["file"] in known], known
-
-
-class WordSession(RecordingSession):
-    """Ask for one word after the other and keep a film of each, which ends when the hand leaves the picture.
-
-    The folder has the films, and a ``manifest.csv`` with ``file,text,signer``. The page first shows ``consent``; the
-    signer agrees by pressing Start, which writes it to ``consent-SIGNER.txt``. The rest is as in ``RecordingSession``.
-    """
-
-    _ask = "Spell"
-    _hints = ("Raise your hand, spell, and lower it out of the picture.",)
-
-    def __init__(
-        self,
-        folder: str | Path,
-        words: Sequence[str],
-        signer: str = "me",
-        consent: str = CONSENT,
-        source: int | str | Path | None = None,
-    ) -> None:
-        self.consent, self._agreed = consent, False
-        self._film: AnnotatedVideo | None = None
-        self._latest: int | None = None  # the word that was kept last
-        for word in words:
-            if not letters_of(word):
-                raise InputError(f"word {word!r}: it has no letter to spell")
-        super().__init__(folder, [word.upper() for word in words], 1, signer, source)
-
-    def state(self) -> Message:
-        """The current word; before Start, the text of the consent."""
-        return super().state() | {"consent": "" if self._agreed else f"{self.consent} Press Start if you agree."}
-
-    def close(self) -> None:
-        """Release the camera and drop an incomplete film."""
-        self._end_film(complete=False)
-        super().close()
-
-    def _answer(self, message: Message, buffers: Sequence[bytes]) -> tuple[Message, list[bytes]]:
-        if message.get("type") == "start" and not self._agreed:
-            now, path = datetime.now(UTC), self.folder / f"consent-{self.signer}.txt"
-            before = path.read_text(encoding="utf-8") + "\n" if path.is_file() else ""  # maybe with another text
-            write_text(path, f"{before}{self.consent}\n\nAgreed to by {self.signer}, {now:%Y-%m-%d %H:%M} UTC.\n")
-            self._agreed = True
-        return super()._answer(message, buffers)
-
-    def _go_on(self, at: int) -> None:
-        self._end_film(complete=False)
-        super()._go_on(at)
-
-    def _edit(self, message: Message) -> None:
-        """Record again: the word that is being spelled, or, if none is, the last one."""
-        if message.get("what") == "again" and self._film is None:
-            self._at = self._at if self._latest is None else self._latest
-        self._latest = None
-        super()._edit(message)
-
-    def _keep(self, frame: np.ndarray, hand: Hand | None, reason: str, seconds: float) -> str:
-        file = f"{self.signer}/{self._sign}.mp4"
-        if self._film is None:
-            path = self._place(file)
-            path.parent.mkdir(exist_ok=True)
-            self._film, self._began, self._seen = AnnotatedVideo(path, FILM_FPS), seconds, -np.inf
-        self._film.add(frame, seconds - self._began)
-        if hand is not None:
-            self._seen = seconds
-        if seconds - self._began < LONGEST and not REST < seconds - self._seen < np.inf:
-            return "Filming." if hand is None else trouble(hand, 0.0) or "Filming."
-        if self._seen < self._began:
-            self._go_on(self._at)
-            return reason
-        self._end_film(complete=True)
-        row: Row = {"file": file, "label": self._sign, "signer": self.signer}
-        self._write([*self._rows, row])
-        self._latest = self._at
-        self._go_on(self._at + 1)
-        return "Kept."
-
-    def _end_film(self, complete: bool) -> None:
-        film, self._film = self._film, None
-        if film is not None:
-            film.__exit__(None if complete else InterruptedError, None, None)
-
-    def _write(self, rows: list[Row]) -> None:
-        table = pd.DataFrame(rows, columns=["file", "label", "signer"]).rename(columns={"label": "text"})
-        write_text(self.folder / MANIFEST, table.to_csv(index=False))
-        self._rows = rows
-
-    def _earlier(self) -> tuple[list[Row], dict[str, list]]:
-        there = [path.name for path in self.folder.glob("*")]
-        if MANIFEST not in there:
-            if there and not any(name.startswith("consent-") for name in there):  # the first file of a recording
-                raise InputError(f"{self.folder}: holds something else; name a new folder")
-            return [], {}
-        table = load_phrases(self.folder).table if has_phrases(self.folder) else pd.DataFrame({"file": ["?"]})
-        if not (table["file"] == table.get("signer", "") + "/" + table.get("text", "") + ".mp4").all():
-            raise InputError(f"{self.folder}: was not written by this recorder; name a new folder")
-        return table.rename(columns={"text": "label"})[["file", "label", "signer"]].to_dict("records"), {}
 
 
 def _alike(hand: Hand, other: Hand) -> bool:

@@ -7,7 +7,6 @@ import socket
 import tempfile
 import threading
 import webbrowser
-from collections.abc import Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -26,8 +25,8 @@ with extra("live"):
 CELL = """\
 import os
 os.chdir({folder!r})
-from asllib.live import {widget}
-{widget}({arguments})"""
+from asllib.live import LiveReader
+LiveReader({source!r}, model={model!r})"""
 
 
 class Page(Voila):
@@ -58,16 +57,7 @@ def reader_cell(source: int | str | None = None, model: str | None = None) -> st
     load_network(model or models()[0])
     if source is not None:
         iter_frames(source)
-    return CELL.format(folder=str(Path.cwd()), widget="LiveReader", arguments=f"{source!r}, model={model!r}")
-
-
-def recorder_cell(folder: Path, words: Sequence[str], signer: str) -> str:
-    """The code of a ``WordRecorder``; InputError if the folder or a name cannot be used."""
-    from asllib.live.recording import WordSession
-
-    WordSession(folder, words, signer)
-    arguments = f"{str(folder)!r}, {[*words]!r}, {signer!r}"
-    return CELL.format(folder=str(Path.cwd()), widget="WordRecorder", arguments=arguments)
+    return CELL.format(folder=str(Path.cwd()), source=source, model=model)
 
 
 def serve(code: str, port: int = 8866, browser: bool = True) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from asllib.lazy import extra
-from asllib.live.recording import CONSENT, RecordingSession, WordSession
+from asllib.live.recording import RecordingSession
 from asllib.live.session import ReadingSession, Session
 
 with extra("live"):
@@ -166,23 +166,3 @@ class SignRecorder(CameraWidget):
     ) -> None:
         _stop_all(TAKEN)  # another recorder may write into this folder, which is read now
         super().__init__(RecordingSession(folder, signs, per_sign, signer, source))
-
-
-class WordRecorder(CameraWidget):
-    """The recorder of words: asks for one after the other, and keeps a film of each.
-
-    It has the arguments of ``asllib.live.recording.WordSession``, and shows the consent before Start.
-    """
-
-    _esm = _bundle("recorder.js")
-
-    def __init__(
-        self,
-        folder: str | Path,
-        words: Sequence[str],
-        signer: str = "me",
-        consent: str = CONSENT,
-        source: int | str | Path | None = None,
-    ) -> None:
-        _stop_all(TAKEN)
-        super().__init__(WordSession(folder, words, signer, consent, source))

@@ -62,11 +62,6 @@ class AnnotatedVideo:
 
     def write(self, frame: np.ndarray, reading: FrameReading, time_s: float) -> None:
         """Draw what was read into a frame (H, W, 3) uint8 RGB and add it at its time."""
-        if math.floor(time_s * self.fps + 0.5) >= self._frames:
-            self.add(annotate(frame, reading), time_s)
-
-    def add(self, frame: np.ndarray, time_s: float) -> None:
-        """Add a frame as it is at its time."""
         due = math.floor(time_s * self.fps + 0.5) + 1  # frames with this one; round() rounds halves to even
         if due <= self._frames:
             return
@@ -78,7 +73,7 @@ class AnnotatedVideo:
             )
             if not self._writer.isOpened():
                 raise InputError(f"cannot write {self.path}: no encoder for {width}x{height}")
-        drawn = np.ascontiguousarray(frame[..., ::-1])
+        drawn = np.ascontiguousarray(annotate(frame, reading)[..., ::-1])
         last = drawn if self._last is None else self._last
         for _ in range(self._frames, due - 1):
             self._writer.write(last)

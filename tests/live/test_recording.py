@@ -8,12 +8,10 @@ import pytest
 
 import asllib.live.recording as recording
 from asllib.data import load_photos
-from asllib.data.phrases import load_phrases
 from asllib.errors import InputError
 from asllib.hands.landmarks import read_landmarks
 from asllib.hands.look import Hand
-from asllib.live.recording import RecordingSession, WordSession
-from asllib.read.video import iter_frames
+from asllib.live.recording import RecordingSession
 from asllib.train.signs import recorded_looks
 
 FPS = 20
@@ -275,83 +273,3 @@ def test_each_signer_has_signs_of_their_own_in_one_folder(script, play, tmp_path
     session.close()
     left = sorted(path.name for path in (tmp_path / "mine" / "A").iterdir())
     assert len(files) == 4 and left == [name for name in files if name.startswith("me-")] and len(left) == 2
-
-
-def spell(session, script, play, seconds=1.5):
-    """A countdown, a hand for some seconds, and none for as long as ends a film; the last reply."""
-    script.there = False
-    play(session, recording.COUNTDOWN + 0.2)
-    script.there = True
-    play(session, seconds)
-    script.there = False
-    return play(session, recording.REST + 0.2)
-
-
-def test_words_are_filmed_one_after_the_other(script, play, tmp_path):
-    folder = tmp_path / "words"
-    session = WordSession(folder, ["hello", "I-5"], signer="ann")
-    assert session.state()["consent"].startswith("I make these films") and not folder.exists()
-    assert begin(session)["consent"] == ""
-    assert "Agreed to by ann, " in (folder / "consent-ann.txt").read_text()
-    assert session.state()["ask"] == "Spell" and session.state()["sign"] == "HELLO"
-    reply = spell(session, script, play)
-    assert reply["sign"] == "I-5" and reply["signs"] == [["HELLO", 1], ["I-5", 0]] and 1.5 < reply["left"]
-    assert spell(session, script, play)["sign"] is None
-    session.close()
-    assert (folder / "manifest.csv").read_text().splitlines() == [
-        "file,text,signer", "ann/HELLO.mp4,HELLO,ann", "ann/I-5.mp4,I-5,ann"
-    ]  # fmt: skip
-    times = [time for time, frame in iter_frames(folder / "ann" / "HELLO.mp4")]
-    assert 2.5 < times[-1] < 3.2  # of the hand, and of the time that ends the film
-    assert load_phrases(folder).table["signer"].tolist() == ["ann", "ann"]
-    again = WordSession(folder, ["hello", "wave"], signer="ben")
-    assert again.kept == {"HELLO": 0, "WAVE": 0}
-    begin(again)
-    assert spell(again, script, play)["signs"] == [["HELLO", 1], ["WAVE", 0]]
-    again.close()
-    later = WordSession(folder, ["hello"], signer="ann", consent="Something else.")
-    assert later.kept == {"HELLO": 1} and later.state()["consent"].startswith("Something else.")
-    begin(later)
-    agreed = (folder / "consent-ann.txt").read_text()
-    assert agreed.startswith("I make these films") and agreed.count("Agreed to by ann") == 2
-    later.close()
-
-
-def test_a_word_is_spelled_again(script, play, tmp_path):
-    session = WordSession(tmp_path / "words", ["ab", "cd"])
-    begin(session)
-    spell(session, script, play)
-    edit = {"type": "edit", "what": "again", "view": "v"}
-    assert session.answer(edit)[0]["sign"] == "AB" and not list(tmp_path.rglob("*.mp4"))  # it was kept just before
-    spell(session, script, play)
-    script.there = True
-    play(session, recording.COUNTDOWN + 1)
-    assert session.answer(edit)[0]["sign"] == "CD"  # it is being filmed
-    assert session.kept == {"AB": 1, "CD": 0}
-    play(session, recording.COUNTDOWN + 1)
-    session.answer({"type": "stop", "view": "v"})
-    session.close()
-    assert [path.name for path in (tmp_path / "words" / "me").iterdir()] == ["AB.mp4"]  # no half film
-
-
-def test_nobody_in_view_is_no_film(script, play, tmp_path):
-    session = WordSession(tmp_path / "words", ["ab"])
-    begin(session)
-    script.there = False
-    reply = play(session, recording.COUNTDOWN + recording.LONGEST + 1)
-    session.close()
-    assert reply["sign"] == "AB" and reply["kept"] == 0 and not list(tmp_path.rglob("*.mp4"))
-
-
-def test_folders_of_something_else_and_words_without_letters_are_refused(tmp_path):
-    with pytest.raises(InputError, match="word '12': it has no letter"):
-        WordSession(tmp_path, ["12"])
-    with pytest.raises(InputError, match="name a new folder"):
-        (tmp_path / "letter.txt").write_text("dear")
-        WordSession(tmp_path, ["ab"])
-    (tmp_path / "manifest.csv").write_text("file,text,signer\nletter.txt,AB,me\n")
-    with pytest.raises(InputError, match="was not written by this recorder"):
-        WordSession(tmp_path, ["ab"])
-    (tmp_path / "manifest.csv").write_text("file,label\nletter.txt,A\n")
-    with pytest.raises(InputError, match="was not written by this recorder"):
-        WordSession(tmp_path, ["ab"])

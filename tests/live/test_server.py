@@ -38,14 +38,6 @@ def test_a_bad_choice_is_refused(arguments, message, taken):
     assert isinstance(run.exception, InputError) and message in str(run.exception)
 
 
-def test_a_recording_that_cannot_be_is_refused(taken, tmp_path):
-    (tmp_path / "letter.txt").write_text("dear")
-    run = CliRunner().invoke(app, ["record", str(tmp_path), "HELLO", "--no-browser", "--port", taken])
-    assert isinstance(run.exception, InputError) and "holds something else" in str(run.exception)
-    run = CliRunner().invoke(app, ["record", str(tmp_path / "new"), "--no-browser", "--port", taken])
-    assert isinstance(run.exception, InputError) and f"port {taken}: " in str(run.exception)
-
-
 def test_the_quick_connection_is_one_of_the_servers_and_needs_no_voila():
     program = """
 import sys

@@ -8,7 +8,7 @@ function render({ model, el }) {
   const prompt = make("p", { className: "asl-prompt" });
   const sign = make("span", { className: "asl-letter", textContent: "–" });
   const count = make("div", { className: "asl-count", "aria-hidden": "true" });
-  const hint = make("p", { className: "asl-hint" });
+  const hint = make("p");
   const bar = make("progress", { className: "asl-progress", value: 0, max: 1, "aria-label": "Kept of this sign" });
   const list = make("ol", { className: "asl-signs", "aria-label": "Signs and how many frames of each are kept" });
   const passed = make("p", { className: "asl-numbers" });
@@ -16,7 +16,7 @@ function render({ model, el }) {
 
   const stage = new Stage(model, {
     remote: model.get("remote"),
-    hint: "Press Start; three seconds are counted down before each.",
+    hint: "Press Start; three seconds are counted down before each sign.",
     label: "Camera picture of the recorder",
     onReading: show,
     onStatus: (what, bad) => status.say(what, bad),
@@ -70,8 +70,7 @@ function render({ model, el }) {
     sign.textContent = message.sign ?? (complete ? "✓" : "–");
     sign.classList.toggle("asl-long", (message.sign ?? "").length > 1);
     const over = complete ? "All signs are recorded." : "Some signs are not complete.";
-    prompt.textContent = message.sign ? `${message.ask} ${message.sign}` : over;
-    if (message.consent !== undefined) hint.textContent = message.consent;
+    prompt.textContent = message.sign ? `Show ${message.sign}` : over;
     bar.max = message.of;
     bar.value = message.sign ? message.kept : message.of;
     where.textContent = `What is kept is written to ${message.folder}; all else is forgotten.`;
