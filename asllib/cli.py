@@ -236,7 +236,7 @@ def train(
 
 @app.command()
 def evaluate(
-    model: Annotated[str, Option(help="default, landmark, pixel, or a run folder; for phrases also spelling.")],
+    model: Still,
     data: Data = "auto",
     split: Annotated[str | None, Option(help="Only this part of the set's own split.")] = None,
     json_file: Json = None,
@@ -244,28 +244,15 @@ def evaluate(
     """Read a whole set and report the accuracy; a photo without a found hand counts as wrong.
 
     The likeliest letter counts, even if 'asl predict' would reject the hand. The report gives the share of rejected
-    hands. For a folder of spelled phrases it gives the character error rate.
+    hands.
     """
     import numpy as np
 
     from asllib.data import load_letters
-    from asllib.data.phrases import has_phrases
-    from asllib.evaluation import read_letters, refusals, report, report_lines, spelling_lines
+    from asllib.evaluation import read_letters, refusals, report, report_lines
     from asllib.read.recognizer import load_recognizer
     from asllib.train.run import trained_on
 
-    if has_phrases(data):
-        from asllib.read.videos import evaluate_phrases
-
-        found = evaluate_phrases(model, data, split)
-        others = ", ".join(f"{count:,} {kind}" for kind, count in found["others"].items())
-        lines = [f"{model} on {data}:", *spelling_lines(found), f"  beside the letters: {others}"]
-        if found["plain"] and found["plain"]["n"] < found["n"]:
-            lines += ["of phrases of letters and spaces alone:", *spelling_lines(found["plain"])]
-        _emit(found, json_file, "\n".join(lines))
-        if found["seen_in_training"]:
-            print(f"asl: {model} was trained on {found['seen_in_training']:,} of these phrases", file=sys.stderr)
-        return
     recognizer = load_recognizer(model)
     # As in training: a network of small images gets synthetic letters as small images.
     small = data == "auto" or (data == "synthetic" and "added" not in recognizer.card)

@@ -1,6 +1,5 @@
 """How well a network reads: accuracy with intervals, confusion, by letter, source and signer."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -91,50 +90,6 @@ def character_error_rate(pairs: Iterable[tuple[str, str]]) -> float:
     """Wrong, missing and added letters of pairs (read, meant), per meant letter."""
     pairs = list(pairs)
     return sum(Levenshtein.distance(read, meant) for read, meant in pairs) / max(1, sum(len(m) for _, m in pairs))
-
-
-def spelling_report(pairs: Sequence[tuple[str, str]], signers: Iterable[str]) -> dict:
-    """Summarise words or phrases, pairs (read, meant) of letters, and their signers: JSON, rates per meant letter.
-
-    ``pairs`` counts each confusion, as "E>S". ``interval``, 95 % of ``cer``, comes from resampling the signers; it is
-    None for a single signer.
-    """
-    edits = [Levenshtein.editops(meant, read) for read, meant in pairs]
-    kinds = Counter(edit.tag for one in edits for edit in one)
-    swapped = Counter(
-        f"{meant[edit.src_pos]}>{read[edit.dest_pos]}"
-        for one, (read, meant) in zip(edits, pairs, strict=True) for edit in one if edit.tag == "replace"
-    )  # fmt: skip
-    table = pd.DataFrame({"wrong": [len(one) for one in edits], "letters": [len(meant) for _, meant in pairs]})
-    by_signer = table.groupby(np.array(list(signers), str)).sum()
-    wrong, letters = by_signer.to_numpy().T
-    drawn = np.random.default_rng(0).integers(len(wrong), size=(DRAWS, len(wrong)))
-    rates = wrong[drawn].sum(1) / letters[drawn].sum(1).clip(1)
-    return {
-        "n": len(pairs),
-        "letters": int(letters.sum()),
-        "cer": character_error_rate(pairs),
-        "interval": np.percentile(rates, [2.5, 97.5]).tolist() if len(wrong) > 1 else None,
-        "exact": float(np.mean([read == meant for read, meant in pairs])),
-        "insertions": kinds["insert"],
-        "deletions": kinds["delete"],
-        "substitutions": kinds["replace"],
-        "pairs": dict(swapped.most_common()),
-        "by_signer": dict(zip(by_signer.index, (wrong / letters.clip(1)).tolist(), strict=True)),
-    }
-
-
-def spelling_lines(found: dict) -> list[str]:
-    """The printed form of a ``spelling_report``."""
-    over = "" if found["interval"] is None else "(95 % interval {:.1%} to {:.1%}) ".format(*found["interval"])
-    swapped = ", ".join(f"{pair} {count}" for pair, count in list(found["pairs"].items())[:10])
-    return [
-        f"CER {found['cer']:.1%} {over}of {found['letters']:,} letters, signers: {len(found['by_signer'])}; "
-        f"{found['exact']:.1%} of {found['n']:,} texts without an error",
-        f"  {found['insertions']} letters too many, {found['deletions']} missed, {found['substitutions']} taken for "
-        f"others{swapped and ': '}{swapped}",
-        *(f"  {name:<24} {rate:.1%}" for name, rate in found["by_signer"].items()),
-    ]
 
 
 def confusion(truth: np.ndarray, read: np.ndarray, alphabet: Sequence[str]) -> np.ndarray:

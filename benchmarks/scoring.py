@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from rapidfuzz.distance import Levenshtein
 
 from asllib.data.drawn import draw_hands
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError
+from asllib.evaluation import DRAWS, character_error_rate
 from asllib.hands.stream import Stream
+from asllib.letters import LETTERS
 from asllib.networks.spelling import SpellingNet
 from asllib.paths import data_dir
 from asllib.read.decoder import HandListener, PeakSpeller, ReadLetter, SpellerSettings
@@ -28,6 +32,62 @@ def test_plans(
     """Films of words drawn by their frequency, every one by another signer."""
     words = draw_words(max(count, 200), words_seed)[:count]  # fewer are the first of the same
     return [Plan(word, number, TEST_SEED, fps, letters_per_second, size=size) for number, word in enumerate(words)]
+
+
+def letters_of(text: str) -> str:
+    """The letters A-Z of a text, without all other characters."""
+    return "".join(letter for letter in text.upper() if letter in LETTERS)
+
+
+def count_others(texts: Iterable[str]) -> dict[str, int]:
+    """Count spaces, digits and other characters in texts."""
+    others = [c for c in "".join(texts).upper() if c not in LETTERS]
+    counts = Counter("spaces" if c.isspace() else "digits" if c.isdigit() else "other signs" for c in others)
+    return {kind: counts[kind] for kind in ("spaces", "digits", "other signs")}
+
+
+def spelling_report(pairs: Sequence[tuple[str, str]], signers: Iterable[str]) -> dict:
+    """Summarise words or phrases, pairs (read, meant) of letters, and their signers: JSON, rates per meant letter.
+
+    ``pairs`` counts each confusion, as "E>S". ``interval``, 95 % of ``cer``, comes from resampling the signers; it is
+    None for a single signer.
+    """
+    edits = [Levenshtein.editops(meant, read) for read, meant in pairs]
+    kinds = Counter(edit.tag for one in edits for edit in one)
+    swapped = Counter(
+        f"{meant[edit.src_pos]}>{read[edit.dest_pos]}"
+        for one, (read, meant) in zip(edits, pairs, strict=True) for edit in one if edit.tag == "replace"
+    )  # fmt: skip
+    table = pd.DataFrame({"wrong": [len(one) for one in edits], "letters": [len(meant) for _, meant in pairs]})
+    by_signer = table.groupby(np.array(list(signers), str)).sum()
+    wrong, letters = by_signer.to_numpy().T
+    drawn = np.random.default_rng(0).integers(len(wrong), size=(DRAWS, len(wrong)))
+    rates = wrong[drawn].sum(1) / letters[drawn].sum(1).clip(1)
+    return {
+        "n": len(pairs),
+        "letters": int(letters.sum()),
+        "cer": character_error_rate(pairs),
+        "interval": np.percentile(rates, [2.5, 97.5]).tolist() if len(wrong) > 1 else None,
+        "exact": float(np.mean([read == meant for read, meant in pairs])),
+        "insertions": kinds["insert"],
+        "deletions": kinds["delete"],
+        "substitutions": kinds["replace"],
+        "pairs": dict(swapped.most_common()),
+        "by_signer": dict(zip(by_signer.index, (wrong / letters.clip(1)).tolist(), strict=True)),
+    }
+
+
+def spelling_lines(found: dict) -> list[str]:
+    """The printed form of a ``spelling_report``."""
+    over = "" if found["interval"] is None else "(95 % interval {:.1%} to {:.1%}) ".format(*found["interval"])
+    swapped = ", ".join(f"{pair} {count}" for pair, count in list(found["pairs"].items())[:10])
+    return [
+        f"CER {found['cer']:.1%} {over}of {found['letters']:,} letters, signers: {len(found['by_signer'])}; "
+        f"{found['exact']:.1%} of {found['n']:,} texts without an error",
+        f"  {found['insertions']} letters too many, {found['deletions']} missed, {found['substitutions']} taken for "
+        f"others{swapped and ': '}{swapped}",
+        *(f"  {name:<24} {rate:.1%}" for name, rate in found["by_signer"].items()),
+    ]
 
 
 def errors_by_letter(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[int, int]]:

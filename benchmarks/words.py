@@ -16,11 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from scoring import count_others, letters_of, spelling_lines, spelling_report
 from tqdm import tqdm
 
-from asllib.data.phrases import count_others, letters_of, load_phrases
 from asllib.errors import InputError
-from asllib.evaluation import spelling_lines, spelling_report
+from asllib.files import inside, read_csv
 from asllib.hands.stream import Stream, stream_of
 from asllib.hands.tracker import HandTracker
 from asllib.paths import write_text
@@ -31,6 +32,17 @@ from asllib.read.videos import read_stream
 from asllib.results import versions
 
 WAYS = ("landmarks alone", "with embedding", "with lexicon")
+
+
+def read_manifest(path: Path) -> pd.DataFrame:
+    """The films of a folder; InputError if a column or a film is missing, or lies outside the folder."""
+    table, columns = read_csv(path), ["file", "text", "signer"]
+    missing = [name for name in columns if name not in table]
+    if missing or table.empty:
+        raise InputError(f"{path}: {f'column {missing[0]} is missing' if missing else 'empty'}; list file,text,signer")
+    for file in table["file"]:
+        inside(path.parent, file, str(path))
+    return table[columns]
 
 
 def follow(path: Path, text: str, signer: str) -> Stream:
@@ -51,8 +63,8 @@ def letters_a_second(stream: Stream) -> float:
 
 def measure(folder: Path, model: str = "spelling") -> dict:
     """Read all words of a folder in each way."""
-    table, network, lexicon = load_phrases(folder).table, load_network(model), Lexicon()
-    rows = table[["file", "text", "signer"]].itertuples(index=False)
+    table, network, lexicon = read_manifest(folder / "manifest.csv"), load_network(model), Lexicon()
+    rows = table.itertuples(index=False)
     read = []
     for file, text, signer in tqdm(rows, total=len(table), desc="Reading", unit="film"):
         stream = follow(folder / file, text, signer)

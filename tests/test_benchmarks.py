@@ -247,3 +247,6 @@ def test_words_in_films_are_read_in_each_way(tmp_path):
     (tmp_path / "manifest.csv").write_text("file,text,signer\nnone.mp4,HI,ann\n")
     with pytest.raises(InputError, match=r"none\.mp4: no such file"):
         words.measure(tmp_path)
+    (tmp_path / "manifest.csv").write_text("file,label\n0.mp4,HI\n")
+    with pytest.raises(InputError, match="column text is missing"):
+        words.measure(tmp_path)

@@ -266,6 +266,11 @@ def test_every_command_but_live_has_json():
     assert without == ["live"]
 
 
+def test_spelling_takes_no_data(refused, photo_folder, tmp_path):
+    assert "leave out --data" in refused("train", "spelling", "--data", photo_folder, "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_extract_refuses_what_it_cannot_write_before_it_begins(refused, photo_folder, tmp_path):
     assert "give an ending" in refused("extract", photo_folder, "--out", tmp_path / "landmarks.txt")
     assert "no such folder" in refused("extract", photo_folder, "--out", tmp_path / "none" / "landmarks.csv")

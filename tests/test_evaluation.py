@@ -12,8 +12,6 @@ from asllib.evaluation import (
     read_letters,
     refusals,
     report,
-    spelling_lines,
-    spelling_report,
     worst_pairs,
 )
 from asllib.letters import STATIC
@@ -174,19 +172,3 @@ def test_as_many_worst_pairs_as_there_are_errors(rng):
     matrix = confusion(truth, read, STATIC)
     assert matrix.sum() == 500
     assert worst_pairs(matrix, STATIC, most=1000)["errors"].sum() == (truth != read).sum()
-
-
-def test_words_are_summed_up_by_kind_of_error_and_by_signer():
-    pairs = [("HELLO", "HELLO"), ("HALO", "HELLO"), ("AX", "A"), ("S", "E")]
-    found = spelling_report(pairs, ["ann", "ann", "ben", "cay"])
-    assert (found["n"], found["letters"], found["exact"]) == (4, 12, 0.25)
-    assert (found["insertions"], found["deletions"], found["substitutions"]) == (1, 1, 2)
-    assert found["pairs"] == {"E>A": 1, "E>S": 1} and found["cer"] == pytest.approx(4 / 12)
-    assert found["by_signer"] == pytest.approx({"ann": 0.2, "ben": 1.0, "cay": 1.0})
-    low, high = found["interval"]
-    assert low == pytest.approx(0.2) and high == pytest.approx(1.0)  # all draws of ann; none of ann
-    lines = spelling_lines(found)
-    assert lines[0].startswith("CER 33.3% (95 % interval 20.0% to 100.0%) of 12 letters, signers: 3; 25.0% of 4")
-    assert "1 letters too many, 1 missed, 2 taken for others: E>A 1, E>S 1" in lines[1] and len(lines) == 5
-    alone = spelling_report(pairs[:2], ["ann", "ann"])
-    assert alone["interval"] is None and "interval" not in spelling_lines(alone)[0]

@@ -11,12 +11,16 @@ import pytest
 from scoring import (
     bootstrap,
     calibration_error,
+    count_others,
     delays,
     errors_by_letter,
     groups,
+    letters_of,
     load_sequences,
     read_strokes,
     sequence_stream,
+    spelling_lines,
+    spelling_report,
     test_plans,
 )
 
@@ -38,6 +42,27 @@ def test_errors_are_counted_per_letter_that_was_meant():
     assert character_error_rate(PAIRS) == (1 + 1 + 1 + 2) / 17
     assert character_error_rate([]) == 0.0 and character_error_rate([("A", "")]) == 1.0
     assert errors_by_letter(PAIRS) == {"A": (1, 1), "B": (1, 1), "E": (1, 3), "H": (0, 3), "L": (1, 6), "O": (0, 3)}
+
+
+def test_letters_stand_alone_and_the_rest_is_counted():
+    assert letters_of("3 Oak St., é-mail") == "OAKSTMAIL"
+    assert count_others(["3 Oak St.", "a b"]) == {"spaces": 3, "digits": 1, "other signs": 1}
+
+
+def test_words_are_summed_up_by_kind_of_error_and_by_signer():
+    pairs = [("HELLO", "HELLO"), ("HALO", "HELLO"), ("AX", "A"), ("S", "E")]
+    found = spelling_report(pairs, ["ann", "ann", "ben", "cay"])
+    assert (found["n"], found["letters"], found["exact"]) == (4, 12, 0.25)
+    assert (found["insertions"], found["deletions"], found["substitutions"]) == (1, 1, 2)
+    assert found["pairs"] == {"E>A": 1, "E>S": 1} and found["cer"] == pytest.approx(4 / 12)
+    assert found["by_signer"] == pytest.approx({"ann": 0.2, "ben": 1.0, "cay": 1.0})
+    low, high = found["interval"]
+    assert low == pytest.approx(0.2) and high == pytest.approx(1.0)  # all draws of ann; none of ann
+    lines = spelling_lines(found)
+    assert lines[0].startswith("CER 33.3% (95 % interval 20.0% to 100.0%) of 12 letters, signers: 3; 25.0% of 4")
+    assert "1 letters too many, 1 missed, 2 taken for others: E>A 1, E>S 1" in lines[1] and len(lines) == 5
+    alone = spelling_report(pairs[:2], ["ann", "ann"])
+    assert alone["interval"] is None and "interval" not in spelling_lines(alone)[0]
 
 
 def test_the_interval_holds_the_rate_and_shrinks_with_more_words():

@@ -172,9 +172,7 @@ def check_landmarks(table: pd.DataFrame, name: object = "landmarks") -> pd.DataF
     check_columns(name, [str(column) for column in table])
     columns = landmark_columns()
     if "x_right_hand_0" in table:
-        raise InputError(
-            f"{name}: a file of Google's fingerspelling set; 'asl evaluate' reads its folder: --data FOLDER"
-        )
+        raise InputError(f"{name}: a file of Google's fingerspelling set; benchmarks/phrases.py reads its folder")
     missing = [column for column in columns if column not in table]
     if missing:
         some = ", ".join(missing[:3]) + (", .." if len(missing) > 3 else "")

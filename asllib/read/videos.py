@@ -13,16 +13,14 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from asllib.data.phrases import count_others, load_phrases
 from asllib.errors import InputError
-from asllib.evaluation import spelling_report
 from asllib.files import check_there
 from asllib.hands.landmarks import SIZE_COLUMNS, TABLES, landmark_arrays, read_landmarks
 from asllib.hands.look import Hand, tracker_version
 from asllib.hands.stream import Stream
 from asllib.hands.tracker import Side, table_hands
 from asllib.networks.spelling import SpellingNet
-from asllib.networks.store import SHIPPED, WEIGHTS, load_model
+from asllib.networks.store import SHIPPED, WEIGHTS
 from asllib.parallel import Job, results, workplace
 from asllib.paths import digest
 from asllib.read.decoder import ReadLetter, SpellerSettings
@@ -222,27 +220,3 @@ def read_stream(
     read = "".join(letter.letter for letter in reader.letters)
     corrected = read if lexicon is None or not read else lexicon.correct(read, reader.evidence())
     return Spelled(stream.word, reader.letters, corrected)
-
-
-def evaluate_phrases(model: str, folder: str, split: str | None = None) -> dict[str, Any]:
-    """Read the phrases of a folder, see ``asllib.data.phrases``: JSON of ``asl evaluate``.
-
-    It has a ``spelling_report`` of all letters, one for "plain" phrases that have only letters and spaces, and counts
-    of the "others": digits and other characters, which are read as some letter or not at all. InputError if there are
-    no phrases, or the network needs pictures.
-    """
-    phrases, network = load_phrases(folder), load_network(model)
-    chosen = np.full(len(phrases), True) if split is None else (phrases.table["split"] == split).to_numpy(bool)
-    if not chosen.any():
-        raise InputError(f"{folder}: no phrase in split {split!r}")
-    learned = {} if isinstance(network, Recognizer) else load_model(model)[1].get("data", {}).get("phrases", {})
-    known = learned.get("sha256") == phrases.sha256()
-    seen = min(int((phrases.learnable & chosen).sum()), learned["learned"]) if known else 0
-    phrases = phrases.subset(chosen)
-    plain, signers = phrases.plain, phrases.table["signer"]
-    streams = tqdm(phrases.streams(), total=len(phrases), desc="Reading", unit="phrase", delay=1)
-    pairs = [(one.read, one.word) for one in (read_stream(stream, recognizer=network) for stream in streams)]
-    found = {"model": model, "data": Path(folder).name, **spelling_report(pairs, signers)}
-    part = [pair for pair, alone in zip(pairs, plain, strict=True) if alone]
-    found["plain"] = spelling_report(part, signers[plain]) if part else None
-    return found | {"others": count_others(phrases.table["text"]), "seen_in_training": seen}

@@ -53,15 +53,6 @@ def film_clip(stream: Stream) -> Clip:
     return Clip(landmarks.astype(np.float32), world.astype(np.float32), targets, shapes, tuple(spelled))
 
 
-def phrase_clip(stream: Stream) -> Clip:
-    """Turn a film of which the word alone is known into a clip: only the order of its letters teaches."""
-    clip = film_clip(replace(stream, word="", positions=None))
-    unknown = np.full_like(clip.targets, IGNORE)
-    return replace(
-        clip, targets=unknown, shapes=unknown, spelled=tuple(1 + SIGNS.index(letter) for letter in stream.word)
-    )
-
-
 def rotation(z: np.ndarray | float, x: np.ndarray | float, y: np.ndarray | float) -> np.ndarray:
     """(..., 3, 3) of a hand that is turned about y, x and z in turn, in degrees; x is right, y down, z away."""
     return Rotation.from_euler("ZXY", np.stack([z, x, y], -1), degrees=True).as_matrix()

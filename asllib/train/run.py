@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from tqdm.auto import tqdm
 
 from asllib.config import Preset
 from asllib.data.drawn import added_letters, random_hands
 from asllib.data.letterset import LetterSet
 from asllib.data.people_set import find_people, join_tables, load_sequences, signer_weights, signers_apart
-from asllib.data.phrases import load_phrases
 from asllib.data.registry import SOURCES, find_photos, load_letters
 from asllib.data.splits import leave_people_out, split
 from asllib.errors import InputError
@@ -29,7 +27,6 @@ from asllib.networks.registry import Network, preset
 from asllib.networks.store import check_new_run, load_model, save_model, tidy_run
 from asllib.paths import write_text
 from asllib.results import data_card, versions
-from asllib.train.clips import Clip, phrase_clip
 from asllib.train.loop import NO_LETTER, Examples, for_pixels, hand_examples, join, train, turned
 from asllib.train.spelling import train_spelling
 
@@ -53,11 +50,12 @@ def train_run(
     ``people``, whose own split keeps signers apart, the training part is learned from, and the valid signers test. Any
     other set is split 60/30/10 by original: where the preset stops early (patience) the 30, or as large a part of the
     training data, decide when, else they are learned from too. With "auto", ``landmark`` and ``default`` learn from
-    photos and people together. ``spelling`` learns from films of its own, and from a folder of phrases if one is named.
-    A folder of photos may hold any 2 to 60 labels, of which ``alphabet`` chooses, see ``own_labels``. A checkpoint in
-    the run folder lets the same call go on after a stop.
+    photos and people together. ``spelling`` learns from films of its own. A folder of photos may hold any 2 to 60
+    labels, of which ``alphabet`` chooses, see ``own_labels``. A checkpoint in the run folder lets the same call go on
+    after a stop.
 
-    InputError if the folder holds a finished run, a named set lacks a letter, or a folder has other labels.
+    InputError if the folder holds a finished run, a named set lacks a letter, a folder has other labels, or
+    ``spelling`` is given data.
     """
     settings = preset(network, preset_name)
     own = network != "spelling" and data not in (*SOURCES, "auto") and Path(data).is_dir()
@@ -73,10 +71,10 @@ def train_run(
         "versions": versions(),
     }
     if network == "spelling":
-        phrases, about_phrases = ([], {}) if data == "auto" else phrase_clips(data)
+        if data != "auto":
+            raise InputError(f"data {data}: spelling learns from films of its own; leave out --data")
         out.mkdir(parents=True, exist_ok=True)
-        model, history, more = train_spelling(settings, seed, epochs, out, phrases)
-        more["data"] |= about_phrases
+        model, history, more = train_spelling(settings, seed, epochs, out)
         return write_run(out, model, settings.network.signs, history, about | more)
     if own:
         settings = own_labels(settings, load_letters(data), alphabet)
@@ -92,23 +90,6 @@ def train_run(
     columns = {name: values for name, values in vars(record).items() if isinstance(values, list)}
     history = pd.DataFrame({name: pd.Series(values, dtype=float) for name, values in columns.items()})
     return write_run(out, model, settings.alphabet, history.set_axis(history.index + 1), about)
-
-
-def phrase_clips(folder: str) -> tuple[list[Clip], dict[str, Any]]:
-    """Clips of the phrases in a folder that ``spelling`` may learn from, and what the card says of them.
-
-    A phrase that shows a hand for fewer moments than it has letters is left out: the film was cut short. InputError if
-    none is left.
-    """
-    phrases = load_phrases(folder)
-    learned = phrases.subset(phrases.learnable)
-    streams = tqdm(learned.streams(), total=len(learned), desc="Phrases", unit="phrase", delay=1)
-    clips = [phrase_clip(stream) for stream in streams]
-    clips = [clip for clip in clips if np.isfinite(clip.landmarks[:, 0, 0]).sum() >= len(clip.spelled)]
-    if not clips:
-        raise InputError(f"{folder}: none of its {len(phrases)} phrases can be learned from")
-    about = {"name": Path(folder).name, "rows": len(phrases), "sha256": phrases.sha256(), "learned": len(clips)}
-    return clips, {"phrases": about | {"letters": sum(len(clip.spelled) for clip in clips)}}
 
 
 def own_labels(settings: Preset, letters: LetterSet, alphabet: str) -> Preset:

@@ -135,9 +135,9 @@ def fit_spelling(
     """Train the handshape part, then, with that fixed, the rest; batches are drawn by all cores.
 
     ``clips`` are films, see ``film_clip``; of the hands in ``takes`` words are pieced together as training goes on;
-    ``phrases`` are films of which only the text is known, see ``phrase_clip``: as many as films are drawn for the
-    second part. ``steps`` are batches an epoch. In ``folder`` each part keeps its ``checkpoint*.pt``, and goes on from
-    it to the same result as without a stop.
+    ``phrases`` are films of which only the text is known, with ``targets`` and ``shapes`` of ``IGNORE`` alone: as many
+    as films are drawn for the second part. ``steps`` are batches an epoch. In ``folder`` each part keeps its
+    ``checkpoint*.pt``, and goes on from it to the same result as without a stop.
 
     Returns the network, on the CPU, and the histories of its parts "handshapes" and "time".
     """

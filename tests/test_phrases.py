@@ -1,13 +1,14 @@
-"""Phrases in the layouts that the public sets come in, from the reader to the two commands."""
+"""Phrases in the layout of Kaggle's set: read, evaluated and learned from."""
 
 import json
 
 import numpy as np
 import pandas as pd
+import phrases
 import pytest
 import torch
+from phrases import ASPECT, load_phrases, measure, phrase_clip, train
 
-from asllib.data.phrases import ASPECT, count_others, has_phrases, letters_of, load_phrases
 from asllib.errors import InputError
 from asllib.networks.store import load_model
 
@@ -49,16 +50,11 @@ def kaggle(tmp_path, both):
     return folder
 
 
-def test_letters_stand_alone_and_the_rest_is_counted():
-    assert letters_of("3 Oak St., é-mail") == "OAKSTMAIL"
-    assert count_others(["3 Oak St.", "a b"]) == {"spaces": 3, "digits": 1, "other signs": 1}
-
-
 def test_the_layout_of_kaggle_is_read(kaggle, both):
-    phrases = load_phrases(kaggle)
-    assert phrases.table["sequence"].tolist() == ["7", "11", "9"]  # those of a file together
-    assert phrases.plain.tolist() == [False, True, True]
-    streams = list(phrases.streams())
+    found = load_phrases(kaggle)
+    assert found.table["sequence"].tolist() == ["7", "11", "9"]  # those of a file together
+    assert found.plain.tolist() == [False, True, True]
+    streams = list(found.streams())
     assert [one.word for one in streams] == ["OAKST", "HELLOWORLD", "ZOO"]
     assert [one.signer for one in streams] == ["ben", "ann", "ann"] and {one.aspect for one in streams} == {ASPECT}
     assert [bool(one.left.all()) for one in streams] == [True, False, False]
@@ -95,85 +91,52 @@ def test_what_is_missing_is_named(kaggle, tmp_path):
         list(load_phrases(kaggle).streams())
 
 
-@pytest.fixture
-def pose_folder(tmp_path, both):
-    """Two .pose files as MediaPipe Holistic's, of 640x480 pixels and 24 frames a second, and a manifest."""
-    pytest.importorskip("pose_format")
-    from pose_format import Pose
-    from pose_format.numpy import NumPyPoseBody
-    from pose_format.pose_header import PoseHeader, PoseHeaderComponent, PoseHeaderDimensions
-
-    folder = tmp_path / "poses"
-    folder.mkdir()
-    sizes = {"POSE_LANDMARKS": 33, "LEFT_HAND_LANDMARKS": 21, "RIGHT_HAND_LANDMARKS": 21}
-    parts = [PoseHeaderComponent(n, [str(i) for i in range(k)], [], [], "XYZC") for n, k in sizes.items()]
-    header = PoseHeader(0.2, PoseHeaderDimensions(640, 480, 0), parts)
-    for name in ("11", "7"):
-        hands = both[name] * np.float32([640, 480, 1])
-        body = np.concatenate([np.ones((12, 33, 3), np.float32), hands[:, 1], hands[:, 0]], 1)
-        seen = np.isfinite(body).all(2).astype(np.float32)
-        with (folder / f"{name}.pose").open("wb") as file:
-            Pose(header, NumPyPoseBody(24.0, np.nan_to_num(body)[:, None], seen[:, None])).write(file)
-    (folder / "manifest.csv").write_text("file,text,signer\n11.pose,Hello,ann\n7.pose,OAK,ben\n")
-    return folder
-
-
-def test_pose_files_are_read(pose_folder, both):
-    right, left = load_phrases(pose_folder).streams()
-    assert (right.word, right.signer, right.left.any()) == ("HELLO", "ann", False)
-    assert (left.word, left.signer, left.left.all()) == ("OAK", "ben", True)
-    np.testing.assert_allclose(right.landmarks, both["11"][:, 0], rtol=1e-5)
-    np.testing.assert_allclose(left.landmarks, both["7"][:, 1], rtol=1e-5)
-    assert right.aspect == 640 / 480 and right.times[-1] == pytest.approx(11 / 24)
-
-
-def test_a_damaged_pose_file_is_named(pose_folder):
-    path = pose_folder / "7.pose"
-    path.write_bytes(path.read_bytes()[:900])
-    with pytest.raises(InputError, match=r"7\.pose: not a \.pose file of MediaPipe Holistic"):
-        list(load_phrases(pose_folder).streams())
-
-
-def test_a_folder_of_photos_holds_no_phrases(tmp_path):
-    (tmp_path / "manifest.csv").write_text("file,label\na.jpg,A\n")
-    assert not has_phrases(tmp_path)
-
-
-def test_phrases_are_evaluated_by_signer(asl, kaggle):
-    code, out, _ = asl("evaluate", "--model", "spelling", "--data", kaggle, "--json", "-")
-    found = json.loads(out)
-    assert code == 0 and (found["n"], found["letters"], found["plain"]["n"]) == (3, 18, 2)
+def test_phrases_are_evaluated_by_signer(kaggle, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["phrases.py", str(kaggle), "--json", str(tmp_path / "found.json")])
+    phrases.main()
+    found, out = json.loads((tmp_path / "found.json").read_text()), capsys.readouterr().out
+    assert (found["n"], found["letters"], found["plain"]["n"]) == (3, 18, 2)
     assert found["others"] == {"spaces": 3, "digits": 1, "other signs": 1} and found["seen_in_training"] == 0
     assert set(found["by_signer"]) == {"ann", "ben"} and len(found["interval"]) == 2 and 0 < found["cer"] <= 2
-    code, out, _ = asl("evaluate", "--model", "landmark", "--data", kaggle)
-    assert code == 0 and "of 18 letters, signers: 2" in out and "3 spaces, 1 digits, 1 other signs" in out
-    code, _, err = asl("evaluate", "--model", "pixel", "--data", kaggle)
-    assert code == 1 and "landmarks have no picture" in err
+    assert "of 18 letters, signers: 2" in out and "3 spaces, 1 digits, 1 other signs" in out
+    assert "of phrases of letters and spaces alone:\nCER" in out
+    assert measure(kaggle, "landmark")["letters"] == 18
+    with pytest.raises(InputError, match="landmarks have no picture"):
+        measure(kaggle, "pixel")
+    monkeypatch.setattr("sys.argv", ["phrases.py", str(kaggle), "--split", "test"])
+    with pytest.raises(SystemExit, match=r"phrases\.py: .*no phrase in split 'test'"):
+        phrases.main()
 
 
-def test_a_network_learns_from_phrases_and_says_so(asl, kaggle, tmp_path, monkeypatch):
+def test_a_network_learns_from_phrases_and_says_so(kaggle, tmp_path, capsys, monkeypatch):
     from asllib.networks import SpellingConfig, SpellingNet
-    from asllib.train import run
 
-    def trained(settings, seed, epochs, folder, phrases):
-        assert [len(clip.spelled) for clip in phrases] == [3]  # of HELLOWORLD there are fewer moments than letters
+    def trained(settings, seed, epochs, folder, clips):
+        assert [len(clip.spelled) for clip in clips] == [3]  # of HELLOWORLD there are fewer moments than letters
         return SpellingNet(SpellingConfig(channels=16, hidden=16)), pd.DataFrame(), {"data": {}, "metrics": {}}
 
-    monkeypatch.setattr(run, "train_spelling", trained)
-    code, _, err = asl("train", "spelling", "--data", kaggle, "--out", tmp_path / "run")
-    about = load_model(tmp_path / "run")[1]["data"]["phrases"]
-    assert code == 0, err
+    monkeypatch.setattr(phrases, "train_spelling", trained)
+    monkeypatch.setattr("sys.argv", ["phrases.py", str(kaggle), "--train", str(tmp_path / "run")])
+    phrases.main()
+    assert "trained with 1 phrases" in capsys.readouterr().out
+    card = load_model(tmp_path / "run")[1]
+    about = card["data"]["phrases"]
     assert (about["name"], about["rows"], about["learned"], about["letters"]) == ("aslfr", 3, 1, 3)
-    code, _, err = asl("evaluate", "--model", tmp_path / "run", "--data", kaggle)
-    assert code == 0 and "was trained on 1 of these phrases" in err
+    assert card["preset"] == "best" and card["seed"] == 0 and card["network"] == "spelling"
+    monkeypatch.setattr("sys.argv", ["phrases.py", str(kaggle), "--model", str(tmp_path / "run")])
+    phrases.main()
+    assert "was trained on 1 of these phrases" in capsys.readouterr().err
+    with pytest.raises(InputError, match="holds a finished run"):
+        train(kaggle, tmp_path / "run")
     table = pd.read_csv(kaggle / "train.csv").iloc[1:2]
     table.to_csv(kaggle / "train.csv", index=False)
-    code, _, err = asl("train", "spelling", "--data", kaggle, "--out", tmp_path / "other")
-    assert code == 1 and "none of its 1 phrases can be learned from" in err
+    with pytest.raises(InputError, match="none of its 1 phrases can be learned from"):
+        train(kaggle, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_batch_of_phrases_alone_has_a_loss_and_gradients(kaggle):
-    from asllib.train.clips import batch_clips, phrase_clip
+    from asllib.train.clips import batch_clips
     from asllib.train.spelling import spelling_loss
 
     clips = [phrase_clip(stream) for stream in load_phrases(kaggle).streams()]
