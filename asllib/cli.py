@@ -396,7 +396,6 @@ def export(
     model: Annotated[str, Argument(help="default, landmark, pixel, spelling, or a run folder.")],
     format: Annotated[str, Option(help="onnx")] = "onnx",
     out: Annotated[Path | None, Option(help="The file to write; by default MODEL.onnx.")] = None,
-    int8: Annotated[bool, Option("--int8", help="Store the weights in 8 bits: a quarter of the size.")] = False,
     json_file: Json = None,
 ) -> None:
     """Write a network as one file for browsers, phones and other languages, and check its answers."""
@@ -404,8 +403,8 @@ def export(
         raise InputError(f"--format {format}: only onnx can be written")
     from asllib.export import export_onnx
 
-    out = out or Path(f"{Path(model).resolve().name}{'-int8' if int8 else ''}.onnx")
-    found = export_onnx(model, out, int8=int8)
+    out = out or Path(f"{Path(model).resolve().name}.onnx")
+    found = export_onnx(model, out)
     text = (
         f"{out}: {found['bytes'] / 1e6:.2f} MB, {found['network']} network of {found['classes']} classes; takes "
         f"{', '.join(found['inputs'])}; differs from PyTorch by {found['difference']:.1g} at most"

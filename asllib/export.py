@@ -2,7 +2,6 @@
 
 import json
 import logging
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -29,11 +28,9 @@ with extra("export"):
     import onnx
     import onnxruntime
     from onnx_ir.passes.common import ClearMetadataAndDocStringPass
-    from onnxruntime.quantization import quantize_dynamic
 
 OPSET = 23  # the newest that PyTorch 2.13 writes; ONNX Runtime 1.32 and onnxruntime-web 1.30 read it
 TOLERANCE = 1e-4  # largest allowed difference of a probability from PyTorch's
-INT8_TOLERANCE = 0.2  # the same for weights of 8 bits
 
 
 class WholeModel(nn.Module):
@@ -75,13 +72,13 @@ def sample_inputs(model: nn.Module, n: int, steps: int = 40, seed: int = 0) -> d
     return inputs
 
 
-def export_onnx(name: str | Path, out: str | Path, *, int8: bool = False) -> dict[str, Any]:
+def export_onnx(name: str | Path, out: str | Path) -> dict[str, Any]:
     """Write a shipped network or a run folder as an ONNX file that takes raw inputs, see docs/export.md.
 
-    ``int8`` stores the weights in 8 bits. The returned ``difference`` is the largest difference of a probability
-    between ONNX Runtime and PyTorch. InputError if it is too large, or there is no such network; no file is written.
+    The returned ``difference`` is the largest difference of a probability between ONNX Runtime and PyTorch. InputError
+    if it is too large, or there is no such network; no file is written.
     """
-    out, allowed = Path(out), INT8_TOLERANCE if int8 else TOLERANCE
+    out = Path(out)
     if out.suffix != ".onnx":
         raise InputError(f"{out}: use a name that ends in .onnx")
     if not out.absolute().parent.is_dir():
@@ -90,17 +87,17 @@ def export_onnx(name: str | Path, out: str | Path, *, int8: bool = False) -> dic
     whole = WholeModel(model)
     logging.disable(logging.WARNING)  # about torchvision, which is not used, and about a preparation that is done
     try:
-        graph = _quantise(_trace(whole)) if int8 else _trace(whole)
+        graph = _trace(whole)
     finally:
         logging.disable(logging.NOTSET)
     _add_facts(graph, model, card)
     content = graph.SerializeToString()
     difference = _compare(content, whole)
-    if not difference <= allowed:
-        said = f"ONNX Runtime's probabilities differ from PyTorch's by {difference:.2g}, at most {allowed:g} is allowed"
-        raise InputError(f"{name}: {said}; no file was written{'; export without --int8' if int8 else ''}")
+    if not difference <= TOLERANCE:
+        said = f"differ from PyTorch's by {difference:.2g}, at most {TOLERANCE:g} is allowed; no file was written"
+        raise InputError(f"{name}: ONNX Runtime's probabilities {said}")
     write_bytes(out, content)
-    about = {"file": str(out), "model": str(name), "network": card["network"], "int8": int8, "opset": OPSET}
+    about = {"file": str(out), "model": str(name), "network": card["network"], "opset": OPSET}
     about |= {"inputs": list(sample_inputs(model, 1)), "classes": len(labels(model, card))}
     return {**about, "bytes": len(content), "difference": difference}
 
@@ -123,14 +120,6 @@ def _trace(whole: WholeModel) -> onnx.ModelProto:
     assert program is not None  # dynamo=True returns a program
     ClearMetadataAndDocStringPass()(program.model)  # removes the paths of source files
     return program.model_proto
-
-
-def _quantise(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """Weights of 8 bits, with a scale for each output of a layer; activations are scaled on the fly."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "int8.onnx"
-        quantize_dynamic(graph, file, per_channel=True)
-        return onnx.load(file)
 
 
 def _add_facts(graph: onnx.ModelProto, model: nn.Module, card: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Measure what the exported files read: accuracy, size and time, with weights of 32 and of 8 bits.
+"""Measure what the exported files read: accuracy, size and time.
 
     python benchmarks/export.py
 
@@ -105,40 +105,43 @@ def main() -> None:
         letters = letters.subset(parts(letters) == "test")
         asked = pixel_inputs(letters) if name == "pixel" else hand_inputs(letters, name == "default")
         here = read_letters(recognizer.read_set(letters), recognizer.alphabet)
-        found = {"data": data_card(letters), "torch": float((here == letters.letters).mean())}
-        for kind in ("float", "int8"):
-            with tempfile.TemporaryDirectory() as folder:
-                file = Path(folder) / f"{name}.onnx"
-                written = export_onnx(name, file, int8=kind == "int8")
-                probabilities, ms = read(file, asked)
-            said = read_letters(probabilities, recognizer.alphabet)
-            summary = report(letters.table, said, name, letters.name)
-            found[kind] = {
-                "accuracy": summary["accuracy"],
-                "interval": summary["interval"],
-                "same_letter_as_torch": float((said == here).mean()),
-                "bytes": written["bytes"],
-                "ms": ms,
-            }
-            print(
-                f"{name} {kind}: {summary['accuracy']:.2%} of {len(letters):,} ({letters.name}), "
-                f"{np.sum(said != here)} letters other than PyTorch's, {written['bytes'] / 1e6:.2f} MB, {ms:.2f} ms"
-            )
-        result[name] = found
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / f"{name}.onnx"
+            written = export_onnx(name, file)
+            probabilities, ms = read(file, asked)
+        said = read_letters(probabilities, recognizer.alphabet)
+        summary = report(letters.table, said, name, letters.name)
+        result[name] = {
+            "data": data_card(letters),
+            "torch": float((here == letters.letters).mean()),
+            "accuracy": summary["accuracy"],
+            "interval": summary["interval"],
+            "same_letter_as_torch": float((said == here).mean()),
+            "bytes": written["bytes"],
+            "ms": ms,
+        }
+        print(
+            f"{name}: {summary['accuracy']:.2%} of {len(letters):,} ({letters.name}), "
+            f"{np.sum(said != here)} letters other than PyTorch's, {written['bytes'] / 1e6:.2f} MB, {ms:.2f} ms"
+        )
     # The file takes landmarks alone.
     streams = [replace(stream, embeddings=None) for stream in films(test_plans(100, 2.0))]
     here = [read_stream(stream).read for stream in streams]
     meant = [stream.word for stream in streams]
-    result["spelling"] = {"films": len(streams), "torch": character_error_rate(zip(here, meant, strict=True))}
-    for kind in ("float", "int8"):
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "spelling.onnx"
-            written = export_onnx("spelling", file, int8=kind == "int8")
-            said = spell(file, streams)
-        rate = character_error_rate(zip(said, meant, strict=True))
-        same = float(np.mean([a == b for a, b in zip(said, here, strict=True)]))
-        result["spelling"][kind] = {"cer": rate, "same_text_as_torch": same, "bytes": written["bytes"]}
-        print(f"spelling {kind}: {rate:.1%} of letters wrong in {len(streams)} films, {same:.1%} read as by PyTorch")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "spelling.onnx"
+        written = export_onnx("spelling", file)
+        said = spell(file, streams)
+    rate = character_error_rate(zip(said, meant, strict=True))
+    same = float(np.mean([a == b for a, b in zip(said, here, strict=True)]))
+    result["spelling"] = {
+        "films": len(streams),
+        "torch": character_error_rate(zip(here, meant, strict=True)),
+        "cer": rate,
+        "same_text_as_torch": same,
+        "bytes": written["bytes"],
+    }
+    print(f"spelling: {rate:.1%} of letters wrong in {len(streams)} films, {same:.1%} read as by PyTorch")
     save_result("export", {"models": result}, photos)
 
 

@@ -65,9 +65,7 @@ def left_out(name: str, system: str) -> str:
 
 def exported(name: str, what: str) -> str:
     """A row of the table of exported files."""
-    shown = [
-        f"{{onnx/{name}/{bits}/{key}}}" for key in ("accuracy %", "bytes MB", "ms ms") for bits in ("float", "int8")
-    ]
+    shown = [f"{{onnx/{name}/{key}}}" for key in ("accuracy %", "bytes MB", "ms ms")]
     return f"| `{name}` | {what} | {' | '.join(shown)} |"
 
 
@@ -114,7 +112,7 @@ TABLES = {
         "| {spelling/filmed/signers count} signers held out | films, 26 letters | `spelling` |"
         " {spelling/filmed/right %} | {spelling/filmed/by_signer/* min %} |",
         "| {words/2/words count} drawn signers held out | words in films | `spelling` | {words/2/cer error} | |",
-        "| Sign Language MNIST | its official test | `pixel` | {onnx/pixel/float/accuracy %} | not held out |",
+        "| Sign Language MNIST | its official test | `pixel` | {onnx/pixel/accuracy %} | not held out |",
     ],
     "left out": [
         "| right, %, of 24 letters | davidlee | keptsecret | massey | t32rahman | a Massey signer |",
@@ -171,7 +169,7 @@ TABLES = {
     ],
     "pixel": [
         *CARD,
-        "| Sign Language MNIST's official test | {onnx/pixel/float/accuracy %} |",
+        "| Sign Language MNIST's official test | {onnx/pixel/accuracy %} |",
         "| photos of {people/shipped/pixel/photos/signers count} signers held out for validation |"
         " {people/shipped/pixel/photos/mean %} |",
         *(f"| the photo collection {name}, held out | {{pixel left out/{name}/accuracy %}} |" for name in SOURCES),
@@ -336,8 +334,8 @@ TABLES = {
         ),
     ],
     "onnx": [
-        "| network | read | right, 32 bits | 8 bits | size, 32 bits | 8 bits | an item, 32 bits | 8 bits |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| network | read | right | size | an item |",
+        "| --- | --- | --- | --- | --- |",
         exported("pixel", "{onnx/pixel/data/rows count} images of the official test"),
         exported("landmark", "{onnx/landmark/data/rows count} photos"),
         exported("default", "the same photos"),

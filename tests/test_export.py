@@ -44,11 +44,11 @@ def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("onnx")
     written = {}
 
-    def make(name: str, int8: bool = False):
-        if (name, int8) not in written:
-            file = folder / f"{name}-{int8}.onnx"
-            written[name, int8] = file, export_onnx(name, file, int8=int8)
-        return written[name, int8]
+    def make(name: str):
+        if name not in written:
+            file = folder / f"{name}.onnx"
+            written[name] = file, export_onnx(name, file)
+        return written[name]
 
     return make
 
@@ -127,15 +127,6 @@ def test_a_sliding_window_says_what_the_library_says_of_a_film(exported, name):
     wanted = np.stack([one.probabilities for one in said[window:]])
     np.testing.assert_allclose(ask(file, inputs)[:, -1], wanted, atol=1e-4)
     assert np.log(wanted).std(0).max() > 0.1  # it does say different things
-
-
-def test_8_bits_are_a_third_of_the_size_and_nearly_as_sure(exported, blobs):
-    small, whole = exported("pixel", int8=True)[1], exported("pixel")[1]
-    assert small["bytes"] < whole["bytes"] / 3
-    assert 1e-6 < small["difference"] < 0.1
-    images = blobs(200)
-    said, wanted = (ask(exported("pixel", int8)[0], {"image": images}) for int8 in (True, False))
-    assert np.abs(said - wanted).max() < 0.2 and (said.argmax(1) == wanted.argmax(1)).mean() > 0.95
 
 
 def test_the_file_says_what_it_is_and_nothing_of_this_machine(exported):
