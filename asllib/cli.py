@@ -329,9 +329,7 @@ def predict(
 
 @app.command()
 def read(
-    videos: Annotated[
-        list[Path], Argument(help="Videos (.mp4, .mov, .mjpeg, ..) or landmarks (.csv, .parquet, .json).")
-    ],
+    videos: Annotated[list[Path], Argument(help="Videos (.mp4, .mov, .mjpeg, ..) or landmarks (.csv, .parquet).")],
     fps: Annotated[float | None, Option(help="Frames a second, if the file does not say it.")] = None,
     aspect: Annotated[float | None, Option(help="Width / height of landmarks' frames, if the file lacks it.")] = None,
     model: Annotated[

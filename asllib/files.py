@@ -147,14 +147,14 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
         raise InputError(f"{path}: not a readable Parquet file ({reason}); make it again") from None
 
 
-def read_json(path: Path, what: str = "JSON file", kinds: type | tuple[type, ...] = dict, most: int = MAX_JSON) -> Any:
-    """Read a JSON object, or a value of ``kinds``, from at most ``most`` bytes; InputError calls it ``what``."""
-    read = read_bytes(path, most)
+def read_json(path: Path, what: str = "JSON file") -> dict[str, Any]:
+    """Read a JSON object of at most ``MAX_JSON`` bytes; InputError calls it ``what``."""
+    read = read_bytes(path, MAX_JSON)
     try:
         content = json.loads(read)
     except (ValueError, RecursionError) as error:  # text that is no JSON, or no text; lists in lists in lists
         raise InputError(f"{path}: not a {what} ({error})") from None
-    if not isinstance(content, kinds):
+    if not isinstance(content, dict):
         raise InputError(f"{path}: not a {what} (a {type(content).__name__} instead of an object)")
     return content
 

@@ -1,12 +1,10 @@
 """The 21 hand landmarks: names, bones, tables and drawing."""
 
 import gzip
-import math
 import os
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from asllib.errors import InputError
-from asllib.files import check_columns, read_csv, read_json, read_parquet
+from asllib.files import check_columns, read_csv, read_parquet
 from asllib.hands.look import Hand
 from asllib.paths import replacing
 
@@ -38,7 +36,7 @@ FINGER_COLORS: dict[str, tuple[int, int, int]] = {
 PALM_COLOR, _OUTLINE = (255, 255, 255), (0, 0, 0)
 SIZE_COLUMNS: tuple[str, str] = ("width", "height")
 MAX_SIZE = 100_000  # pixels a side
-TABLES = (".csv", ".csv.gz", ".parquet", ".json")  # endings that ``read_landmarks`` reads
+TABLES = (".csv", ".csv.gz", ".parquet")  # endings that ``read_landmarks`` reads
 
 _GROUP = 128  # tables of at most 64 rows that are written together, 4 MB
 
@@ -78,16 +76,11 @@ def landmark_arrays(table: pd.DataFrame) -> dict[str, np.ndarray]:
 def read_landmarks(path: str | os.PathLike[str]) -> pd.DataFrame:
     """Read a landmark table from CSV (plain or gzipped) or Parquet: ``landmark_columns()``, then any further columns.
 
-    It also reads the JSON of MediaPipe's hand landmarker: one result, or a list with one result per frame, each with
-    its ``timestamp`` if it has one. It takes the largest of several hands.
-
     Texts are strings or missing, numbers float32 (width and height int32). InputError names the row and the value that
     is missing, no number or out of range, also in a cut-off last row.
     """
-    path = Path(path)
-    if path.suffix == ".json":
-        table = _read_results(path)
-    elif _named(path).suffix == ".parquet":
+    path = _named(path)
+    if path.suffix == ".parquet":
         table = read_parquet(path)
     else:
         table = read_csv(path)
@@ -95,51 +88,9 @@ def read_landmarks(path: str | os.PathLike[str]) -> pd.DataFrame:
     return check_landmarks(table, path)
 
 
-# Names in MediaPipe's results, as its packages for browsers and for Python write them.
-_POINTS = ("landmarks", "handLandmarks", "hand_landmarks")
-_METRES = ("worldLandmarks", "handWorldLandmarks", "hand_world_landmarks")
-_SIDES = ("handedness", "handednesses")
-_TIMES = ("timestamp", "timestampMs", "timestamp_ms")
-_MAX_RESULTS = 2**26  # bytes of a file of results: four minutes of a film
-
-
-def _read_results(path: Path) -> pd.DataFrame:
-    content = read_json(path, "list of MediaPipe's results", (dict, list), _MAX_RESULTS)
-    rows, times = [], []
-    try:
-        for result in content if isinstance(content, list) else [content]:
-            hands, worlds, sides = (_one(result, names) for names in (_POINTS, _METRES, _SIDES))
-            found = [(*map(_coordinates, pair), side[0]) for *pair, side in zip(hands, worlds, sides, strict=True)]
-            if found:
-                points, metres, side = max(found, key=lambda hand: float(np.ptp(hand[0], axis=0)[:2].max()))
-                numbers = [float(side["score"]), *points.ravel(), *metres.ravel()]
-                rows.append(["", None, _one(side, ("categoryName", "category_name")), *numbers])
-            else:
-                rows.append(["", None, None, 0.0, *[math.nan] * 126])
-            times.append([float(result[name]) for name in _TIMES if name in result][:1])
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        if b"keypoints_2d" in path.read_bytes():
-            raise InputError(f"{path}: OpenPose keypoints are not read; MediaPipe's hand landmarks are") from None
-        said = f"no result of MediaPipe's hand landmarker in place {len(times) + 1} ({type(error).__name__}: {error})"
-        raise InputError(f"{path}: {said}; landmarks, worldLandmarks and handedness are needed") from None
-    table = pd.DataFrame(rows, columns=landmark_columns())
-    if rows and all(times):
-        moments = np.concatenate(times)
-        table["time_s"] = moments if len(rows) > 1 and np.median(np.diff(moments)) < 1 else moments / 1000
-    return table
-
-
-def _one(result: dict[str, Any], names: tuple[str, ...]) -> Any:
-    return result[next((name for name in names if name in result), names[0])]
-
-
-def _coordinates(points: list[dict[str, float]]) -> np.ndarray:
-    return np.array([[point[axis] for axis in "xyz"] for point in points], np.float64).reshape(21, 3)
-
-
 def _named(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
-    if not path.name.endswith((".csv", ".csv.gz", ".parquet")):
+    if not path.name.endswith(TABLES):
         raise InputError(f"{path}: no landmark table; give an ending of .csv, .csv.gz or .parquet")
     return path
 

@@ -1,6 +1,3 @@
-import json
-import re
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -95,59 +92,6 @@ def test_sides_as_mediapipe_writes_them(table, tmp_path):
     assert landmark_arrays(read_landmarks(tmp_path / "hands.csv"))["left"].tolist() == [True, False, False]
 
 
-def points(values: np.ndarray) -> list[dict]:
-    return [dict(zip("xyz", map(float, point), strict=True)) for point in values]
-
-
-@pytest.mark.parametrize(
-    ("names", "category", "unit"),
-    [
-        (("landmarks", "worldLandmarks", "handednesses", "timestamp"), "categoryName", 1000),  # of a browser
-        (("hand_landmarks", "hand_world_landmarks", "handedness", "timestamp_ms"), "category_name", 1000),  # of Python
-        (("landmarks", "worldLandmarks", "handedness", "timestamp"), "categoryName", 1),  # a video element's own time
-    ],
-)
-def test_results_of_mediapipes_hand_landmarker(hands, tmp_path, names, category, unit):
-    landmarks, world = hands(3)
-    small = points(0.5 + 0.1 * landmarks[0])
-    sides = [[{category: side, "score": score}] for side, score in (("Left", 0.8), ("Right", 0.9))]
-    frames = [
-        ([points(landmarks[0])], [points(world[0])], sides[:1], 0.0),
-        ([], [], [], unit / 30),
-        ([small, points(landmarks[2])], [points(world[1]), points(world[2])], sides, unit / 15),
-    ]
-    results = [dict(zip(names, frame, strict=True)) for frame in frames]
-    (tmp_path / "hands.json").write_text(json.dumps(results))
-    table = read_landmarks(tmp_path / "hands.json")
-    assert table["score"].tolist() == pytest.approx([0.8, 0, 0.9]) and table["side"].tolist()[::2] == ["left", "right"]
-    assert table["time_s"].tolist() == pytest.approx([0, 1 / 30, 1 / 15])
-    arrays = landmark_arrays(table)
-    assert arrays["found"].tolist() == [True, False, True]
-    for name, truth in (("landmarks", landmarks), ("world", world)):
-        assert arrays[name][[0, 2]] == pytest.approx(truth[[0, 2]])  # of two hands the larger one
-    (tmp_path / "one.json").write_text(json.dumps(dict(zip(names[:3], frames[0], strict=False))))
-    assert len(read_landmarks(tmp_path / "one.json")) == 1 and "time_s" not in read_landmarks(tmp_path / "one.json")
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        ('[{"version": 1.3, "people": [{"hand_left_keypoints_2d": []}]}]', "OpenPose keypoints are not read"),
-        ('[{"landmarks": [], "worldLandmarks": [], "handedness": []}, {"landmarks": []}]', "in place 2 (KeyError"),
-        ('{"landmarks": [[{"x": 0}]], "worldLandmarks": [[]], "handedness": [[{"score": 1}]]}', "in place 1 (KeyError"),
-        ('{"landmarks": [[]], "worldLandmarks": [[]], "handedness": [[{"score": 1}]]}', "in place 1 (ValueError"),
-        ("[1]", "in place 1 (TypeError"),
-        ('"x"', "not a list of MediaPipe's results"),
-        ("[", "not a list of MediaPipe's results"),
-    ],
-)
-def test_other_json_is_refused_in_one_line(tmp_path, content, said):
-    (tmp_path / "hands.json").write_text(content)
-    with pytest.raises(InputError, match=re.escape(said)) as error:
-        read_landmarks(tmp_path / "hands.json")
-    assert "hands.json" in str(error.value) and "\n" not in str(error.value)
-
-
 def test_a_cut_off_file_is_refused(table, tmp_path):
     path = tmp_path / "cut.csv"
     write_landmarks(table, path)
@@ -156,10 +100,11 @@ def test_a_cut_off_file_is_refused(table, tmp_path):
         read_landmarks(path)
 
 
-@pytest.mark.parametrize("name", ["none.csv", "text.txt", "empty.csv", "photo.csv", "broken.parquet"])
+@pytest.mark.parametrize("name", ["none.csv", "text.txt", "hands.json", "empty.csv", "photo.csv", "broken.parquet"])
 def test_files_that_are_no_table(tmp_path, name):
     contents = {
         "text.txt": b"x",
+        "hands.json": b"[]",
         "empty.csv": b"",
         "photo.csv": b"\xff\xd8\xff\xe0\n\x00,\n",
         "broken.parquet": b"PAR1",
@@ -169,3 +114,5 @@ def test_files_that_are_no_table(tmp_path, name):
     with pytest.raises(InputError) as error:
         read_landmarks(tmp_path / name)
     assert name in str(error.value) and "\n" not in str(error.value)
+    if not name.endswith((".csv", ".parquet")):
+        assert "no landmark table; give an ending of .csv, .csv.gz or .parquet" in str(error.value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -128,31 +127,6 @@ def test_a_damaged_landmark_csv(place, content):
         values = result.loc[found, landmark_columns()[4:]].to_numpy()
         assert np.isfinite(values).all() and (np.abs(values) <= 20).all()
         assert result.loc[found, "side"].isin(["left", "right"]).all()
-
-
-POINT = {"x": 0.5, "y": 0.25, "z": -0.125}
-RESULT = {"timestamp": 40, "landmarks": [[POINT] * 21], "worldLandmarks": [[POINT] * 21]}
-RESULTS = json.dumps([RESULT | {"handedness": [[{"categoryName": side, "score": 0.5}]]} for side in ("Left", "Right")])
-
-
-def places(value) -> list[tuple]:
-    """Every container in a JSON document with each of its keys."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [place for key, held in inner for place in ((value, key), *places(held))]
-
-
-@tries(100)
-@given(content=broken_bytes(RESULTS.encode()), data=st.data())
-def test_damaged_results_of_mediapipe(place, content, data):
-    document = json.loads(RESULTS)
-    holder, key = data.draw(st.sampled_from(places(document)))
-    holder[key] = data.draw(
-        st.sampled_from([None, [], {}, "x", "0.5", 1e400, -1, 10**400, True, [POINT], [[POINT] * 33]])
-    )
-    for damaged in (content, json.dumps(document).encode()):
-        (place / "hands.json").write_bytes(damaged)
-        result = outcome("landmark JSON", place / "hands.json", read_landmarks, place / "hands.json")
-        assert refused(result) or np.isfinite(result.loc[result["score"] > 0, landmark_columns()[3:]]).all(axis=None)
 
 
 @tries(25)
