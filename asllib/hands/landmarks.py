@@ -128,56 +128,47 @@ def check_landmarks(table: pd.DataFrame, name: object = "landmarks") -> pd.DataF
     if missing:
         some = ", ".join(missing[:3]) + (", .." if len(missing) > 3 else "")
         raise InputError(f"{name}: {len(missing)} of {len(columns)} columns are missing ({some}); extract again")
-    numbers = columns[3:]
+    texts, numbers = columns[:3], columns[3:]
     table = table[[*columns, *(column for column in table if column not in columns)]].copy()
+    text = table[texts].map(lambda value: isinstance(value, str)).to_numpy(bool)
+    _refuse(name, table, texts, ~text & table[texts].notna().to_numpy(), "a text is expected here")
     if table["side"].isin(["Left", "Right"]).any():  # as MediaPipe writes the side
         table["side"] = table["side"].replace({"Left": "left", "Right": "right"})
-    for column in columns[:3]:
-        text = table[column].map(lambda value: isinstance(value, str)).to_numpy(bool)
-        _refuse(name, column, table, ~text & table[column].notna().to_numpy(), "a text is expected here")
-    values = np.stack([_numbers(table, column) for column in numbers], axis=1)
-    for column, bad in zip(numbers, (np.isnan(values) & table[numbers].notna().to_numpy()).T, strict=True):
-        _refuse(name, column, table, bad, "a number is expected here")
+    values = np.column_stack([_numbers(table[column]) for column in numbers])
+    _refuse(name, table, numbers, np.isnan(values) & table[numbers].notna().to_numpy(), "a number is expected here")
     with np.errstate(over="ignore"):  # overflow gives infinity, an error if a hand was found
         table[numbers] = values.astype(np.float32)
     for column in SIZE_COLUMNS:
         if column in table:
-            values = _numbers(table, column)
+            values = _numbers(table[column])
             good = (values >= 1) & (values <= MAX_SIZE) & (values % 1 == 0)
-            _refuse(name, column, table, ~good, f"a size is a whole number of pixels from 1 to {MAX_SIZE:,}")
+            _refuse(name, table, [column], ~good, f"a size is a whole number of pixels from 1 to {MAX_SIZE:,}")
             table[column] = values.astype(np.int32)
 
-    score = table["score"].to_numpy()
-    found = score > 0
-    _refuse(name, "score", table, ~((score >= 0) & (score <= 1)), "a score is 0 (no hand) to 1")
-    known = table["side"].isin(["left", "right"]).to_numpy()
-    _refuse(name, "side", table, found & ~known, "the side of a found hand is left or right")
-    values = table[numbers[1:]].to_numpy()
-    for bad, rule in (
-        (found[:, None] & ~np.isfinite(values), "a found hand has 126 finite coordinates; the row may be cut off"),
-        (np.abs(values) > 20, "coordinates are fractions of width and height, or metres, not pixels"),
-    ):
-        if bad.any():
-            place = int(np.argwhere(bad)[0, 1])
-            _refuse(name, numbers[1 + place], table, bad[:, place], rule)
+    score, values = table["score"].to_numpy(), table[numbers[1:]].to_numpy()
+    found, known = score > 0, table["side"].isin(["left", "right"]).to_numpy()
+    cut = found[:, None] & ~np.isfinite(values)
+    _refuse(name, table, ["score"], ~((score >= 0) & (score <= 1)), "a score is 0 (no hand) to 1")
+    _refuse(name, table, ["side"], found & ~known, "the side of a found hand is left or right")
+    _refuse(name, table, numbers[1:], cut, "a found hand has 126 finite coordinates; the row may be cut off")
+    far = np.abs(values) > 20
+    _refuse(name, table, numbers[1:], far, "coordinates are fractions of width and height, or metres, not pixels")
     return table
 
 
-def _refuse(name: object, column: str, table: pd.DataFrame, bad: np.ndarray, rule: str) -> None:
-    """Raise InputError for the first row in which ``bad`` holds."""
-    rows = np.flatnonzero(bad)
-    if len(rows):
-        value = table[column].iloc[rows[0]]
-        raise InputError(f"{name}: {column} is {value} in row {rows[0] + 1}: {rule}")
+def _refuse(name: object, table: pd.DataFrame, columns: list[str], bad: np.ndarray, rule: str) -> None:
+    """Raise InputError for the first row with a ``bad`` value; (N,) bool of one column, else (N, columns)."""
+    if bad.any():
+        row, place = np.argwhere(bad.reshape(len(table), len(columns)))[0]
+        column = columns[place]
+        raise InputError(f"{name}: {column} is {table[column].iloc[row]} in row {row + 1}: {rule}")
 
 
-def _numbers(table: pd.DataFrame, column: str) -> np.ndarray:
+def _numbers(values: pd.Series) -> np.ndarray:
     """A column as (N,) float64, NaN for anything but a number: nothing, a word, a truth value, a date, a list."""
-    values = table[column]
-    if values.dtype.kind not in "iufOTU" and not isinstance(values.dtype, pd.StringDtype):
-        return np.full(len(values), np.nan)
-    if values.dtype.kind not in "iuf":  # among other objects, only text may hold a number
-        values = pd.to_numeric(values.where(values.map(lambda v: isinstance(v, str | float | int))), errors="coerce")
+    if values.dtype.kind not in "iuf":
+        texts = values.astype(object).map(str, na_action="ignore")  # a truth value or a date becomes a word
+        values = pd.to_numeric(texts, errors="coerce")
     return values.to_numpy(np.float64, na_value=np.nan)
 
 
