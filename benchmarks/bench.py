@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import machine
 
 HERE = Path(__file__).resolve().parent
 ASL = "import sys; sys.argv[0] = 'asl'; from asllib.cli import main; main()"  # as the command of that name does
@@ -346,18 +346,6 @@ ROWS: dict[str, Callable[[], list[Row]]] = {
     "pictures": bench_pictures,
     "training": bench_training,
 }
-
-
-def machine() -> dict[str, Any]:
-    """Cores, model and load of this machine."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        names = [
-            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
-        ]
-        model = names[0] if names else model
-    return {"cores": os.cpu_count(), "processor": model, "load": os.getloadavg()[0]}
 
 
 def show(found: Row) -> str:

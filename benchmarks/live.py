@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import torch
+from machine import machine
 
 from asllib.data.letterset import COLUMNS, LetterSet
 from asllib.hands import HandTracker
@@ -141,8 +142,6 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=1000)
     parser.add_argument("--model")
     options = parser.parse_args()
-    from bench import machine
-
     torch.set_num_threads(1)  # as the live cell does
     film = jpegs(options.film)
     before = machine()

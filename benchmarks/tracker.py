@@ -16,7 +16,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from bench import machine
+from machine import machine
 from rapidfuzz.distance import Levenshtein
 
 from asllib import load_letters, load_recognizer
