@@ -243,8 +243,7 @@ def evaluate(
 ) -> None:
     """Read a whole set and report the accuracy; a photo without a found hand counts as wrong.
 
-    The likeliest letter counts, even if 'asl predict' would reject the hand. The report gives the share of rejected
-    hands.
+    The likeliest letter counts, even if 'asl predict' would reject the hand; the report has the share of such hands.
     """
     import numpy as np
 
