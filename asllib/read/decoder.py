@@ -22,14 +22,16 @@ WRITE = ("space", "del")  # signs that write no letter
 # And so sure the network must have been, at some moment, that it was away. The first was chosen on practice films,
 # slowed down two and three times too, the second on practice films and on filmed letters of validation signers.
 _AWAY, _SURE = 0.85, 0.9
-# Or the hand slides, which doubles a letter too: palm sizes a moment that are no drift, how far it must have gone in
-# all, and for how many moments it keeps still before and after. Chosen on validation signers and on the film HELLO.
+_LOST_S = 0.6  # a hand that is not found for so long was away; before, the tracker may have lost it
+# Or the hand slides aside, which doubles a letter too: palm sizes a moment that are no drift, how far it must have gone
+# in all, and for how many moments it keeps still before and after. Chosen on validation signers and on the film HELLO.
 _SLIDES, _FAR, _STILL = 0.12, 0.8, 4
 # How much what the embedding says counts beside the landmarks. Chosen on words of practice signers who are in no test.
 WEIGHT = 0.8
 LOOKS_LIKE = {"J": "I", "Z": "D"}  # what the hand looks like that draws them, to a network of still letters
 # Seconds: an I that was held for no longer, and so shortly before a J, was the J's beginning; so with D and Z.
-_BEGAN, _SINCE = 0.5, 0.5
+# Chosen on filmed letters of validation signers.
+_BEGAN, _SINCE = 1.0, 0.8
 # Palm sizes a moment: a hand that moves or changes faster shows a network of single frames no letter; chosen on
 # practice films.
 _ON_THE_WAY = 0.08
@@ -78,7 +80,8 @@ class Said:
 
     time_s: float
     probabilities: np.ndarray
-    moved: float = 0.0  # palm sizes that the hand moved since the moment before, aside and nearer together
+    moved: float = 0.0  # palm sizes that the hand moved since the moment before, aside and nearer: arms rise and sink
+    found: bool = True  # there is a hand
 
 
 class Listener:
@@ -94,7 +97,7 @@ class Listener:
     def reset(self) -> None:
         """Forget the hand."""
         self._sampler = Resampler()
-        self._moved = self.delay * [0.0]  # in the moments of which nothing is said yet
+        self._moved = self.delay * [(0.0, False)]  # in the moments of which nothing is said yet, and whether found
         self._last: list[Moment] = []  # the one before, if there was one
         self._looks: list[tuple[float, np.ndarray]] = []  # when the last two were taken, and what each alone says
 
@@ -113,11 +116,11 @@ class Listener:
         left = torch.tensor([[moment.left for moment in known]])
         features = moment_features(hands[:, :, 0], hands[:, :, 1], left, torch.tensor([aspect]))[:, :, -count:]
         probabilities = self._say(features, self._nearest([moment.time_s for moment in moments]))
-        across, down, grown = features[0, -MOVEMENT : 3 - MOVEMENT].numpy()  # (T,) each
-        self._moved += (np.hypot(across, down) + abs(grown)).tolist()
+        across, _, grown, _, found = features[0, -MOVEMENT:].numpy()  # (T,) each
+        self._moved += zip((abs(across) + abs(grown)).tolist(), (found > 0).tolist(), strict=True)
         moved, self._moved = self._moved[:count], self._moved[count:]
         rows = zip(moments, probabilities, moved, strict=True)
-        return [Said(moment.time_s - self.delay / RATE, row, far) for moment, row, far in rows]
+        return [Said(moment.time_s - self.delay / RATE, row, *how) for moment, row, how in rows]
 
     def _nearest(self, times: list[float]) -> np.ndarray | None:
         """What the looks nearest to some times say, (T, signs); None without any."""
@@ -233,6 +236,7 @@ class PeakSpeller:
         """Forget what was said."""
         self._shown = self._before = _Shown()  # what is shown now, and the sign that was read before
         self._neither = 0.0  # the most that was said of "neither" since then
+        self._found_s = -math.inf  # when there was a hand
         self._waiting: Said | None = None  # for what is said of the moment after it
         self._moment_s, self._stalls_s = math.inf, 0.0  # the last moment, and how long no frame came before it
 
@@ -251,7 +255,10 @@ class PeakSpeller:
         if best != shown.sign and following not in (best, NEITHER):
             best = NEITHER
         confidence = float(said.probabilities[best])
-        self._neither = max(self._neither, float(said.probabilities[NEITHER]))
+        if said.found:
+            self._found_s = time_s
+        if said.found or time_s - self._found_s > _LOST_S:
+            self._neither = max(self._neither, float(said.probabilities[NEITHER]))
         if best != shown.sign:
             shown = _Shown(best, said.time_s, time_s)
             away_s = max(settings.again_s, min(_AWAY * (before.last_s - before.start_s), settings.space_s))

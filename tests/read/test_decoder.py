@@ -52,8 +52,8 @@ def test_doubles_need_neither_in_between():
     ("numbers", "mended"),
     [
         ("01110022220", True),
-        ("011100000000000022220", False),
-        ("0" + "1" * 20 + "022220", False),
+        ("0111" + "0" * 18 + "22220", False),
+        ("0" + "1" * 24 + "022220", False),
         ("03330022220", False),
     ],
     ids=["at once", "later", "held long", "after another letter"],
@@ -208,6 +208,7 @@ def test_frames_of_any_rate_are_read_once_a_hold(one_hand, fps):
     times = np.arange(round(2.5 * fps)) / fps
     assert read_frames(one_hand, times) == "L"
     assert read_frames(one_hand, times, place=lambda time: None if 0.6 < time < 1.4 else (0.0, 0.0)) == "LL"
+    assert read_frames(one_hand, times, place=lambda time: None if 0.6 < time < 1.1 else (0.0, 0.0)) == "L"
     lost = times[:: max(2, fps // 5)]  # single frames in which no hand is found
     assert read_frames(one_hand, times, place=lambda time: None if time in lost[1:-1] else (0.0, 0.0)) == "L"
 
@@ -224,6 +225,15 @@ def test_a_hand_on_its_way_shows_nothing_and_one_that_slides_aside_shows_its_let
     assert read_frames(one_hand, times, place=lambda time: (6 * time, 0.0)) == ""
     assert read_frames(one_hand, times, place=lambda time: (2 * np.clip(time - 0.4, 0, 0.4), 0.0)) == "LL"
     assert read_frames(one_hand, times, place=lambda time: (np.clip(time - 0.4, 0, 0.1), 0.0)) == "L"
+
+
+@pytest.mark.parametrize(("way", "moved"), [((0.5, 0.0), 0.5), ((0.0, -0.5), 0.0)], ids=["aside", "up"])
+def test_a_hand_slides_aside_and_an_arm_that_rises_does_not(one_hand, way, moved):
+    listener, palm = FrameListener(Shows()), np.linalg.norm(one_hand.landmarks[9, :2] - one_hand.landmarks[0, :2])
+    listener.hear(one_hand, 0.0, 1.0)
+    landmarks = one_hand.landmarks + np.float32([*np.multiply(palm, way), 0])
+    (said,) = listener.hear(replace(one_hand, landmarks=landmarks), 1 / RATE, 1.0)
+    assert said.found and said.moved == pytest.approx(moved, abs=0.05)
 
 
 @pytest.mark.parametrize("time", [float("nan"), None, 0.0, -1.0])
