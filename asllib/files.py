@@ -11,7 +11,7 @@ import sys
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
@@ -20,14 +20,13 @@ from typing import IO, TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 
-from asllib.errors import InputError
+from asllib.errors import InputError, first_line
 
 if TYPE_CHECKING:
     import pandas as pd
     import PIL.Image
 
 MAX_BYTES = 2**29  # of a file or table in memory: six times Sign Language MNIST; a small gzip can unpack to any size
-MAX_COLUMNS = 10_000
 MAX_JSON = 2**24  # JSON takes twenty times its size in memory
 MAX_PIXELS = 100_000_000  # a larger image is a mistake or an attack
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")  # by contents; other formats may start programs
@@ -48,28 +47,41 @@ def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
     return content
 
 
-def csv_header(path: Path, content: bytes) -> list[str]:
-    """Names of the columns in a CSV file's first line; InputError if it is no text, or no header of a CSV file."""
-    line = re.match(rb"(?:\xef\xbb\xbf)?[\r\n]*([^\r\n]{0,1000000})", content)  # spreadsheets write a byte order mark
-    assert line is not None  # the pattern matches any content
+def csv_rows(path: Path, content: bytes) -> Iterator[list[str]]:
+    """Yield the rows of a CSV file (UTF-8), the columns' names first; InputError names the first row that is wrong."""
     try:
-        names = next(csv.reader([line[1].decode()]), [])
-    except (UnicodeDecodeError, csv.Error) as error:
+        place = content.find(b"\0")  # UTF-16 has them in every letter
+        content[: place if place >= 0 else None].decode()
+    except UnicodeDecodeError as error:
+        place = error.start
+    if place >= 0:
+        line = content.count(b"\n", 0, place)
+        raise InputError(f"{path}: not a readable CSV file (row {line} is not UTF-8); save it as comma-separated UTF-8")
+    # Spreadsheets write a byte order mark; empty lines are no rows.
+    rows = filter(None, csv.reader(io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", newline="")))
+    try:
+        names = next(rows, [])
+        if not names:
+            raise InputError(f"{path}: an empty file; get it again")
+        if len(names) == 1 and ";" in names[0]:
+            raise InputError(f"{path}: semicolons stand between the values; save it with commas")
+        check_columns(path, names)
+        yield names
+        for number, row in enumerate(rows, 1):
+            if len(row) != len(names):
+                reason = f"row {number} has {len(row)} values instead of {len(names)}"
+                raise InputError(f"{path}: {reason}; was the file cut off?")
+            yield row
+    except csv.Error as error:
         raise InputError(f"{path}: not a readable CSV file ({error}); save it as comma-separated UTF-8") from None
-    if len(names) == 1 and ";" in names[0]:
-        raise InputError(f"{path}: semicolons stand between the values; save it with commas")
-    if len(names) > 1 and all(re.fullmatch(r"\s*-?\d+\.?\d*(e-?\d+)?\s*", name) for name in names):
-        raise InputError(f"{path}: no header line; the first line names the columns")
-    return names
 
 
 def check_columns(path: object, names: Sequence[str]) -> None:
-    """Raise InputError if a column's name comes twice, or there are more than 10,000."""
-    if len(names) > MAX_COLUMNS:
-        raise InputError(f"{path}: {len(names):,} columns; a table here has at most {MAX_COLUMNS:,}")
+    """Raise InputError if a column's name comes twice."""
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise InputError(f"{path}: column {twice!r} comes {names.count(twice)} times; leave one")
+        said = f"column {twice!r} comes {names.count(twice)} times"
+        raise InputError(f"{path}: {said}; the first line names each column once")
 
 
 def read_csv(path: Path) -> pd.DataFrame:
@@ -77,43 +89,11 @@ def read_csv(path: Path) -> pd.DataFrame:
 
     InputError names the fault, and its row if there is one.
     """
-    import pyarrow as pa
-    from pyarrow import csv as pa_csv
+    import pandas as pd
 
-    content = read_bytes(path)
-    wrong = []
-
-    def stop(row: pa_csv.InvalidRow) -> str:
-        wrong.append(row)
-        return "error"
-
-    names = csv_header(path, content)
-    check_columns(path, names)
-    if not content.isascii():  # else Arrow's error about a row of another length fails with a traceback
-        try:
-            content.decode()
-        except UnicodeDecodeError as error:
-            line = max(content.count(end, 0, error.start) for end in (b"\n", b"\r"))
-            raise InputError(f"{path}: row {line} is not UTF-8; save it as comma-separated UTF-8") from None
-    try:
-        table = pa_csv.read_csv(
-            pa.BufferReader(content if content.endswith((b"\n", b"\r")) else content + b"\n"),
-            read_options=pa_csv.ReadOptions(use_threads=False),  # with threads Arrow does not number the rows
-            parse_options=pa_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=stop),
-            convert_options=pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
-        )
-        if table.column_names != names:
-            raise pa.ArrowInvalid("the columns' names do not stand in one line")
-    except pa.ArrowException as error:
-        if wrong:
-            row = wrong[0]
-            raise InputError(
-                f"{path}: row {row.number - 1} has {row.actual_columns} values instead of {row.expected_columns}; "
-                "was the file cut off?"
-            ) from None
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not a readable CSV file ({reason}); save it as comma-separated UTF-8") from None
-    return table.to_pandas()
+    rows = csv_rows(path, read_bytes(path))
+    names = next(rows)
+    return pd.DataFrame(list(rows), columns=names, dtype=str)
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
@@ -121,30 +101,23 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
 
     InputError if it is missing or damaged, repeats or lacks a column, or holds more than ``MAX_BYTES`` of values.
     """
-    import pyarrow as pa
     from pyarrow import parquet
 
-    content = read_bytes(path) if columns is None else None
+    check_there(path, path)
     try:
-        file = parquet.ParquetFile(path if content is None else pa.BufferReader(content))
-        check_columns(path, file.schema_arrow.names)
-        missing = [name for name in columns or () if name not in file.schema_arrow.names]
-        if missing:
-            raise InputError(f"{path}: {len(missing)} columns are missing ({', '.join(missing[:3])}); get it again")
-        # In pieces: a few bytes can encode millions of equal rows.
-        pieces, size = [], 0
-        for piece in file.iter_batches(batch_size=4096, columns=columns):
-            size += piece.nbytes
-            if size > MAX_BYTES:
+        with parquet.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            check_columns(path, names)
+            if missing := [name for name in columns or () if name not in names]:
+                raise InputError(f"{path}: {len(missing)} columns are missing ({', '.join(missing[:3])}); get it again")
+            # A few bytes can encode millions of equal rows.
+            if 8 * file.metadata.num_rows * len(columns or names) > MAX_BYTES:
                 raise InputError(f"{path}: more than {MAX_BYTES / 2**20:,.0f} MB of values; split it")
-            pieces.append(piece)
-        schema = pieces[0].schema if pieces else file.schema_arrow
-        return pa.Table.from_batches(pieces, schema).to_pandas(ignore_metadata=True)
+            return file.read(columns).to_pandas(ignore_metadata=True)
     except InputError:
         raise
     except Exception as error:  # Arrow raises many types on broken files, all with the same meaning
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path}: not a readable Parquet file ({reason}); make it again") from None
+        raise InputError(f"{path}: not a readable Parquet file ({first_line(error)}); make it again") from None
 
 
 def read_json(path: Path, what: str = "JSON file") -> dict[str, Any]:
@@ -217,30 +190,19 @@ def check_there(path: Path, name: object, what: str = "file") -> None:
 ENDINGS = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif")
 
 
-def photos_among(paths: Iterable[Path], name: object) -> list[Path]:
-    """The paths with the ending of a photo, sorted; one line on stderr counts the other files by ending."""
-    paths = sorted(paths)
-    photos = [path for path in paths if path.suffix.lower() in ENDINGS]
-    others = Counter(path.suffix.lower() for path in set(paths) - set(photos) if path.is_file())
+def find_photo_files(path: Path) -> list[Path]:
+    """Photos of a folder and its subfolders, sorted, or one file, which may be missing; hidden files are left out.
+
+    One line on stderr counts the folder's other files by ending. InputError if it has no photos.
+    """
+    if not path.is_dir():
+        return [path]
+    below = [one for one in path.rglob("*") if not any(p.startswith(".") for p in one.relative_to(path).parts)]
+    photos = sorted(one for one in below if one.suffix.lower() in ENDINGS)
+    others = Counter(one.suffix.lower() for one in below if one.suffix.lower() not in ENDINGS and one.is_file())
     if others:
         kinds = ", ".join(f"{n} {ending or 'without ending'}" for ending, n in sorted(others.items()))
-        print(f"{name}: {others.total()} file{'s' if others.total() > 1 else ''} left out: {kinds}", file=sys.stderr)
-    return photos
-
-
-def find_photo_files(path: Path) -> list[Path]:
-    """Photos of a path: a folder with its subfolders, a pattern such as ``*.jpg``, or one file.
-
-    InputError if a folder or pattern has none; a single file may be missing.
-    """
-    found: Iterable[Path]
-    if path.is_dir():
-        found = (one for one in path.rglob("*") if not any(p.startswith(".") for p in one.relative_to(path).parts))
-    elif path.exists() or _WEB.match(str(path)) or not set("*?[") & set(str(path)):
-        return [path]
-    else:
-        found = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
-    photos = photos_among(found, path)
+        print(f"{path}: {others.total()} file{'s' if others.total() > 1 else ''} left out: {kinds}", file=sys.stderr)
     if not photos:
         raise InputError(f"{path}: no photos; their names end in {' '.join(ENDINGS)}")
     return photos

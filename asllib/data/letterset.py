@@ -1,9 +1,10 @@
 """The common form of all data sources, and folders of photos: ``FOLDER/LETTER/*.jpg|png``."""
 
 import hashlib
+import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from asllib.errors import InputError
-from asllib.files import ENDINGS, PhotoFiles, inside, photos_among, read_csv
+from asllib.files import PhotoFiles, find_photo_files, inside, read_csv
 from asllib.files import read_image as read_image  # exported by asllib.data
 from asllib.letters import STATIC, encode
 
@@ -123,10 +124,6 @@ def read_manifest(folder: Path) -> pd.DataFrame:
         empty = table.index[table[column].str.strip() == ""]
         if len(empty):
             raise InputError(f"{manifest}: row {empty[0] + 1} has no {column}")
-    for column in table.columns:
-        zero = table.index[table[column].str.contains("\0", regex=False)]
-        if len(zero):  # NumPy treats it as the end of a text
-            raise InputError(f"{manifest}: row {zero[0] + 1}, {column} has a zero byte; remove it")
     for row, file in enumerate(table["file"], 1):
         inside(folder, file, f"{manifest}: row {row}")
     table["label"] = table["label"].map(_sign)
@@ -137,51 +134,34 @@ def read_manifest(folder: Path) -> pd.DataFrame:
 _PART = re.compile(r"(?:.*[ _-])?(train|test|val)(?:ing|id|idation)?(?:[ _-](?:set|data))?", re.I)
 
 
-def _letter_folders(place: Path, split: str, others: list[Path]) -> Iterator[tuple[Path, str]]:
-    """Yield each folder of a letter with its part, also from ``train/`` or from a single outer folder.
-
-    ``others`` collects the folders that name no letter: their photos have no label.
-    """
-    others.append(place)
-    folders = sorted(one for one in place.glob("[!.]*") if one.is_dir())
-    parts = {one: _PART.fullmatch(one.name) for one in folders}
-    outer = {one for one in folders if any(below.is_dir() for below in one.glob("[!.]*"))}
-    outer = {one for one in outer if parts[one] or (len(folders) == 1 and not any(one.glob("*.*")))}
-    for one in folders:
-        if one in outer:
-            part = parts[one]
-            yield from _letter_folders(one, part[1].lower().replace("val", "valid") if part else split, others)
-        elif (outer or split) and parts[one]:  # test/ without folders, beside train/A or in another test/
-            others.append(one)
-        else:
-            yield one, split
+# The name of a letter's folder: C for letter_C, D for "D (1)" and "D - Copy".
+_LETTER = re.compile(r"(?:(?:letter|digit)[ _-]+)?(\w)(?:[ _-]+copy)?\s*(?:\(\d+\))?", re.I)
 
 
 def _from_folders(folder: Path) -> pd.DataFrame:
-    others: list[Path] = []
-    places = dict(_letter_folders(folder, "", others))
-    # Hidden names are half-written photos or files of the operating system.
-    files = photos_among((path for place in places for path in place.glob("[!.]*")), folder)
-    left = [path for place in others for path in place.glob("[!.]*")]
-    left += [path for place in places for path in place.glob("[!.]*/**/*")]
-    if names := [str(path.relative_to(folder)) for path in left if path.suffix.lower() in ENDINGS]:
-        some = ", ".join(names[:3]) + (", .." if len(names) > 3 else "")
-        print(f"{folder}: photos left out, in no letter's folder: {len(names)} ({some})", file=sys.stderr)
-    rows = [(str(path.relative_to(folder)), _sign(path.parent.name), places[path.parent]) for path in files]
-    for file, *_ in rows:
-        inside(folder, file, str(folder))  # a link may leave the folder, a name may be no text
+    """A row for each photo in a letter's folder, which may lie in ``train/``; one line on stderr counts the others."""
+    files = [path.relative_to(folder) for path in find_photo_files(folder)]
+    common = len(Path(os.path.commonpath([file.parent for file in files])).parts)  # outer folders of all photos
+    in_parts = any(map(_PART.fullmatch, (name for file in files for name in file.parent.parent.parts)))
+    rows, left = [], []
+    for file in files:
+        name, parts = file.parent.name, [_PART.fullmatch(outer) for outer in file.parent.parent.parts]
+        if not name or not all(parts[common:]) or (in_parts and _PART.fullmatch(name)):
+            left.append(str(file))
+            continue
+        inside(folder, str(file), str(folder))  # a link may leave the folder, a name may be no text
+        split = next((part[1].lower() for part in reversed(parts) if part), "")
+        rows.append((str(file), _sign(name), "valid" if split == "val" else split))
+    if left:
+        some = ", ".join(left[:3]) + (", .." if len(left) > 3 else "")
+        print(f"{folder}: photos left out, in no letter's folder: {len(left)} ({some})", file=sys.stderr)
     return _fill(pd.DataFrame(rows, columns=["file", "label", "split"], dtype=str), folder.name)
 
 
-_NAMED = re.compile(r"(?:letter|sign|class)[ _-]+([a-z])|(?:digit|number)[ _-]+(\d)", re.I)
-
-
 def _sign(name: str) -> str:
-    """The letter or sign of a folder's name or a manifest's cell: C for letter_C, D for "D (1)"."""
-    name = re.sub(r"(?i)([ _-]+copy)?\s*(\(\d+\))?$", "", name.strip())
-    named = _NAMED.fullmatch(name)
-    name = (named[1] or named[2]) if named else name
-    return name.upper() if len(name) == 1 else name
+    """The letter or sign of a folder's name or a manifest's cell."""
+    letter = _LETTER.fullmatch(name.strip())
+    return letter[1].upper() if letter else name.strip()
 
 
 def _fill(table: pd.DataFrame, source: str) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from pyarrow import csv as pa_csv
 
 from asllib.data.letterset import LetterSet
 from asllib.errors import InputError, first_line
-from asllib.files import csv_header, read_bytes, read_csv
+from asllib.files import csv_rows, read_bytes
 from asllib.lazy import extra
 from asllib.letters import letters_of_25
 from asllib.paths import cache_dir, data_dir, kept, replacing, write_bytes
@@ -127,22 +127,18 @@ def read_pixel_csv(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
 
 def read_pixel_rows(path: Path) -> np.ndarray:
     """Read a pixel CSV as ``read_pixel_csv`` does: (N, 785) uint8, in each row the label, then the pixels."""
-    content = re.sub(rb"\.0+(?=[,\"\r\n]|$)", b"", read_bytes(path))  # 107.0 is valid: some programs write floats
-    header = csv_header(path, content)
-    expected = ["label", *PIXEL_COLUMNS]
-    missing = [name for name in expected if name not in header]
-    if missing:
+    content = read_bytes(path)
+    header, expected = next(csv_rows(path, content)), ["label", *PIXEL_COLUMNS]
+    if missing := [name for name in expected if name not in header]:
         raise InputError(f"{path}: column {missing[0]} is missing ({len(missing)} in all); of label,pixel1..pixel784")
     if len(header) > len(expected):
         raise InputError(f"{path}: {len(header)} columns instead of 785, label,pixel1..pixel784")
     try:
         # Every value is one byte: a text, an empty cell or a number outside 0..255 stops the reader.
-        types = pa_csv.ConvertOptions(column_types=dict.fromkeys(expected, pa.uint8()))
+        types = pa_csv.ConvertOptions(column_types=dict.fromkeys(expected, pa.uint8()), null_values=[])
         table = pa_csv.read_csv(pa.BufferReader(content), convert_options=types).select(expected)
-        if any(column.null_count for column in table.columns):
-            raise pa.ArrowInvalid("empty values")
     except (pa.ArrowException, KeyError) as error:
-        raise _diagnosis(path, error) from None
+        raise _diagnosis(path, content, first_line(error)) from None
     if table.num_rows == 0:
         raise InputError(f"{path}: no rows below the header")
     rows = np.stack([column.to_numpy() for column in table.columns], axis=1)
@@ -151,23 +147,21 @@ def read_pixel_rows(path: Path) -> np.ndarray:
     return rows
 
 
+def _diagnosis(path: Path, content: bytes, reason: str) -> InputError:
+    """Read the file once more as text, to name the first value that is wrong."""
+    rows = csv_rows(path, content)  # names a row of another length
+    header = next(rows)
+    for number, row in enumerate(rows, 1):
+        for name, value in zip(header, row, strict=True):
+            if not re.fullmatch(r"0*(1?[0-9]?[0-9]|2[0-4][0-9]|25[0-5])", value):
+                expected = "a number in 0..24 without 9, A is 0" if name == "label" else "a whole number in 0..255"
+                return InputError(f"{path}: row {number}, {name} is {value[:20]!r}; expected {expected}")
+    return InputError(f"{path}: not a pixel CSV ({reason})")
+
+
 def write_pixel_csv(path: str | Path, images: np.ndarray, labels: np.ndarray) -> None:
     """Write images (N, 28, 28) uint8 and labels (N,), 0..24 without 9, as a pixel CSV, .csv or .csv.gz."""
     table = pd.DataFrame(np.asarray(images).reshape(len(images), -1), columns=PIXEL_COLUMNS)
     table.insert(0, "label", np.asarray(labels))
     with replacing(Path(path)) as temporary:
         table.to_csv(temporary, index=False)
-
-
-def _diagnosis(path: Path, error: Exception) -> InputError:
-    """Read the file once more as text, to name the first value that is wrong."""
-    table = read_csv(path)  # names a row of another length
-    if table.empty:
-        return InputError(f"{path}: no rows below the header")
-    wrong = ~table.apply(lambda column: column.str.fullmatch(r"0*(1?[0-9]?[0-9]|2[0-4][0-9]|25[0-5])(\.0+)?"))
-    if not wrong.to_numpy().any():
-        return InputError(f"{path}: not a pixel CSV ({first_line(error)})")
-    row = int(wrong.any(axis=1).argmax())
-    name = wrong.columns[wrong.iloc[row].argmax()]
-    expected = "a number in 0..24 without 9, A is 0" if name == "label" else "a whole number in 0..255"
-    return InputError(f"{path}: row {row + 1}, {name} is {table[name][row][:20]!r}; expected {expected}")

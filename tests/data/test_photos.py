@@ -81,7 +81,7 @@ def test_photos_of_telephones_are_read_or_the_package_is_named(tmp_path, monkeyp
 
 def test_names_of_folders_that_plainly_mean_a_letter_are_read_so(tmp_path, capsys):
     names = {"letter_C": "C", "Letter-k": "K", "D (1)": "D", "D": "D", "E - Copy": "E", "digit 7": "7", "3": "3"}
-    names |= {"my sign": "my sign", "I love you (2)": "I love you", "sign 1": "sign 1", "copy": "copy"}
+    names |= {"my sign": "my sign", "I love you (2)": "I love you (2)", "sign 1": "sign 1", "copy": "copy"}
     for name in names:
         save(tmp_path / name / "1.png")
     table = load_photos(tmp_path).table
@@ -112,16 +112,16 @@ def test_a_sign_that_is_called_train_is_no_part(tmp_path):
     assert sorted(load_photos(tmp_path).letters) == ["bus", "train"]
 
 
-def test_a_folder_a_pattern_and_a_file_stand_for_photos(tmp_path, capsys):
+def test_a_folder_and_a_file_stand_for_photos(tmp_path, capsys):
     paths = [save(tmp_path / name) for name in ("A/1.png", "B/deep/2.jpg")]
     (tmp_path / "notes.txt").write_text("x")
     assert find_photo_files(tmp_path) == paths
     assert capsys.readouterr().err == f"{tmp_path}: 1 file left out: 1 .txt\n"
-    assert find_photo_files(tmp_path / "?" / "*.png") == paths[:1]
     for one in (tmp_path / "none.png", Path("https://a.b/c.png?size=1")):
         assert find_photo_files(one) == [one]
+    (tmp_path / "C").mkdir()
     with pytest.raises(InputError, match="no photos"):
-        find_photo_files(tmp_path / "*.png")
+        find_photo_files(tmp_path / "C")
 
 
 def test_the_hash_changes_with_a_photo_of_the_same_name(folder):
@@ -186,11 +186,11 @@ def test_subsets_keep_images_and_rows_together(folder):
         ("file,label\nlinked/outside.png,A\n", "row 1, linked/outside.png lies outside"),
         (f"file,label\n{'x' * 300}.png,A\n", "row 1"),
         ("file,label\na\0b.png,A\n", "row 1"),
-        ("file,label\nA/1.png,A\nA/2.jpg,A\0\n", "row 2, label has a zero byte"),
+        ("file,label\nA/1.png,A\nA/2.jpg,A\0\n", "row 2 is not UTF-8"),
         ("file,label\nnone/../A/1.png,A\n", "row 1, none/../A/1.png: no such file"),
         ("file,label\nA/1.png,A\nA/2.jpg,A,x,y\n", "row 2 has 4 values instead of 2"),
         ('file,label\n"A/1.png,A\n', "row 1 has 1 values"),
-        ("", "not a readable CSV"),
+        ("", "an empty file"),
         ("file,label,label\nA/1.png,A,B\n", "column 'label' comes 2 times"),
         ("file,label\nA/1.png, \n", "row 1 has no label"),
         (b"\xff\xfe\x00\x01", "not a readable CSV"),

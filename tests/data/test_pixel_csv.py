@@ -70,9 +70,7 @@ def test_pixel_29_is_the_first_of_the_second_row(tmp_path):
     assert images[0, 1, 0] == 200 and images.sum() == 200
 
 
-@pytest.mark.parametrize(
-    "how", ["windows", "gzip windows", "no last line end", "empty line", "mark", "quotes", "floats"]
-)
+@pytest.mark.parametrize("how", ["windows", "gzip windows", "no last line end", "empty line", "mark", "quotes"])
 def test_harmless_variants_are_read(tmp_path, how):
     text = text_of(rows_of())
     path = tmp_path / "set.csv"
@@ -83,8 +81,6 @@ def test_harmless_variants_are_read(tmp_path, how):
         path.write_bytes(gzip.compress(text.replace("\n", "\r\n").encode()))
     elif how == "no last line end":
         path.write_text(text.rstrip("\n"))
-    elif how == "floats":
-        path.write_text("\n".join([HEADER, *(".0,".join(row) + ".0" for row in rows_of())]))
     elif how == "mark":
         path.write_text(text, encoding="utf-8-sig")
     elif how == "quotes":
@@ -112,22 +108,23 @@ def test_harmless_variants_are_read(tmp_path, how):
         (changed(2, 100, "nan"), "row 2, pixel100 is 'nan'"),
         (changed(2, 100, "1.5"), "row 2, pixel100 is '1.5'"),
         (changed(2, 100, "1e2"), "row 2, pixel100 is '1e2'"),
+        (changed(2, 100, "107.0"), "row 2, pixel100 is '107.0'"),
         (changed(2, 100, "٣"), "row 2, pixel100 is '٣'"),
         (text_of([*rows_of(2), rows_of(3)[2] + ["1"]]).encode(), "row 3 has 786 values"),
         (text_of([rows_of(1)[0][:-1], *rows_of(2)]).encode(), "row 1 has 784 values"),
         (text_of(rows_of(3))[:-1500].encode(), "row 3 has"),
         (text_of(rows_of(3)).replace("\n1,", "\n\n1,").encode()[:-1500], "row 3 has"),
         (HEADER.encode() + b"\n", "no rows"),
-        (HEADER.encode(), "no rows"),
-        (b"", "column label is missing"),
-        (b"\n\n\n", "column label is missing"),
-        (bytes(3000), "column label is missing"),
-        (bytes(range(256)) * 20, "column label is missing"),
+        (HEADER.encode(), "not a pixel CSV"),
+        (b"", "an empty file"),
+        (b"\n\n\n", "an empty file"),
+        (bytes(3000), "row 0 is not UTF-8"),
+        (bytes(range(256)) * 20, "row 0 is not UTF-8"),
         (text_of(rows_of()).encode() + b"\xe4\xff", "row 5 is not UTF-8"),
         (text_of(rows_of(), HEADER.replace(",pixel400,", ",")).encode(), "column pixel400 is missing (1 in all)"),
-        (text_of(rows_of(), HEADER.replace("pixel784", "pixel783")).encode(), "column pixel784 is missing"),
+        (text_of(rows_of(), HEADER.replace("pixel784", "pixel783")).encode(), "column 'pixel783' comes 2 times"),
         (text_of(rows_of(), HEADER + ",more").encode(), "786 columns"),
-        (text_of(rows_of()[1:], ",".join(rows_of(1)[0])).encode(), "no header line"),
+        (text_of(rows_of()[1:], ",".join(rows_of(1)[0])).encode(), "column '0' comes 5 times"),
         (text_of(rows_of()).replace(",", ";").encode(), "semicolons"),
         (gzip.compress(text_of(rows_of()).encode()), "not a readable CSV"),
     ],
