@@ -3,9 +3,6 @@
 import gzip
 import hashlib
 import re
-import tempfile
-import zipfile
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -65,22 +62,25 @@ def load_sign_mnist(folder: Path) -> LetterSet:
 
 def fetch_sign_mnist() -> Path:
     """Download the official files from Kaggle into the cache, check them by sha256, and return their folder."""
+    with extra("download"):
+        import kagglehub
     target = cache_dir() / "sign-mnist"
     for split, expected in SHA256.items():
         name = f"sign_mnist_{split}.csv"
-        by_hand = f"get {KAGGLE_NAME} by hand and put its files into {target}"
-        for anew in (False, True):
+        for anew in (False, True):  # a download that was killed may have left half a file
             try:
-                content = _download(name, anew)
-            except Exception as error:
-                said = f"{name}: cannot be downloaded from Kaggle ({first_line(error)}); {by_hand}"
-                raise InputError(said) from error
-            found = hashlib.sha256(content).hexdigest()
+                file = Path(kagglehub.dataset_download(KAGGLE_NAME, path=name, force_download=anew))
+                content = file.read_bytes().replace(b"\r\n", b"\n")  # files with either line end exist
+                found = hashlib.sha256(content).hexdigest()
+                reason = f"sha256 {found} instead of {expected}"
+            except Exception as error:  # of the network or of a broken archive
+                found, reason = "", first_line(error)
             if found == expected:
+                write_bytes(target / f"{name}.gz", gzip.compress(content, 6, mtime=0))
                 break
         else:
-            raise InputError(f"{name}: sha256 {found} instead of {expected}, downloaded anew too; {by_hand}")
-        write_bytes(target / f"{name}.gz", gzip.compress(content, 6, mtime=0))
+            by_hand = f"get {KAGGLE_NAME} by hand and put its files into {target}"
+            raise InputError(f"{name}: cannot be downloaded from Kaggle ({reason}); {by_hand}")
     return target
 
 
@@ -93,20 +93,6 @@ def _read(path: Path) -> np.ndarray:
         return kept(stored, lambda temporary: np.save(temporary, read_pixel_rows(path)), np.load)
     except InputError:  # a cache that cannot be written only costs time
         return read_pixel_rows(path)
-
-
-def _download(name: str, anew: bool) -> bytes:
-    """A file of the set with LF line ends, downloaded ``anew`` or continued; empty if it cannot be unpacked."""
-    with extra("download"):
-        import kagglehub
-        from kagglehub.exceptions import DataCorruptionError
-
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            file = Path(kagglehub.dataset_download(KAGGLE_NAME, path=name, output_dir=folder if anew else None))
-        except (DataCorruptionError, zipfile.BadZipFile, zlib.error):
-            return b""
-        return file.read_bytes().replace(b"\r\n", b"\n")  # files with either line end exist
 
 
 def _file(folder: Path, split: str) -> Path | None:

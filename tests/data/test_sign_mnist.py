@@ -123,7 +123,7 @@ def test_a_download_with_the_line_ends_of_windows_is_the_same_set(no_data, tmp_p
     content = b"label,pixel1\n0,0\n"
     monkeypatch.setattr(sign_mnist, "SHA256", {"train": hashlib.sha256(content).hexdigest()})
     (tmp_path / "download.csv").write_bytes(content.replace(b"\n", b"\r\n"))
-    monkeypatch.setattr("kagglehub.dataset_download", lambda name, path, output_dir: tmp_path / "download.csv")
+    monkeypatch.setattr("kagglehub.dataset_download", lambda name, path, force_download: tmp_path / "download.csv")
     stored = sign_mnist.fetch_sign_mnist() / "sign_mnist_train.csv.gz"
     assert gzip.decompress(stored.read_bytes()) == content
 

@@ -56,7 +56,7 @@ def test_a_downloaded_set_is_used_only_if_its_hash_is_right(served, tmp_path, mo
     address, content = served
     monkeypatch.setenv("ASLLIB_CACHE", str(tmp_path / "cache"))
 
-    def download(name, path, output_dir=None):
+    def download(name, path, force_download):
         with urllib.request.urlopen(f"{address}/{path}", timeout=10) as reply:
             (tmp_path / path).write_bytes(reply.read())
         return str(tmp_path / path)
