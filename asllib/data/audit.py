@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -14,12 +15,11 @@ from asllib.errors import InputError
 from asllib.files import Images
 from asllib.hands.landmarks import landmark_arrays
 from asllib.hands.pixels import resize, to_gray
-from asllib.letters import LETTERS, STATIC
+from asllib.letters import STATIC
 from asllib.paths import digest
 
 THUMB = 14  # side in pixels of the small pictures that are compared
 NEAR = 0.97  # correlation above which two of them show the same photo; see `near_duplicate_groups`
-MIN_SIDE = 96  # below this, MediaPipe's palm detector (192x192) gets less than half of its pixels
 BORDER = 0.02  # fraction of width and height; a hand nearer than this touches the border
 FOREIGN = 0.5  # a class looks foreign below this fraction of the median class's agreement
 
@@ -30,7 +30,7 @@ class Audit:
 
     name: str
     rows: int
-    counts: dict[str, int]  # items by letter or sign, in the order of the alphabet
+    counts: dict[str, int]  # items by letter or sign
     missing: tuple[str, ...]  # still letters without an item
     unexpected: tuple[str, ...]  # labels that are no letters, and J and Z, which a still image cannot show
     imbalance: float  # largest class over smallest
@@ -49,7 +49,6 @@ class Audit:
     conflicts: int  # exact duplicates with different labels
     foreign: tuple[str, ...]  # letters that a recogniser reads as something else far more often than the others
     agreement: dict[str, float]  # share of each letter's items that the recogniser reads as that letter
-    small: int  # photos with a side below 96 pixels
     tight: int | None  # photos whose hand touches the border, which a tracker finds badly; None: not checked
     no_hand: int | None  # photos in which no hand was found; None: not checked
 
@@ -73,8 +72,6 @@ class Audit:
         if self.agreement:
             foreign = ", ".join(f"{name} ({self.agreement[name]:.0%} read as it)" for name in self.foreign)
             report.append(f"classes that look foreign: {foreign or 'none'}")
-        if self.small:
-            report.append(f"photos with a side below {MIN_SIDE} pixels, too small for a hand tracker: {self.small:,}")
         if self.no_hand is not None:
             report.append(f"photos cropped tight, the hand touches the border: {self.tight:,}")
             report.append(f"photos without a hand: {self.no_hand:,}")
@@ -85,13 +82,13 @@ def audit(
     letters: LetterSet, predictions: Sequence | np.ndarray | None = None, landmarks: pd.DataFrame | None = None
 ) -> Audit:
     """Check a set of letters, by a recogniser's ``predictions`` (N,), "" for none, and its landmark table if given."""
-    found = letters.table["label"].value_counts()
-    order = [name for name in LETTERS if name in found] + sorted(set(found.index) - set(LETTERS))
-    counts = {name: int(found[name]) for name in order}
-    thumbs, digests, low, high, small = _look(letters)
-    _, first, copies = np.unique(digests, return_inverse=True, return_counts=True)
-    labels_of_copy = pd.Series(letters.letters).groupby(first).nunique()
-    group = near_duplicate_groups(thumbs)
+    counts = {str(name): int(count) for name, count in letters.table["label"].value_counts().sort_index().items()}
+    images = (letters.images[i] for i in range(len(letters)))  # each is read once
+    looks = [(_thumbnail(image), digest("", image), int(image.min()), int(image.max())) for image in images]
+    thumbs, digests, lowest, highest = zip(*looks, strict=True)
+    same = pd.Series(letters.letters).groupby(np.array(digests))
+    repeated, labels = same.transform("size") > 1, same.transform("nunique")
+    group = near_duplicate_groups(np.stack(thumbs))
     sizes = np.bincount(group)
     usual = int(np.median(sizes))
     across, least_shared = _across(letters.table["split"].to_numpy(str), group)
@@ -103,17 +100,16 @@ def audit(
         missing=tuple(name for name in STATIC if name not in counts),
         unexpected=tuple(name for name in counts if name not in STATIC),
         imbalance=max(counts.values()) / min(counts.values()),
-        value_range=(low, high),
-        exact=int((copies[first] > 1).sum()),
+        value_range=(min(lowest), max(highest)),
+        exact=int(repeated.sum()),
         near=int((sizes[group] > 1).sum()),
         copies=usual,
         originals=len(sizes) if usual == 1 else int(np.floor(sizes / usual + 0.5).sum()),
         across=across,
         least_shared=least_shared,
-        conflicts=int((labels_of_copy[first].to_numpy() > 1).sum()),
+        conflicts=int((labels > 1).sum()),
         foreign=foreign_classes(shares),
         agreement=shares,
-        small=small,
         tight=None if landmarks is None else int(touches_border(landmarks).sum()),
         no_hand=None if landmarks is None else int((landmarks["score"] == 0).sum()),
     )
@@ -138,7 +134,11 @@ def readable(letters: LetterSet) -> tuple[LetterSet, list[str]]:
 
 def thumbnails(images: Images) -> np.ndarray:
     """Shrink images to (N, 14, 14) float32 grey pictures for comparing."""
-    return np.stack([resize(to_gray(images[i]), THUMB) for i in range(len(images))]).astype(np.float32)
+    return np.stack([_thumbnail(images[i]) for i in range(len(images))])
+
+
+def _thumbnail(image: np.ndarray) -> np.ndarray:
+    return resize(to_gray(image), THUMB).astype(np.float32)
 
 
 def near_duplicate_groups(thumbs: np.ndarray, chunk: int = 512) -> np.ndarray:
@@ -179,27 +179,11 @@ def agreement(letters: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
 
 
 def _across(split: np.ndarray, group: np.ndarray) -> tuple[dict[str, float], dict[str, int]]:
-    parts = [name for name in ("train", "valid", "test") if (split == name).any()]
-    counts = {name: np.bincount(group[split == name], minlength=group.max() + 1) for name in parts}
+    counts = pd.crosstab(group, split)
     shares, least = {}, {}
-    for number, later in enumerate(parts):
-        for earlier in parts[:number]:
-            fewer = np.minimum(counts[later], counts[earlier])
-            both, pair = fewer > 0, f"{later} in {earlier}"
-            shares[pair] = float(counts[later][both].sum() / counts[later].sum())
-            if both.any():
-                least[pair] = int(fewer[both].min())
+    for earlier, later in combinations([name for name in ("train", "valid", "test") if name in counts], 2):
+        both = counts.loc[(counts[earlier] > 0) & (counts[later] > 0), [earlier, later]]
+        shares[f"{later} in {earlier}"] = float(both[later].sum() / counts[later].sum())
+        if len(both):
+            least[f"{later} in {earlier}"] = int(both.to_numpy().min())
     return shares, least
-
-
-def _look(letters: LetterSet) -> tuple[np.ndarray, np.ndarray, int, int, int]:
-    """Read each image once: small pictures, hashes, darkest and brightest value, how many are too small."""
-    thumbs, digests = [], []
-    low, high, small = 255, 0, 0
-    for i in range(len(letters)):
-        image = letters.images[i]
-        thumbs.append(resize(to_gray(image), THUMB))
-        digests.append(digest("", image))
-        low, high = min(low, int(image.min())), max(high, int(image.max()))
-        small += image.ndim == 3 and min(image.shape[:2]) < MIN_SIDE
-    return np.stack(thumbs).astype(np.float32), np.array(digests), low, high, int(small)

@@ -56,7 +56,7 @@ def test_counts_and_balance(letter_set):
     assert found.imbalance == 6
     assert found.value_range == (0, 255)
     assert (found.exact, found.near, found.originals, found.conflicts) == (0, 0, 12, 0)
-    assert found.foreign == () and found.agreement == {} and found.small == 0
+    assert found.foreign == () and found.agreement == {}
     assert found.tight is None and found.no_hand is None
 
 
@@ -122,15 +122,15 @@ def test_a_photo_without_a_hand_counts_as_not_read(letter_set):
     assert found.agreement == {"A": 0.25, "B": 1.0}
 
 
-def test_small_photos_and_what_the_tracker_made_of_them(letter_set):
+def test_what_the_tracker_made_of_photos(letter_set):
     photos = [np.full((h, w, 3), 90, np.uint8) for h, w in ((95, 300), (96, 96), (64, 64), (480, 640))]
     landmarks = pd.DataFrame(0.5, index=range(4), columns=[*image_columns(), *world_columns()])
     landmarks = landmarks.assign(side="right", score=[0.9, 0.8, 0.0, 0.9])
     landmarks.loc[3, "x8"] = 0.995
     found = audit(letter_set(["A"] * 4, photos), landmarks=landmarks)
-    assert (found.small, found.tight, found.no_hand) == (2, 1, 1)
+    assert (found.tight, found.no_hand) == (1, 1)
     assert found.value_range == (90, 90)
-    assert len(found.lines()) == 9
+    assert len(found.lines()) == 8
 
 
 def test_the_report_has_a_line_a_finding(letter_set, blobs):
