@@ -18,8 +18,6 @@ SIZE = 50_000
 PRIOR_WEIGHT = 0.7  # of a word's frequency against the network's probabilities
 UNKNOWN = 1e-12  # assumed frequency of words that are not in the lexicon, such as names
 LETTER_COST = 5.0  # negative log-probability of a wrong letter, if only the letters are known
-# Similar handshapes, which signers, trackers and networks confuse.
-ALIKE: tuple[str, ...] = ("AEMNST", "DRUVKZ", "GHPQ", "COE", "IJY", "DXZT", "KVPR", "BEF", "UVWR")
 
 
 class Lexicon:
@@ -51,27 +49,27 @@ class Lexicon:
 
         An unknown name may change, if a similar word fits better. So correct words only if the user asks for it.
         ``log_probabilities`` (T, 27) are the network's answers at each moment of the word, "neither" first. With them,
-        a candidate is weighed by how well it explains all answers; without them, by the similarity of the letters'
-        handshapes.
+        a candidate is weighed by how well it explains all answers; without them, by the number of wrong letters.
         """
         word = word.upper()
         if not word or word in self._names or not set(word) <= set(LETTERS):  # added signs are no letters
             return word
-        candidates = list(dict.fromkeys((word, *self.candidates(word))))
+        distances = {word: 0.0} | self._similar(word)
+        candidates = list(distances)
         prior = np.array([math.log(self._frequency.get(candidate, UNKNOWN)) for candidate in candidates])
         if log_probabilities is None:
-            fit = np.array([-LETTER_COST * letter_distance(word, candidate) for candidate in candidates])
+            fit = -LETTER_COST * np.array(list(distances.values()))
         else:
             fit = word_scores(log_probabilities, candidates)
         return candidates[int(np.argmax(fit + PRIOR_WEIGHT * prior))]
 
-    def candidates(self, word: str) -> tuple[str, ...]:
-        """At most 400 words of the lexicon that differ in few letters, similar and frequent words first."""
+    def _similar(self, word: str) -> dict[str, float]:
+        """At most 400 words of the lexicon and how many letters each differs in, similar and frequent words first."""
         length = len(word)
         most = 1 if length <= 2 else 2 if length == 3 else 3 if length <= 6 else 4
         near = process.extract(word, [*self._frequency], scorer=Levenshtein.distance, score_cutoff=most, limit=None)
         ranked = sorted(near, key=lambda found: LETTER_COST * found[1] - math.log(self._frequency[found[0]]))
-        return tuple(found[0] for found in ranked[:400])
+        return {found[0]: found[1] for found in ranked[:400]}
 
 
 def check_names(names: Iterable[str]) -> tuple[str, ...]:
@@ -80,17 +78,6 @@ def check_names(names: Iterable[str]) -> tuple[str, ...]:
     if isinstance(listed, str) or not all(isinstance(name, str) for name in listed):
         raise InputError(f"names={names!r}: give a list of words")
     return listed
-
-
-def letter_distance(read: str, meant: str) -> float:
-    """Edit distance in which confusing letters of one family (``ALIKE``) costs half."""
-    row = [float(k) for k in range(len(meant) + 1)]
-    for number, letter in enumerate(read, 1):
-        before, row = row, [float(number)]
-        for place, other in enumerate(meant, 1):
-            swap = 0.0 if letter == other else 0.5 if any(letter in f and other in f for f in ALIKE) else 1.0
-            row.append(min(before[place] + 1, row[-1] + 1, before[place - 1] + swap))
-    return row[-1]
 
 
 def word_scores(log_probabilities: np.ndarray, words: Sequence[str]) -> np.ndarray:

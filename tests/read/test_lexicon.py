@@ -4,7 +4,7 @@ from wordfreq import word_frequency
 
 from asllib.errors import InputError
 from asllib.letters import LETTERS
-from asllib.read.lexicon import Lexicon, draw_words, letter_distance, word_scores
+from asllib.read.lexicon import Lexicon, draw_words, word_scores
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +37,6 @@ def test_wrong_letters_are_mended(lexicon):
 def test_names_are_left_alone(lexicon):
     assert lexicon.correct("JHON") == "JHON" and lexicon.correct("zbigniew") == "ZBIGNIEW"
     assert lexicon.correct("XQZVKWJ") == "XQZVKWJ"
-
-
-def test_hands_that_are_alike_are_nearer():
-    assert letter_distance("CAT", "CAT") == 0
-    assert letter_distance("MAT", "NAT") < letter_distance("LAT", "NAT") == 1
-    assert letter_distance("", "ABC") == 3
 
 
 def spelled(word: str, sure: float = 0.9) -> np.ndarray:
