@@ -222,7 +222,7 @@ class PhotoFiles:
         return read_image(self.root / self.files[i])
 
     def read_bytes(self, i: int) -> bytes:
-        """Read the bytes of a photo's file for ``decode_image``; InputError if it is missing or too large."""
+        """Read the bytes of a photo's file for ``read_image``; InputError if it is missing or too large."""
         return read_bytes(self.root / self.files[i])
 
     @property
@@ -234,16 +234,14 @@ class PhotoFiles:
 Images = Sequence[np.ndarray] | np.ndarray | PhotoFiles  # anything that gives an image for a position
 
 
-def read_image(path: str | PathLike[str]) -> np.ndarray:
-    """Read a photo, (H, W, 3) uint8 RGB, turned upright as its EXIF says; InputError as in ``open_image``."""
-    return decode_image(Path(path), path)
+def read_image(file: str | PathLike[str] | bytes, name: object = None) -> np.ndarray:
+    """Read a photo, or the bytes of its file: (H, W, 3) uint8 RGB, turned upright as its EXIF says.
 
-
-def decode_image(file: Path | bytes, name: object) -> np.ndarray:
-    """Decode a photo, or the bytes of its file, see ``read_image``; errors call it ``name``."""
+    InputError, which calls it ``name`` or its path, as in ``open_image``.
+    """
     import PIL.ImageOps
 
-    with open_image(file, str(name)) as image:
+    with open_image(file if isinstance(file, bytes) else Path(file), str(name or file)) as image:
         image = PIL.ImageOps.exif_transpose(image)
         if image.mode.startswith("I"):  # 16-bit grey, which a conversion would clip at 255
             gray = np.clip(np.array(image, np.float64) / 257, 0, 255).astype(np.uint8)
@@ -254,13 +252,11 @@ def decode_image(file: Path | bytes, name: object) -> np.ndarray:
 def inside(folder: Path, file: str, where: str) -> Path:
     """Path of a file that a table names; InputError, beginning with ``where``, unless it is in the folder."""
     try:
-        path = (folder / file).resolve()
+        path = (folder / file).resolve()  # links followed
         found = (folder / file).is_file()  # as the system opens it: 'none/../a.png' needs a folder none
         file.encode()
     except (OSError, ValueError, RuntimeError):  # too long, a zero byte, no UTF-8, links in a circle
-        raise InputError(f"{where}, {file[:80]!r} cannot be the name of a file") from None
-    if not path.is_relative_to(folder.resolve()):  # links followed
-        raise InputError(f"{where}, {file} lies outside the folder; give paths within {folder}")
-    if not found:
-        raise InputError(f"{where}, {file}: no such file; remove the row or bring the file")
+        found = False
+    if not found or not path.is_relative_to(folder.resolve()):
+        raise InputError(f"{where}, {file[:80]}: no such file in {folder}; correct the row or bring the file")
     return path

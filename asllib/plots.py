@@ -196,11 +196,10 @@ def accuracy_bars(table: pd.DataFrame, caption: str) -> Figure:
     colors = [{"pixel": GREEN, "landmark": BLUE, "default": BLUE}.get(network, GRAY) for network in table["network"]]
     places = np.arange(len(table))
     error = np.abs(np.stack([table["accuracy"] - table["low"], table["high"] - table["accuracy"]]))
-    axis.barh(places, 100 * table["accuracy"], xerr=100 * error, color=colors, capsize=3, height=0.65)
+    bars = axis.barh(places, 100 * table["accuracy"], xerr=100 * error, color=colors, capsize=3, height=0.65)
+    axis.bar_label(bars, fmt="%.1f", padding=5)
     axis.set_yticks(places, table["name"])
     axis.invert_yaxis()
-    for place, (accuracy, high) in enumerate(zip(table["accuracy"], table["high"], strict=True)):
-        axis.text(100 * max(accuracy, high) + 1, place, f"{100 * accuracy:.1f}", va="center")
     axis.set(xlim=(0, 112), xticks=range(0, 101, 20), xlabel="right, % (bar), and its 95 % interval")
     axis.grid(axis="x", alpha=0.3)
     return _caption(figure, caption)

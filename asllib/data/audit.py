@@ -120,16 +120,15 @@ def readable(letters: LetterSet) -> tuple[LetterSet, list[str]]:
 
     InputError if none is left.
     """
-    keep, why = np.ones(len(letters), bool), []
+    faults = {}
     for i in range(len(letters)):
         try:
             letters.images[i]
         except InputError as error:
-            keep[i] = False
-            why.append(str(error))
-    if not keep.any():
-        raise InputError(f"{letters.name}: none of its {len(letters)} images can be read: {why[0]}")
-    return letters.subset(keep), why
+            faults[i] = str(error)
+    if len(faults) == len(letters):
+        raise InputError(f"{letters.name}: none of its {len(letters)} images can be read: {faults[0]}")
+    return letters.subset(np.delete(np.arange(len(letters)), list(faults))), list(faults.values())
 
 
 def thumbnails(images: Images) -> np.ndarray:

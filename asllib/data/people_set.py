@@ -108,11 +108,10 @@ def _read(path: Path, about: Mapping[Hashable, str]) -> Sequences:
         with np.load(path, allow_pickle=False) as stored:
             landmarks, letters = stored["landmarks"].astype(np.float32), stored["letter"].astype(str)
             left, still, aspect = stored["side"] == "left", bool(stored["still"]), float(stored["aspect"])
+            if landmarks.shape[2:] != (21, 3) or not len(landmarks) == len(left) == len(letters):
+                raise ValueError(f"landmarks {landmarks.shape} for {len(letters)} letters")
     except Exception as error:  # zip, NumPy and a missing name raise many types, all with the same meaning
         raise InputError(f"{path}: not a readable file of landmarks ({error}); get it again") from None
-    n = len(letters)
-    if landmarks.ndim != 4 or landmarks.shape[2:] != (21, 3) or len(landmarks) != n or len(left) != n:
-        raise InputError(f"{path}: landmarks {landmarks.shape} for {n} letters; (N, T, 21, 3) is expected")
     names = about["signer"], about["split"], about["licence"], about["repository"]
     return Sequences(path.name, *names, still, aspect, letters, left, landmarks)
 

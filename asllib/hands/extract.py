@@ -14,7 +14,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from asllib.errors import InputError
-from asllib.files import Images, PhotoFiles, decode_image
+from asllib.files import Images, PhotoFiles, read_image
 from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_columns, world_columns
 from asllib.hands.look import WIDTH, Hand, tracker_version
 from asllib.hands.tracker import ATTEMPTS, LOOKS, Attempt, HandTracker, check_image
@@ -172,7 +172,7 @@ def _extract_chunk(
     tracker = HandTracker(attempts=attempts)
     looks, hands, shapes = len(LOOKS) if every_look else 1, [], []
     for image, name in zip(images, names, strict=True):  # one at a time: decoded photos can be large
-        pixels = decode_image(image, name) if isinstance(image, bytes) else image
+        pixels = read_image(image, name) if isinstance(image, bytes) else image
         seen = tracker.detect_looks(pixels) if every_look else [tracker.detect(pixels)]
         hands += [*seen, *[None] * (looks - len(seen))]
         shapes += [pixels.shape] * looks
