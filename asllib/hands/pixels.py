@@ -15,11 +15,14 @@ def to_gray(image: np.ndarray) -> np.ndarray:
     return image if image.ndim == 2 else cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
 
 
-def crop_box(hand: Hand, width: int, height: int, margin: float = MARGIN) -> tuple[int, int, int]:
-    """Find the square around a hand, (left, top, side) in pixels; it may reach beyond the image."""
+def crop_box(hand: Hand | None, width: int, height: int) -> tuple[int, int, int]:
+    """Find the square around a hand, (left, top, side) in pixels, which may reach beyond the image; else the middle."""
+    if hand is None:
+        side = min(width, height)
+        return (width - side) // 2, (height - side) // 2, side
     points = hand.landmarks[:, :2] * [width, height]
     low, high = points.min(0), points.max(0)
-    side = max(8, round(float((high - low).max()) * (1 + 2 * margin)))
+    side = max(8, round(float((high - low).max()) * (1 + 2 * MARGIN)))
     left, top = np.round((low + high - side) / 2).astype(int)
     return int(left), int(top), side
 
@@ -32,13 +35,9 @@ def crop_square(image: np.ndarray, left: int, top: int, side: int) -> np.ndarray
     return image[rows[:, None], columns]
 
 
-def hand_crop(image: np.ndarray, hand: Hand | None, margin: float = MARGIN) -> np.ndarray:
+def hand_crop(image: np.ndarray, hand: Hand | None) -> np.ndarray:
     """Cut the square around a hand out of an image; without a hand the middle square of the image."""
-    height, width = image.shape[:2]
-    if hand is None:
-        side = min(height, width)
-        return crop_square(image, (width - side) // 2, (height - side) // 2, side)
-    return crop_square(image, *crop_box(hand, width, height, margin))
+    return crop_square(image, *crop_box(hand, image.shape[1], image.shape[0]))
 
 
 def hand_mask(points: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -48,11 +48,6 @@ def test_the_crop_keeps_all_landmarks_inside(seed, width, height):
     assert side == pytest.approx(max(8, 1.5 * longest), abs=1)
 
 
-def test_a_wider_margin_shows_more(one_hand):
-    sides = [crop_box(one_hand, 640, 480, margin)[2] for margin in (0, 0.25, 0.5)]
-    assert sides[1] == pytest.approx(1.5 * sides[0], abs=1) and sides[2] == pytest.approx(2 * sides[0], abs=1)
-
-
 def test_beyond_the_border_the_outermost_pixels_are_repeated(photo):
     inside = crop_square(photo, 10, 20, 50)
     np.testing.assert_array_equal(inside, photo[20:70, 10:60])
