@@ -154,8 +154,7 @@ def open_image(file: Path | bytes, name: str, most: int = MAX_PIXELS) -> Iterato
     except InputError:
         raise
     except Exception as error:  # Pillow raises many types on broken files, all with the same meaning
-        unknown = isinstance(error, PIL.UnidentifiedImageError)
-        reason = "no known format" if unknown else (str(error) or type(error).__name__).splitlines()[0]
+        reason = "no known format" if isinstance(error, PIL.UnidentifiedImageError) else first_line(error)
         raise InputError(f"{name}: not a readable image ({reason}); give a .jpg or .png photo") from None
 
 

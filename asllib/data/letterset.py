@@ -34,10 +34,6 @@ class LetterSet:
     images: np.ndarray | PhotoFiles  # uint8: (N, 28, 28), or (H, W, 3) RGB images, read on access
     synthetic: bool = False  # drawn by the synthetic signer
 
-    def __post_init__(self) -> None:
-        if len(self.table) != len(self.images):
-            raise InputError(f"{self.name}: {len(self.table)} rows for {len(self.images)} images")
-
     def __len__(self) -> int:
         return len(self.table)
 
@@ -75,8 +71,6 @@ class LetterSet:
         """
         if per_letter is None:
             return self
-        if per_letter < 1:
-            raise InputError(f"per_letter={per_letter}: keep at least 1 item of each letter, or None for all")
         mask = np.zeros(len(self), bool)
         for places in self.table.groupby(["source", "label"]).indices.values():
             count = min(len(places), per_letter)

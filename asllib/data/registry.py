@@ -24,6 +24,12 @@ def load_letters(name: str = "auto", *, pixels: bool = False) -> LetterSet:
     ``name`` is "sign-mnist" (downloaded if missing), "photos", "people", "synthetic", a folder, or "auto": real data
     if there is any, else the synthetic signer. With ``pixels``, "synthetic" and "auto" give 28x28 grey images.
     """
+    if name == "auto":
+        found, name = (find_sign_mnist(), "sign-mnist") if pixels else (find_photos(), "photos")
+        if found is None:
+            said = f"No {name} in {data_dir()}: the synthetic signer takes its place ('asl data list' says more)."
+            print(said, file=sys.stderr)  # stdout is for results, which may be JSON
+            name = "synthetic"
     if name == "sign-mnist":
         return load_sign_mnist(find_sign_mnist() or fetch_sign_mnist())
     if name == "photos":
@@ -35,19 +41,11 @@ def load_letters(name: str = "auto", *, pixels: bool = False) -> LetterSet:
         return load_people()
     if name == "synthetic":
         return load_synthetic(pixels)
-    if name != "auto":
-        if not Path(name).is_dir():
-            raise InputError(f"{name}: neither a data set ({', '.join(SOURCES)}, auto) nor a folder")
-        folder = Path(name)
-        pixel_files = (*folder.glob("sign_mnist_*.csv*"), *folder.glob("sign_mnist_*/sign_mnist_*.csv*"))
-        return load_sign_mnist(folder) if pixel_files else load_photos(folder)
-    found = find_sign_mnist() if pixels else find_photos()
-    if found is not None:
-        return load_sign_mnist(found) if pixels else load_photos(found, "photos of the letters")
-    wanted = "sign-mnist" if pixels else "photos"
-    said = f"No {wanted} in {data_dir()}: the synthetic signer takes its place ('asl data list' says more)."
-    print(said, file=sys.stderr)  # stdout is for results, which may be JSON
-    return load_synthetic(pixels)
+    folder = Path(name)
+    if not folder.is_dir():
+        raise InputError(f"{name}: neither a data set ({', '.join(SOURCES)}, auto) nor a folder")
+    pixel_files = (*folder.glob("sign_mnist_*.csv*"), *folder.glob("sign_mnist_*/sign_mnist_*.csv*"))
+    return load_sign_mnist(folder) if pixel_files else load_photos(folder)
 
 
 def find_photos() -> Path | None:

@@ -2,11 +2,9 @@
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from asllib.data import LetterSet
 from asllib.data.audit import touches_border
-from asllib.errors import InputError
 from asllib.hands.landmarks import SIZE_COLUMNS, landmark_columns
 
 
@@ -28,11 +26,6 @@ def test_thin_by_none_or_by_more_than_there_are_changes_nothing():
     letters = letter_set("AABB", "xxxx")
     assert letters.thin(None) is letters
     assert letters.thin(5).table.equals(letters.table)
-
-
-def test_thin_to_nothing_is_refused():
-    with pytest.raises(InputError, match="per_letter=0"):
-        letter_set("AB", "xx").thin(0)
 
 
 def test_touching_the_border_is_a_landmark_within_two_per_cent_of_it_or_beyond():
