@@ -338,29 +338,16 @@ def read(
     name: Annotated[list[str] | None, Option(help="A name that is never corrected; may be repeated.")] = None,
     srt: Annotated[Path | None, Option(help="Write subtitles (.srt).")] = None,
     annotated: Annotated[Path | None, Option(help="Write the video (.mp4) with hand and text drawn in.")] = None,
-    workers: Workers = None,
-    cluster: Cluster = None,
     json_file: Json = None,
 ) -> None:
-    """Read the letters that a video spells, with their times. The same command continues a stopped run."""
+    """Read the letters that a video spells, with their times. If a video cannot be read, the others still are."""
     from asllib.hands.landmarks import TABLES
-    from asllib.read import AnnotatedVideo, letters_json, load_network, read_text, read_videos, write_subtitles
+    from asllib.read import AnnotatedVideo, letters_json, load_network, read_text, write_subtitles
     from asllib.read.video import frame_rate
 
-    if len(videos) > 1 or cluster is not None:
-        if srt is not None or annotated is not None:
-            raise InputError(f"{srt or annotated}: --srt and --annotated are for one video that is read here")
-        work = "\n".join(str(video.absolute()) for video in videos)
-        with _long_work("read", work, cluster, workers) as how:
-            readings = read_videos(
-                videos, model, fps=fps, aspect=aspect, correct=correct, names=name or (), progress=True, **how
-            )
-            pairs = list(zip(map(str, videos), readings, strict=True))
-            every = [{"video": file, "text": one.text, "letters": letters_json(one.letters)} for file, one in pairs]
-            text = "\n".join(f"{file}: {_said(one.text, one.hand_found)}" for file, one in pairs)
-            _emit(every if len(videos) > 1 else {k: every[0][k] for k in ("text", "letters")}, json_file, text)
-        return
-    video = videos[0]
+    video, several = videos[0], len(videos) > 1
+    if several and (srt or annotated):
+        raise InputError(f"{srt or annotated}: --srt and --annotated are for one video")
     if annotated is not None and annotated.resolve() == video.resolve():
         raise InputError(f"{annotated}: the film itself; name another file")
     if srt is not None and srt.suffix.lower() != ".srt":
@@ -368,24 +355,35 @@ def read(
     if annotated is not None and video.name.endswith(TABLES):
         raise InputError(f"{video}: landmarks have no picture to draw into; leave out --annotated")
     network = load_network(model)
-    writer = nullcontext() if annotated is None else AnnotatedVideo(annotated, fps or frame_rate(video))
-    with writer as film:
-        found = read_text(
-            video, network, fps=fps, aspect=aspect, correct=correct, names=name or (), progress=True,
-            on_frame=None if film is None else lambda moment, frame, reading: film.write(frame, reading, moment),
-        )  # fmt: skip
-    if srt is not None:
-        write_subtitles(srt, found)
-    rows = letters_json(found.letters)
-    said = _said(found.text, found.hand_found)
-    lines = [f"  {r['start_s']:6.2f} s  {r['letter']}  {r['confidence']:.0%}" for r in rows]
-    _emit({"text": found.text, "letters": rows}, json_file, "\n".join([said, *lines]))
-    if json_file == "-" and not found.text:
-        print(f"asl: {video}: {said}", file=sys.stderr)
-
-
-def _said(text: str, hand_found: float) -> str:
-    return text or ("no letter was read" if hand_found else "no hand was found")
+    film = None if annotated is None else AnnotatedVideo(annotated, fps or frame_rate(video))
+    rows: list[dict[str, Any]] = []
+    for video in videos:
+        try:
+            with film or nullcontext():
+                found = read_text(
+                    video, network, fps=fps, aspect=aspect, correct=correct, names=name or (), progress=True,
+                    on_frame=film and film.write,
+                )  # fmt: skip
+        except InputError as error:
+            if not several:
+                raise
+            print(f"asl: {error}", file=sys.stderr)
+            rows.append({"video": str(video), "error": str(error)})
+            continue
+        if srt is not None:
+            write_subtitles(srt, found)
+        letters = letters_json(found.letters)
+        rows.append({"video": str(video), "text": found.text, "letters": letters})
+        said = found.text or ("no letter was read" if found.hand_found else "no hand was found")
+        if json_file != "-":
+            print(f"{video}: {said}" if several else said)
+            for one in letters if not several else ():
+                print(f"  {one['start_s']:6.2f} s  {one['letter']}  {one['confidence']:.0%}")
+        elif not found.text:
+            print(f"asl: {video}: {said}", file=sys.stderr)
+    _emit(rows if several else {key: rows[0][key] for key in ("text", "letters")}, json_file, "")
+    if any("error" in row for row in rows):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -68,7 +68,7 @@ def film(path, frames):
         with AnnotatedVideo(path, 15) as writer:
             for number in range(frames):
                 frame = rng.integers(0, 256, (120, 160, 3), np.uint8)
-                writer.write(frame, FrameReading(None, None, 0.0, np.zeros(26), (), ""), number / 15)
+                writer.write(number / 15, frame, FrameReading(None, None, 0.0, np.zeros(26), (), ""))
     except InputError as error:
         raise SystemExit(f"asl: {error}") from None
 

@@ -1,6 +1,5 @@
 """Executors: our processes, threads, and a Dask cluster of two worker processes on this machine."""
 
-import json
 import os
 import signal
 import subprocess
@@ -9,7 +8,6 @@ import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -17,8 +15,6 @@ from asllib.data import load_photos
 from asllib.errors import InputError, first_line
 from asllib.hands import ATTEMPTS, extract, extract_landmarks, read_landmarks
 from asllib.parallel import Here, Job, cluster, results, workplace
-from asllib.read import read_text, read_videos
-from asllib.signer import write_video
 
 pytestmark = pytest.mark.slow
 
@@ -182,50 +178,6 @@ def test_the_command_stopped_goes_on(scheduler, lit_hands, no_data, asl):
     table = extract_landmarks(load_photos(photos).images, progress=False, workers=1)
     pd.testing.assert_frame_equal(read_landmarks(out).drop(columns="label"), table.drop(columns="label"))
     assert not list(chunks.iterdir())
-
-
-@pytest.fixture(scope="module")
-def film_folder(tmp_path_factory):
-    """Two short films: a word, and a wall."""
-    from asllib.signer import render_word
-
-    folder = tmp_path_factory.mktemp("films")
-    word = render_word("HI", fps=15, size=(240, 180))
-    write_video(folder / "hi.mp4", word.frames, fps=15)
-    write_video(folder / "wall.mp4", np.full((9, 48, 64, 3), 128, np.uint8), fps=15)
-    return folder
-
-
-def test_videos_on_any_executor_come_back_in_order(scheduler, film_folder, tmp_path):
-    videos = [film_folder / "hi.mp4", film_folder / "wall.mp4"]
-    alone = [read_text(video) for video in videos]
-    assert alone[0].hand_found > 0.5 and alone[0].letters and alone[1].text == ""
-    with ThreadPoolExecutor(2) as executor:
-        assert read_videos(videos, executor=executor) == alone
-    with cluster(scheduler) as executor:
-        assert read_videos(videos, executor=executor, checkpoint=tmp_path) == alone
-    assert len(list(tmp_path.iterdir())) == 2
-    assert read_videos(videos, executor=None, checkpoint=tmp_path) == alone  # nothing is left to do
-    with pytest.raises(InputError, match=r"none\.mp4: no such video"):
-        read_videos([*videos, film_folder / "none.mp4"])
-
-
-def test_asl_read_of_several_videos(asl, film_folder, scheduler, no_data):
-    videos = [film_folder / "hi.mp4", film_folder / "wall.mp4"]
-    code, out, err = asl("read", videos[0], "--json", "-")
-    one = json.loads(out)
-    assert code == 0 and list(one) == ["text", "letters"] and one["letters"], err
-    code, out, err = asl("read", *videos, "--cluster", scheduler, "--json", "-")
-    rows = json.loads(out)
-    assert code == 0 and rows == [
-        {"video": str(videos[0]), **one},
-        {"video": str(videos[1]), "text": "", "letters": []},
-    ]
-    code, out, _ = asl("read", videos[1], "--cluster", scheduler)
-    assert code == 0 and out.strip() == f"{videos[1]}: no hand was found"
-    assert not list((no_data / "cache" / "read").iterdir())
-    code, _, err = asl("read", *videos, "--srt", no_data / "a.srt")
-    assert code == 1 and "one video" in err and err.count("\n") == 1
 
 
 def test_an_address_without_a_scheduler_is_one_line(asl, lit_hands, no_data, monkeypatch):

@@ -10,7 +10,7 @@ _MODULES = {
     "lexicon": ("Lexicon", "draw_words"),
     "reader": ("FrameReading", "ReadWord", "TextReader", "load_network"),
     "subtitles": ("AnnotatedVideo", "annotate", "letters_json", "write_subtitles"),
-    "videos": ("Reading", "read_stream", "read_text", "read_videos"),
+    "videos": ("Reading", "read_stream", "read_text"),
 }
 
 __getattr__, __dir__, __all__ = attach(__name__, _MODULES)

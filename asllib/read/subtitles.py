@@ -60,8 +60,8 @@ class AnnotatedVideo:
         self._last: np.ndarray | None = None  # as it was written
         self._frames = 0
 
-    def write(self, frame: np.ndarray, reading: FrameReading, time_s: float) -> None:
-        """Draw what was read into a frame (H, W, 3) uint8 RGB and add it at its time."""
+    def write(self, time_s: float, frame: np.ndarray, reading: FrameReading) -> None:
+        """Draw what was read into a frame (H, W, 3) uint8 RGB and add it: an ``on_frame`` of ``read_text``."""
         due = math.floor(time_s * self.fps + 0.5) + 1  # frames with this one; round() rounds halves to even
         if due <= self._frames:
             return

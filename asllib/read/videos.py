@@ -1,12 +1,9 @@
-"""Whole videos to text: a video, a landmark table, many videos on all cores or a cluster, a stream of a known word."""
+"""Whole videos to text: a video, a landmark table, or a stream of a known word."""
 
 import dataclasses
-import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,18 +11,14 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from asllib.errors import InputError
-from asllib.files import check_there
 from asllib.hands.landmarks import SIZE_COLUMNS, TABLES, landmark_arrays, read_landmarks
-from asllib.hands.look import Hand, tracker_version
+from asllib.hands.look import Hand
 from asllib.hands.stream import Stream
 from asllib.hands.tracker import Side, table_hands
 from asllib.networks.spelling import SpellingNet
-from asllib.networks.store import SHIPPED, WEIGHTS
-from asllib.parallel import Job, results, workplace
-from asllib.paths import digest
 from asllib.read.decoder import ReadLetter, SpellerSettings
 from asllib.read.lexicon import Lexicon, check_names
-from asllib.read.reader import FrameReading, ReadWord, TextReader, load_network
+from asllib.read.reader import FrameReading, ReadWord, TextReader
 from asllib.read.recognizer import BLUE, NO_PICTURE, Recognizer, looks_blue
 from asllib.read.video import check_rate, count_frames, iter_frames
 
@@ -131,65 +124,6 @@ def read_hands(
         if hand is not None:  # the table has a side per frame; all frames so far decide the hand's side
             hand = side.of(hand, moment)
         yield moment, (hand, aspect)
-
-
-def read_videos(
-    videos: Sequence[str | os.PathLike[str]],
-    model: str | os.PathLike[str] = "spelling",
-    *,
-    fps: float | None = None,
-    aspect: float | None = None,
-    correct: bool = False,
-    names: Iterable[str] = (),
-    workers: int | None = None,
-    executor: Executor | None = None,
-    checkpoint: str | os.PathLike[str] | None = None,
-    progress: bool = False,
-) -> list[Reading]:
-    """Read videos or landmark tables with ``read_text``, one task per video; return the readings in order.
-
-    ``model`` is as in ``load_network``. ``workers`` are processes, by default one per core; ``executor`` replaces them:
-    threads, processes, or ``asllib.parallel.cluster``, whose machines must see the files under the same path, since
-    videos are too large to send. The folder ``checkpoint`` keeps readings for a later call, as long as the file does
-    not change. InputError as in ``read_text``, or if a worker was killed.
-    """
-    paths = [Path(video).absolute() for video in videos]
-    for video, path in zip(videos, paths, strict=True):
-        check_there(path, video, "video")
-    folder = (WEIGHTS if model in SHIPPED else Path()) / model
-    # A run folder or another asllib may later hold another network; spelling also uses default.
-    cards = [card.read_bytes() for card in (folder / "card.json", WEIGHTS / "default" / "card.json") if card.is_file()]
-    options = (model if model in SHIPPED else str(folder.absolute()), fps, aspect, correct, check_names(names))
-
-    def kept(path: Path) -> Path | None:
-        status = path.stat()
-        about = f"5 {tracker_version()} {path} {status.st_size} {status.st_mtime_ns} {options}"
-        return None if checkpoint is None else Path(checkpoint) / f"{digest(about, *cards)}.json"
-
-    jobs = [Job((_read, str(path), *options), path=kept(path)) for path in paths]
-    missing = sum(job.path is None or not job.path.is_file() for job in jobs)
-    with workplace(executor, max(1, min(workers or os.cpu_count() or 1, missing))) as place:
-        read = results(jobs, place, _load, _store)
-        return list(tqdm(read, total=len(paths), desc="Reading", unit="video", disable=not progress))
-
-
-def _read(
-    path: str, model: str, fps: float | None, aspect: float | None, correct: bool, names: Sequence[str]
-) -> Reading:
-    """Read one video; this runs on a worker."""
-    network = None if model == "spelling" else load_network(model)
-    return read_text(path, network, fps=fps, aspect=aspect, correct=correct, names=names)
-
-
-def _load(path: Path) -> Reading:
-    values = json.loads(path.read_text(encoding="utf-8"))
-    letters = tuple(ReadLetter(**letter) for letter in values.pop("letters"))
-    words = tuple(ReadWord(**word) for word in values.pop("words"))
-    return Reading(letters=letters, words=words, **values)
-
-
-def _store(reading: Reading, path: Path) -> None:
-    path.write_text(json.dumps(dataclasses.asdict(reading), default=float), encoding="utf-8")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -80,7 +80,7 @@ def test_frames_at_times_between_two_are_each_written_once(tmp_path, one_hand):
     reading = FrameReading(one_hand, None, 0.0, np.zeros(26, np.float32), (), "")
     with AnnotatedVideo(tmp_path / "film.mp4", 32.0) as film:
         for number in range(40):
-            film.write(np.full((48, 64, 3), 6 * number, np.uint8), reading, (number + 0.5) / 32)
+            film.write((number + 0.5) / 32, np.full((48, 64, 3), 6 * number, np.uint8), reading)
     brightness = [frame[:10].mean() for _, frame in iter_frames(tmp_path / "film.mp4")]
     assert len(brightness) == 41 and (np.diff(brightness[2:]) > 1).all()
 
@@ -217,6 +217,30 @@ def test_landmarks_of_no_hand(asl, tmp_path):
     assert code == 0 and "no hand was found" in out
     code, _, err = asl("read", tmp_path / "hands.csv", "--fps", "15", "--model", "pixel")
     assert code == 1 and "have no picture" in err and err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_several_videos_are_read_one_after_the_other_and_a_bad_one_costs_a_line(asl, grey, tmp_path):
+    from asllib.signer import render_word
+
+    word = write_video(tmp_path / "hi.mp4", render_word("HI", fps=15, size=(240, 180)).frames, fps=15)
+    code, out, err = asl("read", word, "--json", "-")
+    one = json.loads(out)
+    assert code == 0 and list(one) == ["text", "letters"] and one["letters"], err
+    code, out, err = asl("read", word, tmp_path / "none.mp4", grey, "--json", "-")
+    assert code == 1 and "none.mp4: no such video" in err
+    first, second, third = json.loads(out)
+    assert first == {"video": str(word), **one} and third == {"video": str(grey), "text": "", "letters": []}
+    assert second["video"].endswith("none.mp4") and "no such video" in second["error"]
+    code, out, err = asl("read", grey, tmp_path / "none.mp4", word)
+    assert code == 1 and out.splitlines() == [f"{grey}: no hand was found", f"{word}: {one['text']}"]
+    assert [line for line in said(err) if line.startswith("asl: ") and "none.mp4: no such video" in line]
+
+
+def test_subtitles_and_an_annotated_film_are_for_one_video(asl, grey, tmp_path):
+    for option in (("--srt", tmp_path / "a.srt"), ("--annotated", tmp_path / "a.mp4")):
+        code, out, err = asl("read", grey, grey, *option)
+        assert (code, out) == (1, "") and "one video" in err and err.count("\n") == 1
 
 
 @pytest.mark.slow
