@@ -1,15 +1,13 @@
 """The ``asl`` command: each subcommand is a few calls of the library."""
 
 import dataclasses
-import hashlib
 import io
 import json
 import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +15,7 @@ import typer
 from typer import Argument, Option
 
 from asllib.errors import InputError
-from asllib.paths import cache_dir, write_text
+from asllib.paths import cache_dir, digest, write_text
 
 app = typer.Typer(
     help="American Sign Language fingerspelling to text.", no_args_is_help=True, add_completion=False,
@@ -29,8 +27,6 @@ app.add_typer(data_app, name="data")
 Json = Annotated[str | None, Option("--json", metavar="FILE", help="Write the result as JSON; - for stdout.")]
 Data = Annotated[str, Option(help="A data set's name, or a folder.")]
 Still = Annotated[str, Option(help="default, landmark, pixel, or a run folder.")]
-Workers = Annotated[int | None, Option(min=1, help="Number of processes; by default one for each core.")]
-Cluster = Annotated[str | None, Option(metavar="ADDRESS", help="Use a Dask cluster; its scheduler's address.")]
 
 
 def main() -> None:
@@ -88,19 +84,6 @@ def _emit(content: Any, target: str | None, text: str) -> None:
         print(text)
     if target is not None and target != "-":
         write_text(Path(target), document + "\n")
-
-
-@contextmanager
-def _long_work(kind: str, work: str, address: str | None, workers: int | None) -> Iterator[dict[str, Any]]:
-    """The executor for long work, and a cache folder that keeps finished parts until all parts are finished."""
-    from asllib.parallel import cluster
-
-    if address is not None and workers is not None:
-        raise InputError(f"--workers {workers} is for this machine and --cluster {address} for others; leave out one")
-    folder = cache_dir() / kind / hashlib.sha256(work.encode()).hexdigest()[:16]
-    with nullcontext() if address is None else cluster(address) as executor:
-        yield {"checkpoint": folder, "workers": workers, "executor": executor}
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _version(wanted: bool) -> None:
@@ -189,26 +172,34 @@ def data_render(
 def extract(
     folder: Annotated[str, Argument(help="A folder of photos, or a data set's name.")],
     out: Annotated[Path, Option(help="Where to write: .csv, .csv.gz or .parquet.")],
-    workers: Workers = None,
-    cluster: Cluster = None,
+    workers: Annotated[int | None, Option(min=1, help="Number of processes; by default one for each core.")] = None,
+    cluster: Annotated[str | None, Option(metavar="ADDRESS", help="Use the Dask cluster of this scheduler.")] = None,
     json_file: Json = None,
 ) -> None:
     """Find the hand in each photo and write the landmarks. The same command continues a stopped run."""
     from asllib.data import load_letters
     from asllib.hands import iter_landmarks, write_landmarks
+    from asllib.parallel import cluster as dask_cluster
 
+    if cluster is not None and workers is not None:
+        raise InputError(f"--workers {workers} is for this machine and --cluster {cluster} for others; leave out one")
     if not out.absolute().parent.is_dir():
         raise InputError(f"{out.parent}: no such folder")
     letters, found = load_letters(folder), []
+    kept = cache_dir() / "extract" / digest(out.absolute())[:16]  # finished parts, until all are finished
 
     def counted(parts):
         for part in parts:
             found.append(int((part["score"] > 0).sum()))
             yield part
 
-    with _long_work("extract", str(out.absolute()), cluster, workers) as how:
-        parts = iter_landmarks(letters.images, letters.table["file"].array, letters.letters, **how)
+    with nullcontext() if cluster is None else dask_cluster(cluster) as executor:
+        parts = iter_landmarks(
+            letters.images, letters.table["file"].array, letters.letters,
+            workers=workers, executor=executor, checkpoint=kept,
+        )  # fmt: skip
         write_landmarks(counted(parts), out)
+    shutil.rmtree(kept, ignore_errors=True)
     share = sum(found) / len(letters)
     text = f"{out}: {len(letters):,} photos, a hand in {sum(found):,} ({share:.1%})"
     _emit({"file": str(out), "n": len(letters), "hand_found": share}, json_file, text)

@@ -4,31 +4,20 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
-from concurrent.futures import wait as wait_for
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import asllib
 from asllib.errors import InputError, first_line
 from asllib.lazy import extra
-from asllib.paths import load, replacing
 
-IN_FLIGHT = 128 * 2**20  # most bytes of inputs that wait or run: memory does not grow with the number of jobs
+T = TypeVar("T")
+
 _ANSWER_S = 15  # for a scheduler to answer, and for its first worker to appear
-
-
-@dataclass(frozen=True)
-class Job:
-    """A function, its arguments, their size in bytes, and the file, if any, that keeps its result for a later run."""
-
-    call: tuple[Any, ...]
-    size: int = 0
-    path: Path | None = None
 
 
 class Here(Executor):
@@ -41,68 +30,12 @@ class Here(Executor):
         return future
 
 
-def results(
-    jobs: Iterable[Job],
-    executor: Executor,
-    read: Callable[[Path], Any] | None = None,
-    write: Callable[[Any, Path], object] | None = None,
-    in_flight: int = IN_FLIGHT,
-) -> Iterator[Any]:
-    """Yield the results of jobs in their order; read kept results, and submit jobs only when there is room.
-
-    The next of ``jobs`` is taken while less than ``in_flight`` bytes of inputs wait or run. ``write`` keeps a result in
-    its job's file at once; a result that ``read`` cannot read is made again. InputError if a worker process was killed;
-    errors of a job are raised unchanged.
-    """
-    waiting: dict[Future, tuple[int, Job]] = {}
-    done: dict[int, Any] = {}  # results before their turn
-    numbered, size, turn = enumerate(jobs), 0, 0
-    try:
-        while True:
-            number, job = next(numbered, (0, None))
-            if job is None and not waiting:
-                return
-            if job is not None:
-                known = load(job.path, read) if job.path and read else None
-                if known is not None:
-                    done[number] = known
-                else:
-                    waiting[executor.submit(*job.call)] = number, job
-                    size += job.size
-            ready, _ = wait_for(waiting, None if job is None or size >= in_flight else 0, FIRST_COMPLETED)
-            for future in ready:
-                number, job = waiting.pop(future)
-                size -= job.size
-                done[number] = future.result()
-                if job.path and write:
-                    with replacing(job.path) as temporary:
-                        write(done[number], temporary)
-            while turn in done:
-                yield done.pop(turn)
-                turn += 1
-    except BrokenExecutor:
-        raise InputError(
-            "a worker process was killed, perhaps for want of memory; run it again with fewer --workers: "
-            "finished parts are kept (a script of your own must do its work below: if __name__ == '__main__':)"
-        ) from None
-    finally:  # after an error, Ctrl-C or a stopped cell: cancel jobs that have not begun
-        for future in waiting:
-            future.cancel()
-
-
-@contextmanager
-def workplace(executor: Executor | None, workers: int) -> Iterator[Executor]:
-    """The given executor, else so many processes of this machine; a single worker is this thread."""
-    if executor is not None or workers == 1:
-        yield executor or Here()
-        return
+def processes(workers: int) -> Executor:
+    """Processes of this machine; a single one is this thread."""
+    if workers == 1:
+        return Here()
     # Spawned, not forked: MediaPipe runs threads, and a fork of a process with threads can hang.
-    spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_begin)
 
 
 def _begin() -> None:
@@ -116,6 +49,32 @@ def _begin() -> None:
             os._exit(1)
 
     threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def in_order(tasks: Iterable[tuple[T, Future]], most: int) -> Generator[tuple[T, Any], None, None]:
+    """Yield the results of submitted tasks in their order, each with what came with its task.
+
+    The next task is taken while fewer than ``most`` wait or run, so memory does not grow with their number. InputError
+    if a worker process was killed; errors of a task are raised unchanged.
+    """
+    waiting: deque[tuple[T, Future]] = deque()
+    try:
+        for task in tasks:
+            waiting.append(task)
+            if len(waiting) >= most:
+                about, future = waiting.popleft()
+                yield about, future.result()
+        while waiting:
+            about, future = waiting.popleft()
+            yield about, future.result()
+    except BrokenExecutor:
+        raise InputError(
+            "a worker process was killed, perhaps for want of memory; run it again with fewer --workers: "
+            "finished parts are kept (a script of your own must do its work below: if __name__ == '__main__':)"
+        ) from None
+    finally:  # after an error, Ctrl-C or a stopped cell: cancel tasks that have not begun
+        for _, future in waiting:
+            future.cancel()
 
 
 @contextmanager
@@ -135,10 +94,9 @@ def cluster(address: str) -> Iterator[Executor]:
         try:
             client.wait_for_workers(1, timeout=_ANSWER_S)
             versions = client.run(version, "asllib")
-        except TimeoutError:
-            raise InputError(f"{address}: the scheduler has no workers; start some with 'dask worker'") from None
-        except Exception as error:  # the error of a worker without this module varies
-            raise InputError(f"{address}: a worker cannot use asllib ({error}); install it there too") from None
+        except Exception as error:  # no worker, or one without asllib, whose error varies
+            said = f"no worker that can use asllib ({first_line(error)}); start 'dask worker' where asllib is installed"
+            raise InputError(f"{address}: {said}") from None
         for worker, found in versions.items():
             if found != asllib.__version__:
                 raise InputError(f"{worker}: has asllib {found}, not {asllib.__version__}; install the same there")

@@ -14,7 +14,7 @@ import pytest
 from asllib.data import load_photos
 from asllib.errors import InputError, first_line
 from asllib.hands import ATTEMPTS, extract, extract_landmarks, read_landmarks
-from asllib.parallel import Here, Job, cluster, results, workplace
+from asllib.parallel import cluster, in_order, processes
 
 pytestmark = pytest.mark.slow
 
@@ -46,69 +46,37 @@ def refuse(what: str) -> None:
     raise InputError(f"{what}: not this one")
 
 
-def number(path: Path) -> int:
-    return int(path.read_text())
-
-
-def test_results_come_in_the_order_of_their_jobs():
+def test_results_come_in_the_order_of_their_tasks():
     with ThreadPoolExecutor(2) as pool:
-        jobs = [Job((sleepy, seconds, 10 * k)) for k, seconds in enumerate((0.3, 0.0, 0.1))]
-        assert list(results(jobs, pool)) == [0, 10, 20]
-    assert list(results([], Here())) == []
+        tasks = [(k, pool.submit(sleepy, seconds, 10 * k)) for k, seconds in enumerate((0.3, 0.0, 0.1))]
+        assert list(in_order(tasks, 2)) == [(0, 0), (1, 10), (2, 20)]
+    assert list(in_order([], 2)) == []
 
 
-class Promises(Executor):
-    """Gives futures that a test keeps for it."""
+@pytest.mark.parametrize("error", [InputError("x: bad"), KeyboardInterrupt()])
+def test_little_waits_and_an_error_ends_what_has_not_begun(error):
+    futures, asked = [Future() for _ in range(9)], []
 
-    def __init__(self) -> None:
-        self.futures = [Future() for _ in range(9)]
-
-    def submit(self, fn, /, *arguments):
-        return self.futures[fn]
-
-
-def test_little_waits_and_an_error_ends_what_has_not_begun():
-    promises, asked = Promises(), []
-    futures = promises.futures
-
-    def jobs():
+    def tasks():
         for k in range(9):
             asked.append(k)
-            if k == 3:  # no more than three jobs of 40 wait at once: the first is done before the fourth
+            if k == 3:  # no more than three wait at once: the first is done before the fourth
                 assert futures[0].done()
-            yield Job((k,), 40)
+            yield k, futures[k]
 
     with ThreadPoolExecutor(1) as later:
         later.submit(lambda: (time.sleep(0.1), futures[0].set_result("done")))
-        later.submit(lambda: (time.sleep(0.2), futures[1].set_exception(InputError("x: bad"))))
-        found = results(jobs(), promises, in_flight=100)
-        assert next(found) == "done" and asked == [0, 1, 2]
-        with pytest.raises(InputError, match="x: bad"):
+        later.submit(lambda: (time.sleep(0.2), futures[1].set_exception(error)))
+        found = in_order(tasks(), 3)
+        assert next(found) == (0, "done") and asked == [0, 1, 2]
+        with pytest.raises(type(error)):
             next(found)
     assert asked == [0, 1, 2, 3] and futures[2].cancelled() and futures[3].cancelled() and not futures[4].done()
 
 
-def test_a_result_is_kept_as_soon_as_it_is_known_and_read_the_next_time(tmp_path):
-    def write(value, path):
-        path.write_text(str(value))
-
-    paths = [tmp_path / "below" / str(k) for k in range(3)]
-    promises = Promises()
-    jobs = [Job((k,), 1, path) for k, path in enumerate(paths)]
-    promises.futures[1].set_result(10)
-    promises.futures[2].set_exception(KeyboardInterrupt)
-    with pytest.raises(KeyboardInterrupt):
-        list(results(jobs, promises, number, write))
-    assert list(paths[0].parent.iterdir()) == [paths[1]] and paths[1].read_text() == "10"
-    calls = [Job((sleepy, 0, 7), 1, paths[0]), Job((refuse, "it is kept"), 1, paths[1]), Job((sleepy, 0, 8))]
-    assert list(results(calls, Here(), number, write)) == [7, 10, 8]
-    paths[1].write_text("half")
-    assert list(results([Job((sleepy, 0, 9), 1, paths[1])], Here(), number, write)) == [9] and number(paths[1]) == 9
-
-
 def test_a_killed_process_of_ours_is_one_line():
-    with workplace(None, 2) as pool, pytest.raises(InputError, match="a worker process was killed"):
-        list(results([Job((os._exit, 9))], pool))
+    with processes(2) as pool, pytest.raises(InputError, match="a worker process was killed"):
+        list(in_order([(None, pool.submit(os._exit, 9))], 2))
 
 
 def test_a_cluster_gives_the_same_table(scheduler, lit_hands, hand_table, tmp_path, monkeypatch):
@@ -119,7 +87,7 @@ def test_a_cluster_gives_the_same_table(scheduler, lit_hands, hand_table, tmp_pa
             extract_landmarks(photos, executor=executor, attempts=FAST, progress=False), hand_table
         )
         with pytest.raises(InputError, match="x: not this one"):
-            list(results([Job((refuse, "x"))], executor))
+            list(in_order([(None, executor.submit(refuse, "x"))], 2))
 
 
 class Murderous(Executor):

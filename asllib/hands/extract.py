@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,8 @@ from asllib.files import Images, PhotoFiles, read_image
 from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_columns, world_columns
 from asllib.hands.look import WIDTH, Hand, tracker_version
 from asllib.hands.tracker import ATTEMPTS, LOOKS, Attempt, HandTracker, check_image
-from asllib.parallel import IN_FLIGHT, Job, results, workplace
-from asllib.paths import cache_dir, digest
+from asllib.parallel import Here, in_order, processes
+from asllib.paths import cache_dir, digest, load, replacing
 
 if TYPE_CHECKING:
     from asllib.data.letterset import LetterSet
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 CHUNK = 64  # images per task: about a second; if one image changes, its task is redone
 CHUNK_BYTES = 8 * 2**20  # fewer images if they are large
 FEW = 128  # below this, starting a pool costs more than it saves
+AT_ONCE = 4  # tasks of a worker that wait or run
 
 _NUMBERS = ["score", *image_columns(), *world_columns()]
 
@@ -56,15 +58,13 @@ def without_pictures(tables: Sequence[pd.DataFrame]) -> Looks:
     return Looks(tuple(tables), np.full((len(tables), len(tables[0]), WIDTH), np.nan, np.float16))
 
 
-def track(
-    letters: LetterSet, *, workers: int | None = None, executor: Executor | None = None, progress: bool = True
-) -> Looks:
+def track(letters: LetterSet, *, workers: int | None = None, progress: bool = True) -> Looks:
     """Look at the hand in each photo of a set, see ``iter_landmarks``; the cache folder keeps the result."""
     if len(letters) and letters.images[0].ndim == 2:
         height, width = letters.images[0].shape
         raise InputError(f"{letters.name}: grey images of {width}x{height} pixels; hands are looked for in photos")
     parts = iter_landmarks(
-        letters.images, letters.table["file"].tolist(), letters.letters.tolist(), workers=workers, executor=executor,
+        letters.images, letters.table["file"].tolist(), letters.letters.tolist(), workers=workers,
         checkpoint=cache_dir() / "looks", every_look=True, progress=progress,
     )  # fmt: skip
     whole = pd.concat(parts, ignore_index=True)
@@ -117,24 +117,32 @@ def iter_landmarks(
             raise InputError(f"{len(values)} {name} for {n} images; give one for each image")
     columns = [*landmark_columns(), *SIZE_COLUMNS, *(["embedding"] if every_look else [])]
     workers = workers or (1 if n < FEW else os.cpu_count() or 1)
-    in_flight = IN_FLIGHT if executor is not None else min(IN_FLIGHT, 2 * workers * CHUNK_BYTES)
+    most = 128 if executor is not None else 1 if workers == 1 else AT_ONCE * workers
 
-    def jobs() -> Iterator[Job]:
+    def tasks(place: Executor) -> Iterator[tuple[Path | None, Future]]:
+        """Submit what is not kept; each with the path that is to keep it."""
         for start, chunk in _chunks(images, files):
-            names = [str(file) for file in files[start : start + len(chunk)]]
             path = None if checkpoint is None else Path(checkpoint) / f"{chunk_key(chunk, attempts, looks)}.parquet"
-            yield Job((_extract_chunk, chunk, names, attempts, every_look), sum(map(_size, chunk)), path)
+            if path is not None and (kept := load(path, pd.read_parquet)) is not None:
+                yield None, Here().submit(lambda kept=kept: kept)
+            else:
+                names = [str(file) for file in files[start : start + len(chunk)]]
+                yield path, place.submit(_extract_chunk, chunk, names, attempts, every_look)
 
     start = 0
     # No progress bar for kept pieces, which take no time.
     with (
-        workplace(executor, workers) as place,
+        processes(workers) if executor is None else nullcontext(executor) as place,
         tqdm(total=n, desc="hands", unit="photo", disable=not progress, delay=0.5) as bar,
+        closing(in_order(tasks(place), most)) as parts,
     ):
-        for part in results(jobs(), place, pd.read_parquet, pd.DataFrame.to_parquet, in_flight):
+        for path, part in parts:
+            if path is not None:
+                with replacing(path) as temporary:
+                    part.to_parquet(temporary)
             rows = [start + row // looks for row in range(len(part))]
-            names = [[str(files[i]) for i in rows], [None if labels is None else str(labels[i]) for i in rows]]
-            about = pd.DataFrame(dict(zip(("file", "label"), names, strict=True)), dtype=str)
+            said = [None if labels is None else str(labels[i]) for i in rows]
+            about = pd.DataFrame({"file": [str(files[i]) for i in rows], "label": said}, dtype=str)
             bar.update(len(part) // looks)
             start += len(part) // looks
             yield pd.concat([about, part], axis=1)[columns]
