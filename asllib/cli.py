@@ -46,9 +46,8 @@ def main() -> None:
             print("asl: stopped", file=sys.stderr)
         raise
     except (ImportError, OSError) as error:  # a missing system library; a full disk, a folder without write permission
-        missing = _missing_library(str(error))
-        if missing is not None:
-            said = f"system library {missing} is missing; 'asl doctor' says what to install"
+        if missing := re.search(r"(\S+): cannot open shared object file", str(error)):
+            said = f"system library {missing[1]} is missing; 'asl doctor' says what to install"
         elif isinstance(error, ImportError):
             raise
         else:
@@ -57,13 +56,6 @@ def main() -> None:
         return
     print(f"asl: {said}", file=sys.stderr)
     raise SystemExit(1)
-
-
-def _missing_library(message: str) -> str | None:
-    """Name of the missing library in an error message of Linux, macOS or Windows; None for any other error."""
-    linux, mac = r"(\S+): cannot open shared object file", r"Library not loaded: (\S+)"
-    found = re.search(rf"{linux}|{mac}|DLL load failed while importing (\w+)", message)
-    return None if found is None else found[1] or found[2] or f"of {found[3]}"
 
 
 def _flush() -> None:

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -20,20 +20,15 @@ T = TypeVar("T")
 _ANSWER_S = 15  # for a scheduler to answer, and for its first worker to appear
 
 
-class Here(Executor):
-    """Runs each call at once, in this thread; an error is raised by ``submit``."""
-
-    def submit(self, fn: Callable, /, *args: Any, **kwargs: Any) -> Future:
-        """Call the function, and wrap its result."""
-        future: Future = Future()
-        future.set_result(fn(*args, **kwargs))
-        return future
+def done(result: T) -> "Future[T]":
+    """Wrap a result that is known already."""
+    future: Future[T] = Future()
+    future.set_result(result)
+    return future
 
 
 def processes(workers: int) -> Executor:
-    """Processes of this machine; a single one is this thread."""
-    if workers == 1:
-        return Here()
+    """Processes of this machine."""
     # Spawned, not forked: MediaPipe runs threads, and a fork of a process with threads can hang.
     return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_begin)
 

@@ -20,12 +20,8 @@ def without_lines(unwanted: re.Pattern[bytes]) -> Iterator[list[bytes]]:
     dropped: list[bytes] = []
     # One thread at a time: two nested across threads would restore each other's file.
     with _lock, tempfile.TemporaryFile() as held:
-        try:
-            sys.stderr.flush()
-            stderr = os.dup(2)
-        except (OSError, AttributeError, ValueError):  # no stderr to protect
-            yield dropped
-            return
+        sys.stderr.flush()
+        stderr = os.dup(2)
         os.dup2(held.fileno(), 2)
         try:
             yield dropped

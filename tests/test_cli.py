@@ -481,8 +481,6 @@ def test_a_command_that_is_stopped_says_so(tmp_path):
     [
         ("ImportError('libGL.so.1: cannot open shared object file: No such file or directory')", "libGL.so.1"),
         ("OSError('libEGL.so.1: cannot open shared object file: No such file or directory')", "libEGL.so.1"),
-        ("ImportError('dlopen(cv2.so, 2): Library not loaded: @rpath/libtiff.6.dylib')", "@rpath/libtiff.6.dylib"),
-        ("ImportError('DLL load failed while importing cv2: The module could not be found.')", "of cv2"),
     ],
 )
 @pytest.mark.slow
@@ -498,13 +496,5 @@ def test_a_library_that_the_system_lacks_is_one_line_and_the_doctor_goes_on(phot
     done = run("predict", photo_folder / "A" / "1.png")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"asl: system library {named} is missing; 'asl doctor' says what to install\n"
-    if "GL" in named:
-        done = run("doctor")
-        assert done.returncode == 1 and "Traceback" not in done.stderr and "MediaPipe does not start" in done.stdout
-
-
-def test_an_import_that_fails_otherwise_is_no_missing_library():
-    from asllib.cli import _missing_library
-
-    for message in ("cannot import name 'x' from 'cv2'", "No module named 'cv2'", "No space left on device"):
-        assert _missing_library(message) is None
+    done = run("doctor")
+    assert done.returncode == 1 and "Traceback" not in done.stderr and "MediaPipe does not start" in done.stdout

@@ -69,7 +69,6 @@ ELSEWHERE = {
     "train/loop.py save_state": "into memory",
     "live/server.py launch_browser": "a name of its own in a folder of its own, for this run alone",
     "data/drawn.py write": "a name of kept's replacing",
-    "read/videos.py _store": "a name of results's replacing",
     "data/sign_mnist.py _read": "a name of kept's replacing",
     "train/films.py _write": "a name of kept's replacing",
     "read/subtitles.py write": "a name of replacing, which close() ends",

@@ -19,7 +19,7 @@ from asllib.files import Images, PhotoFiles, read_image
 from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_columns, world_columns
 from asllib.hands.look import WIDTH, Hand, tracker_version
 from asllib.hands.tracker import ATTEMPTS, LOOKS, Attempt, HandTracker, check_image
-from asllib.parallel import Here, in_order, processes
+from asllib.parallel import done, in_order, processes
 from asllib.paths import cache_dir, digest, load, replacing
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CHUNK = 64  # images per task: about a second; if one image changes, its task is redone
 CHUNK_BYTES = 8 * 2**20  # fewer images if they are large
 FEW = 128  # below this, starting a pool costs more than it saves
-AT_ONCE = 4  # tasks of a worker that wait or run
+AT_ONCE, AT_A_CLUSTER = 4, 128  # most tasks that wait or run: of each process, and of a given executor
 
 _NUMBERS = ["score", *image_columns(), *world_columns()]
 
@@ -117,22 +117,23 @@ def iter_landmarks(
             raise InputError(f"{len(values)} {name} for {n} images; give one for each image")
     columns = [*landmark_columns(), *SIZE_COLUMNS, *(["embedding"] if every_look else [])]
     workers = workers or (1 if n < FEW else os.cpu_count() or 1)
-    most = 128 if executor is not None else 1 if workers == 1 else AT_ONCE * workers
+    alone = executor is None and workers == 1
+    most = 1 if alone else AT_ONCE * workers if executor is None else AT_A_CLUSTER
 
-    def tasks(place: Executor) -> Iterator[tuple[Path | None, Future]]:
+    def tasks(place: Executor | None) -> Iterator[tuple[Path | None, Future]]:
         """Submit what is not kept; each with the path that is to keep it."""
         for start, chunk in _chunks(images, files):
             path = None if checkpoint is None else Path(checkpoint) / f"{chunk_key(chunk, attempts, looks)}.parquet"
             if path is not None and (kept := load(path, pd.read_parquet)) is not None:
-                yield None, Here().submit(lambda kept=kept: kept)
-            else:
-                names = [str(file) for file in files[start : start + len(chunk)]]
-                yield path, place.submit(_extract_chunk, chunk, names, attempts, every_look)
+                yield None, done(kept)
+                continue
+            work = chunk, [str(file) for file in files[start : start + len(chunk)]], attempts, every_look
+            yield path, done(_extract_chunk(*work)) if place is None else place.submit(_extract_chunk, *work)
 
     start = 0
     # No progress bar for kept pieces, which take no time.
     with (
-        processes(workers) if executor is None else nullcontext(executor) as place,
+        nullcontext(executor) if alone or executor is not None else processes(workers) as place,
         tqdm(total=n, desc="hands", unit="photo", disable=not progress, delay=0.5) as bar,
         closing(in_order(tasks(place), most)) as parts,
     ):

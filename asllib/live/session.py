@@ -3,8 +3,7 @@
 import dataclasses
 import math
 import time
-from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -51,13 +50,11 @@ class Session:
         self._time = 0.0
         self._last: tuple[float, Hand] | None = None
 
-    def answer(self, message: Any, buffers: Sequence[bytes] = ()) -> tuple[Message, list[bytes]]:
+    def answer(self, message: Message, buffers: Sequence[bytes] = ()) -> tuple[Message, list[bytes]]:
         """Answer one message, with its ``view`` and ``id``; the frame as JPEG is added if this machine has the camera.
 
         Every message gets an answer; none raises an exception.
         """
-        if not isinstance(message, dict):
-            return {"type": "error", "message": f"a message is a dictionary, not {type(message).__name__}"}, []
         images: list[bytes] = []
         try:
             reply, images = self._answer(message, buffers)
@@ -88,7 +85,7 @@ class Session:
             return self._frame(message, buffers)
         if kind == "start":
             self._view, self._last, self._ended = view, None, ""
-            self._offset = self._time + 1.0 - _seconds(message)
+            self._offset = self._time + 1.0 - message.get("time", 0.0)
             self.close()
         elif kind == "stop":
             if view == self._view:
@@ -110,16 +107,15 @@ class Session:
         images: list[bytes] = []
         if self.source is None:
             started = time.perf_counter()
-            seconds, frame = _seconds(message), decode(buffers)
+            seconds, frame = message.get("time", 0.0), decode(buffers)
         else:
             if self._frames is None:
                 self._frames, self._offset = _paced(iter_frames(self.source)), self._time + 1.0
             try:
                 seconds, frame = next(self._frames)
             except (InputError, StopIteration) as error:
-                over = "The film is over; press Start."
-                if isinstance(self.source, int):
-                    over = f"camera {self.source} gives no more frames: was it unplugged?"
+                unplugged = f"camera {self.source} gives no more frames: was it unplugged?"
+                over = unplugged if isinstance(self.source, int) else "The film is over; press Start."
                 self._ended = str(error) or over
                 self.close()
                 return {"type": "ended", "message": self._ended, **self._finish()}, []
@@ -149,12 +145,6 @@ class Session:
     def _finish(self) -> Message:
         """The content of the view at the end of a film; by default nothing new."""
         return {}
-
-
-def _seconds(message: Message) -> float:
-    """The browser's clock; an invalid time is 0."""
-    value = message.get("time", 0.0)
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
 
 
 def _paced(frames: Iterator[tuple[float, np.ndarray]]) -> Generator[tuple[float, np.ndarray], None, None]:
@@ -211,12 +201,6 @@ def models() -> list[str]:
     return found
 
 
-def _titled(names: Iterable[str]) -> list[list[str]]:
-    """Models with their names in the list: a run has its folder's name, or its full path if two names are equal."""
-    short = Counter(Path(name).name for name in names)
-    return [[name, Path(name).name if short[Path(name).name] == 1 else name] for name in names]
-
-
 class ReadingSession(Session):
     """The live cell's session: every frame goes through ``asllib.read.TextReader``, the path of ``asl read``.
 
@@ -246,7 +230,7 @@ class ReadingSession(Session):
             "text": self.text,
             "words": self._words(),
             "settings": {"model": self.model, "alphabet": self.alphabet, **sliders},
-            "models": _titled(dict.fromkeys([self.model, *models()])),
+            "models": [[name, Path(name).name] for name in dict.fromkeys([self.model, *models()])],
             "alphabets": [[name, title] for name, (title, _) in ALPHABETS.items()],
         }
 

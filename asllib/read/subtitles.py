@@ -23,10 +23,8 @@ _STAY_S = 1.0  # a subtitle stays so long after its last letter, unless the next
 
 
 def write_subtitles(path: str | os.PathLike[str], reading: Reading) -> Path:
-    """Write a reading as subtitles (.srt), one per word; InputError for another ending."""
+    """Write a reading as subtitles in the form of .srt, one per word."""
     path = Path(path)
-    if path.suffix.lower() != ".srt":
-        raise InputError(f"{path}: use a name that ends in .srt")
     starts, lines = [*(word.start_s for word in reading.words), np.inf], []
     for number, word in enumerate(reading.words, 1):
         end = max(word.end_s, min(word.end_s + _STAY_S, starts[number]))
@@ -74,9 +72,8 @@ class AnnotatedVideo:
             if not self._writer.isOpened():
                 raise InputError(f"cannot write {self.path}: no encoder for {width}x{height}")
         drawn = np.ascontiguousarray(annotate(frame, reading)[..., ::-1])
-        last = drawn if self._last is None else self._last
         for _ in range(self._frames, due - 1):
-            self._writer.write(last)
+            self._writer.write(drawn if self._last is None else self._last)
         self._writer.write(drawn)
         self._last, self._frames = drawn, due
 

@@ -74,8 +74,6 @@ def _check_file(path: Path) -> None:
     check_there(path, path, "video")
     with path.open("rb") as file:
         start = file.read(2048)
-    if not start:
-        raise InputError(f"{path}: an empty file, no video")
     if start.startswith(b"GIF8"):
         raise InputError(f"{path}: a GIF has too few frames and colours to be read; give the film it was made from")
     # Check the contents, not the ending: a playlist under a film's name could open other files, or the network.
