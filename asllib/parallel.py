@@ -92,9 +92,8 @@ def cluster(address: str) -> Iterator[Executor]:
         except Exception as error:  # no worker, or one without asllib, whose error varies
             said = f"no worker that can use asllib ({first_line(error)}); start 'dask worker' where asllib is installed"
             raise InputError(f"{address}: {said}") from None
-        for worker, found in versions.items():
-            if found != asllib.__version__:
-                raise InputError(f"{worker}: has asllib {found}, not {asllib.__version__}; install the same there")
+        if found := set(versions.values()) - {asllib.__version__}:
+            raise InputError(f"{address}: a worker has asllib {found.pop()}; install {asllib.__version__} there")
         try:
             yield client.get_executor(pure=False)
         except (KilledWorker, CancelledError) as error:

@@ -71,9 +71,9 @@ class Session:
 
     def close(self) -> None:
         """Release this machine's camera; the next frame opens it again."""
-        frames, self._frames = self._frames, None
-        if frames is not None:
-            frames.close()
+        if self._frames is not None:
+            self._frames.close()
+        self._frames = None
 
     def state(self) -> Message:
         """The content of a view when it appears."""
@@ -87,15 +87,14 @@ class Session:
             self._view, self._last, self._ended = view, None, ""
             self._offset = self._time + 1.0 - message.get("time", 0.0)
             self.close()
-        elif kind == "stop":
-            if view == self._view:
-                self._view = None
-                self.close()
+        elif kind == "stop" and view == self._view:
+            self._view = None
+            self.close()
         elif kind == "settings":
             self._settings(message)
         elif kind == "edit":
             self._edit(message)
-        elif kind != "hello":
+        elif kind not in ("hello", "stop"):
             raise InputError(f"a message of type {kind!r}: unknown")
         return {"type": "state", **self.state()}, []
 
@@ -115,8 +114,8 @@ class Session:
                 seconds, frame = next(self._frames)
             except (InputError, StopIteration) as error:
                 unplugged = f"camera {self.source} gives no more frames: was it unplugged?"
-                over = unplugged if isinstance(self.source, int) else "The film is over; press Start."
-                self._ended = str(error) or over
+                film = not isinstance(self.source, int)
+                self._ended = str(error) or ("The film is over; press Start." if film else unplugged)
                 self.close()
                 return {"type": "ended", "message": self._ended, **self._finish()}, []
             started = time.perf_counter()  # do not count waiting for the camera

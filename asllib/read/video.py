@@ -32,9 +32,8 @@ def iter_frames(source: str | os.PathLike[str] | int, fps: float | None = None) 
     check_rate(fps)
     if isinstance(source, int):
         return _camera_frames(source)
-    path = Path(source)
-    _check_file(path)
-    return _file_frames(path, fps)
+    _check_file(Path(source))
+    return _file_frames(Path(source), fps)
 
 
 def check_rate(fps: float | None) -> None:
@@ -53,9 +52,8 @@ def count_frames(source: str | os.PathLike[str] | int) -> int | None:
 
 def frame_rate(path: str | os.PathLike[str]) -> float:
     """Frame rate by a video file's header; InputError if the file is missing, or has no rate above 0."""
-    path = Path(path)
-    _check_file(path)
-    return _rate(path, _open_file(path))
+    _check_file(Path(path))
+    return _rate(Path(path), _open_file(Path(path)))
 
 
 def _rate(path: Path, capture: cv2.VideoCapture) -> float:
@@ -140,13 +138,11 @@ def _camera_frames(camera: int) -> Iterator[tuple[float, np.ndarray]]:
     try:
         if not capture.isOpened():
             raise InputError(f"camera {camera} does not open: is it plugged in, and used by no other program?")
-        started, moment = time.perf_counter(), -math.inf  # the monotonic clock of Windows stands still for 16 ms
-        read, frame = capture.read()
-        if not read:
+        started, moment = time.perf_counter(), -math.inf
+        while (said := capture.read())[0]:
+            moment = max(time.perf_counter() - started, moment + 1e-3)  # a clock may stand still for 16 ms
+            yield moment, cv2.cvtColor(said[1], cv2.COLOR_BGR2RGB)
+        if moment < 0:
             raise InputError(f"camera {camera} gives no frames: was it unplugged?")
-        while read:
-            moment = max(time.perf_counter() - started, moment + 1e-3)
-            yield moment, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-            read, frame = capture.read()
     finally:
         capture.release()
