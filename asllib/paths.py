@@ -121,12 +121,12 @@ def load(path: Path, read: Callable[[Path], T]) -> T | None:
 def kept(path: Path, write: Callable[[Path], object], read: Callable[[Path], T]) -> T:
     """Read a file or folder of the cache; if it is missing, ``write`` makes it first; InputError if that fails."""
     found = load(path, read)
-    if found is None:
-        try:
-            with replacing(path) as temporary:
-                write(temporary)
-        except InputError:
-            found = load(path, read)  # another process may have been first
-            if found is None:
-                raise
-    return read(path) if found is None else found
+    if found is not None:
+        return found
+    try:
+        with replacing(path) as temporary:
+            write(temporary)
+    except InputError:
+        if load(path, read) is None:  # another process may have been first
+            raise
+    return read(path)

@@ -29,11 +29,8 @@ def without_lines(unwanted: re.Pattern[bytes]) -> Iterator[list[bytes]]:
             os.dup2(stderr, 2)
             os.close(stderr)
             held.seek(0)
-            kept = b""
             for line in held:
                 if unwanted.match(line):
                     dropped.append(line)
                 else:
-                    kept += line
-            if kept:
-                os.write(2, kept)
+                    os.write(2, line)
