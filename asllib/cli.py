@@ -323,7 +323,10 @@ def read(
     annotated: Annotated[Path | None, Option(help="Write the video (.mp4) with hand and text drawn in.")] = None,
     json_file: Json = None,
 ) -> None:
-    """Read the letters that a video spells, with their times. If a video cannot be read, the others still are."""
+    """Read the letters that a video spells, with their times.
+
+    Several videos are read one after the other. If one cannot be read, the others still are, and the exit code is 1.
+    """
     from asllib.hands.landmarks import TABLES
     from asllib.read import AnnotatedVideo, letters_json, load_network, read_text, write_subtitles
     from asllib.read.video import frame_rate
@@ -359,7 +362,7 @@ def read(
         rows.append({"video": str(video), "text": found.text, "letters": letters})
         said = found.text or ("no letter was read" if found.hand_found else "no hand was found")
         if json_file != "-":
-            print(f"{video}: {said}" if several else said)
+            print(f"{video}: {said}" if several else said, flush=True)
             for one in letters if not several else ():
                 print(f"  {one['start_s']:6.2f} s  {one['letter']}  {one['confidence']:.0%}")
         elif not found.text:
