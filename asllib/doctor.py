@@ -2,11 +2,12 @@
 
 import ctypes
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, metadata, requires, version
+from importlib.metadata import PackageNotFoundError, requires, version
 
 from asllib.errors import InputError, first_line
 from asllib.paths import cache_dir, data_dir
@@ -49,32 +50,24 @@ def examine() -> Iterator[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
-    """Check required packages, then extras, except those for work on asllib itself."""
-    for wrong, requirement in _unmet(""):
-        yield Finding(False, wrong, f"run 'pip install \"{requirement}\"'")
+    """Check required packages and those of extras, except extras for work on asllib itself."""
+    from packaging.requirements import Requirement
+
+    for wanted in map(Requirement, requires("asllib") or []):
+        named, found = re.search(r"extra == .(\w+)", str(wanted.marker)), _version(wanted.name)
+        extra = named[1] if named else ""
+        if extra in ("all", "docs", "test") or (found and wanted.specifier.contains(found, prereleases=True)):
+            continue
+        wrong = f"package {wanted.name} is {found}, {wanted.specifier} is needed"
+        if found is None:
+            wrong = f"package {wanted.name} is missing"
+        package = f"asllib[{extra}]" if extra else f"{wanted.name}{wanted.specifier}"
+        yield Finding(False, wrong, f"run 'pip install \"{package}\"'", needed=not extra)
     both = {name: _version(name) for name in ("opencv-python", "opencv-contrib-python")}
     if None not in both.values() and len(set(both.values())) > 1:
         wrong = f"two versions of OpenCV overwrite each other: {both}"
         yield Finding(False, wrong, "install opencv-python and opencv-contrib-python at one version")
-    yield Finding(True, "packages: looked at all that asllib requires")
-    for extra in sorted({*(metadata("asllib").get_all("Provides-Extra") or ())} - {"all", "docs", "test"}):
-        wrong = "; ".join(wrong for wrong, _ in _unmet(extra))
-        what = f"extra {extra}" + (f": {wrong}" if wrong else "")
-        yield Finding(not wrong, what, f"run 'pip install \"asllib[{extra}]\"'", needed=False)
-
-
-def _unmet(extra: str) -> Iterator[tuple[str, str]]:
-    """What is wrong with each package of an extra ("" for the required packages), and its requirement."""
-    from packaging.requirements import Requirement
-
-    for wanted in map(Requirement, requires("asllib") or []):
-        marker, found = wanted.marker, _version(wanted.name)
-        if (marker is None) == bool(extra) or (marker and not marker.evaluate({"extra": extra})):
-            continue
-        if found is None:
-            yield f"package {wanted.name} is missing", f"{wanted.name}{wanted.specifier}"
-        elif not wanted.specifier.contains(found, prereleases=True):
-            yield f"package {wanted.name} is {found}, {wanted.specifier} is needed", f"{wanted.name}{wanted.specifier}"
+    yield Finding(True, "packages: looked at all that asllib and its extras require")
 
 
 def _version(name: str) -> str | None:
