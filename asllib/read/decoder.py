@@ -262,7 +262,7 @@ class PeakSpeller:
         if best != shown.sign:
             shown = _Shown(best, said.time_s, time_s)
             away_s = max(settings.again_s, min(_AWAY * (before.last_s - before.start_s), settings.space_s))
-            if best == before.sign and (time_s - before.last_s < away_s or self._neither < _SURE):
+            if best == before.sign and (time_s - before.last_s < away_s - 1e-6 or self._neither < _SURE):
                 shown = replace(before, total=0.0, count=0)  # it only wavered
             self._shown = shown
         if best == NEITHER:

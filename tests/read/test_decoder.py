@@ -64,6 +64,14 @@ def test_the_beginning_of_a_stroke_is_no_letter_of_its_own(numbers, mended):
     assert isinstance(second, MendedLetter) == mended
 
 
+@pytest.mark.parametrize("first", range(40))
+def test_a_double_needs_two_moments_away_wherever_they_fall(first):
+    speller, letters = PeakSpeller(("A", "B"), SpellerSettings()), 0
+    for number, sign in enumerate((0, 1, 1, 1, 0, 0, 1, 1, 0, 0), first):
+        letters += len(speller.update(Said(number / RATE, np.eye(3)[sign]), number / RATE))
+    assert letters == 2
+
+
 @pytest.mark.parametrize("stall", [0.2, 2.0, 60.0])
 def test_a_stall_makes_no_hold_longer(stall):
     for numbers, letters in {
