@@ -102,7 +102,8 @@ class TextReader:
         self._last_time = -np.inf
         self._listener = HandListener(network) if isinstance(network, SpellingNet) else FrameListener(network)
         outputs = ("neither", *self._listener.signs)
-        self._speller = PeakSpeller(self._listener.signs, settings or SpellerSettings())
+        self.settings = settings or SpellerSettings()
+        self._speller = PeakSpeller(self._listener.signs, self.settings)
         self._names = (*LETTERS, *(name for name in outputs[1:] if name not in (*LETTERS, *WRITE)))
         self._places = [outputs.index(name) for name in ("neither", *self._names)]
         known = LETTERS if letters is None else tuple(letters)
@@ -146,15 +147,6 @@ class TextReader:
         read = [word for word in self._words if word.letters]
         return tuple(ReadWord(word.text, word.letters[0].start_s, word.letters[-1].end_s) for word in read)
 
-    @property
-    def settings(self) -> SpellerSettings:
-        """Settings that decide when a letter counts as shown; after a change, a held letter continues."""
-        return self._speller.settings
-
-    @settings.setter
-    def settings(self, settings: SpellerSettings) -> None:
-        self._speller.settings = settings
-
     @cached_property
     def lexicon(self) -> Lexicon:
         """The source of suggested words, loaded on first use; may be replaced."""
@@ -178,7 +170,7 @@ class TextReader:
         ``aspect`` is the frame's width / height. Only the pixel network needs the frame itself.
         """
         _check_time(time_s, self._last_time)
-        self._last_time = time_s
+        self._last_time, self._speller.settings = time_s, self.settings
         letters = []
         for said in self._listener.hear(hand, time_s, aspect, frame):
             said.probabilities[self._barred] = 0.0
