@@ -195,14 +195,12 @@ class TextReader:
         letter = self._names[best] if confidence > 0 else None
         return FrameReading(hand, letter, confidence, now, tuple(letters), self.text)
 
-    def finish(self) -> tuple[ReadLetter, ...]:
-        """After the last frame, read half a second without a hand, to complete the last letters.
-
-        Returns these letters and added signs.
-        """
-        last, steps = self._last_time, 10 if np.isfinite(self._last_time) else 0
-        tail = [self.read_hand(None, last + TAIL_S / steps * step, 1.0) for step in range(1, steps + 1)]
-        return tuple(letter for reading in tail for letter in reading.letters)
+    def finish(self) -> None:
+        """After the last frame, read half a second without a hand, to complete the last letters."""
+        last = self._last_time
+        if np.isfinite(last):
+            for step in range(1, 11):
+                self.read_hand(None, last + TAIL_S / 10 * step, 1.0)
 
     def _is_up(self, hand: Hand | None) -> bool:
         """Whether the hand is in view and not lowered since the last letter: then the word continues."""
