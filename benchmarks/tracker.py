@@ -57,10 +57,10 @@ def beside_mediapipe() -> dict:
         ]
         theirs, ours = mediapipe_video(), HandTracker(video=True)
         times: dict[str, list[float]] = {"mediapipe": [], "asllib": []}
-        apart, following = [], 0
+        apart, following, hand = [], 0, None
         for i, frame in enumerate(frames):
             size = frame.shape[1], frame.shape[0]
-            followed = ours.following
+            followed = hand is not None
             started = time.perf_counter()
             seen = theirs.detect_for_video(mediapipe.Image(mediapipe.ImageFormat.SRGB, frame), 33 * i)
             middle = time.perf_counter()

@@ -5,9 +5,7 @@ from __future__ import annotations
 import atexit
 import functools
 import math
-import threading
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -99,11 +97,6 @@ class HandTracker:
         self._track: _Track | None = None
         self._lost: _Track | None = None  # the last track, while its hand is awaited
         self._side = Side()
-
-    @property
-    def following(self) -> bool:
-        """Whether the last frame of a video had a hand, which is followed into the next one."""
-        return self._track is not None
 
     def detect(self, image: np.ndarray, timestamp_ms: float | None = None) -> Hand | None:
         """Find the hand in an image (H, W, 3) uint8 RGB, or None; a video's frame has its time in milliseconds.
@@ -286,14 +279,11 @@ def find(image: np.ndarray, attempt: Attempt) -> list[Hand]:
     import mediapipe
 
     shown, back = prepare(image, attempt)
-    # A landmarker logs its last line when it finds its first hand.
-    quiet = nullcontext() if attempt.confidence in _found_one else without_lines(LOG_LINE)
-    with quiet, _lock:
+    with without_lines(LOG_LINE):  # which lets in one thread at a time, as a landmarker needs
         frame = mediapipe.Image(mediapipe.ImageFormat.SRGB, np.ascontiguousarray(shown))
         result = _landmarker(attempt.confidence).detect(frame)
     hands = []
     for points, world, side in zip(result.hand_landmarks, result.hand_world_landmarks, result.handedness, strict=True):
-        _found_one.add(attempt.confidence)
         landmarks = np.array([(p.x, p.y, p.z) for p in points])
         landmarks = (landmarks * back[0] + back[1]).astype(np.float32)
         metres = np.array([(p.x, p.y, p.z) for p in world], np.float32)
@@ -383,14 +373,8 @@ def _size(image: np.ndarray) -> tuple[int, int]:
 
 def _checked(image: np.ndarray) -> np.ndarray:
     """The checked image, shrunk if it is too large: landmarks are fractions of either."""
-    import cv2
-
     check_image(image)
-    scale = LARGEST / max(image.shape[:2])
-    if scale >= 1:
-        return image
-    size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return image if max(image.shape[:2]) <= LARGEST else prepare(image, Attempt(size=LARGEST))[0]
 
 
 def check_image(image: object, name: str = "the image") -> None:
@@ -402,13 +386,9 @@ def check_image(image: object, name: str = "the image") -> None:
         raise InputError(f"{name} is empty: its shape is {image.shape}")
 
 
-# Single images need no memory, so all trackers share one landmarker per confidence; it takes one call at a time.
-_lock = threading.Lock()
-_found_one: set[float] = set()  # confidences of the landmarkers that have found a hand
-
-
 @functools.cache
 def _landmarker(confidence: float) -> Any:
+    """The landmarker of a confidence; single images need no memory, so all trackers share it."""
     from mediapipe.tasks.python import BaseOptions, vision
 
     landmarker = vision.HandLandmarker.create_from_options(

@@ -409,7 +409,7 @@ def test_while_there_is_no_hand_each_frame_is_looked_at_in_one_more_way(monkeypa
     first, *more = useful(ATTEMPTS, BLACK)
     tracker = HandTracker(video=True)
     for step in range(len(more)):
-        assert tracker.detect(BLACK, 40 * step) is None and not tracker.following
+        assert tracker.detect(BLACK, 40 * step) is None and tracker._track is None
     assert asked[::2] == [first] * len(more) and sorted(map(repr, asked[1::2])) == sorted(map(repr, more))
     asked.clear()
     HandTracker(video=True, attempts=ATTEMPTS[:1]).detect(BLACK, 0)
@@ -423,10 +423,10 @@ def test_a_hand_that_was_lost_is_looked_for_as_it_was_found(frame, monkeypatch):
     tracker, step = HandTracker(video=True), 0
     while tracker.detect(frame, 40 * step) is None:
         step += 1
-    assert 0 < step < len(ATTEMPTS) and tracker.following
+    assert 0 < step < len(ATTEMPTS) and tracker._track is not None
     asked.clear()
     tracker.detect(BLACK, 40 * step + 40)
-    assert not tracker.following and asked[-1] == third
+    assert tracker._track is None and asked[-1] == third
 
 
 def test_late_times_do_no_harm(frame):
