@@ -289,12 +289,6 @@ class TextReader:
         self._now = np.zeros(1 + len(self._names), np.float32)
 
 
-@cache
-def _shipped() -> Recognizer | SpellingNet:
-    """The shipped network ``spelling``, loaded once, since each film needs its own reader."""
-    return load_network()
-
-
 def load_network(model: str | PathLike[str] = "spelling") -> Recognizer | SpellingNet:
     """Load a network for ``TextReader``: a shipped network, or the network of a run folder.
 
@@ -303,6 +297,9 @@ def load_network(model: str | PathLike[str] = "spelling") -> Recognizer | Spelli
     network, card = load_model(fspath(model))
     fold(network)
     return network if isinstance(network, SpellingNet) else Recognizer(network, card)
+
+
+_shipped = cache(load_network)  # loads once, since each film needs its own reader
 
 
 def _check_time(time_s: float, last: float) -> None:
