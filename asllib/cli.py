@@ -124,8 +124,8 @@ def data_check(
     """Audit a data set: counts, duplicates, foreign classes, photos without a usable hand."""
     from asllib.data import load_letters
     from asllib.data.audit import audit, readable
+    from asllib.data.looks import track
     from asllib.evaluation import read_letters
-    from asllib.hands.extract import track
     from asllib.read.recognizer import load_recognizer
 
     letters, unreadable = readable(load_letters(name))

@@ -22,9 +22,9 @@ from torch import Tensor
 
 from asllib import load_letters, load_recognizer
 from asllib.data.letterset import LetterSet
+from asllib.data.looks import track
 from asllib.evaluation import character_error_rate, read_letters, report
 from asllib.export import export_onnx
-from asllib.hands import track
 from asllib.hands.features import landmark_inputs
 from asllib.hands.stream import RATE, resample
 from asllib.read.decoder import PeakSpeller, Said, SpellerSettings

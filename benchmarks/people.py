@@ -28,8 +28,8 @@ from scoring import calibration_error, named_hands
 from tqdm.auto import tqdm
 
 from asllib import load_letters
+from asllib.data.looks import track
 from asllib.evaluation import confusion, read_letters, worst_pairs
-from asllib.hands.extract import track
 from asllib.letters import STATIC
 from asllib.networks import preset
 from asllib.networks.landmark import look_probabilities

@@ -20,7 +20,7 @@ from overlap import overlap
 from asllib import load_letters
 from asllib.data import leave_one_out
 from asllib.data.letterset import LetterSet
-from asllib.hands import Looks, track
+from asllib.data.looks import Looks, track
 from asllib.letters import LETTERS, STATIC
 from asllib.networks import preset
 from asllib.networks.landmark import look_probabilities

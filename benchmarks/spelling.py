@@ -147,7 +147,7 @@ def strangers() -> dict:
     import torch
 
     from asllib import load_letters
-    from asllib.hands import track
+    from asllib.data.looks import track
     from asllib.hands.features import landmark_inputs
     from asllib.letters import STATIC
     from asllib.networks.spelling import moment_features
@@ -404,7 +404,7 @@ def still_hands() -> dict[str, dict[str, list[Hand]]]:
 def photo_hands() -> dict[str, dict[str, list[Hand]]]:
     """Hands of each validation signer's letters, of photos with a hand: seen as in square frames."""
     from asllib import load_letters
-    from asllib.hands import track
+    from asllib.data.looks import track
     from asllib.hands.landmarks import landmark_arrays
     from asllib.hands.tracker import table_hands
 

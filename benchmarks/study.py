@@ -31,8 +31,8 @@ from asllib.config import Training
 from asllib.data import leave_one_out, people, split
 from asllib.data.drawn import added_letters
 from asllib.data.letterset import LetterSet
+from asllib.data.looks import Looks, track
 from asllib.evaluation import accuracy_interval, confusion, read_letters, worst_pairs
-from asllib.hands import Looks, track
 from asllib.hands.features import landmark_features, landmark_inputs
 from asllib.hands.landmarks import read_landmarks
 from asllib.hands.look import hand_crop, look_at

@@ -32,8 +32,8 @@ from asllib.config import Preset
 from asllib.data import groups, split_groups
 from asllib.data.audit import near_duplicate_groups, thumbnails
 from asllib.data.letterset import LetterSet
+from asllib.data.looks import track
 from asllib.errors import InputError
-from asllib.hands.extract import track
 from asllib.networks.pixel import small_set
 from asllib.networks.registry import preset as find_preset
 from asllib.paths import cache_dir, digest

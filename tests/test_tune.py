@@ -9,7 +9,7 @@ from tune import SPACES, Range, as_code, tune, tuning_parts, values_of, with_val
 from asllib import results
 from asllib.config import Preset, Training
 from asllib.data import write_pixel_csv
-from asllib.hands import without_pictures
+from asllib.data.looks import without_pictures
 from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_columns, world_columns
 from asllib.letters import STATIC
 from asllib.networks import PixelCNN, PixelConfig, preset

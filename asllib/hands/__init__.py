@@ -9,7 +9,7 @@ _MODULES = {
         "read_landmarks", "world_columns", "write_landmarks",
     ),
     "tracker": ("ATTEMPTS", "LOOKS", "Attempt", "HandTracker", "table_hands"),
-    "extract": ("Looks", "extract_landmarks", "iter_landmarks", "track", "without_pictures"),
+    "extract": ("extract_landmarks", "iter_landmarks"),
     "look": ("Crop", "Hand", "cut", "hand_crop", "look_at", "model_file"),
     "features": ("landmark_features", "landmark_inputs"),
 }  # fmt: skip

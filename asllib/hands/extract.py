@@ -6,9 +6,8 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,13 +16,10 @@ from tqdm.auto import tqdm
 from asllib.errors import InputError
 from asllib.files import Images, PhotoFiles, read_image
 from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_columns, world_columns
-from asllib.hands.look import WIDTH, Hand, tracker_version
+from asllib.hands.look import Hand, tracker_version
 from asllib.hands.tracker import ATTEMPTS, LOOKS, Attempt, HandTracker, check_image
 from asllib.parallel import done, in_order, processes
-from asllib.paths import cache_dir, digest, load, replacing
-
-if TYPE_CHECKING:
-    from asllib.data.letterset import LetterSet
+from asllib.paths import digest, load, replacing
 
 CHUNK = 64  # images per task: about a second; if one image changes, its task is redone
 CHUNK_BYTES = 8 * 2**20  # fewer images if they are large
@@ -31,49 +27,6 @@ FEW = 128  # below this, starting a pool costs more than it saves
 AT_ONCE, AT_A_CLUSTER = 4, 128  # most tasks that wait or run: of each process, and of a given executor
 
 _NUMBERS = ["score", *image_columns(), *world_columns()]
-
-
-@dataclass(frozen=True)
-class Looks:
-    """The result of each of the looks of ``asllib.hands.LOOKS`` at each photo."""
-
-    tables: tuple[pd.DataFrame, ...]  # of landmarks, one row per photo, in its coordinates; the first is the plain look
-    embeddings: np.ndarray  # (looks, N, 1152) float16; NaN without a hand, or if only landmarks are known
-
-    def __len__(self) -> int:
-        return len(self.tables[0])
-
-    @property
-    def found(self) -> np.ndarray:
-        """(N,) bool: a hand was found."""
-        return (self.tables[0]["score"] > 0).to_numpy()
-
-    def subset(self, which: np.ndarray) -> Looks:
-        """Take the photos of a boolean mask."""
-        return Looks(tuple(table[which].reset_index(drop=True) for table in self.tables), self.embeddings[:, which])
-
-
-def without_pictures(tables: Sequence[pd.DataFrame]) -> Looks:
-    """Looks that have only landmark tables."""
-    return Looks(tuple(tables), np.full((len(tables), len(tables[0]), WIDTH), np.nan, np.float16))
-
-
-def track(letters: LetterSet, *, workers: int | None = None, progress: bool = True) -> Looks:
-    """Look at the hand in each photo of a set, see ``iter_landmarks``; the cache folder keeps the result."""
-    if len(letters) and letters.images[0].ndim == 2:
-        height, width = letters.images[0].shape
-        raise InputError(f"{letters.name}: grey images of {width}x{height} pixels; hands are looked for in photos")
-    parts = iter_landmarks(
-        letters.images, letters.table["file"].tolist(), letters.letters.tolist(), workers=workers,
-        checkpoint=cache_dir() / "looks", every_look=True, progress=progress,
-    )  # fmt: skip
-    whole = pd.concat(parts, ignore_index=True)
-    embeddings = np.full((len(whole), WIDTH), np.nan, np.float16)
-    packed = whole.pop("embedding")
-    embeddings[[len(one) > 0 for one in packed]] = np.frombuffer(b"".join(packed), np.float16).reshape(-1, WIDTH)
-    ways = range(len(LOOKS))  # the looks at each photo in turn
-    tables = tuple(whole.iloc[way :: len(LOOKS)].reset_index(drop=True) for way in ways)
-    return Looks(tables, np.stack([embeddings[way :: len(LOOKS)] for way in ways]))
 
 
 def extract_landmarks(

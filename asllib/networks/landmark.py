@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from torch import Generator, Tensor, nn
 
 from asllib.config import PAPER_TRAINING, Preset, Training
-from asllib.hands.extract import Looks
+from asllib.data.looks import Looks
 from asllib.hands.features import landmark_features, landmark_inputs
 from asllib.hands.landmarks import FINGERS
 from asllib.letters import FIRST_SIX

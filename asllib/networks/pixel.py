@@ -12,8 +12,8 @@ from torch import Generator, Tensor, nn
 
 from asllib.config import PAPER_TRAINING, Preset, Training
 from asllib.data.letterset import LetterSet
+from asllib.data.looks import Looks
 from asllib.files import PhotoFiles
-from asllib.hands.extract import Looks
 from asllib.hands.pixels import SIDE, to_gray, to_pixels
 from asllib.hands.tracker import table_hands
 from asllib.letters import FIRST_SIX

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from asllib.data.letterset import LetterSet
+from asllib.data.looks import Looks, track
 from asllib.errors import InputError
 from asllib.files import read_image
-from asllib.hands.extract import Looks, track
 from asllib.hands.look import WIDTH, Hand
 from asllib.hands.pixels import to_pixels
 from asllib.hands.tracker import HandTracker

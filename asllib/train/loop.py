@@ -19,8 +19,8 @@ from tqdm.auto import tqdm
 
 from asllib.config import Preset, Training
 from asllib.data.letterset import LetterSet
+from asllib.data.looks import Looks
 from asllib.errors import InputError
-from asllib.hands.extract import Looks
 from asllib.hands.features import landmark_inputs
 from asllib.letters import STATIC
 from asllib.networks.registry import Network, build

@@ -13,12 +13,12 @@ import torch
 from asllib.config import Preset
 from asllib.data.drawn import added_letters, random_hands
 from asllib.data.letterset import LetterSet
+from asllib.data.looks import Looks, track, without_pictures
 from asllib.data.people_set import find_people, join_tables, load_sequences, signer_weights, signers_apart
 from asllib.data.registry import SOURCES, find_photos, load_letters
 from asllib.data.splits import leave_people_out, split
 from asllib.errors import InputError
 from asllib.evaluation import read_letters
-from asllib.hands.extract import Looks, track, without_pictures
 from asllib.letters import STATIC, encode
 from asllib.networks.default import DefaultConfig
 from asllib.networks.landmark import look_probabilities

@@ -14,9 +14,9 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from asllib.data.letterset import LetterSet, load_photos
+from asllib.data.looks import Looks, track, without_pictures
 from asllib.errors import InputError
 from asllib.files import read_bytes, read_json
-from asllib.hands.extract import Looks, track, without_pictures
 from asllib.hands.landmarks import read_landmarks
 from asllib.networks.landmark import LandmarkAugment, LandmarkCNN
 from asllib.networks.store import WEIGHTS, check_new_run, load_model, save_model

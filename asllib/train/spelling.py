@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader
 from asllib.config import Training, profile
 from asllib.data import find_people, find_photos, load_letters, signer_weights
 from asllib.data.drawn import added_letters, random_hands, signer_version
+from asllib.data.looks import track
 from asllib.data.people_set import join_tables, load_sequences
-from asllib.hands.extract import track
 from asllib.letters import LETTERS, MOVING
 from asllib.networks.registry import Network
 from asllib.networks.spelling import NEITHER, SpellingNet, SpellingPreset

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from asllib.data import load_photos
+from asllib.data import load_photos, track
 from asllib.errors import InputError
 from asllib.hands import (
     ATTEMPTS,
@@ -20,7 +20,6 @@ from asllib.hands import (
     landmark_columns,
     landmarks,
     read_landmarks,
-    track,
     write_landmarks,
 )
 from asllib.hands.look import WIDTH

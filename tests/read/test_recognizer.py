@@ -8,9 +8,10 @@ import torch
 
 import asllib
 from asllib.data import load_photos
+from asllib.data.looks import track, without_pictures
 from asllib.errors import InputError
 from asllib.evaluation import NO_HAND, read_letters
-from asllib.hands import LOOKS, Hand, track, without_pictures
+from asllib.hands import LOOKS, Hand
 from asllib.hands.landmarks import image_columns, world_columns
 from asllib.letters import FIRST_SIX, LETTERS, STATIC
 from asllib.networks import LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from asllib.config import Preset, Training
-from asllib.hands import Looks, without_pictures
+from asllib.data.looks import Looks, without_pictures
 from asllib.hands.features import landmark_inputs
 from asllib.hands.landmarks import SIZE_COLUMNS, image_columns, landmark_arrays, landmark_columns, world_columns
 from asllib.hands.look import WIDTH
