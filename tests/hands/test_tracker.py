@@ -14,7 +14,8 @@ from mirrored import mirror_hand
 from asllib.errors import InputError
 from asllib.hands import ATTEMPTS, LOOKS, Attempt, Hand, HandTracker, hand_crop, look_at
 from asllib.hands import tracker as module
-from asllib.hands.tracker import Side, find, prepare, prominence, useful
+from asllib.hands.tracker import Side, bend, find, prepare, prominence, useful
+from asllib.signer import render_letters
 
 ROOT = Path(module.__file__).parents[2]
 BLACK = np.zeros((240, 360, 3), np.uint8)
@@ -312,14 +313,21 @@ def test_looks_are_crops_of_the_hand_that_was_found(drawn):
     assert len(shapes) == len(LOOKS)  # each sees it otherwise
 
 
+def unbent(hand, side: str, score: float, bent: float = 0.0):
+    """The hand with straight fingers, which tell no side, or bent ones, and a side that MediaPipe says."""
+    landmarks = hand.landmarks.copy()
+    landmarks[8::4] = landmarks[5::4] + bent * (landmarks[8::4] - landmarks[5::4])
+    return replace(hand, landmarks=landmarks, side=side, score=score)
+
+
 def test_looks_agree_on_the_side_that_most_evidence_is_for(drawn, looks):
     image, number = drawn[0][BIG], len(LOOKS)
-    looks.say = lambda i, hand: replace(hand, side="right" if i == 1 else "left", score=0.95)
+    looks.say = lambda i, hand: unbent(hand, "right" if i == 1 else "left", 0.95)
     assert [hand.side for hand in HandTracker().detect_looks(image)] == ["left"] * number
     assert looks.mirrored == [True] * number
 
     looks.mirrored.clear()
-    looks.say = lambda i, hand: replace(hand, side="right", score=0.99)  # MediaPipe found a left one
+    looks.say = lambda i, hand: unbent(hand, "right", 0.99, -1.0)  # MediaPipe found a left one
     hands = HandTracker().detect_looks(image)
     assert [hand.side for hand in hands] == ["right"] * number and hands[0].score > 0.9
     assert looks.mirrored == [True] * number + [False] * number  # looked at again as a right one
@@ -507,9 +515,22 @@ def test_a_hand_that_spells_is_not_left_for_another_one(drawn, finds):
 
 def test_evidence_of_a_side_adds_up_and_fades(one_hand):
     side = Side()
-    left, right = replace(one_hand, side="left", score=0.95), replace(one_hand, side="right", score=0.95)
+    left, right = unbent(one_hand, "left", 0.95), unbent(one_hand, "right", 0.95)
     assert [side.of(left, i / 30).side for i in range(20)] == ["left"] * 20
     assert [side.of(right, 20 / 30 + i / 30).side for i in range(5)] == ["left"] * 5  # some frames err
     sure = side.of(left, 1.0).score
     assert side.of(right, 11.0).side == "right"  # after a pause, it may be another hand
     assert sure > 0.99
+
+
+def test_fingers_bend_to_the_palm_which_tells_the_side(one_hand):
+    folded = render_letters("A", signers=1, views=1)  # as it is, not as MediaPipe sees it
+    points = folded.landmarks[0] if folded.sides[0] == "right" else mirrored(folded.landmarks[0])
+    assert bend(points) > 0.2 > 0.02 > abs(bend(unbent(one_hand, "right", 0.9).landmarks))
+    assert bend(mirrored(points)) == pytest.approx(-bend(points))
+    unsure = replace(one_hand, landmarks=points, side="left", score=0.6)
+    assert Side().of(unsure, 0.0).side == "right"
+
+
+def mirrored(points: np.ndarray) -> np.ndarray:
+    return points * np.float32([-1, 1, 1]) + np.float32([1, 0, 0])
