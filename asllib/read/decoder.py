@@ -80,7 +80,7 @@ class Said:
 
     time_s: float
     probabilities: np.ndarray
-    moved: float = 0.0  # palm sizes that the hand moved since the moment before, aside and nearer: arms rise and sink
+    moved: float = 0.0  # palm sizes that the hand moved since it was last found, aside and nearer: arms rise and sink
     found: bool = True  # there is a hand
 
 
@@ -98,6 +98,7 @@ class Listener:
         """Forget the hand."""
         self._sampler = Resampler()
         self._moved = self.delay * [(0.0, False)]  # in the moments of which nothing is said yet, and whether found
+        self._place: tuple[float, float] | None = None  # across, and palm length, of the hand when it was last found
         self._last: list[Moment] = []  # the one before, if there was one
         self._looks: list[tuple[float, np.ndarray]] = []  # when the last two were taken, and what each alone says
 
@@ -116,11 +117,20 @@ class Listener:
         left = torch.tensor([[moment.left for moment in known]])
         features = moment_features(hands[:, :, 0], hands[:, :, 1], left, torch.tensor([aspect]))[:, :, -count:]
         probabilities = self._say(features, self._nearest([moment.time_s for moment in moments]))
-        across, _, grown, _, found = features[0, -MOVEMENT:].numpy()  # (T,) each
-        self._moved += zip((abs(across) + abs(grown)).tolist(), (found > 0).tolist(), strict=True)
+        self._moved += [self._move(moment, aspect) for moment in moments]
         moved, self._moved = self._moved[:count], self._moved[count:]
         rows = zip(moments, probabilities, moved, strict=True)
         return [Said(moment.time_s - self.delay / RATE, row, *how) for moment, row, how in rows]
+
+    def _move(self, moment: Moment, aspect: float) -> tuple[float, bool]:
+        """How far the hand moved since it was last found, and whether it is found now."""
+        wrist, knuckle = moment.landmarks[[0, 9]] * [aspect, 1, aspect]
+        if np.isnan(wrist[0]):
+            self._place = None
+            return 0.0, False
+        place = float(wrist[0]), max(float(np.linalg.norm(knuckle - wrist)), 1e-3)
+        (across, palm), self._place = self._place or place, place
+        return abs(place[0] - across) / place[1] + abs(math.log(place[1] / palm)), True
 
     def _nearest(self, times: list[float]) -> np.ndarray | None:
         """What the looks nearest to some times say, (T, signs); None without any."""
@@ -215,8 +225,6 @@ class _Shown:
     start_s: float = -math.inf  # the same without stalls, in which no frame came
     last_s: float = -math.inf  # its last moment, once it was read
     read: bool = False
-    still: int = 0  # moments in which the hand keeps still
-    slid: float = 0.0  # palm sizes that it slid since it was read and kept still
     total: float = 0.0  # of its probabilities since it was last begun, and of how many
     count: int = 0
 
@@ -237,6 +245,7 @@ class PeakSpeller:
         self._shown = self._before = _Shown()  # what is shown now, and the sign that was read before
         self._neither = 0.0  # the most that was said of "neither" since then
         self._found_s = -math.inf  # when there was a hand
+        self._still, self._slid = 0, 0.0  # moments in which it keeps still, and palm sizes that it slid before
         self._waiting: Said | None = None  # for what is said of the moment after it
         self._moment_s, self._stalls_s = math.inf, 0.0  # the last moment, and how long no frame came before it
 
@@ -249,7 +258,7 @@ class PeakSpeller:
         """Take a moment, knowing what is likeliest in the one after it."""
         settings, shown, before = self.settings, self._shown, self._before
         best = int(np.argmax(said.probabilities))
-        self._slide(shown, said.moved)
+        self._slide(said)
         self._stalls_s += max(0.0, said.time_s - self._moment_s - 1 / RATE)
         self._moment_s, time_s = said.time_s, said.time_s - self._stalls_s
         if best != shown.sign and following not in (best, NEITHER):
@@ -269,8 +278,8 @@ class PeakSpeller:
             return []
         shown.total, shown.count = shown.total + confidence, shown.count + 1
         lasted = time_s - shown.start_s
-        if shown.slid >= _FAR and shown.still >= _STILL and len(self.signs[best - 1]) == 1:
-            shown.read, shown.slid, shown.began_s = False, 0.0, said.time_s
+        if shown.read and self._slid >= _FAR and self._still >= _STILL and len(self.signs[best - 1]) == 1:
+            shown.read, shown.began_s = False, said.time_s
         added = len(self.signs[best - 1]) > 1 and self.signs[best - 1] not in WRITE
         hold_s = max(settings.hold_s, SIGN_HOLD_S) if added else settings.hold_s
         new = not shown.read and lasted + 1 / RATE >= hold_s - 1e-9 and confidence >= settings.confidence
@@ -279,19 +288,20 @@ class PeakSpeller:
             shown.last_s, self._before, self._neither = time_s, shown, 0.0
         if not new:
             return []
+        self._slid = 0.0
         name = self.signs[best - 1]
         begun = before.sign != NEITHER and self.signs[before.sign - 1] == LOOKS_LIKE.get(name)
         short = before.last_s - before.start_s <= _BEGAN and time_s - before.last_s <= _SINCE
         kind = MendedLetter if begun and short else ReadLetter
         return [kind(name, shown.began_s, now_s, shown.total / shown.count)]
 
-    def _slide(self, shown: _Shown, moved: float) -> None:
-        """Add to how far the hand slid while it shows a sign, after it kept still."""
-        if moved < _SLIDES:
-            shown.still += 1
-            if shown.slid < _FAR:
-                shown.slid = 0.0
-        else:
-            if shown.read and (shown.slid or shown.still >= _STILL):
-                shown.slid += moved
-            shown.still = 0
+    def _slide(self, said: Said) -> None:
+        """Add to how far the hand slid at one go, after it kept still; a lost hand may do either."""
+        if said.found and said.moved < _SLIDES:
+            self._still += 1
+            if self._slid < _FAR:
+                self._slid = 0.0
+        elif said.found:
+            if self._slid or self._still >= _STILL:
+                self._slid += said.moved
+            self._still = 0
