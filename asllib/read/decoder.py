@@ -80,7 +80,7 @@ class Said:
 
     time_s: float
     probabilities: np.ndarray
-    moved: float = 0.0  # palm sizes that the hand moved since it was last found, aside and nearer: arms rise and sink
+    moved: float = 0.0  # palm sizes that the hand moved since the moment before, aside and nearer: arms rise and sink
     found: bool = True  # there is a hand
 
 
@@ -98,7 +98,6 @@ class Listener:
         """Forget the hand."""
         self._sampler = Resampler()
         self._moved = self.delay * [(0.0, False)]  # in the moments of which nothing is said yet, and whether found
-        self._place: tuple[float, float] | None = None  # across, and palm length, of the hand when it was last found
         self._last: list[Moment] = []  # the one before, if there was one
         self._looks: list[tuple[float, np.ndarray]] = []  # when the last two were taken, and what each alone says
 
@@ -117,20 +116,11 @@ class Listener:
         left = torch.tensor([[moment.left for moment in known]])
         features = moment_features(hands[:, :, 0], hands[:, :, 1], left, torch.tensor([aspect]))[:, :, -count:]
         probabilities = self._say(features, self._nearest([moment.time_s for moment in moments]))
-        self._moved += [self._move(moment, aspect) for moment in moments]
+        across, _, grown, _, found = features[0, -MOVEMENT:].numpy()  # (T,) each
+        self._moved += zip((abs(across) + abs(grown)).tolist(), (found > 0).tolist(), strict=True)
         moved, self._moved = self._moved[:count], self._moved[count:]
         rows = zip(moments, probabilities, moved, strict=True)
         return [Said(moment.time_s - self.delay / RATE, row, *how) for moment, row, how in rows]
-
-    def _move(self, moment: Moment, aspect: float) -> tuple[float, bool]:
-        """How far the hand moved since it was last found, and whether it is found now."""
-        wrist, knuckle = moment.landmarks[[0, 9]] * [aspect, 1, aspect]
-        if np.isnan(wrist[0]):
-            self._place = None
-            return 0.0, False
-        place = float(wrist[0]), max(float(np.linalg.norm(knuckle - wrist)), 1e-3)
-        (across, palm), self._place = self._place or place, place
-        return abs(place[0] - across) / place[1] + abs(math.log(place[1] / palm)), True
 
     def _nearest(self, times: list[float]) -> np.ndarray | None:
         """What the looks nearest to some times say, (T, signs); None without any."""
