@@ -1,5 +1,6 @@
 """Run the numbered notebooks in order: all results and figures, from the data to the table."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from asllib.config import profile
 from asllib.data import find_photos, find_sign_mnist
 from asllib.errors import InputError
 from asllib.lazy import extra
-from asllib.paths import cache_dir, data_dir, figures_dir, project_root, replacing, results_dir
+from asllib.paths import figures_dir, project_root, replacing, results_dir
 
 with extra("notebooks"):
     import nbformat
@@ -48,25 +49,34 @@ def run_notebook(path: Path, keep: bool) -> float:
     ``keep`` writes the outputs back into it, once it has run to its end.
     """
     notebook = nbformat.read(path, as_version=4)
-    where = {"metadata": {"path": str(path.parent)}}
-    client = NotebookClient(notebook, timeout=CELL_S, kernel_name="python3", resources=where, record_timing=False)
+    client = NotebookClient(
+        notebook, timeout=CELL_S, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}},
+        record_timing=False, store_widget_state=False,
+        extra_arguments=["--log-level=ERROR"],  # warnings would break the progress bar
+    )  # fmt: skip
     # Use this interpreter, whatever the installed kernel spec names, and absolute folders.
     spec = client.create_kernel_manager().kernel_spec
     assert spec is not None
     spec.argv[0] = sys.executable
-    named = {**os.environ, "ASLLIB_DATA": str(data_dir()), "ASLLIB_CACHE": str(cache_dir())}
+    named = {name: os.environ[name] for name in ("ASLLIB_DATA", "ASLLIB_CACHE") if os.environ.get(name)}
+    folders = {name: str(Path(folder).expanduser().resolve()) for name, folder in named.items()}
     started, shown = time.perf_counter(), "{desc}: {n_fmt}/{total_fmt} cells [{elapsed}]"
     try:
-        # What a kernel writes to stderr would break the progress bar.
-        with client.setup_kernel(env=named, stderr=subprocess.DEVNULL):
-            for number, cell in enumerate(tqdm(notebook.cells, desc=path.stem, bar_format=shown)):
-                client.execute_cell(cell, number)
+        with tqdm(desc=path.stem, total=len(notebook.cells), bar_format=shown) as bar:
+            client.on_cell_complete = lambda cell, cell_index, **_: bar.update()
+            # A kernel writes to stderr when it ends.
+            client.execute(env={**os.environ, **folders}, stderr=subprocess.DEVNULL)
     except CellExecutionError as error:
         wrong = f"{error.ename}: {error.evalue}".splitlines()[0] + "; open it and run it to see where"
     except CellTimeoutError:
         wrong = f"a cell took more than {CELL_S} s; open it to see where"
     except DeadKernelError:
         wrong = "its kernel died; was the memory full?"
+    except Exception:
+        if hasattr(client, "_async_cleanup_kernel_future"):  # after Ctrl+C it ends the kernel, then fails to find it
+            logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # so does a task of its own
+            raise KeyboardInterrupt from None
+        raise
     else:
         if keep:
             _write_outputs(path, notebook)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 from asllib.errors import InputError
 from asllib.lazy import attach, extra
@@ -37,11 +38,13 @@ def test_a_missing_package_names_its_extra():
         ("warp", "signer", ("data", "render", "--out", "drawn")),
         ("anny", "signer", ("data", "render", "--out", "drawn")),
         ("kagglehub", "download", ("data", "fetch", "sign-mnist")),
-        ("distributed", "cluster", ("read", "film.mp4", "--cluster", "tcp://127.0.0.1:1")),
+        ("distributed", "cluster", ("extract", ".", "--out", "hands.csv", "--cluster", "tcp://127.0.0.1:1")),
     ],
 )
 @pytest.mark.usefixtures("no_data")
 def test_a_command_without_its_extra_says_so_in_one_line(tmp_path, missing, name, arguments):
+    (tmp_path / "A").mkdir()
+    Image.new("RGB", (64, 64)).save(tmp_path / "A" / "1.png")
     code = f"import sys; sys.modules[{missing!r}] = None; from asllib.cli import main; main()"
     command = [sys.executable, "-c", code, *arguments]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)

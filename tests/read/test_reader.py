@@ -1,5 +1,6 @@
 """Reading landmark tables and made-up videos; a recogniser of one letter stands in for a network."""
 
+import itertools
 import json
 from functools import cache
 from types import SimpleNamespace
@@ -185,6 +186,8 @@ def test_times_that_do_not_increase_are_named(table, tmp_path, time):
 def test_hands_of_a_table_are_of_the_side_that_most_of_its_rows_say(table, tmp_path, wrong, changes):
     made = table("A-BBBB")
     made.loc[made.index.isin(wrong) & (made["score"] > 0), "side"] = "left"
+    for axis, finger in itertools.product("xyz", (5, 9, 13, 17)):  # straight fingers tell no side
+        made[f"{axis}{finger + 3}"] = made[f"{axis}{finger}"]
     write_landmarks(made, tmp_path / "hands.csv")
     sides = [hand and hand.side for _, (hand, _) in read_hands(tmp_path / "hands.csv")]
     assert sides[10:20] == [None] * 10
