@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,11 +73,11 @@ LOOKS: tuple[tuple[float, float], ...] = ((0.0, 1.0), (-10.0, 1.1))
 # can be. The first is a logistic regression's on films of practice signers.
 BENT, SUREST = 23.0, math.log(99)
 HALF_LIFE_S = 1.0  # seconds in which the evidence for a hand's side falls to half
-STILL = 0.5  # palm sizes a second: a hand whose landmarks move less does not spell
-STILL_S = 0.6  # seconds after which a still hand may be left for another one
-MOVED_S = 0.5  # seconds of movement after which a hand counts as spelling
-AGAIN_S = 0.3  # seconds between two searches for another hand
-BETTER = 0.5  # lead in prominence that another hand needs to be followed instead
+SEEK_S, SEEK_AGAIN_S = 1.5, 0.1  # seconds after a hand is found in which a second one is looked for, and how often
+STILL = 0.5  # palm sizes a second: a hand whose landmarks move less is still
+STILL_S, AGAIN_S = 0.6, 0.3  # later a second hand is looked for after so long a stillness, and so often
+RATED_S = 0.4  # seconds in which what a hand was rated before falls to half
+LEAD = 0.15  # by which a second hand must be rated higher to be followed instead
 LOST_S = 1.5  # seconds to wait for a lost hand at its last place
 
 
@@ -85,7 +85,11 @@ class HandTracker:
     """Finds a hand in single images, or finds and follows one in the frames of a video.
 
     In a ``video`` it searches each frame unchanged and by one more of the ``attempts``, in turn. Once it finds a hand,
-    it follows the hand by looks alone, as MediaPipe does, until a look says that the hand is gone.
+    it follows the hand by looks alone, as MediaPipe does, until a look says that the hand is gone; then it waits for it
+    at its last place. It looks for a second hand for a while, and again when the first one is still and something else
+    moves. Of two hands it follows both and returns the one that spells: the one that ``rate`` gives more, a number for
+    a hand in a picture of an aspect ratio (width / height), of which a lead of 0.15 counts. By default that is the one
+    that is held up to the camera, see ``prominence``.
 
     Examples
     --------
@@ -93,13 +97,19 @@ class HandTracker:
     True
     """
 
-    def __init__(self, video: bool = False, attempts: Sequence[Attempt] = ATTEMPTS) -> None:
+    def __init__(
+        self,
+        video: bool = False,
+        attempts: Sequence[Attempt] = ATTEMPTS,
+        rate: Callable[[Hand, float], float] | None = None,
+    ) -> None:
         self.video = video
         self.attempts = tuple(attempts)
+        self.rate = rate or (lambda hand, aspect: 0.3 * prominence(hand, aspect))
         self._turn = 0  # number of the next attempt after the first
         self._track: _Track | None = None
+        self._other: _Track | None = None  # of a second hand in view
         self._lost: _Track | None = None  # the last track, while its hand is awaited
-        self._side = Side()
 
     def detect(self, image: np.ndarray, timestamp_ms: float | None = None) -> Hand | None:
         """Find the hand in an image (H, W, 3) uint8 RGB, or None; a video's frame has its time in milliseconds.
@@ -112,12 +122,18 @@ class HandTracker:
         if timestamp_ms is None:
             return next(iter(self._looks(image, LOOKS[:1])), None)
         ms = float(timestamp_ms)
-        if self._track is not None:
-            hand = self._follow(self._track, image, ms)
-            if hand is not None:
-                return hand
+        if self._track is not None and not self._track.follow(image, ms):
             self._lost, self._track = self._track, None
-        return self._find(image, ms)
+        if self._other is not None and not self._other.follow(image, ms):
+            self._other = None
+        if self._track is None:
+            self._find(image, ms)
+        elif self._other is None:
+            attempt = self._track.seek(image, ms, useful(self.attempts, image))
+            if attempt is not None:
+                self._find_other(image, ms, find(image, attempt))
+        self._choose(image, ms)
+        return None if self._track is None else self._track.hand
 
     def detect_looks(self, image: np.ndarray) -> tuple[Hand, ...]:
         """Look at the hand in a single image once for each of ``LOOKS``, each with a slightly other turn and zoom.
@@ -137,87 +153,95 @@ class HandTracker:
                     return hands
         return ()
 
-    def _follow(self, track: _Track, image: np.ndarray, ms: float) -> Hand | None:
-        """Follow the hand into the next frame of a video; None if it is gone."""
-        moving = track.looks_around(image, ms)
-        if moving is not None:
-            better = BETTER if track.moving_ms > 1000 * MOVED_S else -BETTER  # a hand at rest has not moved
-            for other in find(image, square_around(moving, image)):
-                if track.distance(other, image) > 1 and track.gain(other, image) > better:
-                    self._side = Side()
-                    return self._begin(image, other, ms)
-        seen = look_at(image, hand_crop(track.hand.landmarks, *_size(image), left=self._side.right < 0))
-        if seen.presence < PRESENCE:
-            return None
-        hand = self._side.of(seen, ms / 1000)
-        track.go_on(hand, ms, image.shape[1] / image.shape[0])
-        return hand
-
-    def _find(self, image: np.ndarray, ms: float) -> Hand | None:
+    def _find(self, image: np.ndarray, ms: float) -> None:
+        """Look for a hand by two attempts; for a while after a hand was lost, only near its last place."""
+        lost = self._lost if self._lost is not None and ms - self._lost.ms <= 1000 * LOST_S else None
+        if self._other is not None and (lost is None or self._other.rating > lost.rating + LEAD):
+            self._track, self._other = self._other, None
+            return
         first, *more = useful(self.attempts, image)
         for attempt in (first, *([more[self._turn % len(more)]] if more else [])):
-            for found in find(image, attempt):
-                hand = self._begin(image, found, ms) if self._awaited(found, image, ms) else None
-                if hand is not None:  # the next search begins with the attempt that found it
-                    return hand
+            hands = find(image, attempt)
+            for found in hands:
+                if lost is None or lost.distance(found, image) < 2:
+                    self._track = begin(image, found, ms, Side() if self._lost is None else self._lost.side)
+                if self._track is not None:  # the next search begins with the attempt that found it
+                    self._find_other(image, ms, hands)
+                    return
         self._turn += 1
-        return None
 
-    def _begin(self, image: np.ndarray, found: Hand, ms: float) -> Hand | None:
-        """Look at a found hand, and begin to follow it."""
-        left = self._side.of(found, ms / 1000).side == "left"
-        seen = look_at(image, hand_crop(found.landmarks, *_size(image), left=left))
-        if seen.presence < PRESENCE:
-            return None
-        hand = self._side.of(seen, ms / 1000)
-        self._track = _Track(hand, ms)
-        return hand
+    def _find_other(self, image: np.ndarray, ms: float, hands: Sequence[Hand]) -> None:
+        """Begin to follow a second hand, the first of some found ones that is apart from the one that is followed."""
+        for found in hands:
+            if self._other is None and self._track.distance(found, image) > 1:
+                self._other = begin(image, found, ms, Side())
 
-    def _awaited(self, found: Hand, image: np.ndarray, ms: float) -> bool:
-        """Whether a found hand may be the lost one; always true if no hand was lost shortly before."""
-        lost = self._lost
-        if lost is None or ms - lost.ms > 1000 * LOST_S:
-            return True
-        return lost.distance(found, image) < 2 or lost.gain(found, image) > BETTER
+    def _choose(self, image: np.ndarray, ms: float) -> None:
+        """Of two hands follow the one that is rated higher."""
+        if self._track is None or self._other is None:
+            return
+        if self._track.distance(self._other.hand, image) < 0.5:  # both tracks are on the same hand
+            self._other = None
+            return
+        for track in (self._track, self._other):
+            track.rate(self.rate(track.hand, image.shape[1] / image.shape[0]))
+        if self._other.rating > self._track.rating + LEAD:
+            self._track, self._other = self._other, self._track
+
+
+def begin(image: np.ndarray, found: Hand, ms: float, side: Side) -> _Track | None:
+    """Look at a found hand, and begin to follow it, unless the look sees none."""
+    left = side.of(found, ms / 1000).side == "left"
+    seen = look_at(image, hand_crop(found.landmarks, *_size(image), left=left))
+    return None if seen.presence < PRESENCE else _Track(side.of(seen, ms / 1000), ms, side)
 
 
 class _Track:
-    """A followed hand: its place, and whether it, or something else in the picture, moves.
+    """A followed hand: its place, its side, how it is rated, and whether something else in the picture moves."""
 
-    Of several hands the tracker follows the one that spells: it is held up to the camera (see ``prominence``) and it
-    moves. The tracker leaves a hand only if it is still and something else moves: for a clearly more prominent hand, or
-    for one of similar prominence if this hand has never moved. It waits for a lost hand at its last place.
-    """
-
-    def __init__(self, hand: Hand, ms: float) -> None:
-        self.hand = hand
-        self.ms = self._moved_ms = self._around_ms = ms
-        self.moving_ms = 0.0  # total time of movement
+    def __init__(self, hand: Hand, ms: float, side: Side) -> None:
+        self.hand, self.side = hand, side
+        self.ms = self._began_ms = self._moved_ms = self._sought_ms = ms
+        self.rating = -math.inf  # mean over the last moments, while there are two hands
+        self._passed_ms = 0.0  # from the frame before
+        self._turn = 0  # number of the next attempt to find a second hand
         self._small: np.ndarray | None = None  # the last frame, to see what moves
 
-    def go_on(self, hand: Hand, ms: float, aspect: float) -> None:
-        """Take the hand of the next frame."""
-        before, now = (one.landmarks[:, :2] * (aspect, 1.0) for one in (self.hand, hand))
-        if float(np.abs(now - before).mean()) / palm_of(now) > STILL * max(1e-3, (ms - self.ms) / 1000):
+    def follow(self, image: np.ndarray, ms: float) -> bool:
+        """Look at the hand in the next frame; False if it is gone."""
+        seen = look_at(image, hand_crop(self.hand.landmarks, *_size(image), left=self.side.right < 0))
+        if seen.presence < PRESENCE:
+            return False
+        before, now = (hand.landmarks[:, :2] * (image.shape[1] / image.shape[0], 1.0) for hand in (self.hand, seen))
+        self._passed_ms = ms - self.ms
+        if float(np.abs(now - before).mean()) / palm_of(now) > STILL * max(1e-3, self._passed_ms / 1000):
             self._moved_ms = ms
-            self.moving_ms += ms - self.ms
-        self.hand, self.ms = hand, ms
+        self.hand, self.ms = self.side.of(seen, ms / 1000), ms
+        return True
+
+    def rate(self, now: float) -> None:
+        """Take the rating of this frame."""
+        before = now if self.rating == -math.inf else self.rating
+        self.rating = now + (before - now) * 0.5 ** (max(0.0, self._passed_ms) / 1000 / RATED_S)
 
     def distance(self, other: Hand, image: np.ndarray) -> float:
         """Distance of another hand, in lengths of this one."""
         own, its = (hand.landmarks[:, :2] * _size(image) for hand in (self.hand, other))
         return float(np.linalg.norm(its.mean(0) - own.mean(0)) / max(1.0, np.ptp(own, axis=0).max()))
 
-    def gain(self, other: Hand, image: np.ndarray) -> float:
-        """Lead of another hand in prominence."""
-        aspect = image.shape[1] / image.shape[0]
-        return prominence(other, aspect) - prominence(self.hand, aspect)
+    def seek(self, image: np.ndarray, ms: float, attempts: Sequence[Attempt]) -> Attempt | None:
+        """How to look for a second hand in this frame, or None.
 
-    def looks_around(self, image: np.ndarray, ms: float) -> tuple[float, float] | None:
-        """Place of a movement while this hand is still, 0..1 from the left and the top; else None."""
+        At first by the attempts in turn; later around what moves while this hand is still.
+        """
         import cv2
 
-        if ms - self._moved_ms <= 1000 * STILL_S or ms - self._around_ms < 1000 * AGAIN_S:
+        if ms - self._began_ms <= 1000 * SEEK_S:
+            if ms - self._sought_ms < 1000 * SEEK_AGAIN_S:
+                return None
+            self._sought_ms, self._turn = ms, self._turn + 1
+            return attempts[(self._turn - 1) % len(attempts)]
+        if ms - self._moved_ms <= 1000 * STILL_S or ms - self._sought_ms < 1000 * AGAIN_S:
             self._small = None
             return None
         small = cv2.resize(image, (32, 24), interpolation=cv2.INTER_AREA).astype(np.int16)
@@ -231,8 +255,8 @@ class _Track:
         moved[(columns > x0 - 3) & (columns < x1 + 3) & (rows > y0 - 3) & (rows < y1 + 3)] = 0
         if (moved > 12).sum() < 4:
             return None
-        self._around_ms, self._small = ms, None
-        return float(columns[moved > 12].mean() / 31), float(rows[moved > 12].mean() / 23)
+        self._sought_ms, self._small = ms, None
+        return square_around((columns[moved > 12].mean() / 31, rows[moved > 12].mean() / 23), image)
 
 
 class Side:

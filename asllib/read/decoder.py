@@ -157,6 +157,13 @@ class HandListener(Listener):
         super().reset()
         self._past: list[Tensor] = []  # what the network keeps of the moments before
 
+    @torch.inference_mode()
+    def rate(self, hand: Hand, aspect: float) -> float:
+        """Probability that a hand shows a sign, by its shape alone: of two hands, which one spells."""
+        image, world = (torch.from_numpy(points)[None, None] for points in (hand.landmarks, hand.world))
+        features = moment_features(image, world, torch.tensor([[hand.side == "left"]]), torch.tensor([aspect]))
+        return 1 - float(self.model.handshapes(features).softmax(1)[0, NEITHER, 0])
+
     def _look(self, hand: Hand, aspect: float, frame: np.ndarray | None) -> np.ndarray | None:
         """Weighed log-probabilities by the hand's embedding; None without one."""
         if hand.embedding is None:

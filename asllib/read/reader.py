@@ -98,9 +98,9 @@ class TextReader:
     ) -> None:
         network = _shipped() if recognizer is None else recognizer
         self.correcting = False  # whether a space corrects the word before it
-        self._tracker = HandTracker(video=True)
         self._last_time = -np.inf
         self._listener = HandListener(network) if isinstance(network, SpellingNet) else FrameListener(network)
+        self._tracker = HandTracker(video=True, rate=getattr(self._listener, "rate", None))
         outputs = ("neither", *self._listener.signs)
         self.settings = settings or SpellerSettings()
         self._speller = PeakSpeller(self._listener.signs, self.settings)

@@ -375,7 +375,8 @@ def test_tight_crops_are_found_at_a_later_attempt(photos, read_photo):
     assert (np.ptp(points, axis=1).max(-1) > 0.3).all()  # the hand fills these pictures
 
 
-def test_video_follows_a_hand_that_moves_without_looking_for_it(drawn, finds):
+def test_video_follows_a_hand_that_moves_without_looking_for_it(drawn, finds, monkeypatch):
+    monkeypatch.setattr(module, "SEEK_S", 0.0)  # nor for a second hand
     tracker, times = HandTracker(video=True), np.linspace(0, 900 * module.STILL_S, 30)
     hands = [tracker.detect(scene((drawn[0][BIG], 200, 4 * i, i)), time) for i, time in enumerate(times)]
     assert len(finds) == 1 and {hand.side for hand in hands} == {"left"}
@@ -384,11 +385,14 @@ def test_video_follows_a_hand_that_moves_without_looking_for_it(drawn, finds):
     assert np.ptp([middle(hand) for hand in hands]) > 0.25  # it did move
 
 
-def test_once_a_hand_is_found_mediapipe_is_not_asked(frame, monkeypatch):
+def test_once_a_hand_is_followed_mediapipe_is_not_asked(frame, finds, monkeypatch):
     tracker = HandTracker(video=True)
     first = tracker.detect(frame, 0)
+    for step in range(1, 31):
+        tracker.detect(frame, 50 * step)
+    assert len(finds) == 1 + 15  # at first a second hand is looked for, ten times a second
     monkeypatch.setattr(module, "_landmarker", lambda confidence: pytest.fail("MediaPipe was asked"))
-    for step in range(1, 60):  # nor for seconds, while nothing else moves
+    for step in range(31, 90):  # later it is not, while nothing else moves
         hand = tracker.detect(frame, 50 * step)
         assert np.abs(hand.landmarks - first.landmarks)[:, :2].max() < 0.05 and hand.embedding.shape == (1152,)
 
@@ -399,7 +403,8 @@ def test_a_hand_that_was_lost_is_found_again(frame, finds):
     hands = [tracker.detect(image, 40 * step) for step, image in enumerate(shown)]
     assert [hand is not None for hand in hands] == [True] * 3 + [False] * 3 + [True] * 3
     assert middle(hands[-1]) > middle(hands[0]) + 0.3
-    assert [len(found) for found in finds] == [1, *[0] * (len(finds) - 2), 1]
+    counts = [len(found) for found in finds]
+    assert counts[:2] == [1, 0] and counts[-2:] == [0, 1] and 1 not in counts[1:-1]
 
 
 def test_a_hand_that_a_look_does_not_see_is_not_followed(frame, looks, finds):
@@ -481,11 +486,11 @@ def test_a_side_is_kept_over_a_short_pause_and_not_over_a_long_one(frame, pause_
     assert back.side == side
 
 
-def followed(first, second, seconds=2.5, fps=15):
-    """Where the hand is that is followed, when another one comes after a second, and how often it was looked for."""
-    tracker, places = HandTracker(video=True), []
+def followed(first, second, rate=None, seconds=3.5, fps=15):
+    """Where the hand is that is followed, when another one comes after two seconds."""
+    tracker, places = HandTracker(video=True, rate=rate), []
     for step in range(round(seconds * fps)):
-        later = [(second[0], second[1], second[2], second[3] - step % 4)] if step > fps else []  # it moves
+        later = [(second[0], second[1], second[2], second[3] - step % 4)] if step > 2 * fps else []  # it moves
         places.append(middle(tracker.detect(scene(first, *later), 1000 * step / fps)))
     return places
 
@@ -493,24 +498,27 @@ def followed(first, second, seconds=2.5, fps=15):
 def test_another_hand_that_is_less_prominent_does_not_take_over(drawn, finds):
     places = followed((drawn[0][BIG], 200, 0, 0), (drawn[0][SMALL], 120, 215, 120))
     assert max(places) < 0.4 and np.ptp(places) < 0.05
-    assert len(finds) >= 3 and all(finds[1:])  # it was seen
+    assert finds[-1]  # it was seen
 
 
 def test_another_hand_that_is_more_prominent_takes_over_from_one_that_is_still(drawn, finds):
     places = followed((drawn[0][SMALL], 120, 0, 120), (drawn[0][BIG], 200, 140, 30))
-    assert places[0] < 0.4 < places[-1] and len(finds) >= 2
+    assert places[0] < 0.4 < places[-1]
     changed = np.flatnonzero(np.array(places) > 0.4)[0]
-    assert 15 < changed < 30 and min(places[changed:]) > 0.4  # at once, and for good
+    assert 30 < changed < 40 and min(places[changed:]) > 0.4  # at once, and for good
 
 
-@pytest.mark.slow
-def test_a_hand_that_spells_is_not_left_for_another_one(drawn, finds):
-    film, tracker = [drawn[0][i] for i in (4, 5, 6)], HandTracker(video=True)
-    for step in range(45):
-        image = scene((film[step // 4 % 3], 120, 0, 120), (drawn[0][SMALL], 200, 140, 30 - step % 4))
-        hand = tracker.detect(image if step > 1 else scene((film[0], 120, 0, 120)), 1000 * step / 15)
-        assert middle(hand) < 0.4
-    assert len(finds) == 1
+def test_of_two_hands_the_one_that_is_rated_higher_is_followed(drawn):
+    small, big = (drawn[0][SMALL], 120, 0, 120), (drawn[0][BIG], 200, 140, 30)
+    assert max(followed(small, big, lambda hand, aspect: float(middle(hand) < 0.4))) < 0.4
+    assert followed(big, small, lambda hand, aspect: float(middle(hand) < 0.3))[-1] < 0.3
+
+
+def test_a_second_hand_that_is_there_from_the_start_is_weighed_at_once(drawn):
+    tracker = HandTracker(video=True, rate=lambda hand, aspect: float(middle(hand) < 0.4))
+    image = scene((drawn[0][SMALL], 120, 0, 120), (drawn[0][BIG], 200, 140, 30))
+    places = [middle(tracker.detect(image, 66 * step)) for step in range(12)]
+    assert max(places[6:]) < 0.4
 
 
 def test_evidence_of_a_side_adds_up_and_fades(one_hand):
