@@ -131,7 +131,7 @@ class HandTracker:
         elif self._other is None:
             attempt = self._track.seek(image, ms, useful(self.attempts, image))
             if attempt is not None:
-                self._find_other(image, ms, find(image, attempt))
+                self._other = second(self._track, image, ms, find(image, attempt))
         self._choose(image, ms)
         return None if self._track is None else self._track.hand
 
@@ -166,15 +166,9 @@ class HandTracker:
                 if lost is None or lost.distance(found, image) < 2:
                     self._track = begin(image, found, ms, Side() if self._lost is None else self._lost.side)
                 if self._track is not None:  # the next search begins with the attempt that found it
-                    self._find_other(image, ms, hands)
+                    self._other = self._other or second(self._track, image, ms, hands)
                     return
         self._turn += 1
-
-    def _find_other(self, image: np.ndarray, ms: float, hands: Sequence[Hand]) -> None:
-        """Begin to follow a second hand, the first of some found ones that is apart from the one that is followed."""
-        for found in hands:
-            if self._other is None and self._track.distance(found, image) > 1:
-                self._other = begin(image, found, ms, Side())
 
     def _choose(self, image: np.ndarray, ms: float) -> None:
         """Of two hands follow the one that is rated higher."""
@@ -194,6 +188,12 @@ def begin(image: np.ndarray, found: Hand, ms: float, side: Side) -> _Track | Non
     left = side.of(found, ms / 1000).side == "left"
     seen = look_at(image, hand_crop(found.landmarks, *_size(image), left=left))
     return None if seen.presence < PRESENCE else _Track(side.of(seen, ms / 1000), ms, side)
+
+
+def second(first: _Track, image: np.ndarray, ms: float, hands: Sequence[Hand]) -> _Track | None:
+    """Begin to follow a second hand, one of some found hands that is apart from the first."""
+    apart = (begin(image, found, ms, Side()) for found in hands if first.distance(found, image) > 1)
+    return next((track for track in apart if track is not None), None)
 
 
 class _Track:
