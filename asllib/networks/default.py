@@ -9,7 +9,7 @@ from torch import Generator, Tensor, nn
 from asllib.config import Preset, Training
 from asllib.hands.look import WIDTH
 from asllib.networks.landmark import LandmarkAugment, LandmarkCNN, LandmarkConfig
-from asllib.networks.registry import Network, register
+from asllib.networks.registry import Network
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,6 @@ PRESETS = {
 }
 
 
-@register("default", DefaultConfig, PRESETS)
 class DefaultNet(Network):
     """Reads landmarks with ``LandmarkCNN`` and the embedding with two layers, and multiplies their probabilities.
 
@@ -46,6 +45,7 @@ class DefaultNet(Network):
     better that a hand shows no letter, so it limits the confidence. Without an embedding (NaN) it answers alone.
     """
 
+    name, Config, presets = "default", DefaultConfig, PRESETS
     mean: Tensor
     std: Tensor
 

@@ -15,7 +15,7 @@ from asllib.hands.features import landmark_features, landmark_inputs
 from asllib.hands.landmarks import FINGERS
 from asllib.letters import FIRST_SIX
 from asllib.networks.pixel import check_turn
-from asllib.networks.registry import Network, register
+from asllib.networks.registry import Network
 
 # Row f: the wrist, then the four joints of finger f from base to tip.
 GRID = [[0, *joints] for joints in FINGERS.values()]  # 5 x 5 landmark numbers
@@ -57,7 +57,6 @@ PRESETS = {
 PRESETS["people"] = dataclasses.replace(PRESETS["best"], signers=48)
 
 
-@register("landmark", LandmarkConfig, PRESETS)
 class LandmarkCNN(Network):
     """Convolutions along each finger, shared by all fingers, then across neighbouring fingers, then two layers.
 
@@ -65,6 +64,7 @@ class LandmarkCNN(Network):
     two bones and the joint between them; a kernel of 3 across rows sees neighbouring fingers.
     """
 
+    name, Config, presets = "landmark", LandmarkConfig, PRESETS
     grid: Tensor
 
     def __init__(self, config: LandmarkConfig) -> None:

@@ -17,7 +17,7 @@ from asllib.files import PhotoFiles
 from asllib.hands.pixels import SIDE, to_gray, to_pixels
 from asllib.hands.tracker import table_hands
 from asllib.letters import FIRST_SIX
-from asllib.networks.registry import Network, register
+from asllib.networks.registry import Network
 
 MAX_TURN = 30.0  # degrees; G and Q, K and P, H and U are 90 apart: half of it, less 15 for differences of signers
 
@@ -80,7 +80,6 @@ PRESETS = {
 }
 
 
-@register("pixel", PixelConfig, PRESETS)
 class PixelCNN(Network):
     """Three blocks of convolution, activation, dropout and max pooling, then two fully connected layers.
 
@@ -88,6 +87,7 @@ class PixelCNN(Network):
     the network, so that its input is plain 0..1.
     """
 
+    name, Config, presets = "pixel", PixelConfig, PRESETS
     mean: Tensor
     std: Tensor
 

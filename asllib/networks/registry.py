@@ -1,16 +1,17 @@
 """The networks by name. Each is one module of this folder with settings, layers, preparation and presets."""
 
 import importlib
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
 
 from asllib.errors import InputError
 
-NAMES = ("default", "pixel", "landmark", "spelling")  # modules of this folder; each ships with weights
-_CLASSES: dict[str, type["Network"]] = {}
+# The modules of this folder, and the class in each; each ships with weights.
+_CLASSES = {"default": "DefaultNet", "pixel": "PixelCNN", "landmark": "LandmarkCNN", "spelling": "SpellingNet"}
+NAMES = tuple(_CLASSES)
 
 
 class Network(nn.Module):
@@ -38,26 +39,11 @@ class Network(nn.Module):
         return torch.cat(parts) if parts else torch.empty(0, self.config.classes)
 
 
-_Kind = TypeVar("_Kind", bound=type[Network])
-
-
-def register(name: str, config: type, presets: Mapping[str, Any]) -> Callable[[_Kind], _Kind]:
-    """Give a network class its name, the dataclass of its settings and its presets."""
-
-    def add(network: _Kind) -> _Kind:
-        network.name, network.Config, network.presets = name, config, presets
-        _CLASSES[name] = network
-        return network
-
-    return add
-
-
 def network_class(name: str) -> type[Network]:
     """Find the class of a network; InputError if there is none of that name."""
     if name not in NAMES:
         raise InputError(f"no network {name!r}; there are: {', '.join(NAMES)}")
-    importlib.import_module(f"asllib.networks.{name}")
-    return _CLASSES[name]
+    return getattr(importlib.import_module(f"asllib.networks.{name}"), _CLASSES[name])
 
 
 def build(config: Any) -> Network:

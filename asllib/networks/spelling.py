@@ -10,7 +10,7 @@ from asllib.config import Training
 from asllib.hands.features import bone_directions, known_world, mirror_left, palm_size, true_aspect, wrist_origin
 from asllib.letters import LETTERS
 from asllib.networks.landmark import LandmarkCNN, LandmarkConfig
-from asllib.networks.registry import Network, register
+from asllib.networks.registry import Network
 
 SIGNS: tuple[str, ...] = (*LETTERS, "space", "del")  # all that one hand shows while it spells
 NEITHER = 0  # the output, and the handshape, that says: none of the signs
@@ -60,7 +60,6 @@ class SpellingPreset:
     signers: int = 48  # whose still letters, and handshapes that are no letter, are among the still hands
 
 
-@register("spelling", SpellingConfig, {"best": SpellingPreset()})
 class SpellingNet(Network):
     """The handshape of each moment, then convolutions that look back in time, each adding to what it is given.
 
@@ -68,6 +67,8 @@ class SpellingNet(Network):
     and still photos; what it reads goes on beside a few numbers on where the hand points and how it moves. No
     convolution looks ahead in time, so that the network can answer while the hand still moves.
     """
+
+    name, Config, presets = "spelling", SpellingConfig, {"best": SpellingPreset()}
 
     def __init__(self, config: SpellingConfig) -> None:
         super().__init__()
