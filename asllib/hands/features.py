@@ -45,25 +45,20 @@ def bone_directions(points: Tensor) -> Tensor:
 
 
 def landmark_features(landmarks: Tensor, world: Tensor, left: Tensor, aspect: Tensor) -> Tensor:
-    """Turn the landmarks of a batch of hands into the landmark network's features, (B, 9, 21) float32.
+    """Turn the landmarks of hands (..., 21, 3) into the landmark network's features, (..., 9, 21) float32.
 
     Channels 0-2 are image x, y, z in palm sizes from the wrist, 3-5 unit vectors of the image's bones, 6-8 world x, y,
     z in palm sizes from the wrist. A left hand has the features of its mirror image, a right hand.
 
-    ``landmarks`` and ``world`` (B, 21, 3) are as in ``Hand``; if world landmarks are unknown (NaN or 0), the image's
-    replace them. ``left`` (B,) bool comes from the tracker, ``aspect`` (B,) is width / height of the images.
+    ``landmarks`` and ``world`` are as in ``Hand``; if world landmarks are unknown (NaN or 0), the image's replace them.
+    ``left`` (...) bool comes from the tracker, ``aspect`` (...) is width / height of the images.
     """
     image = true_aspect(landmarks.float(), aspect.float())
-    solid = torch.where(known_world(world)[:, None, None], world.float(), image)
-    both = torch.cat([image, solid])  # (2 * B, 21, 3): each step once
-    both = mirror_left(palm_scale(wrist_origin(both)), torch.cat([left, left]))
-    image, solid = both[: len(left)], both[len(left) :]
-    return torch.cat([image, bone_directions(image), solid], dim=-1).transpose(1, 2)  # (B, 9, 21)
-
-
-def known_world(world: Tensor) -> Tensor:
-    """(...) bool: which hands (..., 21, 3) have world landmarks; tables of other programs may hold NaN or 0."""
-    return torch.isfinite(world[..., 9, 0]) & (world[..., 9, :] != world[..., 0, :]).any(-1)
+    known = torch.linalg.vector_norm(world[..., 9, :] - world[..., 0, :], dim=-1) > 0  # nor is NaN
+    solid = torch.where(known[..., None, None], world.float(), image)
+    both = palm_scale(wrist_origin(torch.stack([image, solid])))  # (2, ..., 21, 3): each step once
+    image, solid = mirror_left(both, left)
+    return torch.cat([image, bone_directions(image), solid], dim=-1).transpose(-1, -2)  # (..., 9, 21)
 
 
 def landmark_inputs(table: pd.DataFrame) -> tuple[Tensor, ...]:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asllib.config import Training
-from asllib.hands.features import bone_directions, known_world, mirror_left, palm_size, true_aspect, wrist_origin
+from asllib.hands.features import landmark_features, mirror_left, palm_size, true_aspect
 from asllib.letters import LETTERS
 from asllib.networks.landmark import LandmarkCNN, LandmarkConfig
 from asllib.networks.registry import Network
@@ -158,30 +158,25 @@ class SpellingNet(Network):
 def moment_features(landmarks: Tensor, world: Tensor, left: Tensor, aspect: Tensor) -> Tensor:
     """The spelling network's inputs (B, C, T) float32, C = 9 x 21 + 5: hands at even moments.
 
-    They are image points in palm sizes from the wrist, unit vectors of the image's bones, world points in palm sizes;
-    then the wrist's movement since the moment before (x, y, in palm sizes), how much the palm grew (logarithm), how
-    much the shape changed (5 times the root mean square movement of the points from the wrist), and whether there is a
-    hand. All are 0 without one; left hands are mirrored.
+    They are those of ``landmark_features``, landmark by landmark; then the wrist's movement since the moment before (x,
+    y, in palm sizes), how much the palm grew (logarithm), how much the shape changed (5 times the root mean square
+    movement of the points from the wrist), and whether there is a hand. All are 0 without one.
 
-    ``landmarks`` (B, T, 21, 3) are NaN where there is no hand; where ``world`` ones are not known (NaN or 0), the
-    image's take their place. ``left`` is (B, T) bool, ``aspect`` (B,) width / height.
+    ``landmarks`` (B, T, 21, 3) are NaN where there is no hand, ``world`` and ``left`` (B, T) bool are as for
+    ``landmark_features``, and ``aspect`` (B,) is width / height.
     """
     found = torch.isfinite(landmarks[:, :, 0, 0])  # (B, T)
-    points = true_aspect(torch.nan_to_num(landmarks), aspect[:, None])  # (B, T, 21, 3)
-    solid = torch.where(known_world(world)[..., None, None], torch.nan_to_num(world), points)
-    hands = wrist_origin(torch.stack([points, solid]))
-    sizes = palm_size(hands)  # (2, B, T): image and world at once
-    image, solid = mirror_left(hands / sizes.clamp_min(1e-6)[..., None, None], left)
-    shape = torch.cat([image, bone_directions(image), solid], -1).flatten(2)  # (B, T, 21 * 9)
-
-    size, wrist = sizes[0, ..., None].clamp_min(1e-3), points[:, :, 0]  # (B, T, 1), (B, T, 3)
+    landmarks, aspect = landmarks.nan_to_num(), aspect[:, None]
+    hands = landmark_features(landmarks, world, left, aspect).transpose(2, 3)  # (B, T, 21, 9)
+    points = true_aspect(landmarks, aspect)
+    size, wrist = palm_size(points)[..., None].clamp_min(1e-3), points[:, :, 0]  # (B, T, 1), (B, T, 3)
     move = mirror_left(((wrist - _shift(wrist)) / size)[..., None, :], left)[:, :, 0, :2]
     grow = (size / _shift(size)).log()
-    flat = image[..., :2]
+    flat = hands[..., :2]
     # 5 times the root mean square movement of the 21 points
     change = torch.linalg.vector_norm(flat - _shift(flat), dim=(2, 3))[..., None] * (5 / 21**0.5)  # (B, T, 1)
     motion = torch.cat([move, grow, change], -1).clamp(-2, 2) * (found & _shift(found))[..., None]
-    features = torch.cat([shape, motion, torch.ones_like(grow)], -1) * found[..., None]
+    features = torch.cat([hands.flatten(2), motion, torch.ones_like(grow)], -1) * found[..., None]
     return features.transpose(1, 2).clamp(-5, 5).contiguous()  # (B, C, T)
 
 
