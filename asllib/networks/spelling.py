@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asllib.config import Training
@@ -116,39 +115,26 @@ class SpellingNet(Network):
         pose = self.pose(features[:, :-MOVEMENT])
         return self.enter(torch.cat([pose, features[:, -MOVEMENT:], shapes], 1)), shapes
 
-    def along(self, seen: Tensor, shapes: Tensor) -> Tensor:
-        """Turn what was seen into logits (B, 1 + signs, T)."""
-        x = self.dropout(seen)  # (B, channels, T)
-        for layer, dilation in zip(self.back, self.config.dilations, strict=True):
-            x = x + self.dropout(layer(F.pad(x, (2 * dilation, 0))))
-        return self.head(x) + self.copy(F.pad(shapes, (self.config.delay, 0))[:, :, : shapes.shape[2]])
-
-    def step(self, seen: Tensor, shapes: Tensor, past: list[Tensor]) -> Tensor:
-        """Do the same as ``along``, moment by moment: what was seen (B, channels, 1) to logits (B, 1 + signs, 1).
+    def along(self, seen: Tensor, shapes: Tensor, past: list[Tensor] | None = None) -> Tensor:
+        """Turn what was seen into logits (B, 1 + signs, T), of a whole film, or of the next moments of one.
 
         ``past`` starts as an empty list and keeps, in place, what each layer still needs of the moments before, so that
         nothing is computed twice.
         """
+        past = [] if past is None else past
         if not past:
             past += [seen.new_zeros(*seen.shape[:2], 2 * dilation) for dilation in self.config.dilations]
             past += [shapes.new_zeros(*shapes.shape[:2], self.config.delay)]
 
         def after_past(layer: int, new: Tensor) -> Tensor:
             longer = torch.cat([past[layer], new], 2)
-            past[layer] = longer[:, :, 1:]
+            past[layer] = longer[:, :, new.shape[2] :]
             return longer
 
-        x = seen  # (B, channels, 1)
-        for i, (layer, dilation) in enumerate(zip(self.back, self.config.dilations, strict=True)):
-            convolution, *rest = layer.children()
-            assert isinstance(convolution, nn.Conv1d)
-            # Only three moments meet: one product, many times faster than a dilated convolution of all.
-            three = after_past(i, x)[:, :, ::dilation]  # (B, channels, 3)
-            new = F.linear(three.flatten(1), convolution.weight.flatten(1), convolution.bias)[:, :, None]
-            for part in rest:
-                new = part(new)
-            x = x + new
-        return self.head(x) + self.copy(after_past(-1, shapes)[:, :, :1])
+        x = self.dropout(seen)  # (B, channels, T)
+        for i, layer in enumerate(self.back):
+            x = x + self.dropout(layer(after_past(i, x)))
+        return self.head(x) + self.copy(after_past(-1, shapes)[:, :, : shapes.shape[2]])
 
     def forward(self, features: Tensor) -> Tensor:
         """Turn features (B, C, T) into logits (B, 1 + signs, T)."""

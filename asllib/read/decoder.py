@@ -174,9 +174,7 @@ class HandListener(Listener):
 
     def _say(self, features: Tensor, looks: np.ndarray | None) -> np.ndarray:
         seen, shapes = self.model.see(features, None if looks is None else torch.from_numpy(looks.T)[None])
-        count = features.shape[2]
-        logits = [self.model.step(seen[:, :, [i]], shapes[:, :, [i]], self._past)[0, :, 0] for i in range(count)]
-        return torch.stack(logits).softmax(1).numpy()
+        return self.model.along(seen, shapes, self._past)[0].T.softmax(1).numpy()
 
 
 class FrameListener(Listener):
