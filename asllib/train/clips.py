@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from asllib.hands.stream import RATE, Stream, resample
 from asllib.letters import MOVING
@@ -142,10 +143,11 @@ def _jitter(count: int, rng: np.random.Generator) -> np.ndarray:
     return (lasting + slow + rng.normal(0, size / 2, (count, 21, 3))).astype(np.float32)
 
 
-def batch_clips(clips: Sequence[Clip], tail: int) -> tuple[Tensor, Tensor, list[Tensor], Tensor]:
-    """Features (B, C, T), targets (B, T) padded by moments without a hand, what is spelled, handshapes (B, T).
+def batch_clips(clips: Sequence[Clip], tail: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Features (B, C, T), targets (B, T), spelled signs in order (B, S), then NEITHER, and handshapes (B, T).
 
-    ``tail`` moments more than the longest clip has are added, in which late answers have room.
+    Shorter clips are padded by moments without a hand. ``tail`` moments more than the longest clip has are added, in
+    which late answers have room.
     """
     longest = max(len(clip.targets) for clip in clips) + tail
     points = np.full((2, len(clips), longest, 21, 3), np.nan, np.float32)  # image and world
@@ -158,5 +160,5 @@ def batch_clips(clips: Sequence[Clip], tail: int) -> tuple[Tensor, Tensor, list[
     right = torch.zeros(points.shape[1:3], dtype=torch.bool)
     image, world = torch.from_numpy(points)
     features = moment_features(image, world, right, torch.ones(len(clips)))
-    spelled = [torch.tensor(clip.spelled, dtype=torch.long) for clip in clips]
+    spelled = pad_sequence([torch.tensor(clip.spelled, dtype=torch.long) for clip in clips], True, NEITHER)
     return features, torch.from_numpy(targets), spelled, torch.from_numpy(shapes)

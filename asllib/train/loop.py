@@ -139,10 +139,10 @@ class Batches:
     """What a network is trained on, an epoch at a time."""
 
     steps: int  # batches an epoch
-    # Epoch (from 0) and a generator -> that epoch's batches, each a tuple of tensors and lists of tensors.
-    draw: Callable[[int, torch.Generator], Iterable[tuple[Any, ...]]]
+    # Epoch (from 0) and a generator -> that epoch's batches.
+    draw: Callable[[int, torch.Generator], Iterable[tuple[Tensor, ...]]]
     # A batch on the network's device and the generator -> its mean loss, how many answers were right, and of how many.
-    score: Callable[[tuple[Any, ...], torch.Generator], tuple[Tensor, Tensor, Tensor]]
+    score: Callable[[tuple[Tensor, ...], torch.Generator], tuple[Tensor, Tensor, Tensor]]
     key: str  # says what data it is: a checkpoint of other data is refused
 
 
@@ -162,14 +162,14 @@ def example_batches(model: Network, examples: Examples, settings: Training, augm
     """All examples an epoch, in a new order each time, changed at random by ``augment``."""
     examples = examples.to(device())
 
-    def draw(epoch: int, generator: torch.Generator) -> Iterable[tuple[Any, ...]]:
+    def draw(epoch: int, generator: torch.Generator) -> Iterable[tuple[Tensor, ...]]:
         for places in split_batches(len(examples), settings.batch, generator, examples.weights):
             batch = examples.subset(places.to(examples.labels.device))
-            yield batch.inputs, batch.labels
+            yield *batch.inputs, batch.labels
 
-    def score(batch: tuple[Any, ...], generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        inputs, labels = batch
-        prepared = model.prepare(inputs, augment, generator)
+    def score(batch: tuple[Tensor, ...], generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        *inputs, labels = batch
+        prepared = model.prepare(tuple(inputs), augment, generator)
         with sixteen_bits(settings.bfloat16):
             logits = model(prepared)  # (B, classes)
         loss = letter_loss(logits.float(), labels, settings.smoothing)
@@ -317,7 +317,7 @@ def train_one_epoch(
     where, parameters = device(), [p for p in model.parameters() if p.requires_grad]
     sums = torch.zeros(3, device=where)  # of losses, of right answers, of answers
     for batch in batches.draw(epoch, generator):
-        loss, right, count = batches.score(_to(batch, where), generator)
+        loss, right, count = batches.score(tuple(tensor.to(where) for tensor in batch), generator)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         if settings.clip_norm is not None:
@@ -327,13 +327,6 @@ def train_one_epoch(
         sums += torch.stack([loss.detach(), right.to(loss), count.to(loss)])
     loss_sum, right_sum, answers = sums.tolist()
     return loss_sum / batches.steps, right_sum / max(1.0, answers)
-
-
-def _to(batch: Any, where: torch.device) -> Any:
-    """Move the tensors of nested tuples to a device; lists stay."""
-    if isinstance(batch, tuple):
-        return tuple(_to(item, where) for item in batch)
-    return batch.to(where) if isinstance(batch, Tensor) else batch
 
 
 def without_progress(losses: Sequence[float], min_delta: float) -> int:

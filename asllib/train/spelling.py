@@ -210,7 +210,7 @@ def score_moments(model: SpellingNet, features: Tensor, shapes: Tensor) -> tuple
 
 def draw_clips(
     clips: Sequence[Clip], takes: Takes, preset: SpellingPreset, rng: np.random.Generator
-) -> tuple[Tensor, Tensor, list[Tensor]]:
+) -> tuple[Tensor, ...]:
     """Features, targets and spelled signs of a batch, see ``batch_clips``: films, and words pieced together."""
     made = round(preset.training.batch * preset.pieced)
     some = [piece_together(takes, rng) for _ in range(made)]
@@ -221,7 +221,7 @@ def draw_clips(
 
 
 def score_clips(
-    model: SpellingNet, features: Tensor, targets: Tensor, spelled: Sequence[Tensor]
+    model: SpellingNet, features: Tensor, targets: Tensor, spelled: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Loss of a batch of clips, right answers and answers, see ``draw_clips``."""
     logits, delay = model(features), model.config.delay
@@ -230,10 +230,10 @@ def score_clips(
     return spelling_loss(logits, targets, spelled, delay), right.sum(), known.sum()
 
 
-def spelling_loss(logits: Tensor, targets: Tensor, spelled: Sequence[Tensor], delay: int) -> Tensor:
+def spelling_loss(logits: Tensor, targets: Tensor, spelled: Tensor, delay: int) -> Tensor:
     """Cross entropy of each moment's logits (B, 1 + signs, T), ``delay`` moments late, and CTC of the whole clip.
 
-    ``targets`` are (B, T), ``spelled`` B tensors of signs in order, none of them NEITHER, which is CTC's blank.
+    ``targets`` are (B, T), ``spelled`` (B, S) signs in order, then NEITHER, which is CTC's blank.
     """
     late = logits[:, :, delay:]
     targets = targets[:, : late.shape[2]]
@@ -241,14 +241,9 @@ def spelling_loss(logits: Tensor, targets: Tensor, spelled: Sequence[Tensor], de
     weight = weight * torch.where(inside_doubles(targets), DOUBLE_WEIGHT, 1.0) * (targets != IGNORE)
     loss = F.cross_entropy(late, targets, reduction="none", ignore_index=IGNORE, label_smoothing=0.02)
     loss = (loss * weight).sum() / weight.sum().clamp_min(1e-9)  # 0 where no moment's target is known
-    ctc = F.ctc_loss(
-        logits.permute(2, 0, 1).log_softmax(2),
-        torch.cat(list(spelled)).to(logits.device),
-        torch.full((len(logits),), logits.shape[2]),
-        torch.tensor([len(signs) for signs in spelled]),
-        blank=NEITHER,
-        zero_infinity=True,
-    )
+    moments, signs = torch.full((len(logits),), logits.shape[2]), (spelled != NEITHER).sum(1)
+    said = logits.permute(2, 0, 1).log_softmax(2)
+    ctc = F.ctc_loss(said, spelled, moments, signs, blank=NEITHER, zero_infinity=True)
     return loss + CTC_WEIGHT * ctc
 
 

@@ -39,7 +39,7 @@ def test_the_loss_is_least_for_the_truth():
     targets = torch.tensor([[0, 0, 1, 1, 0, 2, 2, 0, 0, 0]])
     right = torch.nn.functional.one_hot(targets.roll(2, 1), 3).transpose(1, 2) * 8.0
     wrong = right.flip(1)
-    spelled = [torch.tensor([1, 2])]
+    spelled = torch.tensor([[1, 2, 0]])  # padded
     assert spelling_loss(right, targets, spelled, 2) < 0.5 < spelling_loss(wrong, targets, spelled, 2)
 
 
