@@ -56,8 +56,7 @@ class Takes:
     @functools.cached_property
     def films_of(self) -> dict[str, list[np.ndarray]]:
         """The filmed hands of each letter."""
-        names = sorted({letter for letter, _ in self.filmed})
-        return {name: [hands for letter, hands in self.filmed if letter == name] for name in names}
+        return {name: [hands for letter, hands in self.filmed if letter == name] for name in dict(self.filmed)}
 
     @functools.cached_property
     def _sums(self) -> dict[str, np.ndarray]:
@@ -89,8 +88,8 @@ def takes_of(
     found = (table["score"] > 0).to_numpy()
     table = table[found]
     landmarks, world, left, aspect = landmark_inputs(table)
-    image, world = (palm_scale(wrist_origin(points)) for points in (true_aspect(landmarks, aspect), world))
-    hands = torch.stack([mirror_left(image, left), mirror_left(world, left)], 1).numpy()
+    points = palm_scale(wrist_origin(torch.stack([true_aspect(landmarks, aspect), world], 1)))  # (N, 2, 21, 3)
+    hands = mirror_left(points, left[:, None]).numpy()
     weights, signers = (None if values is None else np.asarray(values)[found] for values in (weights, signers))
     return Takes(hands, table["label"].to_numpy(str), weights, signers)
 
@@ -106,10 +105,8 @@ def film_takes(clips: Sequence[Clip]) -> Takes:
                 hands.append([clip.landmarks[middle], clip.world[middle]])
                 labels.append(SIGNS[shapes[middle] - 1])
                 signers.append(f"film {number}")
-    points = torch.from_numpy(np.array(hands)).flatten(0, 1)  # (2 N, 21, 3)
-    return Takes(
-        palm_scale(wrist_origin(points)).unflatten(0, (-1, 2)).numpy(), np.array(labels), None, np.array(signers)
-    )
+    points = palm_scale(wrist_origin(torch.from_numpy(np.array(hands))))
+    return Takes(points.numpy(), np.array(labels), None, np.array(signers))
 
 
 def filmed_letters(people: Sequence[Sequences]) -> Iterator[tuple[str, np.ndarray]]:
@@ -215,10 +212,16 @@ class _Pieces:
         """About so many seconds, in moments."""
         return max(least, round(seconds * RATE * float(np.clip(self.rng.normal(1, 0.15), 0.5, 1.6))))
 
-    def add(self, hand, at, scale, label, count: int) -> None:
-        """Add moments; what is the same in all of them may be given once."""
-        given = ((hand, (2, 21, 3)), (at, (2,)), (scale, ()), (label, ()))
+    def add(self, hands, count: int, at=None, scale=None, number: int = NEITHER, told: float = 0) -> None:
+        """Add moments, where the hand is unless said, and leave it there; what is the same in all may be given once.
+
+        They show the sign of a number, which can be told after ``told`` moments.
+        """
+        label = np.where(np.arange(count) < told, NEITHER, number)
+        at, scale = (usual if given is None else given for given, usual in ((at, self.at), (scale, self.scale)))
+        given = ((hands, (2, 21, 3)), (at, (2,)), (scale, ()), (label, ()))
         self.parts.append([np.broadcast_to(value, (count, *shape)) for value, shape in given])
+        self.at = self.parts[-1][1][-1]
 
     def go(self, hand: np.ndarray, goal: np.ndarray, scale: float, seconds: float, dip: float = 0.0) -> None:
         """Go to the next hand smoothly, in an arc of ``dip`` palms; arrive at once if the film is cut."""
@@ -228,7 +231,7 @@ class _Pieces:
             w = way[:, None, None, None]
             path = self.at + (goal - self.at) * way[:, None] + dip * np.sin(np.pi * way)[:, None] * [0, 1]
             hands = self.parts[-1][0][-1] * (1 - w) + hand * w
-            self.add(hands, path, self.scale + (scale - self.scale) * way, NEITHER, count)
+            self.add(hands, count, path, self.scale + (scale - self.scale) * way)
         self.at, self.scale = goal, scale
 
     def approach(self, hand: np.ndarray, seconds: float) -> None:
@@ -241,17 +244,16 @@ class _Pieces:
         """Begin lowered, with a hand that shows nothing yet and is a little turned."""
         turn = rotation(self.rng.normal(0, 30), self.rng.normal(0, 20), self.rng.normal(0, 30))
         self.rise = -np.array([self.rng.normal(0, 0.5), self.rng.uniform(0.3, 2.5)])
-        self.at = self.at - self.rise
-        self.add(_turned(hand, turn), self.at, self.scale, NEITHER, self.moments(self.rng.uniform(0.0, 0.5)))
+        self.add(_turned(hand, turn), self.moments(self.rng.uniform(0.0, 0.5)), self.at - self.rise)
 
     def lower(self, hand: np.ndarray) -> None:
         """End with a hand that sinks, and is sometimes seen at rest, sometimes gone."""
         turn = rotation(self.rng.normal(0, 30), self.rng.normal(0, 20), self.rng.normal(0, 30))
         low = self.at + np.array([self.rng.normal(0, 0.5), self.rng.uniform(0.3, 2.5)])
         self.go(_turned(hand, turn), low, self.scale, self.rng.uniform(0.2, 0.7))
-        self.add(self.parts[-1][0][-1], low, self.scale, NEITHER, self.moments(self.rng.uniform(0.0, 0.5)))
+        self.add(self.parts[-1][0][-1], self.moments(self.rng.uniform(0.0, 0.5)))
         if self.rng.random() < 0.5:
-            self.add(np.nan, low, self.scale, NEITHER, self.moments(0.3))
+            self.add(np.nan, self.moments(0.3))
 
     def double(self, hand: np.ndarray, open_hand: np.ndarray, seconds: float) -> None:
         """Show the same letter again: the hand slides aside, dips, or opens a little in between."""
@@ -269,8 +271,7 @@ class _Pieces:
     def gesture(self, hand: np.ndarray) -> None:
         """Make another sign: the hand moves as in no letter of its shape."""
         turn, path = gesture(self.moments(self.rng.uniform(0.4, 1.6), 6), self.rng)
-        self.add(_turned(hand, turn), self.at + path, self.scale, NEITHER, len(path))
-        self.at = self.at + path[-1]
+        self.add(_turned(hand, turn), len(path), self.at + path)
 
     def show(self, shown: _Shown, seconds: float) -> None:
         """Show a sign where the hand is: drawn, as it was filmed, or held for about so long."""
@@ -283,29 +284,22 @@ class _Pieces:
 
     def draw(self, name: str, number: int, hands: np.ndarray, path: np.ndarray) -> None:
         """Draw J or Z with hands (T, 2, 21, 3) along a path (T, 2); some wait before they draw Z."""
-        count, seen = len(path), NEITHER
+        told, held = TOLD * len(path), _STILL_STROKE_S * RATE
         if name == "Z" and self.rng.random() < 0.5:
             wait = self.moments(self.rng.uniform(0.2, 1.4), 2)
-            label = np.where(np.arange(wait) < _STILL_STROKE_S * RATE, NEITHER, number)
-            self.add(hands[0], self.at, self.scale, label, wait)
-            seen = label[-1]  # once read, it is not read again
-        label = np.where(np.arange(count) < TOLD * count, seen, number)
-        self.add(hands, self.at + path, self.scale, label, count)
-        self.at = self.at + path[-1]
+            self.add(hands[0], wait, number=number, told=held)
+            told = 0 if wait > held else told  # once read, it is not read again
+        self.add(hands, len(path), self.at + path, number=number, told=told)
 
     def play(self, name: str, number: int, hands: np.ndarray, seconds: float) -> None:
         """Show a letter as it was filmed: a part of its hands (T, 2, 21, 3), or, of J and Z, all."""
-        count = len(hands)
         if name not in MOVING and self.rng.random() < 0.75:
-            count = min(count, self.moments(seconds, 2))
+            count = min(len(hands), self.moments(seconds, 2))
             first = int(self.rng.integers(0, len(hands) - count + 1))
             hands = hands[first : first + count]
-        path = hands[:, 0, 0, :2] - hands[0, 0, 0, :2]
-        label = np.full(count, number)
-        if name in MOVING:
-            label[: round(TOLD * count)] = NEITHER
-        self.add(hands - hands[:, :, :1], self.at + self.scale * path, self.scale, label, count)
-        self.at = self.at + self.scale * path[-1]
+        path = self.at + self.scale * (hands[:, 0, 0, :2] - hands[0, 0, 0, :2])
+        told = round(TOLD * len(hands)) if name in MOVING else 0
+        self.add(hands - hands[:, :, :1], len(hands), path, number=number, told=told)
 
     def hold(self, name: str, number: int, hand: np.ndarray, seconds: float) -> None:
         """Hold a letter; hands that are held drift, wobble and come nearer, the more the longer."""
@@ -314,18 +308,15 @@ class _Pieces:
         elif self.rng.random() < 0.15:
             seconds += self.rng.exponential(1.2)  # a learner thinks
         count = self.moments(seconds, 12 if name in MOVING else 2)
-        label = np.full(count, number)
-        if name in MOVING:
-            label[: round(_STILL_STROKE_S * RATE)] = NEITHER
         drift = np.cumsum(self.rng.normal(0, 0.02, (count, 2)), 0) * self.rng.uniform(0, 1.5)
         growth = self.scale * np.exp(np.linspace(0, self.rng.normal(0, 0.15) * count / RATE, count))
-        self.add(hand, self.at + drift, growth, label, count)
-        self.at, self.scale = self.at + drift[-1], float(np.clip(growth[-1], 0.4, 2.5))
+        self.add(hand, count, self.at + drift, growth, number, _STILL_STROKE_S * RATE if name in MOVING else 0)
+        self.scale = float(np.clip(growth[-1], 0.4, 2.5))
 
     def leave(self, hand: np.ndarray) -> None:
         """Leave the picture for a while, and come back as before."""
-        self.add(np.nan, self.at, self.scale, NEITHER, self.moments(self.rng.uniform(0.4, 1.0)))
-        self.add(hand, self.at, self.scale, NEITHER, 1)
+        self.add(np.nan, self.moments(self.rng.uniform(0.4, 1.0)))
+        self.add(hand, 1)
 
     def clip(self, spelled: Sequence[int], share: float) -> Clip:
         """All moments as a clip; ``share`` is the time of a letter in seconds."""
