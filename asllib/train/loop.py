@@ -4,7 +4,6 @@ import dataclasses
 import io
 import json
 import math
-import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,13 +63,6 @@ class History:
 
     def __len__(self) -> int:
         return len(self.train_loss)
-
-
-def set_seed(seed: int) -> None:
-    """Seed Python, NumPy and PyTorch."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - the libraries that still draw from it
-    torch.manual_seed(seed)
 
 
 def device() -> torch.device:
@@ -231,7 +223,7 @@ def fit(
         raise InputError("early stopping needs validation data; give some, or set patience=None")
     model.to(device())
     valid = None if valid is None else valid.to(device())
-    set_seed(seed)
+    torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     optimiser, schedule = _optimiser(model, settings, batches.steps)
     parts, history, best = {"model": model, "optimiser": optimiser, "schedule": schedule}, History(), None
@@ -286,7 +278,7 @@ def train(
     """Make a preset's network and ``fit`` it on examples with labels in its alphabet; ``epochs`` replace its own."""
     if not len(examples):
         raise InputError("no hand was found in what is to be trained on; look at some of the photos")
-    set_seed(seed)
+    torch.manual_seed(seed)
     model = build(preset.network)
     model.set_statistics(examples.inputs)
     settings = dataclasses.replace(preset.training, epochs=epochs or epochs_for(preset.training, len(examples)))

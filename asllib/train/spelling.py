@@ -26,7 +26,7 @@ from asllib.networks.spelling import NEITHER, SpellingNet, SpellingPreset
 from asllib.results import data_card
 from asllib.train.clips import IGNORE, Clip, augment, augment_each, batch_clips, film_clip, wander
 from asllib.train.films import SIZE, SMALL, Plan, films, practice_plans
-from asllib.train.loop import Batches, History, fit, set_seed
+from asllib.train.loop import Batches, History, fit
 from asllib.train.takes import Takes, film_takes, filmed_letters, join, piece_together, still_clip, takes_of
 
 # Of the synthetic signer: seeds that no test uses.
@@ -141,7 +141,7 @@ def fit_spelling(
 
     Returns the network, on the CPU, and the histories of its parts "handshapes" and "time".
     """
-    set_seed(seed)
+    torch.manual_seed(seed)
     model = SpellingNet(preset.network)
     seen = hashlib.sha256(takes.hands[:, 0].tobytes())
     for clip in (*clips, *phrases):

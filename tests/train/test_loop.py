@@ -16,7 +16,6 @@ from asllib.train.loop import (
     evaluate_loss,
     example_batches,
     letter_loss,
-    set_seed,
     split_batches,
     train_one_epoch,
     without_progress,
@@ -53,7 +52,7 @@ def fit(model, examples, valid, settings, augment=None, **more) -> History:
 
 
 def fresh(make, seed: int = 0) -> nn.Module:
-    set_seed(seed)
+    torch.manual_seed(seed)
     return make()
 
 
