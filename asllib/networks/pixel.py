@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -130,10 +131,10 @@ class PixelCNN(Network):
         """Turn images (B, 1, 28, 28) in 0..1 into logits (B, classes)."""
         if self.config.standardise:
             mean, std = images.mean((2, 3), keepdim=True), images.std((2, 3), keepdim=True)  # (B, 1, 1, 1)
-            x = (images - mean) / (std + 0.03)  # an empty image stays empty
+            std = std + 0.03  # an empty image stays empty
         else:
-            x = (images - self.mean) / self.std  # (B, 1, 28, 28)
-        x = self.features(x)  # (B, 32, 14, 14), (B, 64, 7, 7), (B, 128, 3, 3)
+            mean, std = self.mean, self.std
+        x = self.features((images - mean) / std)  # (B, 32, 14, 14), (B, 64, 7, 7), (B, 128, 3, 3)
         return self.head(x)  # (B, 1152), (B, hidden), (B, classes)
 
 
@@ -165,13 +166,9 @@ def small_set(images: np.ndarray | PhotoFiles) -> np.ndarray | None:
     """All images of a set by ``as_small``, (N, 28, 28); None if the set has photos."""
     if isinstance(images, np.ndarray):
         return images if images.shape[1:] == (SIDE, SIDE) else None
-    small = []
-    for i in range(len(images)):
-        image = as_small(images[i])
-        if image is None:  # mostly the first one: no need to decode all
-            return None
-        small.append(image)
-    return np.stack(small) if small else None
+    each = (as_small(images[i]) for i in range(len(images)))  # mostly the first one tells: no need to decode all
+    small: list[Any] = list(takewhile(lambda image: image is not None, each))
+    return np.stack(small) if len(small) == len(images) > 0 else None
 
 
 def crop_set(letters: LetterSet, looks: Looks, *, background: bool = False) -> tuple[np.ndarray, np.ndarray]:

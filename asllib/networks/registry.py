@@ -34,9 +34,8 @@ class Network(nn.Module):
         """Read stored tensors (N, ...) without augmentation; return logits (N, classes)."""
         if self.training:  # this check is quicker than eval() on every layer
             self.eval()
-        starts = range(0, len(inputs[0]), batch)
-        parts = [self(self.prepare(tuple(x[start : start + batch] for x in inputs))) for start in starts]
-        return torch.cat(parts) if parts else torch.empty(0, self.config.classes)
+        batches = zip(*(tensor.split(batch) for tensor in inputs), strict=True)
+        return torch.cat([self(self.prepare(some)) for some in batches])
 
 
 def network_class(name: str) -> type[Network]:

@@ -95,11 +95,9 @@ def hand_examples(looks: Looks, labels: np.ndarray, weights: np.ndarray | None =
 def join(parts: Sequence[Examples]) -> Examples:
     """Put sets of examples of one kind together; where one has weights, items of the others weigh 1."""
     inputs = zip(*(part.inputs for part in parts), strict=True)
-    weights = None
-    if any(part.weights is not None for part in parts):
-        ones = [torch.ones(len(part), dtype=torch.float64) for part in parts]
-        weights = torch.cat([one if p.weights is None else p.weights for p, one in zip(parts, ones, strict=True)])
-    return Examples(tuple(map(torch.cat, inputs)), torch.cat([part.labels for part in parts]), weights)
+    weights = [torch.ones(len(p), dtype=torch.float64) if p.weights is None else p.weights for p in parts]
+    weighed = torch.cat(weights) if any(part.weights is not None for part in parts) else None
+    return Examples(tuple(map(torch.cat, inputs)), torch.cat([part.labels for part in parts]), weighed)
 
 
 TURNED = 0.4  # of the hands are also learned from as seen in a photo that lies on its side, or on its head
@@ -117,11 +115,10 @@ def turned(examples: Examples, seed: int = 0) -> Examples:
     quarters = torch.from_numpy(rng.integers(1, 4, len(rows)))
     for quarter in (1, 2, 3):  # each once more clockwise
         more = quarters >= quarter
-        points, shape = landmarks[more], aspect[more]
-        x, y = points[..., 0] * shape[:, None], points[..., 1]  # in heights
-        landmarks[more] = torch.stack([1 - y, x / shape[:, None], points[..., 2] * shape[:, None]], -1)
-        world[more] = torch.stack([-world[more][..., 1], world[more][..., 0], world[more][..., 2]], -1)
-        aspect[more] = 1 / shape
+        (x, y, z), (across, down, away) = landmarks[more].unbind(-1), world[more].unbind(-1)
+        landmarks[more] = torch.stack([1 - y, x, z * aspect[more, None]], -1)  # z is in widths
+        world[more] = torch.stack([-down, across, away], -1)
+        aspect[more] = 1 / aspect[more]
     none = torch.full_like(embeddings, torch.nan)
     return Examples((landmarks, world, left, aspect, none), torch.full((len(rows),), NO_LETTER), chosen.weights)
 
