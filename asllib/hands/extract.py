@@ -115,16 +115,13 @@ def _chunks(images: Images, files: Sequence[str]) -> Iterator[tuple[int, list[np
         image = images.read_bytes(i) if isinstance(images, PhotoFiles) else images[i]
         if not isinstance(image, bytes):
             check_image(image, str(files[i]))
-        if chunk and (len(chunk) == CHUNK or size + _size(image) > CHUNK_BYTES):
+        more = len(image) if isinstance(image, bytes) else image.nbytes
+        if chunk and (len(chunk) == CHUNK or size + more > CHUNK_BYTES):
             yield start, chunk
             chunk, size, start = [], 0, i
         chunk.append(image)
-        size += _size(image)
+        size += more
     yield start, chunk
-
-
-def _size(image: np.ndarray | bytes) -> int:
-    return len(image) if isinstance(image, bytes) else image.nbytes
 
 
 def _extract_chunk(
@@ -142,15 +139,11 @@ def _extract_chunk(
 
 
 def _table(hands: list[Hand | None], shapes: list[tuple[int, ...]], every_look: bool) -> pd.DataFrame:
-    numbers = np.full((len(hands), len(_NUMBERS)), np.nan, np.float32)
-    numbers[:, 0] = 0
-    for row, hand in zip(numbers, hands, strict=True):
-        if hand is not None:
-            row[:] = [hand.score, *hand.landmarks.ravel(), *hand.world.ravel()]
+    no_hand = [0.0, *[np.nan] * (len(_NUMBERS) - 1)]
+    rows = [[hand.score, *hand.landmarks.ravel(), *hand.world.ravel()] if hand else no_hand for hand in hands]
     side = pd.Series([hand and hand.side for hand in hands], name="side", dtype=str)
-    sizes = np.array([shape[1::-1] for shape in shapes], np.int32).reshape(-1, 2)
-    size = pd.DataFrame(sizes, columns=list(SIZE_COLUMNS))
-    table = pd.concat([side, pd.DataFrame(numbers, columns=_NUMBERS), size], axis=1)
+    sizes = pd.DataFrame([shape[1::-1] for shape in shapes], columns=list(SIZE_COLUMNS), dtype=np.int32)
+    table = pd.concat([side, pd.DataFrame(rows, columns=_NUMBERS, dtype=np.float32), sizes], axis=1)
     if every_look:
         embeddings = [None if hand is None else hand.embedding for hand in hands]
         packed = [b"" if one is None else one.astype(np.float16).tobytes() for one in embeddings]

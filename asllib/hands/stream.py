@@ -49,11 +49,9 @@ class Stream:
 
 def stream_of(hands: Sequence[Hand | None], times: Sequence[float] | np.ndarray, aspect: float, **truth) -> Stream:
     """Gather the hands of a video's frames into a stream."""
-    if all(hand is None or hand.embedding is not None for hand in hands):
-        truth["embeddings"] = np.zeros((len(hands), WIDTH), np.float16)
-        for i, hand in enumerate(hands):
-            if hand is not None:
-                truth["embeddings"][i] = hand.embedding
+    embeddings = [np.zeros(WIDTH) if hand is None else hand.embedding for hand in hands]
+    if all(embedding is not None for embedding in embeddings):
+        truth["embeddings"] = np.array(embeddings, np.float16).reshape(-1, WIDTH)
     landmarks = _stack(_EMPTY if hand is None else hand.landmarks for hand in hands)
     world = _stack(_EMPTY if hand is None else hand.world for hand in hands)
     left = np.array([hand is not None and hand.side == "left" for hand in hands], bool)
