@@ -1,13 +1,10 @@
 """Films of the synthetic signer, and the stream that the tracker sees of each, with the truth."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -18,9 +15,7 @@ from asllib.hands.stream import Stream, stream_of
 from asllib.hands.tracker import HandTracker
 from asllib.letters import LETTERS
 from asllib.paths import cache_dir, kept
-
-if TYPE_CHECKING:
-    from asllib.signer import SignedWord
+from asllib.signer import SignedWord, render_idle, render_word
 
 SIZE = (320, 240)  # pixels of a frame, as the live cell sends them
 SMALL = (240, 180)  # the hand is some 45 pixels tall: quicker to film, harder to read
@@ -41,8 +36,6 @@ class Plan:
 
 def shoot(plan: Plan) -> SignedWord:
     """Film a plan with the synthetic signer."""
-    from asllib.signer import render_idle, render_word
-
     if plan.word:
         return render_word(plan.word, plan.signer, plan.fps, plan.letters_per_second, plan.size, plan.seed)
     return render_idle(plan.seconds, plan.signer, plan.fps, plan.size, plan.seed)
