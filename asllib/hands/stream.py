@@ -62,27 +62,16 @@ def _stack(points: Iterable[np.ndarray]) -> np.ndarray:
     return np.array(list(points), np.float32).reshape(-1, 21, 3)
 
 
-@dataclass(frozen=True)
-class Moment:
-    """The hand at one moment."""
-
-    time_s: float
-    landmarks: np.ndarray  # (21, 3) as in ``Hand``; NaN if there is no hand
-    world: np.ndarray  # the same
-    left: bool
-
-
 class Resampler:
-    """Turn incoming frames of any rate into moments ``1 / RATE`` seconds apart."""
+    """Turn incoming frames of any rate into moments ``1 / RATE`` seconds apart: times, each with the hand, or None."""
 
     def __init__(self) -> None:
         self._next = 0  # number of the next moment
         self._seen: tuple[float, Hand] | None = None
-        self._left = False
         self._last = math.inf  # when the last frame came
         self._cut = 0.0  # seconds of stalls that are cut
 
-    def push(self, hand: Hand | None, time_s: float) -> Iterator[Moment]:
+    def push(self, hand: Hand | None, time_s: float) -> Iterator[tuple[float, Hand | None]]:
         """Take a frame; yield the moments that it completes, if any."""
         if self._last == math.inf:
             self._next = math.ceil(time_s * RATE - 1e-6)
@@ -97,39 +86,34 @@ class Resampler:
                 self._seen = None
                 yield from self._missing(time_s)
             return
-        self._left = hand.side == "left"
         before = self._seen
-        if before is not None and time_s - before[0] > GAP_S:
-            before = None
-        if before is None:
+        if before is None or time_s - before[0] > GAP_S:
             yield from self._missing(time_s - 0.5 / RATE)
             before = (time_s - 1.0, hand)
         while self._next <= time_s * RATE + 1e-6:
             part = float(np.clip((self._next / RATE - before[0]) / (time_s - before[0]), 0, 1))
             image = before[1].landmarks + part * (hand.landmarks - before[1].landmarks)
-            yield self._moment(image, before[1].world + part * (hand.world - before[1].world))
+            world = before[1].world + part * (hand.world - before[1].world)
+            yield self._moment(Hand(image, world, hand.side, hand.score))
         self._seen = (time_s, hand)
 
-    def _missing(self, until: float) -> Iterator[Moment]:
+    def _missing(self, until: float) -> Iterator[tuple[float, Hand | None]]:
         # This is more than the network remembers; after hours without a hand all moments would take minutes.
         self._next = max(self._next, math.floor((until - _EMPTY_S) * RATE))
         while self._next <= until * RATE + 1e-6:
-            yield self._moment(_EMPTY, _EMPTY)
+            yield self._moment(None)
 
-    def _moment(self, landmarks: np.ndarray, world: np.ndarray) -> Moment:
-        moment = Moment(self._next / RATE + self._cut, landmarks, world, self._left)
+    def _moment(self, hand: Hand | None) -> tuple[float, Hand | None]:
         self._next += 1
-        return moment
+        return (self._next - 1) / RATE + self._cut, hand
 
 
 def resample(stream: Stream) -> Stream:
     """Resample a whole stream to even moments; each takes its true letter from the nearest frame."""
     sampler = Resampler()
     moments = [m for hand, time in zip(stream.hands(), stream.times, strict=True) for m in sampler.push(hand, time)]
-    times = np.array([m.time_s for m in moments])
-    positions = None
+    times, positions = np.array([time for time, _ in moments]), None
     if stream.positions is not None and len(times):
         positions = stream.positions[np.abs(stream.times[None] - times[:, None]).argmin(1)]
-    landmarks, world = _stack(m.landmarks for m in moments), _stack(m.world for m in moments)
-    left = np.array([m.left for m in moments], bool)
-    return Stream(times, landmarks, world, left, stream.aspect, stream.word, positions, stream.signer)
+    hands, truth = [hand for _, hand in moments], {"word": stream.word, "signer": stream.signer}
+    return stream_of(hands, times, stream.aspect, positions=positions, **truth)

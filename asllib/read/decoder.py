@@ -10,7 +10,7 @@ from torch import Tensor
 
 from asllib.errors import InputError
 from asllib.hands.look import Hand
-from asllib.hands.stream import RATE, Moment, Resampler
+from asllib.hands.stream import RATE, Resampler, stream_of
 from asllib.letters import STATIC
 from asllib.networks.default import DefaultNet
 from asllib.networks.spelling import MOVEMENT, NEITHER, SpellingNet, moment_features
@@ -98,7 +98,7 @@ class Listener:
         """Forget the hand."""
         self._sampler = Resampler()
         self._moved = self.delay * [(0.0, False)]  # in the moments of which nothing is said yet, and whether found
-        self._last: list[Moment] = []  # the one before, if there was one
+        self._last: list[tuple[float, Hand | None]] = []  # the one before, if there was one
         self._looks: list[tuple[float, np.ndarray]] = []  # when the last two were taken, and what each alone says
 
     @torch.inference_mode()
@@ -112,15 +112,15 @@ class Listener:
             self._looks = [*self._looks[-1:], (time_s, look)]
         known, count = [*self._last, *moments], len(moments)
         self._last = moments[-1:]
-        hands = torch.from_numpy(np.array([[(moment.landmarks, moment.world) for moment in known]], np.float32))
-        left = torch.tensor([[moment.left for moment in known]])
-        features = moment_features(hands[:, :, 0], hands[:, :, 1], left, torch.tensor([aspect]))[:, :, -count:]
-        probabilities = self._say(features, self._nearest([moment.time_s for moment in moments]))
+        even = stream_of([hand for _, hand in known], [time for time, _ in known], aspect)
+        image, world, left = (torch.from_numpy(part)[None] for part in (even.landmarks, even.world, even.left))
+        features = moment_features(image, world, left, torch.tensor([aspect]))[:, :, -count:]
+        probabilities = self._say(features, self._nearest([time for time, _ in moments]))
         across, _, grown, _, found = features[0, -MOVEMENT:].numpy()  # (T,) each
         self._moved += zip((abs(across) + abs(grown)).tolist(), (found > 0).tolist(), strict=True)
         moved, self._moved = self._moved[:count], self._moved[count:]
         rows = zip(moments, probabilities, moved, strict=True)
-        return [Said(moment.time_s - self.delay / RATE, row, *how) for moment, row, how in rows]
+        return [Said(time - self.delay / RATE, row, *how) for (time, _), row, how in rows]
 
     def _nearest(self, times: list[float]) -> np.ndarray | None:
         """What the looks nearest to some times say, (T, signs); None without any."""
