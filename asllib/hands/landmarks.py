@@ -1,6 +1,5 @@
 """The 21 hand landmarks: names, bones, tables and drawing."""
 
-import gzip
 import os
 from collections.abc import Iterable
 from itertools import islice
@@ -113,9 +112,8 @@ def write_landmarks(table: pd.DataFrame | Iterable[pd.DataFrame], path: str | os
                 for part in checked:
                     writer.write_table(pa.Table.from_pandas(part, first.schema, preserve_index=False))
             return
-        with (gzip.open if path.suffix == ".gz" else open)(temporary, "wt", encoding="utf-8", newline="") as file:
-            for number, part in enumerate(checked):
-                part.to_csv(file, index=False, header=number == 0)
+        for number, part in enumerate(checked):
+            part.to_csv(temporary, index=False, header=number == 0, mode="a", lineterminator="\n")
 
 
 def check_landmarks(table: pd.DataFrame, name: object = "landmarks") -> pd.DataFrame:
