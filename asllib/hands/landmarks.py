@@ -61,8 +61,7 @@ def landmark_arrays(table: pd.DataFrame) -> dict[str, np.ndarray]:
     They are ``landmarks`` and ``world`` (N, 21, 3) float32, ``left`` (N,) bool, ``aspect`` (N,) float32, width / height
     or 1 in a table without them, and ``found`` (N,) bool: if it is False, the coordinates are NaN.
     """
-    sized = all(name in table for name in SIZE_COLUMNS)
-    aspect = table["width"] / table["height"] if sized else pd.Series(1, table.index)
+    aspect = table["width"] / table["height"] if {*SIZE_COLUMNS} <= {*table} else pd.Series(1, table.index)
     return {
         "landmarks": table[image_columns()].to_numpy(np.float32).reshape(-1, 21, 3),
         "world": table[world_columns()].to_numpy(np.float32).reshape(-1, 21, 3),
@@ -130,18 +129,16 @@ def check_landmarks(table: pd.DataFrame, name: object = "landmarks") -> pd.DataF
     table = table[[*columns, *(column for column in table if column not in columns)]].copy()
     text = table[texts].map(lambda value: isinstance(value, str)).to_numpy(bool)
     _refuse(name, table, texts, ~text & table[texts].notna().to_numpy(), "a text is expected here")
-    if table["side"].isin(["Left", "Right"]).any():  # as MediaPipe writes the side
-        table["side"] = table["side"].replace({"Left": "left", "Right": "right"})
+    table["side"] = table["side"].replace({"Left": "left", "Right": "right"})  # as MediaPipe writes the side
     values = np.column_stack([_numbers(table[column]) for column in numbers])
     _refuse(name, table, numbers, np.isnan(values) & table[numbers].notna().to_numpy(), "a number is expected here")
     with np.errstate(over="ignore"):  # overflow gives infinity, an error if a hand was found
         table[numbers] = values.astype(np.float32)
-    for column in SIZE_COLUMNS:
-        if column in table:
-            values = _numbers(table[column])
-            good = (values >= 1) & (values <= MAX_SIZE) & (values % 1 == 0)
-            _refuse(name, table, [column], ~good, f"a size is a whole number of pixels from 1 to {MAX_SIZE:,}")
-            table[column] = values.astype(np.int32)
+    for column in table.columns.intersection([*SIZE_COLUMNS]):
+        values = _numbers(table[column])
+        good = (values >= 1) & (values <= MAX_SIZE) & (values % 1 == 0)
+        _refuse(name, table, [column], ~good, f"a size is a whole number of pixels from 1 to {MAX_SIZE:,}")
+        table[column] = values.astype(np.int32)
 
     score, values = table["score"].to_numpy(), table[numbers[1:]].to_numpy()
     found, known = score > 0, table["side"].isin(["left", "right"]).to_numpy()

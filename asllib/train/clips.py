@@ -33,11 +33,8 @@ class Clip:
 def film_clip(stream: Stream) -> Clip:
     """Turn a film with its truth into a clip."""
     even = resample(stream)
-    flip = np.where(even.left, -1.0, 1.0)[:, None]
-    landmarks = even.landmarks * np.array([stream.aspect, 1, stream.aspect], np.float32)
-    world = even.world.copy()
-    landmarks[..., 0] *= flip
-    world[..., 0] *= flip
+    mirror = np.where(even.left[:, None, None], [-1, 1, 1], 1).astype(np.float32)
+    landmarks = even.landmarks * np.array([stream.aspect, 1, stream.aspect], np.float32) * mirror
     targets, shapes = np.full((2, len(even)), NEITHER, np.int64)
     spelled = []
     for position, letter in enumerate(even.word):
@@ -51,7 +48,7 @@ def film_clip(stream: Stream) -> Clip:
         shapes[[max(rows[0] - 1, 0), min(rows[-1] + 1, len(even) - 1)]] = IGNORE
         targets[rows[round(TOLD * len(rows)) :] if letter in MOVING else rows] = number
         spelled.append(number)
-    return Clip(landmarks.astype(np.float32), world.astype(np.float32), targets, shapes, tuple(spelled))
+    return Clip(landmarks, even.world * mirror, targets, shapes, tuple(spelled))
 
 
 def rotation(z: np.ndarray | float, x: np.ndarray | float, y: np.ndarray | float) -> np.ndarray:
