@@ -145,8 +145,7 @@ def look_probabilities(model: Network, looks: Looks) -> np.ndarray:
     count = np.zeros((len(looks), 1), np.float32)
     for table, embeddings in zip(looks.tables, looks.embeddings, strict=True):
         found = (table["score"] > 0).to_numpy()
-        if found.any():
-            inputs = (*landmark_inputs(table[found]), torch.from_numpy(embeddings[found]))
-            total[found] += model.logits(inputs).softmax(1).numpy()
-            count[found] += 1
+        inputs = (*landmark_inputs(table[found]), torch.from_numpy(embeddings[found]))
+        total[found] += model.logits(inputs).softmax(1).numpy()
+        count[found] += 1
     return total / np.maximum(count, 1)

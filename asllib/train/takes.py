@@ -68,10 +68,9 @@ class Takes:
         """Each signer who shows many signs, and handshapes that are no sign by anybody."""
         if self.signers is None:
             return []
-        shown = pd.DataFrame({"signer": self.signers, "label": self.labels})
-        counts = shown[shown["label"].isin(SIGNS)].groupby("signer")["label"].nunique()
-        other = ~np.isin(self.labels, SIGNS)
-        masks = [(self.signers == signer) | other for signer in counts.index[counts >= _MANY]]
+        sign = np.isin(self.labels, SIGNS)
+        counts = pd.Series(self.labels[sign]).groupby(self.signers[sign]).nunique()
+        masks = [(self.signers == signer) | ~sign for signer in counts.index[counts >= _MANY]]
         return [Takes(self.hands[mask], self.labels[mask], filmed=self.filmed) for mask in masks]
 
     def row(self, label: str, rng: np.random.Generator) -> int:
