@@ -274,43 +274,32 @@ class _Pieces:
 
     def show(self, shown: _Shown, seconds: float) -> None:
         """Show a sign where the hand is: drawn, as it was filmed, or held for about so long."""
-        if shown.path is not None:
-            self.draw(shown.name, shown.number, shown.hands, shown.path)
-        elif shown.filmed:
-            self.play(shown.name, shown.number, shown.hands, seconds)
-        else:
-            self.hold(shown.name, shown.number, shown.hands[0], seconds)
-
-    def draw(self, name: str, number: int, hands: np.ndarray, path: np.ndarray) -> None:
-        """Draw J or Z with hands (T, 2, 21, 3) along a path (T, 2); some wait before they draw Z."""
-        told, held = TOLD * len(path), _STILL_STROKE_S * RATE
-        if name == "Z" and self.rng.random() < 0.5:
-            wait = self.moments(self.rng.uniform(0.2, 1.4), 2)
-            self.add(hands[0], wait, number=number, told=held)
-            told = 0 if wait > held else told  # once read, it is not read again
-        self.add(hands, len(path), self.at + path, number=number, told=told)
-
-    def play(self, name: str, number: int, hands: np.ndarray, seconds: float) -> None:
-        """Show a letter as it was filmed: a part of its hands (T, 2, 21, 3), or, of J and Z, all."""
-        if name not in MOVING and self.rng.random() < 0.75:
-            count = min(len(hands), self.moments(seconds, 2))
-            first = int(self.rng.integers(0, len(hands) - count + 1))
-            hands = hands[first : first + count]
-        path = self.at + self.scale * (hands[:, 0, 0, :2] - hands[0, 0, 0, :2])
-        told = round(TOLD * len(hands)) if name in MOVING else 0
-        self.add(hands - hands[:, :, :1], len(hands), path, number=number, told=told)
-
-    def hold(self, name: str, number: int, hand: np.ndarray, seconds: float) -> None:
-        """Hold a letter; hands that are held drift, wobble and come nearer, the more the longer."""
-        if name in MOVING:
-            seconds = max(seconds, 0.8)
-        elif self.rng.random() < 0.15:
-            seconds += self.rng.exponential(1.2)  # a learner thinks
-        count = self.moments(seconds, 12 if name in MOVING else 2)
-        drift = np.cumsum(self.rng.normal(0, 0.02, (count, 2)), 0) * self.rng.uniform(0, 1.5)
-        growth = self.scale * np.exp(np.linspace(0, self.rng.normal(0, 0.15) * count / RATE, count))
-        self.add(hand, count, self.at + drift, growth, number, _STILL_STROKE_S * RATE if name in MOVING else 0)
-        self.scale = float(np.clip(growth[-1], 0.4, 2.5))
+        hands, number, moving, rng = shown.hands, shown.number, shown.name in MOVING, self.rng
+        if shown.path is not None:  # some wait before they draw Z
+            told, held = TOLD * len(hands), _STILL_STROKE_S * RATE
+            if shown.name == "Z" and rng.random() < 0.5:
+                wait = self.moments(rng.uniform(0.2, 1.4), 2)
+                self.add(hands[0], wait, number=number, told=held)
+                told = 0 if wait > held else told  # once read, it is not read again
+            self.add(hands, len(hands), self.at + shown.path, number=number, told=told)
+        elif shown.filmed:  # a part of it, or, of J and Z, all
+            if not moving and rng.random() < 0.75:
+                count = min(len(hands), self.moments(seconds, 2))
+                first = int(rng.integers(0, len(hands) - count + 1))
+                hands = hands[first : first + count]
+            path = self.at + self.scale * (hands[:, 0, 0, :2] - hands[0, 0, 0, :2])
+            told = round(TOLD * len(hands)) if moving else 0
+            self.add(hands - hands[:, :, :1], len(hands), path, number=number, told=told)
+        else:  # hands that are held drift, wobble and come nearer, the more the longer
+            if moving:
+                seconds = max(seconds, 0.8)
+            elif rng.random() < 0.15:
+                seconds += rng.exponential(1.2)  # a learner thinks
+            count = self.moments(seconds, 12 if moving else 2)
+            drift = np.cumsum(rng.normal(0, 0.02, (count, 2)), 0) * rng.uniform(0, 1.5)
+            growth = self.scale * np.exp(np.linspace(0, rng.normal(0, 0.15) * count / RATE, count))
+            self.add(hands[0], count, self.at + drift, growth, number, _STILL_STROKE_S * RATE if moving else 0)
+            self.scale = float(np.clip(growth[-1], 0.4, 2.5))
 
     def leave(self, hand: np.ndarray) -> None:
         """Leave the picture for a while, and come back as before."""
