@@ -267,11 +267,6 @@ class _Pieces:
         goal = self.at + np.array(aside) if slides else self.at
         self.go(hand, goal, self.scale, seconds, 0 if slides else self.rng.uniform(0.25, 0.5))
 
-    def gesture(self, hand: np.ndarray) -> None:
-        """Make another sign: the hand moves as in no letter of its shape."""
-        turn, path = gesture(self.moments(self.rng.uniform(0.4, 1.6), 6), self.rng)
-        self.add(_turned(hand, turn), len(path), self.at + path)
-
     def show(self, shown: _Shown, seconds: float) -> None:
         """Show a sign where the hand is: drawn, as it was filmed, or held for about so long."""
         hands, number, moving, rng = shown.hands, shown.number, shown.name in MOVING, self.rng
@@ -300,11 +295,6 @@ class _Pieces:
             growth = self.scale * np.exp(np.linspace(0, rng.normal(0, 0.15) * count / RATE, count))
             self.add(hands[0], count, self.at + drift, growth, number, _STILL_STROKE_S * RATE if moving else 0)
             self.scale = float(np.clip(growth[-1], 0.4, 2.5))
-
-    def leave(self, hand: np.ndarray) -> None:
-        """Leave the picture for a while, and come back as before."""
-        self.add(np.nan, self.moments(self.rng.uniform(0.4, 1.0)))
-        self.add(hand, 1)
 
     def clip(self, spelled: Sequence[int], share: float) -> Clip:
         """All moments as a clip; ``share`` is the time of a letter in seconds."""
@@ -371,7 +361,8 @@ def piece_together(takes: Takes, rng: np.random.Generator) -> Clip:
             hand = shown.hands[0] - shown.hands[0, :, :1]
             pieces.approach(hand, way_s * (1 if before else 2))
             if shown.name not in ("I", *MOVING) and rng.random() < GESTURES and not pieces.cut:
-                pieces.gesture(hand)
+                turn, path = gesture(pieces.moments(rng.uniform(0.4, 1.6), 6), rng)
+                pieces.add(_turned(hand, turn), len(path), pieces.at + path)
                 before = None
                 continue
         pieces.show(shown, hold_s)
@@ -379,7 +370,8 @@ def piece_together(takes: Takes, rng: np.random.Generator) -> Clip:
             spelled.append(shown.number)
         before = shown if shown.number != NEITHER or shown.name not in SIGNS else None  # not a hand that hangs
         if rng.random() < 0.08:
-            pieces.leave(hand)
+            pieces.add(np.nan, pieces.moments(rng.uniform(0.4, 1.0)))  # it leaves the picture, and comes back as before
+            pieces.add(hand, 1)
             before = None
     if not pieces.cut and rng.random() < 0.6:
         pieces.lower(anything())
