@@ -20,7 +20,7 @@ from asllib.data import find_people, find_photos, load_letters, signer_weights
 from asllib.data.drawn import added_letters, random_hands, signer_version
 from asllib.data.looks import track
 from asllib.data.people_set import join_tables, load_sequences
-from asllib.letters import LETTERS, MOVING
+from asllib.letters import MOVING
 from asllib.networks.registry import Network
 from asllib.networks.spelling import NEITHER, SpellingNet, SpellingPreset
 from asllib.results import data_card
@@ -108,17 +108,17 @@ def people_takes() -> tuple[Takes, dict[str, Any]]:
         for seen in track(letters).subset(keep).tables:
             looks.append(seen)
             tables.append(table[keep])
-    films: list[tuple[str, np.ndarray]] = []
+    films: dict[str, list[np.ndarray]] = {}
     if find_people() is not None:
         sequences = load_sequences("train")
         frames = join_tables(sequences, FRAMES)
         still = frames[~frames["label"].isin(MOVING)]
         looks.append(still)
         tables.append(still)
-        films = [(letter, hands) for letter, hands in filmed_letters(sequences) if letter in LETTERS]
+        films = filmed_letters(sequences)
     about = pd.concat(tables, ignore_index=True)
     signers = (about["source"] + "/" + about["signer"]).to_numpy(str)
-    return dataclasses.replace(takes_of(looks, signer_weights(about), signers), filmed=tuple(films)), cards
+    return dataclasses.replace(takes_of(looks, signer_weights(about), signers), filmed=films), cards
 
 
 def fit_spelling(

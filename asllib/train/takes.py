@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from asllib.data.people_set import Sequences
 from asllib.hands.features import landmark_inputs, mirror_left, palm_scale, palm_size, true_aspect, wrist_origin
 from asllib.hands.stream import RATE
-from asllib.letters import MOVING
+from asllib.letters import LETTERS, MOVING
 from asllib.networks.spelling import NEITHER, SIGNS
 from asllib.signer.motion import TURNED, draw_stroke_habit, minimum_jerk, stroke_path
 from asllib.train.clips import IGNORE, TOLD, Clip, between, rotation
@@ -42,7 +42,7 @@ class Takes:
     labels: np.ndarray  # (N,)
     weights: np.ndarray | None = None  # (N,) how often each comes up beside others of its label
     signers: np.ndarray | None = None  # (N,)
-    filmed: tuple[tuple[str, np.ndarray], ...] = ()  # letter, hands (T, 2, 21, 3) from where the wrist begins
+    filmed: dict[str, list[np.ndarray]] = field(default_factory=dict)  # hands (T, 2, 21, 3) from where the wrist begins
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -52,11 +52,6 @@ class Takes:
         """The positions of each label, in the order of the labels."""
         kinds, which = np.unique(self.labels, return_inverse=True)
         return {kind: np.flatnonzero(which == number) for number, kind in enumerate(kinds.tolist())}
-
-    @functools.cached_property
-    def films_of(self) -> dict[str, list[np.ndarray]]:
-        """The filmed hands of each letter."""
-        return {name: [hands for letter, hands in self.filmed if letter == name] for name in dict(self.filmed)}
 
     @functools.cached_property
     def _sums(self) -> dict[str, np.ndarray]:
@@ -108,18 +103,21 @@ def film_takes(clips: Sequence[Clip]) -> Takes:
     return Takes(points.numpy(), np.array(labels), None, np.array(signers))
 
 
-def filmed_letters(people: Sequence[Sequences]) -> Iterator[tuple[str, np.ndarray]]:
-    """The clips of filmed people, each a letter and its hands (T, 2, 21, 3): the longest part without a gap."""
+def filmed_letters(people: Sequence[Sequences]) -> dict[str, list[np.ndarray]]:
+    """The clips of each letter by filmed people, as hands (T, 2, 21, 3): the longest part without a gap."""
+    films: dict[str, list[np.ndarray]] = {}
     for person in people:
         for letter, left, points in zip(person.letters.tolist(), person.left, person.landmarks, strict=True):
             seen = np.flatnonzero(np.isfinite(points[:, 0, 0]))
-            if person.still or not len(seen):
+            if person.still or letter not in LETTERS or not len(seen):
                 continue
             longest = max(np.split(seen, np.flatnonzero(np.diff(seen) > 1) + 1), key=len)
             image = true_aspect(torch.from_numpy(points[longest]), torch.tensor(person.aspect))
             image = image / palm_size(wrist_origin(image)).median()
             hands = (image - image[:1, :1]).numpy() * [-1 if left else 1, 1, 1]
-            yield letter, np.stack([hands, np.full_like(hands, np.nan)], 1).astype(np.float32)
+            hands = np.stack([hands, np.full_like(hands, np.nan)], 1).astype(np.float32)
+            films.setdefault(letter, []).append(hands)
+    return films
 
 
 def join(parts: Sequence[Takes], shares: Sequence[float]) -> Takes:
@@ -130,7 +128,7 @@ def join(parts: Sequence[Takes], shares: Sequence[float]) -> Takes:
         weights.append(share * own / own.sum())
         signers.append(np.full(len(part), "") if part.signers is None else part.signers)
     hands, labels = (np.concatenate([getattr(part, name) for part in parts]) for name in ("hands", "labels"))
-    filmed = tuple(itertools.chain.from_iterable(part.filmed for part in parts))
+    filmed = {letter: films for part in parts for letter, films in part.filmed.items()}  # one of the sets has some
     return Takes(hands, labels, np.concatenate(weights), np.concatenate(signers), filmed)
 
 
@@ -162,7 +160,7 @@ def _choose(takes: Takes, cut: bool, rng: np.random.Generator) -> _Shown:
         name = strange[rng.integers(len(strange))]
     elif kind > 1 - STROKES and set(MOVING) <= set(names):
         name = MOVING[rng.integers(len(MOVING))]
-    films = takes.films_of.get(name)
+    films = takes.filmed.get(name)
     if films and rng.random() < FILMED:
         return _Shown(name, 1 + SIGNS.index(name), films[rng.integers(len(films))], filmed=True)
     if name in MOVING and not cut and rng.random() < 0.5:
