@@ -353,6 +353,7 @@ def test_weights_that_are_not_the_cards_are_refused(refused, landmark_run, photo
         ("train", "pixel"),
         ("train", "pixel", "--out", "run", "--epochs", "0"),
         ("train", "pixel", "--out", "run", "--seed", "one"),
+        ("export", "pixel", "--format", "tflite"),
         ("doctor", "--nonsense"),
     ],
 )

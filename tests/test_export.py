@@ -212,7 +212,6 @@ def test_the_command(asl, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["pixel", "--format", "tflite"], "only onnx"),
         (["pixel", "--out", "a.txt"], "a.txt"),
         (["pixel", "--out", "nowhere/a.onnx"], "nowhere"),
         (["nothing"], "nothing"),
