@@ -6,7 +6,6 @@ import csv
 import gzip
 import io
 import json
-import re
 import sys
 import warnings
 import zlib
@@ -34,13 +33,11 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")  # by contents; 
 
 def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
     """Read a file, unpacked if it ends in ``.gz``; InputError if this fails, or it has more than ``most`` bytes."""
+    check_there(path, path)
     try:
-        check_there(path, path)
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             content = file.read(most + 1)
-    except InputError:
-        raise
-    except (OSError, EOFError, zlib.error, ValueError) as error:  # ValueError: a zero byte in the name
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read to its end ({error}); get the file again") from None
     if len(content) > most:
         raise InputError(f"{path}: more than {most / 2**20:,.0f} MB; split it")
@@ -49,14 +46,12 @@ def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
 
 def csv_rows(path: Path, content: bytes) -> Iterator[list[str]]:
     """Yield the rows of a CSV file (UTF-8), the columns' names first; InputError names the first row that is wrong."""
+    save = "save it as comma-separated UTF-8"
     try:
-        place = content.find(b"\0")  # UTF-16 has them in every letter
-        content[: place if place >= 0 else None].decode()
+        content.replace(b"\0", b"\xff").decode()  # a zero byte, as in UTF-16, is no text either
     except UnicodeDecodeError as error:
-        place = error.start
-    if place >= 0:
-        line = content.count(b"\n", 0, place)
-        raise InputError(f"{path}: not a readable CSV file (row {line} is not UTF-8); save it as comma-separated UTF-8")
+        line = content.count(b"\n", 0, error.start)
+        raise InputError(f"{path}: not a readable CSV file (row {line} is not UTF-8); {save}") from None
     # Spreadsheets write a byte order mark; empty lines are no rows.
     rows = filter(None, csv.reader(io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", newline="")))
     try:
@@ -69,11 +64,11 @@ def csv_rows(path: Path, content: bytes) -> Iterator[list[str]]:
         yield names
         for number, row in enumerate(rows, 1):
             if len(row) != len(names):
-                reason = f"row {number} has {len(row)} values instead of {len(names)}"
-                raise InputError(f"{path}: {reason}; was the file cut off?")
+                said = f"row {number} has {len(row)} values instead of {len(names)}"
+                raise InputError(f"{path}: {said}; was the file cut off?")
             yield row
     except csv.Error as error:
-        raise InputError(f"{path}: not a readable CSV file ({error}); save it as comma-separated UTF-8") from None
+        raise InputError(f"{path}: not a readable CSV file ({error}); {save}") from None
 
 
 def check_columns(path: object, names: Sequence[str]) -> None:
@@ -91,9 +86,8 @@ def read_csv(path: Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = csv_rows(path, read_bytes(path))
-    names = next(rows)
-    return pd.DataFrame(list(rows), columns=names, dtype=str)
+    names, *rows = csv_rows(path, read_bytes(path))
+    return pd.DataFrame(rows, columns=names, dtype=str)
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
@@ -172,12 +166,9 @@ def _formats(stream: IO[bytes], name: str) -> tuple[str, ...]:
     return ("HEIF",)
 
 
-_WEB = re.compile(r"(https?|ftp):/")
-
-
 def check_there(path: Path, name: object, what: str = "file") -> None:
     """Raise InputError, which calls the path ``name``, unless it is a plain file: a pipe would block."""
-    if _WEB.match(str(name)):
+    if str(name).startswith(("http:/", "https:/", "ftp:/")):
         raise InputError(f"{name}: an address of the web; download it, and name the file")
     if path.is_dir():
         raise InputError(f"{name}: a folder; name a {what} in it")

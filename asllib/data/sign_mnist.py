@@ -119,30 +119,27 @@ def read_pixel_rows(path: Path) -> np.ndarray:
         raise InputError(f"{path}: column {missing[0]} is missing ({len(missing)} in all); of label,pixel1..pixel784")
     if len(header) > len(expected):
         raise InputError(f"{path}: {len(header)} columns instead of 785, label,pixel1..pixel784")
+    # Every value is one byte: a text, an empty cell or a number outside 0..255 stops the reader.
+    types = pa_csv.ConvertOptions(column_types=dict.fromkeys(expected, pa.uint8()), null_values=[])
+    how = {"read_options": pa_csv.ReadOptions(use_threads=False)}  # one thread knows the row of an error
+    how |= {"parse_options": pa_csv.ParseOptions(newlines_in_values=True), "convert_options": types}
     try:
-        # Every value is one byte: a text, an empty cell or a number outside 0..255 stops the reader.
-        types = pa_csv.ConvertOptions(column_types=dict.fromkeys(expected, pa.uint8()), null_values=[])
-        table = pa_csv.read_csv(pa.BufferReader(content), convert_options=types).select(expected)
+        table = pa_csv.read_csv(pa.BufferReader(content), **how).select(expected)
     except (pa.ArrowException, KeyError) as error:
-        raise _diagnosis(path, content, first_line(error)) from None
+        for _ in csv_rows(path, content):  # names a row of another length
+            pass
+        wrong = re.search(r"column #(\d+): Row #(\d+): .* invalid value '(.*)'", str(error), re.S)
+        if not wrong:
+            raise InputError(f"{path}: not a pixel CSV ({first_line(error)})") from None
+        name, row, value = header[int(wrong[1])], int(wrong[2]) - 1, wrong[3][:20]
+        whole = "a number in 0..24 without 9, A is 0" if name == "label" else "a whole number in 0..255"
+        raise InputError(f"{path}: row {row}, {name} is {value!r}; expected {whole}") from None
     if table.num_rows == 0:
         raise InputError(f"{path}: no rows below the header")
     rows = np.stack([column.to_numpy() for column in table.columns], axis=1)
-    for row in np.flatnonzero((rows[:, 0] > 24) | (rows[:, 0] == 9)):
-        raise InputError(f"{path}: row {row + 1}, label is {rows[row, 0]}; expected 0..24 without 9 (J moves)")
+    for place in np.flatnonzero((rows[:, 0] > 24) | (rows[:, 0] == 9)):
+        raise InputError(f"{path}: row {place + 1}, label is {rows[place, 0]}; expected 0..24 without 9 (J moves)")
     return rows
-
-
-def _diagnosis(path: Path, content: bytes, reason: str) -> InputError:
-    """Read the file once more as text, to name the first value that is wrong."""
-    rows = csv_rows(path, content)  # names a row of another length
-    header = next(rows)
-    for number, row in enumerate(rows, 1):
-        for name, value in zip(header, row, strict=True):
-            if not re.fullmatch(r"0*(1?[0-9]?[0-9]|2[0-4][0-9]|25[0-5])", value):
-                expected = "a number in 0..24 without 9, A is 0" if name == "label" else "a whole number in 0..255"
-                return InputError(f"{path}: row {number}, {name} is {value[:20]!r}; expected {expected}")
-    return InputError(f"{path}: not a pixel CSV ({reason})")
 
 
 def write_pixel_csv(path: str | Path, images: np.ndarray, labels: np.ndarray) -> None:
