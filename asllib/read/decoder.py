@@ -46,11 +46,7 @@ class ReadLetter:
     start_s: float  # when it was seen, seconds of the video
     end_s: float  # when it was sure
     confidence: float  # mean probability over that time, 0..1
-
-
-@dataclass(frozen=True)
-class MendedLetter(ReadLetter):
-    """A letter that takes the place of the one before it: an I that was the beginning of a J."""
+    mends: bool = False  # it takes the place of the letter before it: an I that was the beginning of a J
 
 
 @dataclass(frozen=True)
@@ -272,10 +268,10 @@ class PeakSpeller:
         if best == NEITHER:
             return []
         shown.total, shown.count = shown.total + confidence, shown.count + 1
-        lasted = time_s - shown.start_s
-        if shown.read and self._slid >= _FAR and self._still >= _STILL and len(self.signs[best - 1]) == 1:
+        lasted, name = time_s - shown.start_s, self.signs[best - 1]
+        if shown.read and self._slid >= _FAR and self._still >= _STILL and len(name) == 1:
             shown.read, shown.began_s = False, said.time_s
-        added = len(self.signs[best - 1]) > 1 and self.signs[best - 1] not in WRITE
+        added = len(name) > 1 and name not in WRITE
         hold_s = max(settings.hold_s, SIGN_HOLD_S) if added else settings.hold_s
         new = not shown.read and lasted + 1 / RATE >= hold_s - 1e-9 and confidence >= settings.confidence
         shown.read |= new
@@ -284,11 +280,9 @@ class PeakSpeller:
         if not new:
             return []
         self._slid = 0.0
-        name = self.signs[best - 1]
         begun = before.sign != NEITHER and self.signs[before.sign - 1] == LOOKS_LIKE.get(name)
         short = before.last_s - before.start_s <= _BEGAN and time_s - before.last_s <= _SINCE
-        kind = MendedLetter if begun and short else ReadLetter
-        return [kind(name, shown.began_s, now_s, shown.total / shown.count)]
+        return [ReadLetter(name, shown.began_s, now_s, shown.total / shown.count, mends=begun and short)]
 
     def _slide(self, said: Said) -> None:
         """Add to how far the hand slid at one go, after it kept still; a lost hand may do either."""

@@ -17,15 +17,7 @@ from asllib.hands.tracker import HandTracker
 from asllib.letters import LETTERS
 from asllib.networks.spelling import NEITHER, SpellingNet
 from asllib.networks.store import fold, load_model
-from asllib.read.decoder import (
-    WRITE,
-    FrameListener,
-    HandListener,
-    MendedLetter,
-    PeakSpeller,
-    ReadLetter,
-    SpellerSettings,
-)
+from asllib.read.decoder import WRITE, FrameListener, HandListener, PeakSpeller, ReadLetter, SpellerSettings
 from asllib.read.lexicon import Lexicon
 from asllib.read.recognizer import Recognizer
 
@@ -216,7 +208,7 @@ class TextReader:
         if sign.letter == "del":
             self.delete()
             return
-        if isinstance(sign, MendedLetter) and self._words[-1].letters:
+        if sign.mends and self._words[-1].letters:
             self._words[-1].text = self._words[-1].text[:-1]
             self._words[-1].letters.pop()
         added = len(sign.letter) > 1  # an added sign is a word of its own

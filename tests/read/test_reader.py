@@ -17,7 +17,7 @@ from asllib.hands.landmarks import image_columns, landmark_columns, world_column
 from asllib.letters import LETTERS
 from asllib.networks.spelling import SpellingNet
 from asllib.read import Reading, ReadLetter, ReadWord, TextReader, read_text, write_subtitles
-from asllib.read.decoder import MendedLetter, PeakSpeller, Said
+from asllib.read.decoder import PeakSpeller, Said
 from asllib.read.reader import FrameReading
 from asllib.read.subtitles import annotate, letters_json
 from asllib.read.videos import read_hands
@@ -338,7 +338,8 @@ def test_what_signs_write(hands, sign, becomes):
 
 
 def test_a_stroke_takes_the_place_of_the_letter_that_began_it(hands, monkeypatch):
-    letters = iter([[ReadLetter("B", 0, 0.1, 1)], [ReadLetter("I", 0.1, 0.2, 1)], [MendedLetter("J", 0.2, 0.5, 1)]])
+    seen = [ReadLetter("B", 0, 0.1, 1), ReadLetter("I", 0.1, 0.2, 1), ReadLetter("J", 0.2, 0.5, 1, mends=True)]
+    letters = iter([[letter] for letter in seen])
     monkeypatch.setattr(PeakSpeller, "update", lambda self, said, now_s: next(letters, []))
     landmarks, world = hands(1)
     reader, texts = TextReader(), []
