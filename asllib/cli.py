@@ -318,7 +318,7 @@ def read(
     Several videos are read one after the other. If one cannot be read, the others still are, and the exit code is 1.
     """
     from asllib.hands.landmarks import TABLES
-    from asllib.read import AnnotatedVideo, letters_json, load_network, read_text, write_subtitles
+    from asllib.read import annotated_video, letters_json, load_network, read_text, write_subtitles
     from asllib.read.video import frame_rate
 
     video, several = videos[0], len(videos) > 1
@@ -331,14 +331,14 @@ def read(
     if annotated is not None and video.name.endswith(TABLES):
         raise InputError(f"{video}: landmarks have no picture to draw into; leave out --annotated")
     network = load_network(model)
-    film = None if annotated is None else AnnotatedVideo(annotated, fps or frame_rate(video))
+    film = nullcontext() if annotated is None else annotated_video(annotated, fps or frame_rate(video))
     rows: list[dict[str, Any]] = []
     for video in videos:
         try:
-            with film or nullcontext():
+            with film as on_frame:
                 found = read_text(
                     video, network, fps=fps, aspect=aspect, correct=correct, names=name or (), progress=True,
-                    on_frame=film and film.write,
+                    on_frame=on_frame,
                 )  # fmt: skip
         except InputError as error:
             if not several:

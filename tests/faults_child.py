@@ -60,15 +60,15 @@ def film(path, frames):
     import numpy as np
 
     from asllib.errors import InputError
-    from asllib.read import AnnotatedVideo
+    from asllib.read import annotated_video
     from asllib.read.reader import FrameReading
 
     rng = np.random.default_rng(0)
     try:
-        with AnnotatedVideo(path, 15) as writer:
+        with annotated_video(path, 15) as write:
             for number in range(frames):
                 frame = rng.integers(0, 256, (120, 160, 3), np.uint8)
-                writer.write(number / 15, frame, FrameReading(None, None, 0.0, np.zeros(26), (), ""))
+                write(number / 15, frame, FrameReading(None, None, 0.0, np.zeros(26), (), ""))
     except InputError as error:
         raise SystemExit(f"asl: {error}") from None
 

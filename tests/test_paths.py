@@ -71,7 +71,6 @@ ELSEWHERE = {
     "data/drawn.py write": "a name of kept's replacing",
     "data/sign_mnist.py _read": "a name of kept's replacing",
     "train/films.py _write": "a name of kept's replacing",
-    "read/subtitles.py write": "a name of replacing, which close() ends",
 }
 WRITERS = {"write_bytes", "write_text", "touch", "to_parquet", "savefig", "imwrite", "VideoWriter", "ParquetWriter"}
 INTO = {"to_csv", "save", "savez", "tofile", "copy", "copyfile", "copy2"}  # they write if they are given a place

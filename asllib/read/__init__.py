@@ -9,7 +9,7 @@ _MODULES = {
     "decoder": ("FrameListener", "HandListener", "PeakSpeller", "ReadLetter", "Said", "SpellerSettings"),
     "lexicon": ("Lexicon", "draw_words"),
     "reader": ("FrameReading", "ReadWord", "TextReader", "load_network"),
-    "subtitles": ("AnnotatedVideo", "annotate", "letters_json", "write_subtitles"),
+    "subtitles": ("annotate", "annotated_video", "letters_json", "write_subtitles"),
     "videos": ("Reading", "read_stream", "read_text"),
 }
 

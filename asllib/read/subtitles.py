@@ -2,8 +2,8 @@
 
 import math
 import os
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,59 +39,45 @@ def _clock(seconds: float) -> str:
     return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1000:02d},{rest % 1000:03d}"
 
 
-class AnnotatedVideo:
-    """Writes a video (.mp4) with hand and text drawn into its frames; complete or not at all.
+@contextmanager
+def annotated_video(path: str | os.PathLike[str], fps: float) -> Iterator[Callable[[float, Any, FrameReading], None]]:
+    """Write a video (.mp4) with hand and text drawn into its frames; complete or not at all.
 
-    Its rate is constant, ``fps`` frames a second, or 30 if ``fps`` is above 250: frames are repeated or dropped to keep
-    their times. InputError if the file cannot be written; at the end, if the disk was full.
+    Gives an ``on_frame`` of ``read_text``. The rate is constant, ``fps`` frames a second, or 30 if ``fps`` is above
+    250: frames are repeated or dropped to keep their times. InputError if the file cannot be written; at the end, if
+    the disk was full.
     """
+    path, fps = Path(path), fps if fps <= _MOST_FPS else MJPEG_FPS
+    if path.suffix.lower() != ".mp4":
+        raise InputError(f"{path}: use a name that ends in .mp4")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path.parent}: no such folder")
+    frames, last = 0, np.empty(0)  # the last one as it was written
+    with replacing(path) as partial:
+        writer = cv2.VideoWriter()
 
-    def __init__(self, path: str | os.PathLike[str], fps: float) -> None:
-        self.path = Path(path)
-        if self.path.suffix.lower() != ".mp4":
-            raise InputError(f"{path}: use a name that ends in .mp4")
-        if not self.path.absolute().parent.is_dir():
-            raise InputError(f"{self.path.parent}: no such folder")
-        self.fps = fps if fps <= _MOST_FPS else MJPEG_FPS
-        self._place = ExitStack()
-        self._writer: cv2.VideoWriter | None = None
-        self._last: np.ndarray | None = None  # as it was written
-        self._frames = 0
-
-    def write(self, time_s: float, frame: np.ndarray, reading: FrameReading) -> None:
-        """Draw what was read into a frame (H, W, 3) uint8 RGB and add it: an ``on_frame`` of ``read_text``."""
-        due = math.floor(time_s * self.fps + 0.5) + 1  # frames with this one; round() rounds halves to even
-        if due <= self._frames:
-            return
-        if self._writer is None:
+        def write(time_s: float, frame: np.ndarray, reading: FrameReading) -> None:
+            nonlocal frames, last
+            due = math.floor(time_s * fps + 0.5) + 1  # frames with this one; round() rounds halves to even
+            if due <= frames:
+                return
             height, width = frame.shape[:2]
-            self._partial = self._place.enter_context(replacing(self.path))
-            self._writer = cv2.VideoWriter(
-                str(self._partial.absolute()), cv2.VideoWriter.fourcc(*"mp4v"), self.fps, (width, height)
-            )
-            if not self._writer.isOpened():
-                raise InputError(f"cannot write {self.path}: no encoder for {width}x{height}")
-        drawn = np.ascontiguousarray(annotate(frame, reading)[..., ::-1])
-        for _ in range(self._frames, due - 1):
-            self._writer.write(drawn if self._last is None else self._last)
-        self._writer.write(drawn)
-        self._last, self._frames = drawn, due
+            codec = cv2.VideoWriter.fourcc(*"mp4v")
+            if not writer.isOpened() and not writer.open(str(partial.absolute()), codec, fps, (width, height)):
+                raise InputError(f"cannot write {path}: no encoder for {width}x{height}")
+            drawn = np.ascontiguousarray(annotate(frame, reading)[..., ::-1])
+            for _ in range(frames, due - 1):
+                writer.write(last if frames else drawn)
+            writer.write(drawn)
+            last, frames = drawn, due
 
-    def __enter__(self) -> "AnnotatedVideo":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
-        if self._writer is not None:
-            self._writer.release()
-        if kind is not None:
-            with suppress(InputError):  # the first error is raised already
-                self._place.__exit__(kind, *error)
-            return
-        with self._place:
-            written = 0 if self._writer is None else count_frames(self._partial) or 0
-            if written != self._frames:  # OpenCV does not report a full disk
-                said = f"{written} of {self._frames} frames could be written; make room on the disk"
-                raise InputError(f"{self.path}: {said}")
+        try:
+            yield write
+        finally:
+            writer.release()
+        written = count_frames(partial) or 0
+        if written != frames:  # OpenCV does not report a full disk
+            raise InputError(f"{path}: {written} of {frames} frames could be written; make room on the disk")
 
 
 def annotate(frame: np.ndarray, reading: FrameReading) -> np.ndarray:

@@ -8,7 +8,7 @@ import pytest
 
 from asllib.hands.landmarks import landmark_columns, write_landmarks
 from asllib.read.reader import FrameReading
-from asllib.read.subtitles import AnnotatedVideo
+from asllib.read.subtitles import annotated_video
 from asllib.read.video import count_frames, frame_rate, iter_frames
 from asllib.signer import write_video
 
@@ -78,9 +78,9 @@ def test_an_annotated_film_lasts_as_long_as_its_source(asl, recorded, tmp_path):
 
 def test_frames_at_times_between_two_are_each_written_once(tmp_path, one_hand):
     reading = FrameReading(one_hand, None, 0.0, np.zeros(26, np.float32), (), "")
-    with AnnotatedVideo(tmp_path / "film.mp4", 32.0) as film:
+    with annotated_video(tmp_path / "film.mp4", 32.0) as write:
         for number in range(40):
-            film.write((number + 0.5) / 32, np.full((48, 64, 3), 6 * number, np.uint8), reading)
+            write((number + 0.5) / 32, np.full((48, 64, 3), 6 * number, np.uint8), reading)
     brightness = [frame[:10].mean() for _, frame in iter_frames(tmp_path / "film.mp4")]
     assert len(brightness) == 41 and (np.diff(brightness[2:]) > 1).all()
 
