@@ -54,7 +54,10 @@ class Lexicon:
         word = word.upper()
         if not word or word in self._names or not set(word) <= set(LETTERS):  # added signs are no letters
             return word
-        distances = {word: 0.0} | self._similar(word)
+        most = 1 if len(word) <= 2 else 2 if len(word) == 3 else 3 if len(word) <= 6 else 4  # letters that differ
+        near = process.extract(word, [*self._frequency], scorer=Levenshtein.distance, score_cutoff=most, limit=None)
+        near.sort(key=lambda found: LETTER_COST * found[1] - math.log(self._frequency[found[0]]))
+        distances = {word: 0.0} | {found[0]: found[1] for found in near[:400]}  # similar and frequent words first
         candidates = list(distances)
         prior = np.array([math.log(self._frequency.get(candidate, UNKNOWN)) for candidate in candidates])
         if log_probabilities is None:
@@ -62,14 +65,6 @@ class Lexicon:
         else:
             fit = word_scores(log_probabilities, candidates)
         return candidates[int(np.argmax(fit + PRIOR_WEIGHT * prior))]
-
-    def _similar(self, word: str) -> dict[str, float]:
-        """At most 400 words of the lexicon and how many letters each differs in, similar and frequent words first."""
-        length = len(word)
-        most = 1 if length <= 2 else 2 if length == 3 else 3 if length <= 6 else 4
-        near = process.extract(word, [*self._frequency], scorer=Levenshtein.distance, score_cutoff=most, limit=None)
-        ranked = sorted(near, key=lambda found: LETTER_COST * found[1] - math.log(self._frequency[found[0]]))
-        return {found[0]: found[1] for found in ranked[:400]}
 
 
 def check_names(names: Iterable[str]) -> tuple[str, ...]:

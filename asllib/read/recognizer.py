@@ -159,8 +159,5 @@ def load_recognizer(name: str | Path = "default") -> Recognizer:
     """Load a shipped recogniser, "default", "landmark" or "pixel", or the recogniser of a run folder."""
     model, card = load_model(name)
     if card["network"] == "spelling":
-        raise InputError(
-            f"{name}: a spelling network reads videos, not photos; choose default, landmark or pixel, or use "
-            "'asl read' and asllib.read.load_network"
-        )
+        raise InputError(f"{name}: a spelling network reads videos, not photos: 'asl read', asllib.read.load_network")
     return Recognizer(fold(model), card)

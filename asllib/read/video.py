@@ -81,6 +81,7 @@ def _check_file(path: Path) -> None:
 
 # Log lines of FFmpeg and OpenCV about a film: this module reports what matters.
 _LOG_LINE = re.compile(rb"\[[\w, -]+ @ 0x[0-9a-f]+\] | \(Invalid argument\): fmt:|\[ *(WARN|ERROR):\d+@")
+_CURE = "convert it: ffmpeg -i {0.name} {1}-c:v libx264 converted.mp4"
 _BREAK = 0.5  # seconds that may be missing at a film's end, since sound tracks are often longer
 
 
@@ -91,17 +92,12 @@ def _open_file(path: Path) -> cv2.VideoCapture:
         return cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
 
 
-def _cure(path: Path, filters: str = "") -> str:
-    return f"convert it: ffmpeg -i {path.name} {filters}-c:v libx264 converted.mp4"
-
-
 def _file_frames(path: Path, fps: float | None) -> Iterator[tuple[float, np.ndarray]]:
     capture = _open_file(path)
     try:
         if not capture.isOpened():
-            raise InputError(
-                f"{path}: not a video that can be read (cut off, sound alone, or an unknown codec); give {_KINDS}"
-            )
+            said = "not a video that can be read (cut off, sound alone, or an unknown codec)"
+            raise InputError(f"{path}: {said}; give {_KINDS}")
         width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
         if width * height > MAX_PIXELS:
             raise InputError(f"{path}: frames of {width}x{height} pixels; scale them down below {MAX_PIXELS:,}")
@@ -112,7 +108,7 @@ def _file_frames(path: Path, fps: float | None) -> Iterator[tuple[float, np.ndar
             with without_lines(_LOG_LINE) as logged:
                 read, frame = capture.read()
             if any(b"interlaced" in line for line in logged):  # OpenCV gives old contents of its memory
-                raise InputError(f"{path}: an interlaced film cannot be read; {_cure(path, '-vf bwdif ')}")
+                raise InputError(f"{path}: an interlaced film cannot be read; {_CURE.format(path, '-vf bwdif ')}")
             if not read:
                 break
             shown = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
@@ -123,8 +119,8 @@ def _file_frames(path: Path, fps: float | None) -> Iterator[tuple[float, np.ndar
             number, last = number + 1, moment
         if not number:
             name = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(8, "little", signed=True)[:4].decode("latin-1")
-            codec = name.strip().replace("AV01", "AV1")
-            raise InputError(f"{path}: no frame of its {codec} video can be read; {_cure(path)}, or get it again")
+            said = f"no frame of its {name.strip().replace('AV01', 'AV1')} video can be read"
+            raise InputError(f"{path}: {said}; {_CURE.format(path, '')}, or get it again")
         length = capture.get(cv2.CAP_PROP_FRAME_COUNT) / (capture.get(cv2.CAP_PROP_FPS) or math.inf)
         if length - shown > _BREAK and path.suffix.lower() not in _MJPEG:
             said = f"{path}: the film breaks off at {last:.1f} s of {length:.1f} s; what comes before is read"

@@ -132,12 +132,8 @@ class Spelled:
 
     word: str
     letters: tuple[ReadLetter, ...]
+    read: str  # these letters
     corrected: str  # after the lexicon
-
-    @property
-    def read(self) -> str:
-        """The letters that were read."""
-        return "".join(letter.letter for letter in self.letters)
 
 
 def read_stream(
@@ -153,4 +149,4 @@ def read_stream(
     reader.finish()
     read = "".join(letter.letter for letter in reader.letters)
     corrected = read if lexicon is None or not read else lexicon.correct(read, reader.evidence())
-    return Spelled(stream.word, reader.letters, corrected)
+    return Spelled(stream.word, reader.letters, read, corrected)
