@@ -102,12 +102,6 @@ class RecordingSession(Session):
         self._started: float | None = None  # set by the next frame
         self._kept_last: tuple[float, Hand] | None = None
 
-    def _over(self) -> str:
-        """The message after the last sign."""
-        missing = ", ".join(f"{sign} {n} of {self.per_sign}" for sign, n in self.kept.items() if n < self.per_sign)
-        said = f"Not complete: {missing}. Run this cell again to go on." if missing else "Done."
-        return f"{said} The folder is {self.folder}."
-
     def _answer(self, message: Message, buffers: Sequence[bytes]) -> tuple[Message, list[bytes]]:
         if message.get("type") == "start":
             self._started = None
@@ -140,7 +134,9 @@ class RecordingSession(Session):
             status = self._keep(frame, hand, reason, seconds)
             left = 0.0 if self._started is not None else COUNTDOWN  # of the next sign
         if self._sign is None:
-            status, left = self._over(), 0.0
+            missing = ", ".join(f"{sign} {n} of {self.per_sign}" for sign, n in self.kept.items() if n < self.per_sign)
+            said = f"Not complete: {missing}. Run this cell again to go on." if missing else "Done."
+            status, left = f"{said} The folder is {self.folder}.", 0.0
         else:
             hint = HINTS[self.kept[self._sign] * len(HINTS) // self.per_sign % len(HINTS)]
         return {"hand": points(hand), "status": status, "hint": hint, "left": left, **self.state()}

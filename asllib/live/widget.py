@@ -8,7 +8,6 @@ import queue
 import re
 import threading
 import weakref
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +86,7 @@ class CameraWidget(anywidget.AnyWidget):
     def _take(self, content: Any, buffers: list) -> None:
         """Queue a message with the context of its thread, so that the answer goes back the same way."""
         if self._session is None:
-            view = content.get("view") if isinstance(content, dict) else None
-            self.send({"type": "closed", "message": self._end, "view": view})
+            self.send({"type": "closed", "message": self._end, "view": content.get("view")})
         else:
             self._messages.put((contextvars.copy_context(), content, buffers))
 
@@ -108,14 +106,14 @@ class CameraWidget(anywidget.AnyWidget):
                     break
                 context, content, buffers = item
                 images: list[bytes] = []
-                if self._messages.qsize() > LATE and isinstance(content, dict) and content.get("type") == "frame":
+                if self._messages.qsize() > LATE and content.get("type") == "frame":
                     reply = {"type": "late", "view": content.get("view"), "id": content.get("id")}
                 else:
                     reply, images = session.answer(content, buffers)
                 with contextlib.suppress(Exception):  # a lost answer expires in the page
                     context.run(self.send, reply, images)
         finally:
-            self._session = None
+            self._text, self._session = getattr(session, "text", ""), None  # the recorder has none
             session.close()
 
 
@@ -129,23 +127,15 @@ class LiveReader(CameraWidget):
 
     _esm = _bundle("reader.js")
     _session: ReadingSession | None
-    _text = ""  # text of an ended session
 
     def __init__(self, source: int | str | Path | None = None, model: str | Path | None = None) -> None:
         super().__init__(ReadingSession(source, model))
 
     @property
     def text(self) -> str:
-        """The text so far."""
+        """The text so far, also of a session that has ended."""
         session = self._session  # the worker may remove it at any time
         return self._text if session is None else session.text
-
-    def stop(self, why: str = CLOSED) -> None:
-        """End the session; the text stays."""
-        session, self._text = self._session, self.text
-        super().stop(why)
-        if session is not None:
-            self._text = session.text  # includes frames that were on their way
 
 
 class SignRecorder(CameraWidget):
@@ -156,13 +146,6 @@ class SignRecorder(CameraWidget):
 
     _esm = _bundle("recorder.js")
 
-    def __init__(
-        self,
-        folder: str | Path,
-        signs: Sequence[str],
-        per_sign: int = 10,
-        signer: str = "me",
-        source: int | str | Path | None = None,
-    ) -> None:
+    def __init__(self, *arguments: Any, **named: Any) -> None:
         _stop_all(TAKEN)  # another recorder may write into this folder, which is read now
-        super().__init__(RecordingSession(folder, signs, per_sign, signer, source))
+        super().__init__(RecordingSession(*arguments, **named))
