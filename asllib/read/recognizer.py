@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from asllib.data.letterset import LetterSet
-from asllib.data.looks import Looks, track
+from asllib.data.looks import track
 from asllib.errors import InputError
 from asllib.files import read_image
 from asllib.hands.look import WIDTH, Hand
@@ -118,15 +119,11 @@ class Recognizer:
         letter = names[best] if sure >= self.refuse_below else None
         return Prediction(letter, sure, probabilities, hands[0] if hands else None)
 
-    def read_set(self, letters: LetterSet, looks: Looks | None = None, *, progress: bool = True) -> np.ndarray:
-        """Read a whole set from its looks, or track it on all cores: (N, classes) probabilities, 0 without a hand."""
-
-        def seen(letters: LetterSet) -> Looks:
-            return looks or track(letters, progress=progress)
-
+    def read_set(self, letters: LetterSet, *, progress: bool = True) -> np.ndarray:
+        """Read a whole set, whose hands are tracked on all cores: (N, classes) probabilities, 0 without a hand."""
         if isinstance(self.model, PixelCNN):
-            return set_probabilities(self.model, letters, seen)
-        return look_probabilities(self.model, seen(letters))
+            return set_probabilities(self.model, letters, partial(track, progress=progress))
+        return look_probabilities(self.model, track(letters, progress=progress))
 
 
 NO_PICTURE = "landmarks have no picture for a pixel network; use spelling, default or landmark"
