@@ -7,7 +7,7 @@ import pandas as pd
 from rapidfuzz.distance import Levenshtein
 
 from asllib.data.splits import people
-from asllib.errors import InputError
+from asllib.letters import encode
 
 NO_HAND = "-"  # stands for a reading without a found hand; always wrong
 DRAWS = 2000  # bootstrap samples for an interval
@@ -97,9 +97,7 @@ def confusion(truth: np.ndarray, read: np.ndarray, alphabet: Sequence[str]) -> n
     from sklearn.metrics import confusion_matrix
 
     letters = list(alphabet)
-    foreign = sorted(set(truth) - set(letters))
-    if foreign:
-        raise InputError(f"{', '.join(foreign)}: not among the letters {', '.join(letters)}")
+    encode(truth, letters)  # InputError for a letter that is not among them
     known = np.where(np.isin(read, letters), read, NO_HAND)
     return confusion_matrix(truth, known, labels=[*letters, NO_HAND])[:-1]
 

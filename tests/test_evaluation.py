@@ -151,7 +151,7 @@ def test_photos_of_one_name_in_two_sources_are_two_photos(table):
 def test_confusion_counts_truth_by_row_and_no_hand_in_the_last_column():
     matrix = confusion(np.array(list("AABBC")), np.array(["A", "B", "B", NO_HAND, "Y"]), "ABC")
     assert matrix.tolist() == [[1, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0, 1]]
-    with pytest.raises(InputError, match="Y: not among the letters A, B, C"):
+    with pytest.raises(InputError, match="Y: not in the alphabet ABC"):
         confusion(np.array(list("AY")), np.array(list("AA")), "ABC")
 
 
