@@ -58,9 +58,7 @@ def _packages() -> Iterator[Finding]:
         extra = named[1] if named else ""
         if extra in ("all", "docs", "test") or (found and wanted.specifier.contains(found, prereleases=True)):
             continue
-        wrong = f"package {wanted.name} is {found}, {wanted.specifier} is needed"
-        if found is None:
-            wrong = f"package {wanted.name} is missing"
+        wrong = f"package {wanted.name} is {found or 'missing'}, {wanted.specifier} is needed"
         package = f"asllib[{extra}]" if extra else f"{wanted.name}{wanted.specifier}"
         yield Finding(False, wrong, f"run 'pip install \"{package}\"'", needed=not extra)
     both = {name: _version(name) for name in ("opencv-python", "opencv-contrib-python")}
@@ -124,8 +122,3 @@ def _machine() -> Iterator[Finding]:
     free = shutil.disk_usage(existing).free / 1e9
     mend = f"free some space, or set ASLLIB_CACHE to a folder elsewhere; {DISK_GB} GB are used"
     yield Finding(free > DISK_GB, f"{free:.0f} GB free for the cache in {folder}", mend)
-    import torch
-
-    found = torch.cuda.is_available()
-    what = f"GPU {torch.cuda.get_device_name() if found else 'not found'}"
-    yield Finding(found, what, "nothing to do: everything runs on the CPU", needed=False)

@@ -381,11 +381,11 @@ def test_doctor_says_how_to_mend_what_is_missing(asl):
 def test_doctor_goes_on_where_a_package_is_missing(monkeypatch, no_data):
     from asllib import doctor
 
-    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setitem(sys.modules, "asllib.data", None)
     monkeypatch.setattr(doctor, "_tracker", lambda: iter(()))
-    *_, room, gpu = doctor.examine()
+    *_, data, room = doctor.examine()
+    assert not data.ok and "asllib.data" in data.what and "\n" not in data.what and "missing above" in data.mend
     assert room.ok and "free for the cache" in room.what
-    assert not gpu.ok and "torch" in gpu.what and "\n" not in gpu.what and "missing above" in gpu.mend
 
 
 @pytest.mark.parametrize(
