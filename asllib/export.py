@@ -149,7 +149,5 @@ def _compare(content: bytes, whole: WholeModel) -> float:
         said = session.run(["probabilities"], {name: tensor.numpy() for name, tensor in inputs.items()})[0]
         with torch.inference_mode():
             wanted = whole(*inputs.values()).numpy()
-        if said.shape != wanted.shape:
-            return float("inf")
         largest = float(np.maximum(largest, np.abs(said - wanted).max()))  # NaN stays NaN
     return largest
