@@ -20,10 +20,18 @@ from asllib.letters import LETTERS
 from asllib.networks.spelling import SpellingNet
 from asllib.paths import data_dir
 from asllib.read.decoder import HandListener, PeakSpeller, ReadLetter, SpellerSettings
-from asllib.read.lexicon import draw_words
+from asllib.read.lexicon import _frequencies
 from asllib.train.films import SIZE, Plan
 
 TEST_SEED = 9001  # signers that are in no training and no choice
+
+
+def draw_words(count: int, seed: int) -> list[str]:
+    """Sample different English words of two or more letters by their frequency, to spell them."""
+    words = {word: share for word, share in _frequencies(10_000).items() if len(word) > 1}
+    shares = np.array(list(words.values()))
+    drawn = np.random.default_rng(seed).choice(list(words), count, replace=False, p=shares / shares.sum())
+    return [str(word) for word in drawn]
 
 
 def test_plans(

@@ -463,7 +463,8 @@ def once(texts: list[str]) -> float:
 
 def doubles(count: int = 60) -> dict:
     """Doubled letters in drawn words of practice signers, slid, bounced or reopened: written twice."""
-    from asllib.read.lexicon import draw_words
+    from scoring import draw_words
+
     from asllib.read.videos import read_stream
     from asllib.train.films import Plan, films
 

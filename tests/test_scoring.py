@@ -13,6 +13,7 @@ from scoring import (
     calibration_error,
     count_others,
     delays,
+    draw_words,
     errors_by_letter,
     groups,
     letters_of,
@@ -155,3 +156,9 @@ def test_groups_of_photos_count_signers_not_photos():
     few = people.by_measure(photos.iloc[: 90 + people.LEAST])
     assert few["side"]["left"]["signers"] == 1  # the other signer has too few photos of each side
     assert "side" not in people.by_measure(photos.assign(side="left"))
+
+
+def test_words_are_drawn_by_frequency_and_each_once():
+    words = draw_words(100, 0)
+    assert words == draw_words(100, 0) and len(set(words)) == 100 and min(map(len, words)) >= 2
+    assert sum(word in draw_words(100, 1) for word in ("THE", "AND", "TO", "OF", "IN")) >= 4

@@ -7,7 +7,7 @@ from asllib.lazy import attach
 
 _MODULES = {
     "decoder": ("FrameListener", "HandListener", "PeakSpeller", "ReadLetter", "Said", "SpellerSettings"),
-    "lexicon": ("Lexicon", "draw_words"),
+    "lexicon": ("Lexicon",),
     "reader": ("FrameReading", "ReadWord", "TextReader", "load_network"),
     "subtitles": ("annotate", "annotated_video", "letters_json", "write_subtitles"),
     "videos": ("Reading", "read_stream", "read_text"),

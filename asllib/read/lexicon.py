@@ -99,11 +99,3 @@ def _frequencies(size: int) -> dict[str, float]:
             if len(words) == size:
                 break
     return words
-
-
-def draw_words(count: int, seed: int) -> list[str]:
-    """Sample different words of two or more letters by their frequency, to spell them."""
-    words = {word: share for word, share in _frequencies(10_000).items() if len(word) > 1}
-    shares = np.array(list(words.values()))
-    drawn = np.random.default_rng(seed).choice(list(words), count, replace=False, p=shares / shares.sum())
-    return [str(word) for word in drawn]

@@ -4,7 +4,7 @@ from wordfreq import word_frequency
 
 from asllib.errors import InputError
 from asllib.letters import LETTERS
-from asllib.read.lexicon import Lexicon, draw_words, word_scores
+from asllib.read.lexicon import Lexicon, word_scores
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +53,6 @@ def test_what_was_seen_decides_between_words(lexicon):
     scores = word_scores(spelled("HELD"), ["HELP", "HELD", "HELL"])
     assert scores.argmax() == 1 and (scores < 0).all()
     assert lexicon.correct("HELP", spelled("HELD", 0.99)) == "HELD"
-
-
-def test_words_are_drawn_by_frequency_and_each_once():
-    words = draw_words(100, 0)
-    assert words == draw_words(100, 0) and len(set(words)) == 100 and min(map(len, words)) >= 2
-    assert sum(word in draw_words(100, 1) for word in ("THE", "AND", "TO", "OF", "IN")) >= 4
 
 
 def test_no_words_is_refused():
