@@ -29,7 +29,7 @@ from optuna.trial import TrialState
 from tqdm.auto import tqdm
 
 from asllib.config import Preset
-from asllib.data import groups, split_groups
+from asllib.data import groups, split
 from asllib.data.audit import near_duplicate_groups, thumbnails
 from asllib.data.letterset import LetterSet
 from asllib.data.looks import track
@@ -131,7 +131,7 @@ def tuning_parts(network: str, letters: LetterSet) -> tuple[LetterSet, Examples,
         family = groups(letters, "signer")
         if len(np.unique(family)) < 10:
             family = near_duplicate_groups(thumbnails(letters.images))
-        part = np.where(split_groups(letters.letters, family) == "valid", "valid", "train")
+        part = np.where(split(letters, family) == "valid", "valid", "train")
     if network == "landmark" and looks is not None:
         fit, decide = (hand_examples(looks.subset(part == p), letters.labels()[part == p]) for p in ("train", "valid"))
     else:

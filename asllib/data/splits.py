@@ -26,28 +26,24 @@ def people(table: pd.DataFrame) -> np.ndarray:
     return (table["source"] + "/" + table["signer"].where(several, table["original"])).to_numpy(str)
 
 
-def split(letters: LetterSet, by: str | None = None, seed: int = 0) -> np.ndarray:
+def split(letters: LetterSet, by: str | np.ndarray | None = None, seed: int = 0) -> np.ndarray:
     """Split 60/30/10 into "train", "valid" and "test", (N,), every letter in the same proportion.
 
-    By image, as in the paper, or by "original", "signer" or "source": then each group stays in one part, and the parts
-    are as near to 60/30/10 as the groups allow. ``seed`` sets the shuffle.
+    By image, as in the paper, or by "original", "signer", "source" or a given group of each item (N,): then each group
+    stays in one part, and the parts are as near to 60/30/10 as the groups allow. ``seed`` sets the shuffle.
     """
-    return split_groups(letters.letters, None if by is None else groups(letters, by), seed)
-
-
-def split_groups(letters: np.ndarray, group: np.ndarray | None, seed: int = 0) -> np.ndarray:
-    """Split 60/30/10 as ``split`` does, by the given group of each item."""
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    counts = np.unique(letters, return_counts=True)[1]
+    group, labels = groups(letters, by) if isinstance(by, str) else by, letters.letters
+    counts = np.unique(labels, return_counts=True)[1]
     few, what = (counts.min(), "images of a letter") if group is None else (len(np.unique(group)), "groups")
     if few < 10:
         raise InputError(f"only {few} {what}: 60/30/10 needs 10; leave one group out instead")
     if counts.max() < 10:
         raise InputError(f"at most {counts.max()} images of a letter: 60/30/10 needs 10")
     folds = (StratifiedKFold if group is None else StratifiedGroupKFold)(10, shuffle=True, random_state=seed)
-    part = np.empty(len(letters), TENTHS.dtype)
-    for name, (_, test) in zip(TENTHS, folds.split(letters, letters, group), strict=True):
+    part = np.empty(len(labels), TENTHS.dtype)
+    for name, (_, test) in zip(TENTHS, folds.split(labels, labels, group), strict=True):
         part[test] = name
     return part
 
