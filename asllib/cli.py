@@ -171,8 +171,6 @@ def extract(
 
     if cluster is not None and workers is not None:
         raise InputError(f"--workers {workers} is for this machine and --cluster {cluster} for others; leave out one")
-    if not out.absolute().parent.is_dir():
-        raise InputError(f"{out.parent}: no such folder")
     letters, found = asllib.load_letters(folder), []
     kept = cache_dir() / "extract" / digest(out.absolute())[:16]  # finished parts, until all are finished
 

@@ -81,8 +81,6 @@ def export_onnx(name: str | Path, out: str | Path) -> dict[str, Any]:
     out = Path(out)
     if out.suffix != ".onnx":
         raise InputError(f"{out}: use a name that ends in .onnx")
-    if not out.absolute().parent.is_dir():
-        raise InputError(f"{out.parent}: no such folder")
     model, card = load_model(name)
     whole = WholeModel(model)
     logging.disable(logging.WARNING)  # about torchvision, which is not used, and about a preparation that is done

@@ -50,8 +50,6 @@ def annotated_video(path: str | os.PathLike[str], fps: float) -> Iterator[Callab
     path, fps = Path(path), fps if fps <= _MOST_FPS else MJPEG_FPS
     if path.suffix.lower() != ".mp4":
         raise InputError(f"{path}: use a name that ends in .mp4")
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"{path.parent}: no such folder")
     frames, last = 0, np.empty(0)  # the last one as it was written
     with replacing(path) as partial:
         writer = cv2.VideoWriter()

@@ -170,7 +170,6 @@ def test_names_with_a_colon_are_no_protocols(asl, grey, monkeypatch):
         (["--fps", "0"], "fps=0"),
         (["--srt", "film.txt"], "ends in .srt"),
         (["--annotated", "film.avi"], "ends in .mp4"),
-        (["--annotated", "none/film.mp4"], "no such folder"),
         (["--model", "spelling-of-mine"], "neither a shipped model"),
     ],
 )
