@@ -63,11 +63,10 @@ class SpellerSettings:
     space_s: float = 1.2  # seconds without a letter, the hand lowered or out of view, after which a space is written
 
     def __post_init__(self) -> None:
-        if not 0 < self.confidence < 1:
-            raise InputError(f"confidence={self.confidence}: choose a value between 0 and 1")
         for name, value in vars(self).items():
-            if not value > 0:
-                raise InputError(f"{name}={value}: choose a value above 0")
+            most = 1 if name == "confidence" else math.inf
+            if not (isinstance(value, int | float) and 0 < value < most):
+                raise InputError(f"{name}={value!r}: choose a number above 0 and below {most}")
 
 
 @dataclass(frozen=True)
