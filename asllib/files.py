@@ -80,10 +80,7 @@ def check_columns(path: object, names: Sequence[str]) -> None:
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """Read a CSV file (UTF-8, plain or gzipped), every value as text, "" for an empty cell.
-
-    InputError names the fault, and its row if there is one.
-    """
+    """Read a CSV file (UTF-8, plain or gzipped) as text, "" for an empty cell; InputError names a wrong row."""
     import pandas as pd
 
     names, *rows = csv_rows(path, read_bytes(path))
@@ -91,10 +88,7 @@ def read_csv(path: Path) -> pd.DataFrame:
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """Read a Parquet file, or some columns of it.
-
-    InputError if it is missing or damaged, repeats or lacks a column, or holds more than ``MAX_BYTES`` of values.
-    """
+    """Read a Parquet file, or some columns; InputError if it is damaged, lacks one or exceeds ``MAX_BYTES``."""
     from pyarrow import parquet
 
     check_there(path, path)
@@ -225,10 +219,7 @@ Images = Sequence[np.ndarray] | np.ndarray | PhotoFiles  # anything that gives a
 
 
 def read_image(file: str | PathLike[str] | bytes, name: object = None) -> np.ndarray:
-    """Read a photo, or the bytes of its file: (H, W, 3) uint8 RGB, turned upright as its EXIF says.
-
-    InputError, which calls it ``name`` or its path, as in ``open_image``.
-    """
+    """Read a photo or its bytes: (H, W, 3) uint8 RGB, upright as its EXIF says; InputError calls it ``name``."""
     import PIL.ImageOps
 
     with open_image(file if isinstance(file, bytes) else Path(file), str(name or file)) as image:

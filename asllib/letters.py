@@ -24,7 +24,6 @@ def encode(letters: Collection[str], alphabet: Sequence[str] = STATIC) -> np.nda
 def letters_of_25(labels: np.ndarray) -> np.ndarray:
     """Turn Sign Language MNIST's labels, (N,) integers in 0..24 without 9, into letters.
 
-    These labels number the whole alphabet (0 is A, 10 is K) up to Y: 25 classes, of which 9 (J) is empty. Their letters
-    are the 24 classes of ``STATIC``.
+    They number the alphabet up to Y (0 is A, 10 is K), with 9 (J) empty: their letters are those of ``STATIC``.
     """
     return np.array(LETTERS)[labels]

@@ -49,8 +49,7 @@ def _begin() -> None:
 def in_order(tasks: Iterable[tuple[T, Future]], most: int) -> Generator[tuple[T, Any], None, None]:
     """Yield the results of submitted tasks in their order, each with what came with its task.
 
-    The next task is taken while fewer than ``most`` wait or run, so memory does not grow with their number. InputError
-    if a worker process was killed; errors of a task are raised unchanged.
+    At most ``most`` tasks wait or run. InputError if a worker was killed; errors of a task are raised unchanged.
     """
     waiting: deque[tuple[T, Future]] = deque()
     try:

@@ -1,7 +1,6 @@
 """One function per figure; each takes data and returns a Matplotlib figure that names the data in its caption.
 
-Colours: the paper's green (pixels) and blue (landmarks), in the shades of Okabe and Ito, which colour-blind readers can
-distinguish; lines also differ in dash and marker.
+Colours: the paper's green (pixels) and blue (landmarks), in Okabe and Ito's shades for colour-blind readers.
 """
 
 from __future__ import annotations

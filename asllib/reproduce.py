@@ -44,10 +44,7 @@ def notebooks() -> list[Path]:
 
 
 def run_notebook(path: Path, keep: bool) -> float:
-    """Run a notebook in a fresh kernel; return the seconds. InputError names it and what failed, a cell or the kernel.
-
-    ``keep`` writes the outputs back into it, once it has run to its end.
-    """
+    """Run a notebook in a fresh kernel and ``keep`` its outputs; return the seconds. InputError says what failed."""
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
         notebook, timeout=CELL_S, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}},

@@ -116,10 +116,7 @@ def audit(
 
 
 def readable(letters: LetterSet) -> tuple[LetterSet, list[str]]:
-    """Return the photos that can be read, and a line for each photo that cannot.
-
-    InputError if none is left.
-    """
+    """The photos that can be read, and a line for each other photo; InputError if none is left."""
     faults = {}
     for i in range(len(letters)):
         try:

@@ -65,10 +65,7 @@ class LetterSet:
         return self if mask.all() else self.subset(mask)
 
     def thin(self, per_letter: int | None) -> "LetterSet":
-        """Keep at most so many items of each letter and source, evenly spaced; None keeps all.
-
-        Neighbouring items are often frames of one burst or copies of one photo.
-        """
+        """Keep at most so many items of each letter and source, evenly spaced (neighbours are alike); None: all."""
         if per_letter is None:
             return self
         mask = np.zeros(len(self), bool)
@@ -106,10 +103,7 @@ def load_photos(folder: str | Path, name: str | None = None) -> LetterSet:
 
 
 def read_manifest(folder: Path) -> pd.DataFrame:
-    """Read the ``manifest.csv`` of a folder: text columns ``file, label, source, signer, original, split``.
-
-    InputError if a row has no file or label, or names a file that is missing or outside the folder.
-    """
+    """Read the ``manifest.csv`` of a folder: text columns ``COLUMNS``; InputError names a row that is wrong."""
     manifest = folder / "manifest.csv"
     table = read_csv(manifest)
     for column in ("file", "label"):

@@ -61,10 +61,7 @@ def reader_cell(source: int | str | None = None, model: str | None = None) -> st
 
 
 def serve(code: str, port: int = 8866, browser: bool = True) -> None:
-    """Serve the output of a cell with this code until interrupted, only to this machine and with a token.
-
-    InputError if the port is taken.
-    """
+    """Serve a cell's output until interrupted, to this machine alone, with a token; InputError for a taken port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
         try:

@@ -35,8 +35,7 @@ ALPHABETS = {"all": ("All that it knows", None), "still": ("24 still letters", S
 class Session:
     """Answer the messages of a camera view; subclasses decide what to do with a hand.
 
-    Without a ``source`` the browser sends the frames. Else it is a camera's number or a film of this machine, and the
-    browser gets the frames.
+    Without ``source``, a camera's number or a film of this machine, the browser sends the frames; else it gets them.
     """
 
     def __init__(self, source: int | str | Path | None = None) -> None:
@@ -51,10 +50,7 @@ class Session:
         self._last: tuple[float, Hand] | None = None
 
     def answer(self, message: Message, buffers: Sequence[bytes] = ()) -> tuple[Message, list[bytes]]:
-        """Answer one message, with its ``view`` and ``id``; the frame as JPEG is added if this machine has the camera.
-
-        Every message gets an answer; none raises an exception.
-        """
+        """Answer any message, with its ``view`` and ``id``; a frame of this machine's camera is added as JPEG."""
         images: list[bytes] = []
         try:
             reply, images = self._answer(message, buffers)
@@ -202,8 +198,7 @@ def models() -> list[str]:
 class ReadingSession(Session):
     """The live cell's session: every frame goes through ``asllib.read.TextReader``, the path of ``asl read``.
 
-    ``source`` is as in ``Session``; ``model`` is one of ``models()``, by default the first, or another argument of
-    ``asllib.read.load_network``.
+    ``source`` is as in ``Session``, ``model`` as in ``load_network``, by default the first of ``models()``.
     """
 
     def __init__(self, source: int | str | Path | None = None, model: str | Path | None = None) -> None:

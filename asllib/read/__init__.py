@@ -1,7 +1,4 @@
-"""From hands to text: streams of frames to letters, letters to words.
-
-The names below are imported on first use: ``import asllib.read`` loads neither MediaPipe nor PyTorch.
-"""
+"""From hands to text: frames to letters, letters to words; names are imported on first use."""
 
 from asllib.lazy import attach
 

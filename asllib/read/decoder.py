@@ -80,10 +80,7 @@ class Said:
 
 
 class Listener:
-    """Hears the hands of a video as they come, and says of even moments which sign is shown.
-
-    What is said of a moment is said ``delay`` moments later, and does not change afterwards.
-    """
+    """Hears a video's hands, and says of even moments which sign is shown, ``delay`` moments later and for good."""
 
     signs: tuple[str, ...]  # of the outputs 1, 2, ..
     delay = 0
@@ -134,8 +131,7 @@ class Listener:
 class HandListener(Listener):
     """Runs the spelling network over the moments.
 
-    Where hands come with an embedding, a moment's handshape is named by the landmarks and by the embedding nearest to
-    it, which the second branch of ``default`` reads.
+    With embeddings, the second branch of ``default`` helps to name each handshape, by the one nearest to a moment.
     """
 
     in_time = True
@@ -173,10 +169,7 @@ class HandListener(Listener):
 
 
 class FrameListener(Listener):
-    """Asks a recogniser of single frames: a moment says what the frame nearest to it says, as sure as that is.
-
-    On its way from letter to letter a hand shows none.
-    """
+    """Asks a recogniser of single frames: a moment says what the nearest frame says; a fast hand shows no letter."""
 
     def __init__(self, recognizer: Recognizer) -> None:
         self.recognizer, self.signs = recognizer, signs(recognizer.alphabet)

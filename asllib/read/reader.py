@@ -145,10 +145,7 @@ class TextReader:
         return Lexicon()
 
     def read(self, frame: np.ndarray, time_s: float) -> FrameReading:
-        """Read the next frame, (H, W, 3) uint8 RGB, with its time in seconds, later than the last one.
-
-        InputError if the frame is no such array, or the time is missing or not later.
-        """
+        """Read the next frame, (H, W, 3) uint8 RGB, at a time in seconds after the last; InputError if one is wrong."""
         _check_time(time_s, self._last_time)
         hand = self._tracker.detect(frame, 1000 * time_s)
         return self.read_hand(hand, time_s, frame.shape[1] / frame.shape[0], frame)
@@ -157,10 +154,7 @@ class TextReader:
     def read_hand(
         self, hand: Hand | None, time_s: float, aspect: float, frame: np.ndarray | None = None
     ) -> FrameReading:
-        """Read the next frame by its hand, or None.
-
-        ``aspect`` is the frame's width / height. Only the pixel network needs the frame itself.
-        """
+        """Read the next frame by its hand, if any, and its width / height; only the pixel network needs the frame."""
         _check_time(time_s, self._last_time)
         self._last_time, self._speller.settings = time_s, self.settings
         letters = []
@@ -226,10 +220,7 @@ class TextReader:
         self.space()
 
     def evidence(self) -> np.ndarray | None:
-        """Log-probabilities (T, 27) of the word, "neither" and A to Z.
-
-        None if the network saw only a part of it, or reads single frames, whose answers depend on each other.
-        """
+        """Log-probabilities (T, 27) of the word; None if a part was not seen, or if they are of single frames."""
         if not (self._listener.in_time and self._whole and self._moments):
             return None
         table = np.stack(self._moments) + 1e-6
@@ -282,10 +273,7 @@ class TextReader:
 
 
 def load_network(model: str | PathLike[str] = "spelling") -> Recognizer | SpellingNet:
-    """Load a network for ``TextReader``: a shipped network, or the network of a run folder.
-
-    InputError if there is none.
-    """
+    """Load a shipped network, or that of a run folder, for ``TextReader``; InputError if there is none."""
     network, card = load_model(fspath(model))
     fold(network)
     return network if isinstance(network, SpellingNet) else Recognizer(network, card)

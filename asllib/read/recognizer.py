@@ -82,10 +82,7 @@ class Recognizer:
         return found
 
     def probabilities(self, hands: Sequence[Hand], aspect: float, image: np.ndarray | None = None) -> np.ndarray:
-        """Probabilities (classes,) of the letters from looks at a hand and the image's width / height.
-
-        Only the pixel network needs the image, (H, W, 3) uint8 RGB.
-        """
+        """Probabilities (classes,) by looks at a hand and width / height; only the pixel network needs the image."""
         if self.kind == "pixel":
             if image is None:
                 raise InputError(NO_PICTURE)

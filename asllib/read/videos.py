@@ -97,8 +97,7 @@ def read_hands(
 ) -> Iterator[tuple[float, tuple[Hand | None, float]]]:
     """Yield the frames of a landmark table: times in seconds, and each frame's hand and aspect ratio.
 
-    InputError if the table cannot be read, has neither a column ``time_s`` of increasing numbers nor a frame rate, or
-    the aspect ratio is invalid.
+    InputError if it cannot be read, has no increasing ``time_s`` and no rate is given, or ``aspect`` is invalid.
     """
     table = read_landmarks(path)
     check_rate(fps)
