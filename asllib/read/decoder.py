@@ -1,8 +1,10 @@
 """From hands to letters: what a network says of even moments of time, and a letter a peak."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +14,6 @@ from asllib.errors import InputError
 from asllib.hands.look import Hand
 from asllib.hands.stream import RATE, Resampler, stream_of
 from asllib.letters import STATIC
-from asllib.networks.default import DefaultNet
 from asllib.networks.spelling import MOVEMENT, NEITHER, SpellingNet, moment_features
 from asllib.networks.store import fold, load_model
 from asllib.read.recognizer import Recognizer, signs, spread
@@ -186,11 +187,7 @@ class FrameListener(Listener):
         return np.column_stack([1 - shown.max(1), shown])
 
 
-@cache
-def _default() -> DefaultNet:
-    model = fold(load_model("default")[0])
-    assert isinstance(model, DefaultNet)
-    return model
+_default: Callable[[], Any] = cache(lambda: fold(load_model("default")[0]))
 
 
 @torch.inference_mode()
