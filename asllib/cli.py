@@ -14,7 +14,9 @@ from typing import Annotated, Any, Literal
 import typer
 from typer import Argument, Option
 
-import asllib
+import asllib.data
+import asllib.hands
+import asllib.read
 from asllib.errors import InputError
 from asllib.paths import cache_dir, digest, write_text
 
@@ -95,10 +97,8 @@ def _any_command(
 @data_app.command("list")
 def data_list(json_file: Json = None) -> None:
     """Show the data sets, and which of them are on this machine."""
-    from asllib.data import SOURCES, find_people, find_photos, find_sign_mnist
-
-    found = (find_sign_mnist(), find_photos(), find_people(), "everywhere")
-    sources = zip(SOURCES.items(), found, strict=True)
+    found = (asllib.data.find_sign_mnist(), asllib.data.find_photos(), asllib.data.find_people(), "everywhere")
+    sources = zip(asllib.data.SOURCES.items(), found, strict=True)
     rows = [{"name": name, "what": what, "where": str(where or "not here")} for (name, what), where in sources]
     _emit(rows, json_file, "\n".join(f"{r['name']:<11} {r['what']}\n{'':<11} {r['where']}" for r in rows))
 
@@ -106,11 +106,9 @@ def data_list(json_file: Json = None) -> None:
 @data_app.command("fetch")
 def data_fetch(name: Annotated[str, Argument(help="sign-mnist")], json_file: Json = None) -> None:
     """Download a data set from its public source into the cache, checked by its hash."""
-    from asllib.data import fetch_sign_mnist, find_sign_mnist
-
     if name != "sign-mnist":
         raise InputError(f"{name}: only sign-mnist can be fetched; photos are put into the data folder by hand")
-    folder = str(find_sign_mnist() or fetch_sign_mnist())
+    folder = str(asllib.data.find_sign_mnist() or asllib.data.fetch_sign_mnist())
     _emit({"name": name, "folder": folder}, json_file, folder)
 
 
@@ -121,7 +119,6 @@ def data_check(
     json_file: Json = None,
 ) -> None:
     """Audit a data set: counts, duplicates, foreign classes, photos without a usable hand."""
-    from asllib.data import track
     from asllib.data.audit import audit, readable
     from asllib.evaluation import read_letters
 
@@ -130,7 +127,7 @@ def data_check(
         print(f"asl: {line}", file=sys.stderr)
     pixels = letters.images[0].ndim == 2
     recognizer = asllib.load_recognizer("pixel" if pixels else "landmark")
-    looks = track(letters) if hands and not pixels else None
+    looks = asllib.data.track(letters) if hands and not pixels else None
     read = read_letters(recognizer.read_set(letters), recognizer.alphabet) if hands or pixels else None
     found = audit(letters, read, None if looks is None else looks.tables[0])
     _emit(dataclasses.asdict(found) | {"unreadable": unreadable}, json_file, "\n".join(found.lines()))
@@ -166,7 +163,6 @@ def extract(
     json_file: Json = None,
 ) -> None:
     """Find the hand in each photo and write the landmarks. The same command continues a stopped run."""
-    from asllib.hands import iter_landmarks, write_landmarks
     from asllib.parallel import cluster as dask_cluster
 
     if cluster is not None and workers is not None:
@@ -180,11 +176,11 @@ def extract(
             yield part
 
     with nullcontext() if cluster is None else dask_cluster(cluster) as executor:
-        parts = iter_landmarks(
+        parts = asllib.hands.iter_landmarks(
             letters.images, letters.table["file"].array, letters.letters,
             workers=workers, executor=executor, checkpoint=kept,
         )  # fmt: skip
-        write_landmarks(counted(parts), out)
+        asllib.hands.write_landmarks(counted(parts), out)
     shutil.rmtree(kept, ignore_errors=True)
     share = sum(found) / len(letters)
     text = f"{out}: {len(letters):,} photos, a hand in {sum(found):,} ({share:.1%})"
@@ -261,7 +257,6 @@ def predict(
     json_file: Json = None,
 ) -> None:
     """Read the letter in each photo. If a photo cannot be read, the others still are, and the exit code is 1."""
-    from asllib.data import read_image
     from asllib.files import find_photo_files
     from asllib.hands.look import points_up
     from asllib.read.recognizer import signs
@@ -276,7 +271,7 @@ def predict(
         likeliest = ", ".join(f"{name} ({share:.0%})" for name, share in shown)
         if p.letter:
             return likeliest
-        height, width = read_image(file).shape[:2]
+        height, width = asllib.data.read_image(file).shape[:2]
         if p.hand is not None and not points_up(p.hand, width / height):
             return "a hand that does not point up, and the model rejects it; if the photo lies on its side, turn it"
         return f"a hand, but the model rejects it; likeliest {likeliest}"
@@ -316,7 +311,6 @@ def read(
     Several videos are read one after the other. If one cannot be read, the others still are, and the exit code is 1.
     """
     from asllib.hands.landmarks import TABLES
-    from asllib.read import annotated_video, letters_json, load_network, read_text, write_subtitles
     from asllib.read.video import frame_rate
 
     video, several = videos[0], len(videos) > 1
@@ -328,13 +322,13 @@ def read(
         raise InputError(f"{srt}: use a name that ends in .srt")
     if annotated is not None and video.name.endswith(TABLES):
         raise InputError(f"{video}: landmarks have no picture to draw into; leave out --annotated")
-    network = load_network(model)
-    film = nullcontext() if annotated is None else annotated_video(annotated, fps or frame_rate(video))
+    network = asllib.read.load_network(model)
+    film = nullcontext() if annotated is None else asllib.read.annotated_video(annotated, fps or frame_rate(video))
     rows: list[dict[str, Any]] = []
     for video in videos:
         try:
             with film as on_frame:
-                found = read_text(
+                found = asllib.read_text(
                     video, network, fps=fps, aspect=aspect, correct=correct, names=name or (), progress=True,
                     on_frame=on_frame,
                 )  # fmt: skip
@@ -345,8 +339,8 @@ def read(
             rows.append({"video": str(video), "error": str(error)})
             continue
         if srt is not None:
-            write_subtitles(srt, found)
-        letters = letters_json(found.letters)
+            asllib.read.write_subtitles(srt, found)
+        letters = asllib.read.letters_json(found.letters)
         rows.append({"video": str(video), "text": found.text, "letters": letters})
         said = found.text or ("no letter was read" if found.hand_found else "no hand was found")
         if json_file != "-":
