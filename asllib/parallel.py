@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import version
+from itertools import islice
 from typing import Any, TypeVar
 
 import asllib
@@ -51,21 +52,17 @@ def in_order(tasks: Iterable[tuple[T, Future]], most: int) -> Generator[tuple[T,
 
     At most ``most`` tasks wait or run. InputError if a worker was killed; errors of a task are raised unchanged.
     """
-    waiting: deque[tuple[T, Future]] = deque()
+    tasks, waiting = iter(tasks), deque[tuple[T, Future]]()
     try:
-        for task in tasks:
-            waiting.append(task)
-            if len(waiting) >= most:
-                about, future = waiting.popleft()
-                yield about, future.result()
+        waiting.extend(islice(tasks, most))
         while waiting:
             about, future = waiting.popleft()
             yield about, future.result()
+            waiting.extend(islice(tasks, 1))
     except BrokenExecutor:
-        raise InputError(
-            "a worker process was killed, perhaps for want of memory; run it again with fewer --workers: "
-            "finished parts are kept (a script of your own must do its work below: if __name__ == '__main__':)"
-        ) from None
+        cure = "run it again with fewer --workers: finished parts are kept"
+        script = "a script of your own must do its work below: if __name__ == '__main__':"
+        raise InputError(f"a worker process was killed, perhaps for want of memory; {cure} ({script})") from None
     finally:  # after an error, Ctrl-C or a stopped cell: cancel tasks that have not begun
         for _, future in waiting:
             future.cancel()
