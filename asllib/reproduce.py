@@ -15,7 +15,7 @@ from asllib.config import profile
 from asllib.data import find_photos, find_sign_mnist
 from asllib.errors import InputError
 from asllib.lazy import extra
-from asllib.paths import figures_dir, project_root, replacing, results_dir
+from asllib.paths import cache_dir, data_dir, figures_dir, project_root, replacing, results_dir
 
 with extra("notebooks"):
     import nbformat
@@ -55,8 +55,7 @@ def run_notebook(path: Path, keep: bool) -> float:
     spec = client.create_kernel_manager().kernel_spec
     assert spec is not None
     spec.argv[0] = sys.executable
-    named = {name: os.environ[name] for name in ("ASLLIB_DATA", "ASLLIB_CACHE") if os.environ.get(name)}
-    folders = {name: str(Path(folder).expanduser().resolve()) for name, folder in named.items()}
+    folders = {"ASLLIB_DATA": str(data_dir()), "ASLLIB_CACHE": str(cache_dir())}
     started, shown = time.perf_counter(), "{desc}: {n_fmt}/{total_fmt} cells [{elapsed}]"
     try:
         with tqdm(desc=path.stem, total=len(notebook.cells), bar_format=shown) as bar:
