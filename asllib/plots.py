@@ -93,13 +93,12 @@ def distribution(sets: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     """The paper's figure 6: images per letter, stacked by part of the split: set -> letters (N,), parts (N,)."""
     figure, axes = _figure(9, 2.9 * len(sets), len(sets), 1, squeeze=False)
     for axis, (name, (letters, part)) in zip(axes.flat, sets.items(), strict=True):
-        counts = pd.crosstab(letters, part)
-        bottom = np.zeros(len(counts))
+        counts = pd.crosstab(letters, part).reindex(columns=["train", "valid", "test"], fill_value=0)
+        below = counts.cumsum(axis=1) - counts
         for column, color, hatch in (("train", BLUE, ""), ("valid", "#E69F00", "//"), ("test", "#BBBBBB", "..")):
             label = f"{column} {np.mean(part == column):.0%}"
-            values = counts.get(column, pd.Series(0, counts.index))
-            axis.bar(counts.index, values, bottom=bottom, color=color, hatch=hatch, edgecolor="white", label=label)
-            bottom += values.to_numpy()
+            how = {"color": color, "hatch": hatch, "edgecolor": "white", "label": label}
+            axis.bar(counts.index, counts[column], bottom=below[column], **how)
         axis.set(title=f"{name}: {len(letters):,} images", ylabel="images", xlabel="letter")
         axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure

@@ -120,8 +120,6 @@ def read_manifest(folder: Path) -> pd.DataFrame:
 
 # Names of parts in data sets: train, asl_alphabet_test, Validation. They contain the folders of letters.
 _PART = re.compile(r"(?:.*[ _-])?(train|test|val)(?:ing|id|idation)?(?:[ _-](?:set|data))?", re.I)
-
-
 # The name of a letter's folder: C for letter_C, D for "D (1)" and "D - Copy".
 _LETTER = re.compile(r"(?:(?:letter|digit)[ _-]+)?(\w)(?:[ _-]+copy)?\s*(?:\(\d+\))?", re.I)
 
