@@ -110,18 +110,15 @@ class RecordingSession(Session):
     def _edit(self, message: Message) -> None:
         if self._sign is None:
             return
-        what = message.get("what")
-        if what == "again":
+        if message.get("what") == "again":
             thrown = [row for row in self._rows if (row["label"], row["signer"]) == (self._sign, self.signer)]
             if thrown:
                 self._write([row for row in self._rows if row not in thrown])
             for row in thrown:  # last: the manifest never names a photo that is not there
                 (self.folder / row["file"]).unlink(missing_ok=True)
             self._go_on(self._at)
-        elif what == "skip":
+        elif message.get("what") == "skip":
             self._go_on(self._at + 1)
-        else:
-            raise InputError(f"edit {what!r}: choose again or skip")
 
     def _read(self, frame: np.ndarray, seconds: float) -> Message:
         hand = self._tracker.detect(frame, 1000 * seconds)

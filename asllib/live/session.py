@@ -262,16 +262,14 @@ class ReadingSession(Session):
             self.warm()
 
     def _edit(self, message: Message) -> None:
-        what, word = message.get("what"), message.get("word")
+        what, word = str(message.get("what")), message.get("word")
         actions = {"space": self._reader.space, "delete": self._reader.delete, "clear": self._reader.clear}
         if what == "choose":
             if word not in self._words():
                 raise InputError(f"{word!r} is not among the words that are suggested")
             self._reader.choose(word)
-        elif what in actions:
-            actions[what]()
         else:
-            raise InputError(f"edit {what!r}: choose one of {', '.join(actions)}, choose")
+            actions[what]()
 
     def _words(self) -> tuple[str, ...]:
         """Suggestions for the word that is being spelled, looked up when the text changes."""

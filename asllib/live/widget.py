@@ -74,8 +74,7 @@ class CameraWidget(anywidget.AnyWidget):
             return
         self._end = why
         self._messages.put(None)
-        if threading.current_thread() is not self._worker:
-            self._worker.join(timeout=5)
+        self._worker.join(timeout=5)
         self.send({"type": "closed", "message": why})
 
     def close(self) -> None:

@@ -73,12 +73,6 @@ class TextReader:
     ``load_network``; a network of single frames reads no J and Z. ``letters`` restricts the letters that are read, by
     default to all known ones; ``settings`` may be replaced while reading. After the last frame of a film call
     ``finish``: a letter comes a little after its frame.
-
-    Examples
-    --------
-    >>> reading = TextReader().read(np.zeros((120, 160, 3), np.uint8), 0.0)
-    >>> reading.hand is None, reading.text
-    (True, '')
     """
 
     def __init__(
