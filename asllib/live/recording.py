@@ -15,7 +15,7 @@ from asllib.errors import InputError
 from asllib.hands.landmarks import SIZE_COLUMNS, landmark_columns, read_landmarks, write_landmarks
 from asllib.hands.look import Hand
 from asllib.hands.tracker import HandTracker
-from asllib.live.session import Message, Session, points, trouble
+from asllib.live.session import Message, Session, Source, points, trouble
 from asllib.paths import write_bytes, write_text
 from asllib.train.signs import LANDMARKS
 
@@ -49,12 +49,7 @@ class RecordingSession(Session):
     """
 
     def __init__(
-        self,
-        folder: str | Path,
-        signs: Sequence[str],
-        per_sign: int = 10,
-        signer: str = "me",
-        source: int | str | Path | None = None,
+        self, folder: str | Path, signs: Sequence[str], per_sign: int = 10, signer: str = "me", source: Source = None
     ) -> None:
         super().__init__(source)
         self.folder = Path(folder)

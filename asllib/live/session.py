@@ -22,6 +22,7 @@ from asllib.read.reader import TextReader, load_network
 from asllib.read.video import iter_frames
 
 Message = dict[str, Any]
+Source = int | str | Path | None  # a camera's number or a film of this machine; None: the browser's camera
 
 MAX_PIXELS = 1920 * 1080  # of a frame; the browser sends 320x240
 EDGE = 0.01  # of the picture's width or height: a hand nearer to its edge is cut off
@@ -35,10 +36,10 @@ ALPHABETS = {"all": ("All that it knows", None), "still": ("24 still letters", S
 class Session:
     """Answer the messages of a camera view; subclasses decide what to do with a hand.
 
-    Without ``source``, a camera's number or a film of this machine, the browser sends the frames; else it gets them.
+    Without a ``source`` the browser sends the frames, else it gets them.
     """
 
-    def __init__(self, source: int | str | Path | None = None) -> None:
+    def __init__(self, source: Source = None) -> None:
         if source is not None:
             iter_frames(source)  # opens nothing yet, but raises InputError for a missing film
         self.source = source
@@ -164,8 +165,7 @@ def encode(frame: np.ndarray) -> bytes:
 
 def palm_length(hand: Hand) -> float:
     """Wrist to the middle finger's knuckle, as a fraction of the picture."""
-    x, y, _ = (hand.landmarks[9] - hand.landmarks[0]).tolist()
-    return math.hypot(x, y)
+    return math.dist(hand.landmarks[9, :2], hand.landmarks[0, :2])
 
 
 def trouble(hand: Hand | None, speed: float) -> str:
@@ -201,7 +201,7 @@ class ReadingSession(Session):
     ``source`` is as in ``Session``, ``model`` as in ``load_network``, by default the first of ``models()``.
     """
 
-    def __init__(self, source: int | str | Path | None = None, model: str | Path | None = None) -> None:
+    def __init__(self, source: Source = None, model: str | Path | None = None) -> None:
         super().__init__(source)
         model = str(model or models()[0])
         self.model = model if model in SHIPPED else str(Path(model).resolve())

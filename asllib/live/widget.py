@@ -15,7 +15,7 @@ import torch
 
 from asllib.lazy import extra
 from asllib.live.recording import RecordingSession
-from asllib.live.session import ReadingSession, Session
+from asllib.live.session import ReadingSession, Session, Source
 
 with extra("live"):
     import anywidget
@@ -127,7 +127,7 @@ class LiveReader(CameraWidget):
     _esm = _bundle("reader.js")
     _session: ReadingSession | None
 
-    def __init__(self, source: int | str | Path | None = None, model: str | Path | None = None) -> None:
+    def __init__(self, source: Source = None, model: str | Path | None = None) -> None:
         super().__init__(ReadingSession(source, model))
 
     @property
