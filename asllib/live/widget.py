@@ -120,8 +120,7 @@ class LiveReader(CameraWidget):
     """The live cell: show letters to a camera, read text.
 
     ``source`` is None for the browser's camera, or the number of a camera or a film on the kernel's machine. ``model``
-    is one of ``asllib.live.session.models()``, by default the first, or a run folder. InputError if there is no such
-    model or film.
+    is one of ``models()``, by default the first, or a run folder. InputError if there is no such model or film.
     """
 
     _esm = _bundle("reader.js")

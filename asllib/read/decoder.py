@@ -177,8 +177,7 @@ class FrameListener(Listener):
         self.reset()
 
     def _look(self, hand: Hand, aspect: float, frame: np.ndarray | None) -> np.ndarray | None:
-        said = self.recognizer.probabilities([hand], aspect, frame)
-        return spread(np.asarray(said)[None], self.recognizer.alphabet)[0]
+        return spread(self.recognizer.probabilities([hand], aspect, frame), self.recognizer.alphabet)
 
     def _say(self, features: Tensor, looks: np.ndarray | None) -> np.ndarray:
         across, down, _, changed, found = features[0, -MOVEMENT:].numpy()  # (T,) each

@@ -47,9 +47,8 @@ class Lexicon:
     def correct(self, word: str, log_probabilities: np.ndarray | None = None) -> str:
         """The word that was most likely meant by the letters that were read.
 
-        An unknown name may change, if a similar word fits better. So correct words only if the user asks for it.
-        ``log_probabilities`` (T, 27) are the network's answers at each moment of the word, "neither" first. With them,
-        a candidate is weighed by how well it explains all answers; without them, by the number of wrong letters.
+        An unknown name may change: correct words only if the user asks for it. A candidate is weighed by how well it
+        explains ``log_probabilities`` (T, 27), the network's answers at each moment, or by the number of wrong letters.
         """
         word = word.upper()
         if not word or word in self._names or not set(word) <= set(LETTERS):  # added signs are no letters

@@ -68,8 +68,7 @@ class Recognizer:
         """Read the letter in each image; a line on stderr warns if red and blue seem to be swapped.
 
         Images are (H, W, 3) uint8 RGB photos, or files of photos; a single file is allowed. The pixel network also
-        takes 28x28 images, (28, 28) uint8 or RGB. InputError if an image is not such an array, or a file cannot be
-        read.
+        takes 28x28 images, (28, 28) uint8 or RGB. InputError if an image is no such array, or a file not readable.
         """
         found, blue = [], False
         for one in [images] if isinstance(images, str | PathLike) else images:
@@ -110,7 +109,7 @@ class Recognizer:
             if not hands:
                 return Prediction(None, 0.0, np.zeros(len(names), np.float32), None)
         known = self.probabilities(hands, image.shape[1] / image.shape[0], image)
-        probabilities = spread(known[None], self.alphabet)[0]
+        probabilities = spread(known, self.alphabet)
         best = int(probabilities.argmax())
         sure = float(probabilities[best])
         letter = names[best] if sure >= self.refuse_below else None
@@ -142,10 +141,10 @@ def signs(alphabet: Sequence[str]) -> tuple[str, ...]:
 
 
 def spread(probabilities: np.ndarray, alphabet: Sequence[str]) -> np.ndarray:
-    """Spread probabilities (N, classes) of an alphabet over all letters and its other signs, (N, 26 + signs)."""
+    """Spread probabilities (.., classes) of an alphabet over all letters and its other signs, (.., 26 + signs)."""
     names = signs(alphabet)
-    full = np.zeros((len(probabilities), len(names)), np.float32)
-    full[:, [names.index(name) for name in alphabet]] = probabilities
+    full = np.zeros((*probabilities.shape[:-1], len(names)), np.float32)
+    full[..., [names.index(name) for name in alphabet]] = probabilities
     return full
 
 

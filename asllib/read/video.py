@@ -25,9 +25,8 @@ def iter_frames(source: str | os.PathLike[str] | int, fps: float | None = None) 
     """Yield the frames of a video file, or of a camera until the caller stops or it is unplugged.
 
     ``source`` is a video file, concatenated JPEGs (``.mjpeg``, taken to have 30 frames a second), or a camera's number;
-    ``fps`` takes the place of the file's own rate. Yields the time in seconds from the first frame, increasing, and the
-    frame, (H, W, 3) uint8 RGB. InputError if the file is not there or no video, the camera does not open or gives no
-    frame, or there is no frame rate.
+    ``fps`` takes the place of the file's own rate. Yields increasing times in seconds from the first frame, and frames,
+    (H, W, 3) uint8 RGB. InputError if there is no such video, rate or camera, or it gives no frame.
     """
     check_rate(fps)
     if isinstance(source, int):
