@@ -220,7 +220,7 @@ def evaluate(
     """
     import numpy as np
 
-    from asllib.evaluation import read_letters, refusals, report, report_lines
+    from asllib.evaluation import read_letters, report, report_lines
     from asllib.train.run import trained_on
 
     recognizer = asllib.load_recognizer(model)
@@ -234,9 +234,9 @@ def evaluate(
         raise InputError(f"{data}: no image of {', '.join(recognizer.alphabet)}{where}")
     seen, letters = trained_on(recognizer.card, letters)[chosen], letters.subset(chosen)
     probabilities = recognizer.read_set(letters)
-    read = read_letters(probabilities, recognizer.alphabet)
-    right = read == letters.letters
-    found = report(letters.table, read, model, letters.name) | refusals(probabilities, right, recognizer.refuse_below)
+    right = read_letters(probabilities, recognizer.alphabet) == letters.letters
+    found = {"model": model, "data": letters.name}
+    found |= report(letters.table, probabilities, recognizer.alphabet, recognizer.refuse_below)
     unseen = None if seen.all() else float(right[~seen].mean())
     found |= {"seen_in_training": int(seen.sum()), "accuracy_unseen": unseen}
     _emit(found, json_file, "\n".join(report_lines(found)))

@@ -1,6 +1,7 @@
 """How well a network reads: accuracy with intervals, confusion, by letter, source and signer."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,40 +41,36 @@ def accuracy_interval(right: np.ndarray, groups: np.ndarray | None = None) -> tu
     return float(low), float(high)
 
 
-def report(table: pd.DataFrame, read: np.ndarray, model: str, data: str) -> dict:
-    """Summarise readings (N,), letters or ``NO_HAND``, of a set with this table: JSON of ``asl evaluate``, shares."""
-    right = table["label"].to_numpy(str) == read
+def report(
+    table: pd.DataFrame, probabilities: np.ndarray, alphabet: Sequence[str], refuse_below: float = 0.0
+) -> dict[str, Any]:
+    """Summarise how a set with this table is read: shares, for the JSON of ``asl evaluate``.
+
+    ``probabilities`` (N, classes) are all 0 without a hand. ``refused`` is the share of items with a hand whose
+    confidence is below ``refuse_below``, and ``accuracy_said`` the accuracy on the accepted hands, None without any.
+    """
+    right = table["label"].to_numpy(str) == read_letters(probabilities, alphabet)
+    sure = probabilities.max(1).astype(float)
+    said = (sure > 0) & (sure >= refuse_below)
 
     def by(column: pd.Series) -> dict[str, float]:
         return {str(name): float(part.mean()) for name, part in pd.Series(right).groupby(column.to_numpy(str))}
 
     return {
-        "model": model,
-        "data": data,
         "n": len(table),
-        "hand_found": float((read != NO_HAND).mean()),
+        "hand_found": float((sure > 0).mean()),
         "accuracy": float(right.mean()),
         "interval": list(accuracy_interval(right, people(table))),
         "by_letter": by(table["label"]),
         "by_source": by(table["source"]),
         "by_signer": by(table["source"] + "/" + table["signer"]),
+        "refused": float(((sure > 0) & ~said).mean()),
+        "accuracy_said": float(right[said].mean()) if said.any() else None,
     }
 
 
-def refusals(probabilities: np.ndarray, right: np.ndarray, refuse_below: float) -> dict[str, float | None]:
-    """Summarise a recogniser that rejects hands with a confidence below the threshold ``refuse_below``.
-
-    From ``probabilities`` (N, classes), all 0 without a hand, and ``right`` (N,) bool: ``refused``, the share of items
-    with a rejected hand, and ``accuracy_said``, the accuracy on the accepted hands, None if there are none.
-    """
-    sure = probabilities.max(1).astype(float)
-    said = (sure > 0) & (sure >= refuse_below)
-    accuracy = float(right[said].mean()) if said.any() else None
-    return {"refused": float(((sure > 0) & ~said).mean()), "accuracy_said": accuracy}
-
-
 def report_lines(found: dict) -> list[str]:
-    """A ``report`` joined with ``refusals``, as ``asl evaluate`` prints it."""
+    """A ``report``, with ``model`` and ``data``, as ``asl evaluate`` prints it."""
     low, high = found["interval"]
     lines = [
         f"{found['model']} on {found['data']}: {found['accuracy']:.2%} of {found['n']:,} right "

@@ -110,7 +110,7 @@ def main() -> None:
             written = export_onnx(name, file)
             probabilities, ms = read(file, asked)
         said = read_letters(probabilities, recognizer.alphabet)
-        summary = report(letters.table, said, name, letters.name)
+        summary = report(letters.table, probabilities, recognizer.alphabet)
         result[name] = {
             "data": data_card(letters),
             "torch": float((here == letters.letters).mean()),

@@ -10,7 +10,6 @@ from asllib.evaluation import (
     accuracy_interval,
     confusion,
     read_letters,
-    refusals,
     report,
     worst_pairs,
 )
@@ -108,12 +107,17 @@ def table():
     )
 
 
+def sure_of(read) -> np.ndarray:
+    """Probabilities of a network of A, B, C that is sure of what it reads; 0 without a hand."""
+    return (np.array(list(read))[:, None] == np.array(list("ABC"))).astype(np.float32)
+
+
 def test_a_report_counts_a_photo_without_a_hand_as_wrong(table):
-    found = report(table, np.array(["A", NO_HAND, "B", "B", "C", "C"]), "landmark", "made")
+    found = report(table, sure_of("A-BBCC"), "ABC")
     assert list(found) == [
-        "model", "data", "n", "hand_found", "accuracy", "interval", "by_letter", "by_source", "by_signer",
+        "n", "hand_found", "accuracy", "interval", "by_letter", "by_source", "by_signer", "refused", "accuracy_said",
     ]  # fmt: skip
-    assert (found["model"], found["data"], found["n"]) == ("landmark", "made", 6)
+    assert (found["n"], found["refused"], found["accuracy_said"]) == (6, 0.0, pytest.approx(4 / 5))
     assert found["hand_found"] == pytest.approx(5 / 6) and found["accuracy"] == pytest.approx(4 / 6)
     assert found["by_letter"] == pytest.approx({"A": 0.5, "B": 2 / 3, "C": 1.0})
     assert found["by_source"] == pytest.approx({"x": 2 / 3, "y": 2 / 3})
@@ -127,24 +131,23 @@ def test_an_interval_counts_people_where_they_are_known(table):
     signers = np.repeat(np.arange(20), 20).astype(str)
     columns = {"label": "A", "source": "x", "signer": signers, "original": np.arange(400).astype(str)}
     read = np.where(signers.astype(int) < 10, "A", "B")
-    low, high = report(pd.DataFrame(columns), read, "m", "d")["interval"]
+    low, high = report(pd.DataFrame(columns), sure_of(read), "ABC")["interval"]
     assert low < 0.35 and high > 0.65
-    low, high = report(pd.DataFrame(columns | {"signer": "unknown"}), read, "m", "d")["interval"]
+    low, high = report(pd.DataFrame(columns | {"signer": "unknown"}), sure_of(read), "ABC")["interval"]
     assert low > 0.44 and high < 0.56
 
 
 def test_refusals_are_hands_without_a_letter_for_sure_and_the_rest_is_counted_alone():
     probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.45, 0.55], [0, 0]], np.float32)  # the last shows no hand
-    right = np.array([True, True, False, False])
-    assert refusals(probabilities, right, 0.0) == {"refused": 0.0, "accuracy_said": pytest.approx(2 / 3)}
-    assert refusals(probabilities, right, 0.58) == {"refused": 0.25, "accuracy_said": 1.0}
-    assert refusals(probabilities, right, 1.0) == {"refused": 0.75, "accuracy_said": None}
+    table = pd.DataFrame({"label": list("AAAA"), "source": "x", "signer": "1", "original": list("pqrs")})
+    for below, refused, accuracy in ((0.0, 0.0, pytest.approx(2 / 3)), (0.58, 0.25, 1.0), (1.0, 0.75, None)):
+        found = report(table, probabilities, "AB", below)
+        assert (found["refused"], found["accuracy_said"]) == (refused, accuracy)
 
 
 def test_photos_of_one_name_in_two_sources_are_two_photos(table):
     """Were they one, three groups of which each is half right would give no interval at all."""
-    read = np.array(["A", "A", "B", "-", "-", "-"])
-    low, high = report(table, read, "m", "d")["interval"]
+    low, high = report(table, sure_of("AAB---"), "ABC")["interval"]
     assert low < 0.25 and high > 0.75
 
 
