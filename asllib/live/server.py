@@ -43,12 +43,11 @@ class Page(Voila):
         except webbrowser.Error:  # no browser: the link is printed
             return
         link = escape(self.link())
-        # Mode 0600, in the notebook's folder, and removed with it.
-        handle, file = tempfile.mkstemp(suffix=".html", dir=Path(self.notebook_path).parent)
-        with open(handle, "w", encoding="utf-8") as page:  # noqa: PTH123 - a handle is no path
-            page.write('<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" ')
-            page.write(f'content="0; url={link}"><a href="{link}">asl live</a>\n')
-        arguments = Path(file).as_uri(), self.webbrowser_open_new
+        page = Path(self.notebook_path).with_name("page.html")  # in the notebook's folder, and removed with it
+        page.touch(mode=0o600)
+        refresh = f'<meta charset="utf-8"><meta http-equiv="refresh" content="0; url={link}">'
+        page.write_text(f'<!DOCTYPE html>{refresh}<a href="{link}">asl live</a>\n', encoding="utf-8")
+        arguments = page.as_uri(), self.webbrowser_open_new
         threading.Thread(target=browser.open, args=arguments, daemon=True).start()
 
 
