@@ -14,7 +14,6 @@ import numpy as np
 from asllib.errors import InputError
 from asllib.files import open_image, read_json
 from asllib.hands.look import Hand, hand_crop, look_at
-from asllib.letters import FIRST_SIX, STATIC
 from asllib.networks.store import SHIPPED
 from asllib.paths import project_root
 from asllib.read.decoder import SpellerSettings
@@ -30,7 +29,6 @@ FAR = 0.07  # palm length in picture heights, below which landmarks are poor
 FAINT = 0.15  # probability below which the likeliest letter is not shown
 FAST = 2.5  # palm lengths a second, above which no letter is held
 NETWORKS = ("spelling", "default", "landmark", "pixel")  # in the order of the list
-ALPHABETS = {"all": ("All that it knows", None), "still": ("24 still letters", STATIC), "six": ("A to F", FIRST_SIX)}
 
 
 class Session:
@@ -205,7 +203,6 @@ class ReadingSession(Session):
         super().__init__(source)
         model = str(model or models()[0])
         self.model = model if model in SHIPPED else str(Path(model).resolve())
-        self.alphabet = "all"
         self.settings = SpellerSettings()
         self._network = load_network(self.model)
         self._reader = TextReader(self._network, self.settings)
@@ -222,9 +219,8 @@ class ReadingSession(Session):
         return {
             "text": self.text,
             "words": self._words(),
-            "settings": {"model": self.model, "alphabet": self.alphabet, **sliders},
+            "settings": {"model": self.model, **sliders},
             "models": [[name, Path(name).name] for name in dict.fromkeys([self.model, *models()])],
-            "alphabets": [[name, title] for name, (title, _) in ALPHABETS.items()],
         }
 
     def _answer(self, message: Message, buffers: Sequence[bytes]) -> tuple[Message, list[bytes]]:
@@ -248,16 +244,13 @@ class ReadingSession(Session):
         self._reader.lexicon.complete("HE")
 
     def _settings(self, message: Message) -> None:
-        model, alphabet = str(message.get("model", self.model)), str(message.get("alphabet", self.alphabet))
-        if alphabet not in ALPHABETS:
-            raise InputError(f"alphabet {alphabet!r}: choose one of {', '.join(ALPHABETS)}")
+        model, before = str(message.get("model", self.model)), self.model
         changes = {name: message[name] for name in ("confidence", "hold_s") if name in message}
-        settings, before = dataclasses.replace(self.settings, **changes), (self.model, self.alphabet)
-        network = self._network if model == self.model else load_network(model)
+        settings = dataclasses.replace(self.settings, **changes)
+        network = self._network if model == before else load_network(model)
         # Check the whole message before any of it takes effect.
-        self.model, self.alphabet, self._network, self.settings = model, alphabet, network, settings
-        self._reader.settings = settings
-        if (model, alphabet) != before:
+        self.model, self._network, self.settings, self._reader.settings = model, network, settings, settings
+        if model != before:
             self._reopen()
             self.warm()
 
@@ -296,5 +289,5 @@ class ReadingSession(Session):
     def _reopen(self) -> None:
         """Take a new reader, which continues the text."""
         before = self._reader
-        self._reader = TextReader(self._network, self.settings, letters=ALPHABETS[self.alphabet][1])
+        self._reader = TextReader(self._network, self.settings)
         self._reader.text, self._reader.lexicon = before.text, before.lexicon

@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -70,17 +70,12 @@ class TextReader:
     """Frames in, text out: the live cell, the video reader and the evaluation use this class.
 
     The shipped network ``spelling`` reads all 26 letters of the moving hand. Another ``recognizer`` may replace it, see
-    ``load_network``; a network of single frames reads no J and Z. ``letters`` restricts the letters that are read, by
-    default to all known ones; ``settings`` may be replaced while reading. After the last frame of a film call
-    ``finish``: a letter comes a little after its frame.
+    ``load_network``; a network of single frames reads no J and Z. ``settings`` may be replaced while reading. After
+    the last frame of a film call ``finish``: a letter comes a little after its frame.
     """
 
     def __init__(
-        self,
-        recognizer: Recognizer | SpellingNet | None = None,
-        settings: SpellerSettings | None = None,
-        *,
-        letters: Iterable[str] | None = None,
+        self, recognizer: Recognizer | SpellingNet | None = None, settings: SpellerSettings | None = None
     ) -> None:
         network = _shipped() if recognizer is None else recognizer
         self.correcting = False  # whether a space corrects the word before it
@@ -92,8 +87,6 @@ class TextReader:
         self._speller = PeakSpeller(self._listener.signs, self.settings)
         self._names = (*LETTERS, *(name for name in outputs[1:] if name not in (*LETTERS, *WRITE)))
         self._places = [outputs.index(name) for name in ("neither", *self._names)]
-        known = LETTERS if letters is None else tuple(letters)
-        self._barred = [place for place, name in enumerate(outputs) if name in LETTERS and name not in known]
         self._now = np.zeros(1 + len(self._names), np.float32)  # probabilities of this frame, "neither" first
         self._showing = False  # a letter is being held
         self._letter_height = 0.0  # height of the wrist at the last letter, 0 at the top
@@ -153,7 +146,6 @@ class TextReader:
         self._last_time, self._speller.settings = time_s, self.settings
         letters = []
         for said in self._listener.hear(hand, time_s, aspect, frame):
-            said.probabilities[self._barred] = 0.0
             for sign in self._speller.update(said, time_s):
                 letters += [sign] if sign.letter not in WRITE else []
                 self._write(sign)

@@ -11,8 +11,8 @@ pytestmark = pytest.mark.slow
 PAGE = "http://localhost/"  # where browsers give their camera, though nobody listens
 KERNEL = """async () => {
   const state = {
-    text: "HEL", words: ["HELP"], settings: { model: "spelling", alphabet: "all", confidence: 0.5, hold_s: 0.05 },
-    models: [["spelling", "spelling"], ["gone", "gone"]], alphabets: [["all", "All"], ["six", "A to F"]],
+    text: "HEL", words: ["HELP"], settings: { model: "spelling", confidence: 0.5, hold_s: 0.05 },
+    models: [["spelling", "spelling"], ["gone", "gone"]],
     sign: "A", kept: 0, of: 9, signs: [["A", 0]], passed: [], folder: "mine", left: 0, hint: "",
   };
   const kernel = (window.kernel = { state, sent: [], answers: {} });

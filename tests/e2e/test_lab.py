@@ -78,7 +78,6 @@ def test_keys_edit_the_text_and_the_page_keeps_its_shortcuts(open_lab, film, exp
     percent = round(100 * float(slider.input_value()))
     slider.press("ArrowRight")
     expect(lab.live.locator("output").first).to_have_text(f"{percent + 1} %")
-    lab.live.get_by_label("Letters").select_option("six")
     assert lab.live.get_by_label("Model").input_value() == "spelling"
 
 

@@ -39,8 +39,8 @@ def test_a_view_is_told_what_there_is(session):
     assert reply["type"] == "state" and reply["view"] == "v" and reply["text"] == "" and images == []
     settings = SpellerSettings()
     times = {"confidence": settings.confidence, "hold_s": settings.hold_s}
-    assert reply["settings"] == {"model": "landmark", "alphabet": "all", **times}
-    assert ["landmark", "landmark"] in reply["models"] and len(reply["alphabets"]) == 3
+    assert reply["settings"] == {"model": "landmark", **times}
+    assert ["landmark", "landmark"] in reply["models"]
 
 
 @pytest.mark.slow
@@ -179,20 +179,19 @@ def test_settings_reach_the_reader_and_the_text_stays(session, film, jpeg):
     session._reader.text = "KEEP"
     ask(session, "settings", confidence=0.9, hold_s=0.4)
     assert (session._reader.settings.confidence, session._reader.settings.hold_s) == (0.9, 0.4)
-    reply, _ = ask(session, "settings", alphabet="six")
-    assert reply["text"] == "KEEP" and reply["settings"]["alphabet"] == "six"
+    reply, _ = ask(session, "settings", model="spelling")
+    assert reply["text"] == "KEEP" and reply["settings"]["model"] == "spelling"
     assert (session._reader.settings.confidence, session._reader.settings.hold_s) == (0.9, 0.4)
     ask(session, "start", time=0.0)
-    letters = {reply["letter"] for reply in frames_of(session, film, jpeg)}
-    assert letters <= {*"ABCDEF", None}
+    assert frames_of(session, film, jpeg)[-1]["text"].startswith("KEEP ")
 
 
 def test_of_settings_that_are_wrong_in_part_none_is_taken(session):
     before = ask(session, "hello")[0]["settings"], session._reader
-    for wrong in ({"alphabet": "runes"}, {"model": "no/such/run"}, {"hold_s": -1}, {"confidence": "much"}):
-        reply, _ = ask(session, "settings", **{"confidence": 0.9, "hold_s": 0.4, "alphabet": "six", **wrong})
+    for wrong in ({"model": "no/such/run"}, {"hold_s": -1}, {"confidence": "much"}):
+        reply, _ = ask(session, "settings", **{"confidence": 0.9, "hold_s": 0.4, "model": "pixel", **wrong})
         assert reply["type"] == "error" and "Error" not in reply["message"]
-        assert reply["settings"] == before[0] and reply["models"] and reply["alphabets"]  # what the lists go back to
+        assert reply["settings"] == before[0] and reply["models"]  # what the list goes back to
         assert (ask(session, "hello")[0]["settings"], session._reader) == before
     assert session._reader.settings == SpellerSettings()
 
@@ -200,7 +199,7 @@ def test_of_settings_that_are_wrong_in_part_none_is_taken(session):
 def test_sliders_are_kept_with_another_model(session):
     ask(session, "settings", confidence=0.7)
     reply, _ = ask(session, "settings", model="spelling", hold_s=0.3)
-    assert reply["settings"] == {"model": "spelling", "alphabet": "all", "confidence": 0.7, "hold_s": 0.3}
+    assert reply["settings"] == {"model": "spelling", "confidence": 0.7, "hold_s": 0.3}
     assert session._reader.settings == SpellerSettings(confidence=0.7, hold_s=0.3)
 
 

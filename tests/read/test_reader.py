@@ -17,7 +17,7 @@ from asllib.hands.landmarks import image_columns, landmark_columns, world_column
 from asllib.letters import LETTERS
 from asllib.networks.spelling import SpellingNet
 from asllib.read import Reading, ReadLetter, ReadWord, TextReader, read_text, write_subtitles
-from asllib.read.decoder import PeakSpeller, Said
+from asllib.read.decoder import PeakSpeller
 from asllib.read.reader import FrameReading
 from asllib.read.subtitles import annotate, letters_json
 from asllib.read.videos import read_hands
@@ -428,24 +428,6 @@ def test_names_that_are_no_list_of_words_are_refused(stored, names):
     with pytest.raises(InputError, match="give a list of words") as caught:
         read_text(stored("AABB"), Pointing(), names=names)
     assert "\n" not in str(caught.value)
-
-
-def test_only_chosen_letters_are_read(stored):
-    reader = TextReader(Pointing(), letters="B")
-    for time, (hand, aspect) in read_hands(stored("AABB")):
-        reader.read_hand(hand, time, aspect)
-    assert set(reader.text) == {"B"}
-
-
-def test_the_network_that_sees_hands_move_reads_only_chosen_letters_too():
-    reader = TextReader(letters="B")
-    signs = reader._listener.signs
-    said = np.zeros(1 + len(signs), np.float32)
-    said[[1 + signs.index("A"), 1 + signs.index("B")]] = 0.6, 0.4
-    heard = SimpleNamespace(hear=lambda hand, time_s, *_: [Said(time_s, said.copy())])
-    reader._listener = heard
-    shown = [reader.read_hand(None, frame / 20, 1.0) for frame in range(20)]
-    assert reader.text == "" and shown[-1].probabilities.argmax() == LETTERS.index("B")
 
 
 def test_names_are_not_corrected(stored):

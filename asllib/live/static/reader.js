@@ -38,7 +38,6 @@ function render({ model, el }) {
 
   const camera = make("select", { onchange: () => stage.running && stage.start(camera.value) });
   const recogniser = make("select", { onchange: () => stage.send({ type: "settings", model: recogniser.value }) });
-  const alphabet = make("select", { onchange: () => stage.send({ type: "settings", alphabet: alphabet.value }) });
   const confidence = slider("confidence", 0.3, 0.99, 0.01, (value) => `${Math.round(100 * value)} %`);
   const hold = slider("hold_s", 0.05, 1, 0.01, (value) => `${value.toFixed(2)} s`);
 
@@ -80,7 +79,6 @@ function render({ model, el }) {
       { className: "asl-fields" },
       ...(stage.remote ? [] : [field("Camera", camera)]),
       field("Model", recogniser),
-      field("Letters", alphabet),
       confidence.element,
       hold.element,
     ),
@@ -176,7 +174,6 @@ function render({ model, el }) {
     }
     if (message.settings) {
       fill(recogniser, message.models, message.settings.model);
-      fill(alphabet, message.alphabets, message.settings.alphabet);
       confidence.set(message.settings.confidence);
       hold.set(message.settings.hold_s);
     }
