@@ -1,7 +1,6 @@
 """How well a network reads: accuracy with intervals, confusion, by letter, source and signer."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,9 +40,7 @@ def accuracy_interval(right: np.ndarray, groups: np.ndarray | None = None) -> tu
     return float(low), float(high)
 
 
-def report(
-    table: pd.DataFrame, probabilities: np.ndarray, alphabet: Sequence[str], refuse_below: float = 0.0
-) -> dict[str, Any]:
+def report(table: pd.DataFrame, probabilities: np.ndarray, alphabet: Sequence[str], refuse_below: float = 0.0) -> dict:
     """Summarise how a set with this table is read: shares, for the JSON of ``asl evaluate``.
 
     ``probabilities`` (N, classes) are all 0 without a hand. ``refused`` is the share of items with a hand whose

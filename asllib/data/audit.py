@@ -1,12 +1,12 @@
 """Check a set of letters for faults before a network learns from it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import ArrayLike
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
@@ -78,9 +78,7 @@ class Audit:
         return report
 
 
-def audit(
-    letters: LetterSet, predictions: Sequence | np.ndarray | None = None, landmarks: pd.DataFrame | None = None
-) -> Audit:
+def audit(letters: LetterSet, predictions: ArrayLike | None = None, landmarks: pd.DataFrame | None = None) -> Audit:
     """Check a set of letters, by a recogniser's ``predictions`` (N,), "" for none, and its landmark table if given."""
     counts = {str(name): int(count) for name, count in letters.table["label"].value_counts().sort_index().items()}
     images = (letters.images[i] for i in range(len(letters)))  # each is read once
