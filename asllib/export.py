@@ -19,9 +19,8 @@ from asllib.hands.stream import RATE
 from asllib.lazy import extra
 from asllib.networks.default import DefaultNet
 from asllib.networks.pixel import PixelCNN
-from asllib.networks.registry import Network
 from asllib.networks.spelling import SpellingNet
-from asllib.networks.store import load_model
+from asllib.networks.store import Network, load_model
 from asllib.paths import write_bytes
 
 with extra("export"):

@@ -35,7 +35,7 @@ from asllib.data.letterset import LetterSet
 from asllib.data.looks import track
 from asllib.errors import InputError
 from asllib.networks.pixel import small_set
-from asllib.networks.registry import preset as find_preset
+from asllib.networks.store import preset as find_preset
 from asllib.paths import cache_dir, digest
 from asllib.results import save_result
 from asllib.train.loop import Examples, History, epochs_for, for_pixels, hand_examples, train

@@ -7,10 +7,10 @@ from asllib.config import PAPER_RATES, profile
 from asllib.errors import InputError
 from asllib.letters import FIRST_SIX, STATIC
 from asllib.networks import ImageAugment, LandmarkAugment, build, preset
-from asllib.networks.registry import NAMES, network_class
+from asllib.networks.store import SHIPPED, network_class
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_every_network_is_found_by_its_name_and_has_presets(name):
     network = network_class(name)
     assert network.name == name and "best" in network.presets

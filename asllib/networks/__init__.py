@@ -6,9 +6,8 @@ _MODULES = {
     "default": ("DefaultConfig", "DefaultNet"),
     "landmark": ("LandmarkAugment", "LandmarkCNN", "LandmarkConfig"),
     "pixel": ("ImageAugment", "PixelCNN", "PixelConfig", "augment_images"),
-    "registry": ("Network", "build", "parameter_count", "preset"),
     "spelling": ("SpellingConfig", "SpellingNet"),
-    "store": ("load_model", "save_model"),
+    "store": ("Network", "build", "load_model", "parameter_count", "preset", "save_model"),
 }
 
 __getattr__, __dir__, __all__ = attach(__name__, _MODULES)

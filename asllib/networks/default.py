@@ -9,7 +9,7 @@ from torch import Generator, Tensor, nn
 from asllib.config import Preset, Training
 from asllib.hands.look import WIDTH
 from asllib.networks.landmark import LandmarkAugment, LandmarkCNN, LandmarkConfig
-from asllib.networks.registry import Network
+from asllib.networks.store import Network
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from asllib.hands.features import landmark_features, landmark_inputs
 from asllib.hands.landmarks import FINGERS
 from asllib.letters import FIRST_SIX
 from asllib.networks.pixel import check_turn
-from asllib.networks.registry import Network
+from asllib.networks.store import Network
 
 # Row f: the wrist, then the four joints of finger f from base to tip.
 GRID = [[0, *joints] for joints in FINGERS.values()]  # 5 x 5 landmark numbers

@@ -18,7 +18,7 @@ from asllib.files import PhotoFiles
 from asllib.hands.pixels import SIDE, to_gray, to_pixels
 from asllib.hands.tracker import table_hands
 from asllib.letters import FIRST_SIX
-from asllib.networks.registry import Network
+from asllib.networks.store import Network
 
 MAX_TURN = 30.0  # degrees; G and Q, K and P, H and U are 90 apart: half of it, less 15 for differences of signers
 

@@ -9,7 +9,7 @@ from asllib.config import Training
 from asllib.hands.features import landmark_features, mirror_left, palm_size, true_aspect
 from asllib.letters import LETTERS
 from asllib.networks.landmark import LandmarkCNN, LandmarkConfig
-from asllib.networks.registry import Network
+from asllib.networks.store import Network
 
 SIGNS: tuple[str, ...] = (*LETTERS, "space", "del")  # all that one hand shows while it spells
 NEITHER = 0  # the output, and the handshape, that says: none of the signs

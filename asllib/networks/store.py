@@ -1,26 +1,77 @@
-"""Networks on disk: run folders with weights (safetensors) and a card, and the shipped networks."""
+"""What the networks have in common, and how they are stored: run folders with weights (safetensors) and a card."""
 
 import dataclasses
 import hashlib
+import importlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from safetensors.torch import load, save
-from torch import nn
+from torch import Generator, Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from asllib.errors import InputError
 from asllib.files import read_bytes, read_json
 from asllib.letters import LETTERS
-from asllib.networks.registry import NAMES, Network, network_class, parameter_count
 from asllib.paths import write_bytes, write_text
 
-SHIPPED = NAMES
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
+# The modules of this folder, and the class in each; each ships with weights.
+_CLASSES = {"default": "DefaultNet", "pixel": "PixelCNN", "landmark": "LandmarkCNN", "spelling": "SpellingNet"}
+SHIPPED = tuple(_CLASSES)
+
+
+class Network(nn.Module):
+    """The common parts of all networks beside their layers."""
+
+    name: ClassVar[str]
+    Config: ClassVar[type]  # a frozen dataclass
+    presets: ClassVar[Mapping[str, Any]]
+    config: Any
+
+    def prepare(self, inputs: tuple[Tensor, ...], augment: Any = None, generator: Generator | None = None) -> Tensor:
+        """Turn a batch of stored tensors into the input of ``forward``; ``augment`` changes it at random."""
+        raise NotImplementedError
+
+    def set_statistics(self, inputs: tuple[Tensor, ...]) -> None:
+        """Compute the statistics for normalising from stored training tensors; by default there are none."""
+
+    @torch.inference_mode()
+    def logits(self, inputs: tuple[Tensor, ...], batch: int = 1024) -> Tensor:
+        """Read stored tensors (N, ...) without augmentation; return logits (N, classes)."""
+        if self.training:  # this check is quicker than eval() on every layer
+            self.eval()
+        batches = zip(*(tensor.split(batch) for tensor in inputs), strict=True)
+        return torch.cat([self(self.prepare(some)) for some in batches])
+
+
+def network_class(name: str) -> type[Network]:
+    """Find the class of a network; InputError if there is none of that name."""
+    if name not in SHIPPED:
+        raise InputError(f"no network {name!r}; there are: {', '.join(SHIPPED)}")
+    return getattr(importlib.import_module(f"asllib.networks.{name}"), _CLASSES[name])
+
+
+def build(config: Any) -> Network:
+    """Make the network of a configuration, with fresh weights."""
+    return next(network for network in map(network_class, SHIPPED) if network.Config is type(config))(config)
+
+
+def preset(network: str, name: str) -> Any:
+    """Look up a preset, such as ``preset("pixel", "paper")``; InputError if the network has none of that name."""
+    presets = network_class(network).presets
+    if name not in presets:
+        raise InputError(f"no preset {name!r} for the {network!r} network; there are: {', '.join(presets)}")
+    return presets[name]
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Number of trained parameters."""
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def check_new_run(folder: Path) -> None:

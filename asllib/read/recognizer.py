@@ -22,8 +22,7 @@ from asllib.hands.tracker import HandTracker
 from asllib.letters import LETTERS
 from asllib.networks.landmark import look_probabilities
 from asllib.networks.pixel import PixelCNN, as_small, set_probabilities
-from asllib.networks.registry import Network
-from asllib.networks.store import fold, load_model
+from asllib.networks.store import Network, fold, load_model
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from asllib.data.looks import Looks
 from asllib.errors import InputError
 from asllib.hands.features import landmark_inputs
 from asllib.letters import STATIC
-from asllib.networks.registry import Network, build
+from asllib.networks.store import Network, build
 from asllib.paths import digest, write_bytes
 
 NO_LETTER = -1  # label of a hand that shows no letter

@@ -23,8 +23,7 @@ from asllib.letters import STATIC, encode
 from asllib.networks.default import DefaultConfig
 from asllib.networks.landmark import look_probabilities
 from asllib.networks.pixel import PixelCNN, crop_set, set_probabilities, small_set
-from asllib.networks.registry import Network, preset
-from asllib.networks.store import check_new_run, load_model, save_model, tidy_run
+from asllib.networks.store import Network, check_new_run, load_model, preset, save_model, tidy_run
 from asllib.paths import write_text
 from asllib.results import data_card, versions
 from asllib.train.loop import NO_LETTER, Examples, for_pixels, hand_examples, join, train, turned

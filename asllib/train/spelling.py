@@ -21,8 +21,8 @@ from asllib.data.drawn import added_letters, random_hands, signer_version
 from asllib.data.looks import track
 from asllib.data.people_set import join_tables, load_sequences
 from asllib.letters import MOVING
-from asllib.networks.registry import Network
 from asllib.networks.spelling import NEITHER, SpellingNet, SpellingPreset
+from asllib.networks.store import Network
 from asllib.results import data_card
 from asllib.train.clips import IGNORE, Clip, augment, augment_each, batch_clips, film_clip, wander
 from asllib.train.films import SIZE, SMALL, Plan, films, practice_plans
