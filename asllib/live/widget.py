@@ -8,6 +8,7 @@ import queue
 import re
 import threading
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,8 @@ class SignRecorder(CameraWidget):
 
     _esm = _bundle("recorder.js")
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
+    def __init__(
+        self, folder: str | Path, signs: Sequence[str], per_sign: int = 10, signer: str = "me", source: Source = None
+    ) -> None:
         _stop_all(TAKEN)  # another recorder may write into this folder, which is read now
-        super().__init__(RecordingSession(*arguments, **named))
+        super().__init__(RecordingSession(folder, signs, per_sign, signer, source))
