@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asllib.config import Training
@@ -132,8 +133,15 @@ class SpellingNet(Network):
             return longer
 
         x = self.dropout(seen)  # (B, channels, T)
-        for i, layer in enumerate(self.back):
-            x = x + self.dropout(layer(after_past(i, x)))
+        for i, (layer, dilation) in enumerate(zip(self.back, self.config.dilations, strict=True)):
+            (convolution, *rest), longer = layer, after_past(i, x)
+            if x.shape[2] > 1:
+                new = convolution(longer)
+            else:  # only three moments meet: seven times faster
+                new = F.conv1d(longer[:, :, ::dilation], convolution.weight, convolution.bias)
+            for part in rest:
+                new = part(new)
+            x = x + self.dropout(new)
         return self.head(x) + self.copy(after_past(-1, shapes)[:, :, : shapes.shape[2]])
 
     def forward(self, features: Tensor) -> Tensor:
