@@ -122,7 +122,7 @@ class SpellingNet(Network):
         ``past`` starts as an empty list and keeps, in place, what each layer still needs of the moments before, so that
         nothing is computed twice.
         """
-        past = [] if past is None else past
+        alone, past = past is not None and seen.shape[2] == 1, [] if past is None else past
         if not past:
             past += [seen.new_zeros(*seen.shape[:2], 2 * dilation) for dilation in self.config.dilations]
             past += [shapes.new_zeros(*shapes.shape[:2], self.config.delay)]
@@ -134,11 +134,13 @@ class SpellingNet(Network):
 
         x = self.dropout(seen)  # (B, channels, T)
         for i, (layer, dilation) in enumerate(zip(self.back, self.config.dilations, strict=True)):
-            (convolution, *rest), longer = layer, after_past(i, x)
-            if x.shape[2] > 1:
-                new = convolution(longer)
-            else:  # only three moments meet: seven times faster
+            convolution, *rest = layer.children()
+            assert isinstance(convolution, nn.Conv1d)
+            longer = after_past(i, x)
+            if alone:  # only three moments meet: seven times faster without dilation
                 new = F.conv1d(longer[:, :, ::dilation], convolution.weight, convolution.bias)
+            else:
+                new = convolution(longer)
             for part in rest:
                 new = part(new)
             x = x + self.dropout(new)
