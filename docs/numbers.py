@@ -112,7 +112,8 @@ TABLES = {
         "| {spelling/filmed/signers count} signers held out | films, 26 letters | `spelling` |"
         " {spelling/filmed/right %} | {spelling/filmed/by_signer/* min %} |",
         "| {words/2/words count} drawn signers held out | words in films | `spelling` | {words/2/cer error} | |",
-        "| Sign Language MNIST | its official test | `pixel` | {onnx/pixel/accuracy %} | not held out |",
+        "| Sign Language MNIST, most likely the same people as in training | its official test | `pixel` |"
+        " {onnx/pixel/accuracy %} | |",
     ],
     "left out": [
         "| right, %, of 24 letters | davidlee | keptsecret | massey | t32rahman | a Massey signer |",
@@ -130,7 +131,8 @@ TABLES = {
     "people": [
         "Nothing of these signers was in training, and each signer counts the same. Validation signers, of the set"
         " [people](reference/people.md), chose between networks and set confidence thresholds, so new people may be"
-        " read a little less well. All other signers were held out once, in five groups.",
+        " read a little less well. All other signers were held out once, in five groups; two of the 34 are"
+        " photo collections without signers' names, one of many volunteers.",
         "",
         "| network | signers | what | right on average | lowest tenth | the signer read worst |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -249,9 +251,8 @@ TABLES = {
         "| what the hand shows | rejected |",
         "| --- | --- |",
         *(
-            f"| {said} | {{drawn/refused/{name} %}} |"
+            f"| {said} | {{people/refused/drawn/{name} %}} |"
             for name, said in {
-                "letters": "a letter",
                 "rest": "a relaxed hand",
                 "open-five": "an open hand",
                 "ily": '"I love you"',
