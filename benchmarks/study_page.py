@@ -105,6 +105,18 @@ def costs(study: dict[str, Any]) -> str:
     return markdown("system", pd.DataFrame(rows, ["parameters", "training, s", "a letter, ms"]).T)
 
 
+SHOWN = {
+    "ily": '"I love you"',
+    "open-five": "an open hand",
+    "rest": "a relaxed hand",
+    "thumb-up": "thumbs up",
+    "del": 'photos "delete"',
+    "nothing": 'photos "nothing"',
+    "space": 'photos "space"',
+}
+HELD = "letters held for 0.5, 1, 2 or 4 s that are read: written once, at the worst of these times"
+
+
 def load_study() -> dict[str, Any]:
     """Results of ``benchmarks/study.py`` by system."""
     return read_json(results_dir() / "study.json", "result file")["systems"]
@@ -113,8 +125,9 @@ def load_study() -> dict[str, Any]:
 def tables() -> dict[str, str]:
     """Each table of the page by its name."""
     study, spelling = load_study(), read_json(results_dir() / "spelling.json", "result file")
+    shipped = read_json(results_dir() / "people.json", "result file")["refused"]["drawn"]
     default, fair, words = study[DEFAULT], study["fairness"], spelling["words"]
-    refused = pd.DataFrame(default["refused_at_95_percent_kept"] | {"as shipped": fair["refused"]})
+    refused = pd.DataFrame(default["refused_at_95_percent_kept"] | {"as shipped": shipped})
     by = {f"{what}: {who}": part for what, parts in fair["by"].items() for who, part in parts.items()}
     groups = left_out(by).assign(signers=[str(part["signers"]) for part in by.values()])
     pairs = pd.DataFrame(default["hard_pairs"]).head(8).set_index("pair")
@@ -144,11 +157,11 @@ def tables() -> dict[str, str]:
         },
         "one signer's 200 J and Z: read": percent(spelling["strokes"]["read"]),
         "1,000 other signs by this signer: taken for J or Z": percent(spelling["strokes"]["false"]),
-        "letters held for 0.5 to 4 s that are read: written once": percent(min(spelling["held"]["real"].values())),
+        HELD: percent(min(spelling["held"]["real"].values())),
     }
     doubles = percent(spelling["doubles"]["written_twice"])
     drawn = {
-        "letters held for 0.5 to 4 s that are read: written once": percent(min(spelling["held"]["drawn"].values())),
+        HELD: percent(min(spelling["held"]["drawn"].values())),
         f"{spelling['doubles']['doubles']} doubled letters, slid or bounced: written twice": doubles,
     }
     return {
@@ -159,7 +172,7 @@ def tables() -> dict[str, str]:
         "pairs": markdown("pair", pairs.rename(columns={"share": "share, %"})),
         "mnist": on_mnist(study),
         "costs": costs(study),
-        "refused": markdown("hands", refused.drop("threshold").map(percent)),
+        "refused": markdown("hands", refused.drop("threshold").rename(SHOWN).map(percent)),
         "fairness": markdown("synthetic signers", groups),
         "speeds": markdown("letters a second", pd.DataFrame(speeds).T),
         "tones": markdown("skin tone (Monk)", tones.rename(columns=shown)),
