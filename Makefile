@@ -20,7 +20,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	touch $@
 
-reproduce: $(INSTALLED) ## run the notebooks: train the paper's two networks, draw every figure, write their results
+reproduce: $(INSTALLED) ## run the notebooks: train the paper's two networks, draw the notebooks' figures, write their results
 	$(BIN)/asl reproduce
 
 # A browser that ends by itself says nothing about the package: its test runs again.

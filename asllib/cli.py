@@ -389,7 +389,7 @@ def live(
 
 @app.command()
 def reproduce(json_file: Json = None) -> None:
-    """Run the numbered notebooks: train the paper's two networks, draw every figure, write their results."""
+    """Run the numbered notebooks: train the paper's two networks, draw the notebooks' figures, write their results."""
     from asllib.reproduce import reproduce
 
     found = reproduce(lambda line: print(line, file=sys.stderr if json_file == "-" else sys.stdout))
