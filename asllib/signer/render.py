@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import cv2
@@ -21,7 +21,6 @@ with extra("signer"):
 # The ten tones of the Monk skin tone scale (E. Monk, 2019, skintone.google): sRGB, then linear colours.
 _MONK = np.array([*bytes.fromhex("f6ede4f3e7dbf7ead0eadabad7bd96a07e56825c436041343a312a292420")]).reshape(10, 3) / 255
 TONES = np.where(_MONK <= 0.04045, _MONK / 12.92, ((_MONK + 0.055) / 1.055) ** 2.4)
-CHUNK = 8  # pictures a launch: enough to keep the launch cost small, few enough to keep memory small
 
 
 def photograph(
@@ -51,25 +50,24 @@ def photograph(
     vertices, joints = (  # in the camera's frame: x right, y up, z to the camera
         np.einsum("bij,bvj->bvi", turns.as_matrix(), points - look) for points in (vertices, joints)
     )
-    settings = ("distance", "fill", "place", "light", "key", "sky", "ground")
-    view = {name: np.array([getattr(shot, name) for shot in shots]) for name in settings}
-    view["focal"] = view.pop("fill") * min(size) / extent * view["distance"]
-    view["centre"] = (view.pop("place") + 0.5) * size
-    pictures = _cast_rays(vertices.astype(np.float32), shapes.vertices.numpy(), signers, shots, view, size)
+    distance, fill, place = (
+        np.array([getattr(shot, name) for shot in shots]) for name in ("distance", "fill", "place")
+    )
+    focal, centre = fill * min(size) / extent * distance, (place + 0.5) * size
+    device = "cuda:0" if wp.is_cuda_available() else "cpu"
+    cast = partial(_cast_rays, size=size, device=device)
+    # A launch on the processor uses one core and lets go of Python meanwhile: one picture a core.
+    with ThreadPoolExecutor(os.cpu_count() if device == "cpu" else 1) as pool:
+        skins = vertices.astype(np.float32), shapes.vertices.numpy()
+        pictures = list(pool.map(cast, *skins, signers, shots, focal, centre))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         images = np.stack(list(pool.map(_develop, pictures, shots, seeds)))
-    # MediaPipe's z: depth from the wrist, in units of the width, nearer is smaller.
-    depth = -(joints[..., 2] - joints[:, :1, 2]) * (view["focal"] / view["distance"])[:, None] / size[0]
-    flat = np.concatenate([_project(joints, view) / size, depth[..., None]], -1)
+    # A pinhole camera on +z; MediaPipe's z: depth from the wrist, in units of the width, nearer is smaller.
+    xy = joints[..., :2] * [1, -1] * (focal[:, None] / (distance[:, None] - joints[..., 2]))[..., None]
+    depth = -(joints[..., 2] - joints[:, :1, 2]) * (focal / distance)[:, None] / size[0]
+    flat = np.concatenate([(xy + centre[:, None]) / size, depth[..., None]], -1)
     world = (joints - joints.mean(1, keepdims=True)) * np.array([1, -1, -1])
     return images, flat.astype(np.float32), world.astype(np.float32)
-
-
-def _project(points: np.ndarray, view: dict[str, np.ndarray]) -> np.ndarray:
-    """(B, N, 3) metres -> (B, N, 2) pixels, of pinhole cameras on +z that look at the origin."""
-    depth = view["distance"][:, None] - points[..., 2]
-    xy = points[..., :2] * np.array([1.0, -1.0]) * (view["focal"][:, None] / depth)[..., None]
-    return xy + view["centre"][:, None]
 
 
 @lru_cache(maxsize=1)
@@ -79,7 +77,7 @@ def _skin_map() -> dict[str, np.ndarray]:
     rest = hand_shape([MIDDLING])
     points, heads, frames = rest.vertices[0].numpy(), rest.heads[0].numpy(), rest.rest[0].numpy()
     weights, faces = model.weights.numpy(), model.faces.numpy()
-    normals = _vertex_normals(points[None], faces[(faces < len(points)).all(1)])[0]
+    normals = _vertex_normals(points, faces[(faces < len(points)).all(1)])
     bone = weights.argmax(1)
     side = frames[bone][:, :, 2]
     side[np.isin(bone, (0, 1, 5, 9, 13, 17))] = (0, 0, 1)
@@ -118,31 +116,20 @@ def _paint(signer: Signer, shot: Shot) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([hand, arm]), np.concatenate([0.06 + 0.22 * nail[:, 0], np.where(clothed, 0, 0.06)])
 
 
-def _dress(vertices: np.ndarray, shots: Sequence[Shot]) -> None:
-    """Widen the forearm's rings below the cuff, in place: a sleeve with an edge."""
-    arm = vertices[:, len(hand_model().weights) :]
-    for rings, shot in zip(arm.reshape(len(arm), FOREARM_RINGS, -1, 3), shots, strict=True):
-        first = next((k for k in range(FOREARM_RINGS) if (k + 1) * RING > shot.sleeve), FOREARM_RINGS)
-        centre = rings.mean(1, keepdims=True)
-        rings[first:] = centre[first:] + (rings[first:] - centre[first:]) * 1.22
-        if 0 < first < FOREARM_RINGS:
-            # The cuff's edge stands just outside the last bare ring.
-            rings[first] += (centre[first - 1] - centre[first]) * 0.97
-
-
-@wp.struct
-class _Vertex:
-    normal: wp.vec3
-    albedo: wp.vec3
-    place: wp.vec3
-    gloss: wp.float32
+def _dress(arm: np.ndarray, shot: Shot) -> None:
+    """Widen the forearm's rings (rings x L, 3) below the cuff, in place: a sleeve with an edge."""
+    rings = arm.reshape(FOREARM_RINGS, -1, 3)
+    first = sum((k + 1) * RING <= shot.sleeve for k in range(FOREARM_RINGS))
+    centre = rings.mean(1, keepdims=True)
+    rings[first:] = centre[first:] + (rings[first:] - centre[first:]) * 1.22
+    if 0 < first < FOREARM_RINGS:
+        # The cuff's edge stands just outside the last bare ring.
+        rings[first] += (centre[first - 1] - centre[first]) * 0.97
 
 
 @wp.struct
 class _View:
     mesh: wp.uint64
-    left: wp.int32
-    box: wp.vec4  # pixels that can show the hand: from x, from y, to x, to y
     distance: wp.float32
     focal: wp.float32
     centre: wp.vec2
@@ -153,26 +140,20 @@ class _View:
 
 
 @wp.func
-def _mix(a: _Vertex, b: _Vertex, c: _Vertex, u: wp.float32, v: wp.float32) -> _Vertex:
-    """A point of the skin between three vertices, with fine wrinkles that bend the normal and blotches."""
-    w = 1.0 - u - v
-    skin = _Vertex()
-    skin.place = a.place * u + b.place * v + c.place * w
-    skin.gloss = a.gloss * u + b.gloss * v + c.gloss * w
-    seed = wp.rand_init(7)  # fixed to the skin
-    fine = wp.noise(seed, skin.place * 900.0)
-    aside = wp.noise(seed, skin.place * 900.0 + wp.vec3(9.0, 3.0, 5.0))
-    normal = wp.normalize(a.normal * u + b.normal * v + c.normal * w)
-    skin.normal = wp.normalize(normal + 0.10 * wp.vec3(fine, aside, 0.0))
-    colour = a.albedo * u + b.albedo * v + c.albedo * w
-    skin.albedo = colour * (1.0 + 0.05 * fine + 0.06 * wp.noise(seed, skin.place * 120.0))
-    return skin
+def _between(values: wp.array[Any], mesh: wp.uint64, hit: wp.MeshQueryRay):
+    """The value, given at the vertices, where a ray hits a triangle."""
+    corners = wp.mesh_get(mesh).indices
+    a = values[corners[hit.face * 3]]
+    b = values[corners[hit.face * 3 + 1]]
+    c = values[corners[hit.face * 3 + 2]]
+    return a * hit.u + b * hit.v + c * (1.0 - hit.u - hit.v)
 
 
 @wp.func
-def _shade(view: _View, skin: _Vertex, point: wp.vec3, face: wp.vec3, ray: wp.vec3) -> wp.vec3:
-    """Linear colour of a point; ``face`` is the normal of its triangle."""
-    n = skin.normal
+def _shade(
+    view: _View, n: wp.vec3, albedo: wp.vec3, gloss: wp.float32, point: wp.vec3, face: wp.vec3, ray: wp.vec3
+) -> wp.vec3:
+    """Linear colour of a point with the normal ``n``; ``face`` is the normal of its triangle."""
     if wp.dot(n, ray) > 0.0:
         n = n - 1.02 * wp.dot(n, ray) * ray
     facing = wp.dot(n, view.light)
@@ -193,93 +174,75 @@ def _shade(view: _View, skin: _Vertex, point: wp.vec3, face: wp.vec3, ray: wp.ve
     if fold.result:
         around = around * (0.45 + 0.55 * fold.t / 0.03)
     half = wp.normalize(view.light - ray)
-    spark = wp.pow(wp.max(wp.dot(n, half), 0.0), 24.0) * skin.gloss * lit
-    return wp.cw_mul(skin.albedo, wp.cw_mul(soft * lit, view.key) + around) + view.key * spark
+    spark = wp.pow(wp.max(wp.dot(n, half), 0.0), 24.0) * gloss * lit
+    return wp.cw_mul(albedo, wp.cw_mul(soft * lit, view.key) + around) + view.key * spark
 
 
 @wp.kernel(enable_backward=False)
-def _cast(views: wp.array[_View], corners: wp.array2d[wp.int32], skin: wp.array2d[_Vertex], out: wp.array3d[wp.vec4]):
-    b, i, j = wp.tid()
-    view = views[b]
-    x = float(j)
-    y = float(i)
-    if x < view.box[0] or y < view.box[1] or x > view.box[2] or y > view.box[3]:
-        return
+def _cast(
+    view: _View,
+    normals: wp.array[wp.vec3],
+    colours: wp.array[wp.vec3],
+    places: wp.array[wp.vec3],
+    glosses: wp.array[wp.float32],
+    out: wp.array2d[wp.vec4],
+):
+    i, j = wp.tid()
+    x = (float(j) + 0.5 - view.centre[0]) / view.focal
+    y = -(float(i) + 0.5 - view.centre[1]) / view.focal
     eye = wp.vec3(0.0, 0.0, view.distance)
-    ray = wp.normalize(wp.vec3((x + 0.5 - view.centre[0]) / view.focal, -(y + 0.5 - view.centre[1]) / view.focal, -1.0))
+    ray = wp.normalize(wp.vec3(x, y, -1.0))
     hit = wp.mesh_query_ray(view.mesh, eye, ray, 10.0)
     if hit.result:
-        v0 = corners[view.left, hit.face * 3]
-        v1 = corners[view.left, hit.face * 3 + 1]
-        v2 = corners[view.left, hit.face * 3 + 2]
-        mixed = _mix(skin[b, v0], skin[b, v1], skin[b, v2], hit.u, hit.v)
-        value = _shade(view, mixed, eye + ray * hit.t, hit.normal, ray)
-        out[b, i, j] = wp.vec4(value[0], value[1], value[2], 1.0)
-
-
-def _records(struct: Any, shape: Any, **values: np.ndarray) -> np.ndarray:
-    """Fill in values for a warp struct's fields."""
-    out = np.zeros(shape, struct.numpy_dtype())
-    for name, value in values.items():
-        out[name] = value
-    return out
+        # Fine wrinkles bend the normal, and there are blotches; both are fixed to the skin.
+        place = _between(places, view.mesh, hit)
+        seed = wp.rand_init(7)
+        fine = wp.noise(seed, place * 900.0)
+        aside = wp.noise(seed, place * 900.0 + wp.vec3(9.0, 3.0, 5.0))
+        normal = wp.normalize(wp.normalize(_between(normals, view.mesh, hit)) + 0.10 * wp.vec3(fine, aside, 0.0))
+        albedo = _between(colours, view.mesh, hit) * (1.0 + 0.05 * fine + 0.06 * wp.noise(seed, place * 120.0))
+        gloss = _between(glosses, view.mesh, hit)
+        colour = _shade(view, normal, albedo, gloss, eye + ray * hit.t, hit.normal, ray)
+        out[i, j] = wp.vec4(colour[0], colour[1], colour[2], 1.0)
 
 
 def _cast_rays(
-    vertices: np.ndarray,  # (B, V, 3) in the camera's frame
-    rest: np.ndarray,  # (B, V, 3) at rest, without the forearm
-    signers: Sequence[Signer],
-    shots: Sequence[Shot],
-    view: dict[str, np.ndarray],  # for the fields of _View
+    vertices: np.ndarray,  # (V, 3) float32 in the camera's frame
+    rest: np.ndarray,  # (V, 3) at rest, without the forearm
+    signer: Signer,
+    shot: Shot,
+    focal: float,  # pixels
+    centre: np.ndarray,  # (2,) pixels
     size: tuple[int, int],
+    device: str,
 ) -> np.ndarray:
-    """Paint hands and ray-cast them: (B, height, width, 4) float32, linear colour and coverage (0 or 1)."""
-    _dress(vertices, shots)
-    where = "cuda:0" if wp.is_cuda_available() else "cpu"
-    count, (width, height), faces = len(vertices), size, hand_model().faces.numpy()
+    """Paint a hand and ray-cast it: (height, width, 4) float32, linear colour and coverage (0 or 1)."""
+    faces, left = hand_model().faces.numpy(), signer.side == "left"
+    _dress(vertices[len(rest) :], shot)
+    albedo, gloss = _paint(signer, shot)
     # A left hand is mirrored: its triangles turn the other way.
-    left = np.array([int(who.side == "left") for who in signers])
-    corners = np.stack([faces, faces[:, ::-1]]).reshape(2, -1).astype(np.int32)
-    indices = [wp.array(row, dtype=wp.int32, device=where) for row in corners]
-    normals = _vertex_normals(vertices, faces) * (1 - 2 * left)[:, None, None]
-    albedo, gloss = (np.stack(parts) for parts in zip(*map(_paint, signers, shots), strict=True))
-    place = np.concatenate([rest, vertices[:, rest.shape[1] :] * 0.5], 1)
-    skins = _records(_Vertex, vertices.shape[:2], normal=normals, albedo=albedo, place=place, gloss=gloss)
-    pixels = _project(vertices, view)
-    box = np.concatenate([pixels.min(1) - 1, pixels.max(1) + 1], 1)
-    views = _records(_View, count, left=left, box=box, **view)
-    out = np.empty((count, height, width, 4), np.float32)
-
-    def cast_rows(rows: slice) -> None:
-        meshes = [
-            wp.Mesh(points=wp.array(points, dtype=wp.vec3, device=where), indices=indices[mirrored])
-            for points, mirrored in zip(vertices[rows], left[rows], strict=True)
-        ]
-        views["mesh"][rows] = [mesh.id for mesh in meshes]
-        picture = wp.zeros((len(meshes), height, width), dtype=wp.vec4, device=where)
-        inputs = [
-            wp.array(views[rows], dtype=_View, device=where),
-            wp.array(corners, dtype=wp.int32, device=where),
-            wp.array(skins[rows], dtype=_Vertex, device=where),
-        ]
-        wp.launch(_cast, dim=picture.shape, inputs=inputs, outputs=[picture], device=where)
-        out[rows] = picture.numpy()
-
-    chunks = [slice(k, min(k + CHUNK, count)) for k in range(0, count, CHUNK)]
-    # A launch on the processor uses one core and lets go of Python meanwhile: one chunk a core.
-    with ThreadPoolExecutor(os.cpu_count() if where == "cpu" else 1) as pool:
-        list(pool.map(cast_rows, chunks))
-    return out
+    normals = _vertex_normals(vertices, faces) * (-1 if left else 1)
+    place = np.concatenate([rest, vertices[len(rest) :] * 0.5])
+    corners = wp.array((faces[:, ::-1] if left else faces).ravel(), dtype=wp.int32, device=device)
+    points, *skin = (wp.array(each, dtype=wp.vec3, device=device) for each in (vertices, normals, albedo, place))
+    mesh, view = wp.Mesh(points, corners), _View()
+    view.mesh, view.focal, view.centre = mesh.id, focal, wp.vec2(*centre)
+    for name in ("distance", "light", "key", "sky", "ground"):
+        setattr(view, name, getattr(shot, name))
+    picture = wp.zeros(size[::-1], dtype=wp.vec4, device=device)
+    inputs = [view, *skin, wp.array(gloss, dtype=wp.float32, device=device)]
+    wp.launch(_cast, dim=picture.shape, inputs=inputs, outputs=[picture], device=device)
+    return picture.numpy()
 
 
 def _vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(B, V, 3) smooth normals, weighted by the area of the triangles."""
-    points = torch.as_tensor(vertices)
-    corner = points[:, torch.as_tensor(faces)]  # (B, F, 3, 3)
-    flat = torch.linalg.cross(corner[:, :, 1] - corner[:, :, 0], corner[:, :, 2] - corner[:, :, 0])
+    """(V, 3) smooth normals, weighted by the area of the triangles."""
+    points, corners = torch.as_tensor(vertices), torch.as_tensor(faces)
+    a, b, c = points[corners].unbind(1)
+    flat = torch.linalg.cross(b - a, c - a)
     out = torch.zeros_like(points)
     for k in range(3):
-        out.index_add_(1, torch.as_tensor(faces[:, k]), flat)
+        out.index_add_(0, corners[:, k], flat)
     return torch.nn.functional.normalize(out, dim=-1).numpy()
 
 
