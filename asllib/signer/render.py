@@ -71,7 +71,7 @@ def photograph(
 
 
 @lru_cache(maxsize=1)
-def _skin_map() -> dict[str, np.ndarray]:
+def _skin_map() -> tuple[np.ndarray, ...]:
     """For each vertex of the hand 0..1, (V, 1): palm side, nail, crease of a joint."""
     model = hand_model()
     rest = hand_shape([MIDDLING])
@@ -93,13 +93,12 @@ def _skin_map() -> dict[str, np.ndarray]:
             near = np.linalg.norm(points - heads[joint], axis=1) < 0.016
             along = ((points - heads[joint]) @ frames[joint])[:, 1]
             crease += near * np.exp(-((along / 0.002) ** 2))
-    parts = {"palm": 0.5 + 1.2 * facing, "nail": nail, "crease": crease}
-    return {name: np.clip(part, 0, 1)[:, None] for name, part in parts.items()}
+    return tuple(np.clip(part, 0, 1)[:, None] for part in (0.5 + 1.2 * facing, nail, crease))
 
 
 def _paint(signer: Signer, shot: Shot) -> tuple[np.ndarray, np.ndarray]:
     """(V, 3) linear albedo and (V,) gloss of a hand and its forearm."""
-    palm, nail, crease = (_skin_map()[name] for name in ("palm", "nail", "crease"))
+    palm, nail, crease = _skin_map()
     dark = (signer.tone - 1) / 9
     # The scale's swatches are paler and greyer than hands, whose blood shows.
     tone = TONES[signer.tone - 1] * np.array([0.92, 0.70, 0.62]) * np.asarray(signer.tint)
@@ -149,35 +148,6 @@ def _between(values: wp.array[Any], mesh: wp.uint64, hit: wp.MeshQueryRay):
     return a * hit.u + b * hit.v + c * (1.0 - hit.u - hit.v)
 
 
-@wp.func
-def _shade(
-    view: _View, n: wp.vec3, albedo: wp.vec3, gloss: wp.float32, point: wp.vec3, face: wp.vec3, ray: wp.vec3
-) -> wp.vec3:
-    """Linear colour of a point with the normal ``n``; ``face`` is the normal of its triangle."""
-    if wp.dot(n, ray) > 0.0:
-        n = n - 1.02 * wp.dot(n, ray) * ray
-    facing = wp.dot(n, view.light)
-    lit = wp.float32(1.0)
-    if facing > -0.2:
-        shadow = wp.mesh_query_ray(view.mesh, point + face * 0.0006 + view.light * 0.0012, view.light, 1.0)
-        if shadow.result:
-            # Light through skin: a thin finger's shadow is never black.
-            lit = 0.12
-    # Light goes a little way into skin: the border of the shade is soft, and red.
-    soft = wp.vec3(
-        wp.max((facing + 0.30) / 1.30, 0.0), wp.max((facing + 0.16) / 1.16, 0.0), wp.max((facing + 0.10) / 1.10, 0.0)
-    )
-    up = 0.5 + 0.5 * n[1]
-    around = view.sky * up + view.ground * (1.0 - up)
-    # Rays near the surface tell how deep in a fold the point lies.
-    fold = wp.mesh_query_ray(view.mesh, point + n * 0.0015, wp.normalize(n - 0.3 * ray), 0.03)
-    if fold.result:
-        around = around * (0.45 + 0.55 * fold.t / 0.03)
-    half = wp.normalize(view.light - ray)
-    spark = wp.pow(wp.max(wp.dot(n, half), 0.0), 24.0) * gloss * lit
-    return wp.cw_mul(albedo, wp.cw_mul(soft * lit, view.key) + around) + view.key * spark
-
-
 @wp.kernel(enable_backward=False)
 def _cast(
     view: _View,
@@ -193,17 +163,39 @@ def _cast(
     eye = wp.vec3(0.0, 0.0, view.distance)
     ray = wp.normalize(wp.vec3(x, y, -1.0))
     hit = wp.mesh_query_ray(view.mesh, eye, ray, 10.0)
-    if hit.result:
-        # Fine wrinkles bend the normal, and there are blotches; both are fixed to the skin.
-        place = _between(places, view.mesh, hit)
-        seed = wp.rand_init(7)
-        fine = wp.noise(seed, place * 900.0)
-        aside = wp.noise(seed, place * 900.0 + wp.vec3(9.0, 3.0, 5.0))
-        normal = wp.normalize(wp.normalize(_between(normals, view.mesh, hit)) + 0.10 * wp.vec3(fine, aside, 0.0))
-        albedo = _between(colours, view.mesh, hit) * (1.0 + 0.05 * fine + 0.06 * wp.noise(seed, place * 120.0))
-        gloss = _between(glosses, view.mesh, hit)
-        colour = _shade(view, normal, albedo, gloss, eye + ray * hit.t, hit.normal, ray)
-        out[i, j] = wp.vec4(colour[0], colour[1], colour[2], 1.0)
+    if not hit.result:
+        return
+    point = eye + ray * hit.t
+    # Fine wrinkles bend the normal, and there are blotches; both are fixed to the skin.
+    place = _between(places, view.mesh, hit)
+    seed = wp.rand_init(7)
+    fine = wp.noise(seed, place * 900.0)
+    aside = wp.noise(seed, place * 900.0 + wp.vec3(9.0, 3.0, 5.0))
+    albedo = _between(colours, view.mesh, hit) * (1.0 + 0.05 * fine + 0.06 * wp.noise(seed, place * 120.0))
+    n = wp.normalize(wp.normalize(_between(normals, view.mesh, hit)) + 0.10 * wp.vec3(fine, aside, 0.0))
+    if wp.dot(n, ray) > 0.0:
+        n = n - 1.02 * wp.dot(n, ray) * ray
+    facing = wp.dot(n, view.light)
+    lit = wp.float32(1.0)
+    if facing > -0.2:
+        shadow = wp.mesh_query_ray(view.mesh, point + hit.normal * 0.0006 + view.light * 0.0012, view.light, 1.0)
+        if shadow.result:
+            # Light through skin: a thin finger's shadow is never black.
+            lit = 0.12
+    # Light goes a little way into skin: the border of the shade is soft, and red.
+    soft = wp.vec3(
+        wp.max((facing + 0.30) / 1.30, 0.0), wp.max((facing + 0.16) / 1.16, 0.0), wp.max((facing + 0.10) / 1.10, 0.0)
+    )
+    up = 0.5 + 0.5 * n[1]
+    around = view.sky * up + view.ground * (1.0 - up)
+    # Rays near the surface tell how deep in a fold the point lies.
+    fold = wp.mesh_query_ray(view.mesh, point + n * 0.0015, wp.normalize(n - 0.3 * ray), 0.03)
+    if fold.result:
+        around = around * (0.45 + 0.55 * fold.t / 0.03)
+    half = wp.normalize(view.light - ray)
+    spark = wp.pow(wp.max(wp.dot(n, half), 0.0), 24.0) * _between(glosses, view.mesh, hit) * lit
+    colour = wp.cw_mul(albedo, wp.cw_mul(soft * lit, view.key) + around) + view.key * spark
+    out[i, j] = wp.vec4(colour[0], colour[1], colour[2], 1.0)
 
 
 def _cast_rays(
