@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from asllib.lazy import extra
-from asllib.paths import cache_dir, replacing
+from asllib.paths import cache_dir, kept
 from asllib.quiet import without_lines
 from asllib.signer.alphabet import HIGHEST, INDEX, LOWEST, POSES
 
@@ -67,21 +68,19 @@ def _anny_model() -> Any:
         import anny.paths
         from anny.models.model_data import ModelData
 
-    path = folder / "anny-hand-right.safetensors"
-    if path.exists():
-        data = ModelData.load_safetensors(path)
-        return anny.Anny.from_model_data(data, bone_orientation="cached", root_identity_orientation=False)
-    print("Preparing the hand model, once, about 10 s ...", file=sys.stderr, flush=True)
-    reader, cache = full_model.load_blend_shape, anny.paths._ANNY_CACHE_DIR[0]
-    try:
-        full_model.load_blend_shape = _load_targets
-        anny.paths._ANNY_CACHE_DIR[0] = None  # its own cache would keep 560 MB
-        model = anny.Anny(rig="anny-hand.R", topology="hand.R", pose_parameterization="local-bone")
-    finally:
-        full_model.load_blend_shape, anny.paths._ANNY_CACHE_DIR[0] = reader, cache
-    with replacing(path) as partial:
-        model.to_model_data().save_safetensors(partial)
-    return model
+    def build(path: Path) -> None:
+        print("Preparing the hand model, once, about 10 s ...", file=sys.stderr, flush=True)
+        reader, cache = full_model.load_blend_shape, anny.paths._ANNY_CACHE_DIR[0]
+        try:
+            full_model.load_blend_shape = _load_targets
+            anny.paths._ANNY_CACHE_DIR[0] = None  # its own cache would keep 560 MB
+            model = anny.Anny(rig="anny-hand.R", topology="hand.R", pose_parameterization="local-bone")
+        finally:
+            full_model.load_blend_shape, anny.paths._ANNY_CACHE_DIR[0] = reader, cache
+        model.to_model_data().save_safetensors(path)
+
+    data = kept(folder / "anny-hand-right.safetensors", build, ModelData.load_safetensors)
+    return anny.Anny.from_model_data(data, bone_orientation="cached", root_identity_orientation=False)
 
 
 def _load_targets(filename, vertices_count, world_transformation, dtype):
