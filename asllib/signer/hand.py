@@ -233,12 +233,8 @@ def _rotation(axis: int, degrees: Tensor) -> Tensor:
     """(B, 3, 3) rotations about x, y or z (0, 1, 2), right handed; can be differentiated."""
     angle = torch.deg2rad(degrees)
     c, s, one, zero = angle.cos(), angle.sin(), torch.ones_like(angle), torch.zeros_like(angle)
-    rows = (
-        (one, zero, zero, zero, c, -s, zero, s, c),
-        (c, zero, s, zero, one, zero, -s, zero, c),
-        (c, -s, zero, s, c, zero, zero, zero, one),
-    )[axis]
-    return torch.stack(rows, -1).reshape(*angle.shape, 3, 3)
+    about_z = torch.stack((c, -s, zero, s, c, zero, zero, zero, one), -1).unflatten(-1, (3, 3))
+    return about_z.roll((axis + 1, axis + 1), (-2, -1))
 
 
 def orientation(pose: Tensor) -> Tensor:
@@ -313,10 +309,10 @@ def landmarks(joints: Tensor) -> Tensor:
 # Which capsules of the hand are compared with each other: phalanges of different fingers, and the thumb with all.
 _PAIRS = [(a, b) for a in range(15) for b in range(a + 1, 15) if a // 3 != b // 3 and not (a % 3 == 0 and b % 3 == 0)]
 
-# What is pulled back into place: the thumb's tip, its last joint and the middle between the two.
-_THUMB = ((4, 4), (3, 3), (3, 4))
-# Places on the fingers, as pairs of joints whose middle they are.
-_PLACES = tuple((k, k) for k in range(5, 21)) + tuple((k, k + 1) for f in range(4) for k in (6 + 4 * f, 7 + 4 * f))
+# What is pulled back into place: the thumb's tip, its last joint and the middle between the two; and to what on the
+# fingers: their joints, and the middles of the last two phalanges. Each is the middle of two joints.
+_THUMB = [[4, 3, 3], [4, 3, 4]]
+_PLACES = [[*range(5, 21), 6, 7, 10, 11, 14, 15, 18, 19], [*range(5, 21), 7, 8, 11, 12, 15, 16, 19, 20]]
 REACH = 0.012  # metres: places further from the thumb than this soon stop to matter
 
 
@@ -350,9 +346,7 @@ def penetration(shape: HandShape, moves: Tensor) -> Tensor:
 
 def _offsets(joints: Tensor) -> Tensor:
     """(B, 3, places, 3) metres of the thumb's three points from the places on the fingers."""
-    thumb, places = (
-        (joints[:, [a for a, _ in pairs]] + joints[:, [b for _, b in pairs]]) / 2 for pairs in (_THUMB, _PLACES)
-    )
+    thumb, places = ((joints[:, one] + joints[:, other]) / 2 for one, other in (_THUMB, _PLACES))
     return thumb[:, :, None] - places[:, None]
 
 
@@ -397,4 +391,4 @@ def settle(
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    return torch.cat([torch.minimum(torch.maximum(hand + delta.detach(), low), high), arm], 1)
+    return torch.cat([(hand + delta.detach()).clamp(low, high), arm], 1)
