@@ -11,13 +11,13 @@ from scipy.ndimage import uniform_filter1d
 from asllib.errors import InputError
 from asllib.letters import MOVING
 from asllib.paths import replacing
-from asllib.signer.alphabet import ANGLES, INDEX, LETTERS, OTHERS, clip_to_limits
+from asllib.signer.alphabet import ANGLES, INDEX, LETTERS, OTHERS, POSES, clip_to_limits
 from asllib.signer.letters import MIN_SIZE, jpeg
 
 HOLD = 0.45  # of a letter's time the hand stands still; the rest is the way to the next
 STROKE_SECONDS = 0.7
 REST_SECONDS = 0.5
-REST_POSE, REST_PLACE = np.array(OTHERS["rest"].angles), np.array([0.02, -0.07, 0.0])
+REST_POSE, REST_PLACE = POSES["rest"], np.array([0.02, -0.07, 0.0])
 SLIDE = 0.05  # metres that a doubled letter moves to the side
 BOUNCE = 0.03  # metres that it dips where it is bounced instead
 
@@ -135,10 +135,6 @@ class _Planner:
         arc = lift * np.sin(np.pi * way) * np.array([[0, -1.0, 0]])
         self.stay(start + (pose - start) * way, begin + (place - begin) * way + arc, count)
 
-    def rest(self, seconds: float) -> None:
-        self.go(REST_POSE, REST_PLACE, seconds)
-        self.stay(REST_POSE, REST_PLACE, self.frames(REST_SECONDS))
-
     def motion(self) -> Motion:
         poses, places, letters, positions = zip(*self.legs, strict=True)
         counts = [len(leg) for leg in poses]
@@ -171,13 +167,14 @@ def word_motion(
     share = 1 / letters_per_second
     held = HOLD if rng is None else rng.uniform(0.35, 0.55)
     way, hold = share * (1 - held), share * held
-    if known is None:
-        known = {letter: np.array(shape.angles) for letter, shape in LETTERS.items()}
-    if rng is not None:
-        known = {letter: _turned(pose, TURNED.get(letter, 0.0) * rng.random()) for letter, pose in known.items()}
-    for position, letter in enumerate(word.upper()):
+    known = known or {letter: POSES[letter] for letter in LETTERS}
+    if rng is not None:  # some hands point more to the viewer
+        turn = np.eye(len(ANGLES))[INDEX["turn"]]
+        known = {name: pose + TURNED.get(name, 0.0) * rng.random() * turn for name, pose in known.items()}
+    for position, letter in enumerate(word.upper() + " "):
         if letter == " ":
-            plan.rest(2 * way)
+            plan.go(REST_POSE, REST_PLACE, 2 * way)
+            plan.stay(REST_POSE, REST_PLACE, plan.frames(REST_SECONDS))
             place = np.zeros(3)
         elif letter in MOVING:
             count = plan.frames(STROKE_SECONDS, 4)
@@ -195,16 +192,8 @@ def word_motion(
             plan.go(known[letter], place, way * (2 if before == " " else 1), lift if doubled else 0.0)
             plan.stay(known[letter], place, plan.frames(hold, 2), letter, position)
         before = letter
-    plan.rest(2 * way)
     motion = plan.motion()
     return motion if rng is None else coarticulate(motion, fps, share, rng)
-
-
-def _turned(pose: np.ndarray, degrees: float) -> np.ndarray:
-    """The pose of a hand that points more to the viewer."""
-    pose = pose.copy()
-    pose[INDEX["turn"]] += degrees
-    return pose
 
 
 def coarticulate(motion: Motion, fps: float, share: float, rng: np.random.Generator) -> Motion:
@@ -219,9 +208,8 @@ def coarticulate(motion: Motion, fps: float, share: float, rng: np.random.Genera
     """
     poses, times = motion.poses.copy(), np.arange(len(motion.letters)) / fps
     spread = min(0.1, 0.12 * share) * np.array([1.0, 1.0, 1.0, 2.0, 2.0])  # four fingers and the thumb
-    for digit, lag in enumerate(rng.normal(0, spread)):
-        for angle in range(4 * digit, 4 * digit + (4 if digit < 4 else 5)):
-            poses[:, angle] = np.interp(times - lag, times, poses[:, angle])
+    for angle, lag in enumerate(np.repeat(rng.normal(0, spread), [4, 4, 4, 4, 5])):
+        poses[:, angle] = np.interp(times - lag, times, poses[:, angle])
     smooth = max(1, round(rng.uniform(0, 0.1) * fps))
     poses = uniform_filter1d(poses, smooth, axis=0, mode="nearest")
     signs = np.flatnonzero(motion.positions >= 0)
@@ -246,8 +234,8 @@ def idle_motion(seconds: float, fps: float, rng: np.random.Generator) -> Motion:
     chances = np.array([3.0 if name == "rest" else 1.0 for name in OTHERS])  # at rest most of the time
     made = 0
     while made < count:
-        shape = list(OTHERS.values())[rng.choice(len(OTHERS), p=chances / chances.sum())]
-        target = np.array(shape.angles) + rng.normal(0, 1, len(ANGLES)) * spread
+        name = list(OTHERS)[rng.choice(len(OTHERS), p=chances / chances.sum())]
+        target = POSES[name] + rng.normal(0, 1, len(ANGLES)) * spread
         target[:16:4] += rng.normal(0, 12)  # all knuckles loosen together
         goal = np.array([rng.normal(0, 0.05), rng.uniform(-0.1, 0.06), 0.0])
         way = minimum_jerk(np.linspace(0, 1, max(2, round(fps * rng.uniform(0.3, 1.2)))))[:, None]
