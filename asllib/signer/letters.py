@@ -53,11 +53,15 @@ def check_letters(letters: str, signers: int, views: int, size: int, seed: int) 
     for letter in letters:
         if letter not in LETTERS:
             raise InputError(f"{letter!r} is not a letter of the alphabet: use A-Z")
-    least = {"signers": (signers, 1), "views": (views, 1), "size": (size, MIN_SIZE), "seed": (seed, 0)}
-    for name, (value, lowest) in least.items():
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < lowest:
-            raise InputError(f"{name} is {value!r}: it must be a whole number of at least {lowest}")
+    check_numbers(signers=(signers, 1), views=(views, 1), size=(size, MIN_SIZE), seed=(seed, 0))
     return letters
+
+
+def check_numbers(**numbers: tuple[int, int]) -> None:
+    """InputError if one of the values, each with the least that it may be, is smaller or no whole number."""
+    for name, (value, least) in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+            raise InputError(f"{name} is {value!r}: it must be a whole number of at least {least}")
 
 
 def _parts(

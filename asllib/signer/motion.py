@@ -12,7 +12,7 @@ from asllib.errors import InputError
 from asllib.letters import MOVING
 from asllib.paths import replacing
 from asllib.signer.alphabet import ANGLES, INDEX, LETTERS, OTHERS, POSES, clip_to_limits
-from asllib.signer.letters import MIN_SIZE, jpeg
+from asllib.signer.letters import MIN_SIZE, check_numbers, jpeg
 
 HOLD = 0.45  # of a letter's time the hand stands still; the rest is the way to the next
 STROKE_SECONDS = 0.7
@@ -286,7 +286,7 @@ def render_word(
     """
     from asllib.signer.scene import draw_signer, letter_poses
 
-    _check(size, signer, seed)
+    check_numbers(width=(size[0], MIN_SIZE), height=(size[1], MIN_SIZE), signer=(signer, 0), seed=(seed, 0))
     word = word.upper()
     rng = np.random.default_rng([seed, signer, *word.encode()])
     letters = sorted(set(word) & set(LETTERS))
@@ -299,18 +299,11 @@ def render_idle(
     seconds: float = 10.0, signer: int = 0, fps: float = 30.0, size: tuple[int, int] = (320, 240), seed: int = 0
 ) -> SignedWord:
     """Film a hand that does not sign: at rest, opening, gesturing; parameters as in :func:`render_word`."""
-    _check(size, signer, seed)
+    check_numbers(width=(size[0], MIN_SIZE), height=(size[1], MIN_SIZE), signer=(signer, 0), seed=(seed, 0))
     if not (fps > 0 and seconds > 0):
         raise InputError(f"fps {fps} and seconds {seconds} must be above 0")
     rng = np.random.default_rng([seed, signer, 7])
     return _film(idle_motion(seconds, fps, rng), "", signer, fps, size, seed, rng)
-
-
-def _check(size: tuple[int, int], signer: int, seed: int) -> None:
-    if min(size) < MIN_SIZE:
-        raise InputError(f"size is {size[0]}x{size[1]}: both must be at least {MIN_SIZE}")
-    if signer < 0 or seed < 0:
-        raise InputError(f"signer {signer} and seed {seed} must not be below 0")
 
 
 def _film(
