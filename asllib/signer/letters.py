@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, count
+from itertools import chain, count, product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,25 +65,25 @@ def check_numbers(**numbers: tuple[int, int]) -> None:
 
 
 def _parts(
-    letters: str, signers: int, views: int, size: int, seed: int, first_signer: int, angle: float = 35.0
+    letters: str, signers: int, views: int, size: int, seed: int, angle: float = 35.0, first_signer: int = 0
 ) -> Iterator[SyntheticShots]:
     """Draw what :func:`render_letters` says in pieces of at most 64 pictures: a set may not fit in memory."""
     from asllib.signer.scene import draw_signer, letter_poses
 
     last = first_signer + signers
     for first in range(first_signer, last, CREW):
-        people = {number: draw_signer(seed, number) for number in range(first, min(first + CREW, last))}
-        poses = dict(zip(people, letter_poses(list(people.values()), letters), strict=True))
-        plan = [(n, place, view) for n in people for place in range(len(letters)) for view in range(views)]
+        people = [draw_signer(seed, number) for number in range(first, min(first + CREW, last))]
+        poses = letter_poses(people, letters)
+        plan = list(product(range(len(people)), range(len(letters)), range(views)))
         for start in range(0, len(plan), BATCH):
-            part = plan[start : start + BATCH]
+            who, place, view = zip(*plan[start : start + BATCH], strict=True)
+            shown, labels = [people[k] for k in who], [letters[k] for k in place]
             # Each picture has its own stream, so that a larger set begins with the smaller one's pictures.
-            streams = [np.random.default_rng([seed, n, ord(letters[place]), view]) for n, place, view in part]
-            shown = [people[n] for n, _, _ in part]
-            made = np.stack([poses[n][place] for n, place, _ in part])
-            images, landmarks, world = photograph_each(made, shown, streams, size, angle)
-            labels, names = [letters[place] for _, place, _ in part], [who.name for who in shown]
-            yield SyntheticShots(images, labels, names, [who.side for who in shown], landmarks, world)
+            seeds = [(seed, first + k, ord(letter), v) for k, letter, v in zip(who, labels, view, strict=True)]
+            streams = [np.random.default_rng(each) for each in seeds]
+            images, landmarks, world = photograph_each(poses[who, place], shown, streams, size, angle)
+            names, sides = [person.name for person in shown], [person.side for person in shown]
+            yield SyntheticShots(images, labels, names, sides, landmarks, world)
 
 
 def photograph_each(
@@ -141,7 +141,7 @@ def render_letters(
     InputError tells which value cannot be drawn.
     """
     letters = check_letters(letters, signers, views, size, seed)
-    parts = [vars(part) for part in _parts(letters, signers, views, size, seed, first_signer, angle)]
+    parts = [vars(part) for part in _parts(letters, signers, views, size, seed, angle, first_signer)]
     labels, names, sides = (list(chain(*(part[name] for part in parts))) for name in ("labels", "signers", "sides"))
     images, landmarks, world = (np.concatenate([p[name] for p in parts]) for name in ("images", "landmarks", "world"))
     return SyntheticShots(images, labels, names, sides, landmarks, world)
@@ -154,8 +154,6 @@ def write_letters(
     views: int = 12,
     size: int = 224,
     seed: int = 0,
-    first_signer: int = 0,
-    progress: bool = True,
 ) -> Path:
     """Write what :func:`render_letters` makes to a folder; InputError also if it cannot be written to.
 
@@ -169,13 +167,10 @@ def write_letters(
     manifest = ["file,label,source,signer,original,width,height\n"]
     table = [",".join(["file", "label", "side", "score", *points, *(f"w{name}" for name in points)]) + "\n"]
     total, counts = signers * len(letters) * views, Counter[str]()
-    with (
-        replacing(out / "manifest.csv") as last,
-        tqdm(total=total, unit="photo", desc="Rendering letters", disable=not progress) as bar,
-    ):
+    with replacing(out / "manifest.csv") as last, tqdm(total=total, unit="photo", desc="Rendering letters") as bar:
         for letter in letters:
             (out / letter).mkdir(exist_ok=True)
-        for part in _parts(letters, signers, views, size, seed, first_signer):
+        for part in _parts(letters, signers, views, size, seed):
             values = np.concatenate([part.landmarks, part.world], 1).reshape(len(part), -1)
             for k, (label, signer) in enumerate(zip(part.labels, part.signers, strict=True)):
                 name = f"{signer}-{counts[label + signer]:03d}"
