@@ -42,18 +42,15 @@ class Handshape:
     share: float  # of the signers who make the letter so, 0..1; 0 of what is no style
 
 
-def _read_table() -> dict[str, Handshape]:
-    with Path(__file__).with_name("handshapes.csv").open(encoding="utf-8", newline="") as file:
-        return {
-            row["name"]: Handshape(row["words"], tuple(float(row[angle]) for angle in ANGLES), float(row["share"] or 0))
-            for row in csv.DictReader(file)
-        }
-
+with Path(__file__).with_name("handshapes.csv").open(encoding="utf-8", newline="") as file:
+    _TABLE = {
+        row["name"]: Handshape(row["words"], tuple(float(row[angle]) for angle in ANGLES), float(row["share"] or 0))
+        for row in csv.DictReader(file)
+    }
 
 # Letters; what is no letter; and styles, other ways to make a letter, named "M hanging": the letter, then the style.
 # All other signers make it as in LETTERS. Shares are roughly those of the photographed signers of the set ``people``, a
 # rare style's a little higher.
-_TABLE = _read_table()
 LETTERS = {name: shape for name, shape in _TABLE.items() if len(name) == 1}
 OTHERS = {name: shape for name, shape in _TABLE.items() if len(name) > 1 and not shape.share}
 STYLES = {name: shape for name, shape in _TABLE.items() if shape.share}
