@@ -46,21 +46,18 @@ def photograph(
         extent, look = (high - low).max(1) + 0.015, ((low + high) / 2)[:, None]
     else:
         extent, look = frame
-    turns = Rotation.from_euler("yxz", [(shot.yaw, shot.pitch, shot.roll) for shot in shots], degrees=True)
-    vertices, joints = (  # in the camera's frame: x right, y up, z to the camera
-        np.einsum("bij,bvj->bvi", turns.as_matrix(), points - look) for points in (vertices, joints)
-    )
-    distance, fill, place = (
-        np.array([getattr(shot, name) for shot in shots]) for name in ("distance", "fill", "place")
-    )
-    focal, centre = fill * min(size) / extent * distance, (place + 0.5) * size
+    turns = Rotation.from_euler("yxz", [(shot.yaw, shot.pitch, shot.roll) for shot in shots], degrees=True).as_matrix()
+    # In the camera's frame: x right, y up, z to the camera.
+    vertices, joints = (np.einsum("bij,bvj->bvi", turns, points - look) for points in (vertices, joints))
+    distance = np.array([shot.distance for shot in shots])
+    focal = np.array([shot.fill for shot in shots]) * min(size) / extent * distance
+    centre = (np.array([shot.place for shot in shots]) + 0.5) * size
+    hands = vertices.astype(np.float32), shapes.vertices.numpy(), signers, shots, focal, centre
     device = "cuda:0" if wp.is_cuda_available() else "cpu"
-    cast = partial(_cast_rays, size=size, device=device)
-    # A launch on the processor uses one core and lets go of Python meanwhile: one picture a core.
-    with ThreadPoolExecutor(os.cpu_count() if device == "cpu" else 1) as pool:
-        skins = vertices.astype(np.float32), shapes.vertices.numpy()
-        pictures = list(pool.map(cast, *skins, signers, shots, focal, centre))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
+        # A launch on the processor uses one core and lets go of Python meanwhile: one picture a core.
+        in_turn = pool.map if device == "cpu" else map
+        pictures = in_turn(partial(_cast_rays, size=size, device=device), *hands)
         images = np.stack(list(pool.map(_develop, pictures, shots, seeds)))
     # A pinhole camera on +z; MediaPipe's z: depth from the wrist, in units of the width, nearer is smaller.
     xy = joints[..., :2] * [1, -1] * (focal[:, None] / (distance[:, None] - joints[..., 2]))[..., None]
@@ -96,8 +93,8 @@ def _skin_map() -> tuple[np.ndarray, ...]:
     return tuple(np.clip(part, 0, 1)[:, None] for part in (0.5 + 1.2 * facing, nail, crease))
 
 
-def _paint(signer: Signer, shot: Shot) -> tuple[np.ndarray, np.ndarray]:
-    """(V, 3) linear albedo and (V,) gloss of a hand and its forearm."""
+def _paint(signer: Signer, cloth: tuple[float, ...], bare: int) -> tuple[np.ndarray, np.ndarray]:
+    """(V, 3) linear albedo and (V,) gloss of a hand and its forearm, whose first rings are bare."""
     palm, nail, crease = _skin_map()
     dark = (signer.tone - 1) / 9
     # The scale's swatches are paler and greyer than hands, whose blood shows.
@@ -108,34 +105,11 @@ def _paint(signer: Signer, shot: Shot) -> tuple[np.ndarray, np.ndarray]:
     hand = hand * (1 - crease * np.array([0.18, 0.26, 0.28]))
     pale = 0.45 * tone + 0.55 * np.array([0.50, 0.30, 0.26])
     hand = hand * (1 - nail) + pale * nail
-    arm = np.tile(hand[hand_model().loop.numpy()], (FOREARM_RINGS, 1))
-    ring = np.repeat(np.arange(FOREARM_RINGS), len(arm) // FOREARM_RINGS)
-    clothed = (ring + 1) * RING > shot.sleeve
-    arm[clothed] = shot.cloth
+    wrist = hand_model().loop.numpy()
+    arm = np.tile(hand[wrist], (FOREARM_RINGS, 1))
+    clothed = np.arange(len(arm)) >= bare * len(wrist)
+    arm[clothed] = cloth
     return np.concatenate([hand, arm]), np.concatenate([0.06 + 0.22 * nail[:, 0], np.where(clothed, 0, 0.06)])
-
-
-def _dress(arm: np.ndarray, shot: Shot) -> None:
-    """Widen the forearm's rings (rings x L, 3) below the cuff, in place: a sleeve with an edge."""
-    rings = arm.reshape(FOREARM_RINGS, -1, 3)
-    first = sum((k + 1) * RING <= shot.sleeve for k in range(FOREARM_RINGS))
-    centre = rings.mean(1, keepdims=True)
-    rings[first:] = centre[first:] + (rings[first:] - centre[first:]) * 1.22
-    if 0 < first < FOREARM_RINGS:
-        # The cuff's edge stands just outside the last bare ring.
-        rings[first] += (centre[first - 1] - centre[first]) * 0.97
-
-
-@wp.struct
-class _View:
-    mesh: wp.uint64
-    distance: wp.float32
-    focal: wp.float32
-    centre: wp.vec2
-    light: wp.vec3
-    key: wp.vec3
-    sky: wp.vec3
-    ground: wp.vec3
 
 
 @wp.func
@@ -150,35 +124,43 @@ def _between(values: wp.array[Any], mesh: wp.uint64, hit: wp.MeshQueryRay):
 
 @wp.kernel(enable_backward=False)
 def _cast(
-    view: _View,
+    mesh: wp.uint64,
+    distance: wp.float32,
+    focal: wp.float32,
+    centre: wp.vec2,
+    light: wp.vec3,
+    key: wp.vec3,
+    sky: wp.vec3,
+    ground: wp.vec3,
     normals: wp.array[wp.vec3],
     colours: wp.array[wp.vec3],
     places: wp.array[wp.vec3],
     glosses: wp.array[wp.float32],
     out: wp.array2d[wp.vec4],
 ):
+    """One pixel: linear colour of the skin that it shows, and coverage."""
     i, j = wp.tid()
-    x = (float(j) + 0.5 - view.centre[0]) / view.focal
-    y = -(float(i) + 0.5 - view.centre[1]) / view.focal
-    eye = wp.vec3(0.0, 0.0, view.distance)
+    x = (float(j) + 0.5 - centre[0]) / focal
+    y = -(float(i) + 0.5 - centre[1]) / focal
+    eye = wp.vec3(0.0, 0.0, distance)
     ray = wp.normalize(wp.vec3(x, y, -1.0))
-    hit = wp.mesh_query_ray(view.mesh, eye, ray, 10.0)
+    hit = wp.mesh_query_ray(mesh, eye, ray, 10.0)
     if not hit.result:
         return
     point = eye + ray * hit.t
     # Fine wrinkles bend the normal, and there are blotches; both are fixed to the skin.
-    place = _between(places, view.mesh, hit)
+    place = _between(places, mesh, hit)
     seed = wp.rand_init(7)
     fine = wp.noise(seed, place * 900.0)
     aside = wp.noise(seed, place * 900.0 + wp.vec3(9.0, 3.0, 5.0))
-    albedo = _between(colours, view.mesh, hit) * (1.0 + 0.05 * fine + 0.06 * wp.noise(seed, place * 120.0))
-    n = wp.normalize(wp.normalize(_between(normals, view.mesh, hit)) + 0.10 * wp.vec3(fine, aside, 0.0))
+    albedo = _between(colours, mesh, hit) * (1.0 + 0.05 * fine + 0.06 * wp.noise(seed, place * 120.0))
+    n = wp.normalize(wp.normalize(_between(normals, mesh, hit)) + 0.10 * wp.vec3(fine, aside, 0.0))
     if wp.dot(n, ray) > 0.0:
         n = n - 1.02 * wp.dot(n, ray) * ray
-    facing = wp.dot(n, view.light)
+    facing = wp.dot(n, light)
     lit = wp.float32(1.0)
     if facing > -0.2:
-        shadow = wp.mesh_query_ray(view.mesh, point + hit.normal * 0.0006 + view.light * 0.0012, view.light, 1.0)
+        shadow = wp.mesh_query_ray(mesh, point + hit.normal * 0.0006 + light * 0.0012, light, 1.0)
         if shadow.result:
             # Light through skin: a thin finger's shadow is never black.
             lit = 0.12
@@ -187,14 +169,14 @@ def _cast(
         wp.max((facing + 0.30) / 1.30, 0.0), wp.max((facing + 0.16) / 1.16, 0.0), wp.max((facing + 0.10) / 1.10, 0.0)
     )
     up = 0.5 + 0.5 * n[1]
-    around = view.sky * up + view.ground * (1.0 - up)
+    around = sky * up + ground * (1.0 - up)
     # Rays near the surface tell how deep in a fold the point lies.
-    fold = wp.mesh_query_ray(view.mesh, point + n * 0.0015, wp.normalize(n - 0.3 * ray), 0.03)
+    fold = wp.mesh_query_ray(mesh, point + n * 0.0015, wp.normalize(n - 0.3 * ray), 0.03)
     if fold.result:
         around = around * (0.45 + 0.55 * fold.t / 0.03)
-    half = wp.normalize(view.light - ray)
-    spark = wp.pow(wp.max(wp.dot(n, half), 0.0), 24.0) * _between(glosses, view.mesh, hit) * lit
-    colour = wp.cw_mul(albedo, wp.cw_mul(soft * lit, view.key) + around) + view.key * spark
+    half = wp.normalize(light - ray)
+    spark = wp.pow(wp.max(wp.dot(n, half), 0.0), 24.0) * _between(glosses, mesh, hit) * lit
+    colour = wp.cw_mul(albedo, wp.cw_mul(soft * lit, key) + around) + key * spark
     out[i, j] = wp.vec4(colour[0], colour[1], colour[2], 1.0)
 
 
@@ -209,21 +191,25 @@ def _cast_rays(
     device: str,
 ) -> np.ndarray:
     """Paint a hand and ray-cast it: (height, width, 4) float32, linear colour and coverage (0 or 1)."""
-    faces, left = hand_model().faces.numpy(), signer.side == "left"
-    _dress(vertices[len(rest) :], shot)
-    albedo, gloss = _paint(signer, shot)
-    # A left hand is mirrored: its triangles turn the other way.
-    normals = _vertex_normals(vertices, faces) * (-1 if left else 1)
+    # A sleeve with an edge: the forearm's rings below the cuff are wider, the first just outside the last bare one.
+    rings = vertices[len(rest) :].reshape(FOREARM_RINGS, -1, 3)
+    bare = sum((k + 1) * RING <= shot.sleeve for k in range(FOREARM_RINGS))
+    middle = rings.mean(1, keepdims=True)
+    rings[bare:] = middle[bare:] + (rings[bare:] - middle[bare:]) * 1.22
+    if 0 < bare < FOREARM_RINGS:
+        rings[bare] += (middle[bare - 1] - middle[bare]) * 0.97
+    albedo, gloss = _paint(signer, shot.cloth, bare)
     place = np.concatenate([rest, vertices[len(rest) :] * 0.5])
+    # A left hand is mirrored: its triangles turn the other way.
+    faces, left = hand_model().faces.numpy(), signer.side == "left"
+    normals = _vertex_normals(vertices, faces) * (-1 if left else 1)
     corners = wp.array((faces[:, ::-1] if left else faces).ravel(), dtype=wp.int32, device=device)
     points, *skin = (wp.array(each, dtype=wp.vec3, device=device) for each in (vertices, normals, albedo, place))
-    mesh, view = wp.Mesh(points, corners), _View()
-    view.mesh, view.focal, view.centre = mesh.id, focal, wp.vec2(*centre)
-    for name in ("distance", "light", "key", "sky", "ground"):
-        setattr(view, name, getattr(shot, name))
+    skin.append(wp.array(gloss, dtype=wp.float32, device=device))
+    mesh = wp.Mesh(points, corners)
     picture = wp.zeros(size[::-1], dtype=wp.vec4, device=device)
-    inputs = [view, *skin, wp.array(gloss, dtype=wp.float32, device=device)]
-    wp.launch(_cast, dim=picture.shape, inputs=inputs, outputs=[picture], device=device)
+    view = mesh.id, shot.distance, focal, wp.vec2(*centre), shot.light, shot.key, shot.sky, shot.ground
+    wp.launch(_cast, dim=picture.shape, inputs=[*view, *skin], outputs=[picture], device=device)
     return picture.numpy()
 
 
