@@ -99,7 +99,7 @@ def hand_model() -> HandModel:
     weights = torch.zeros(len(model.vertex_bone_weights), 21, dtype=torch.float32)
     weights.scatter_add_(1, model.vertex_bone_indices.long(), model.vertex_bone_weights.float())
     faces = model.get_triangular_faces().numpy()
-    loop = _open_loop(faces)
+    loop, tube = _forearm(faces, len(weights))
     points, heads, frames = _human_rest(model, weights, [MIDDLING])
     weights = _knuckle_weights(weights, points[0], heads[0], _along_bones(heads, frames, heads[:, LAST])[0])
     # A fingertip is the vertex furthest along the finger's last bone.
@@ -108,29 +108,25 @@ def hand_model() -> HandModel:
     return HandModel(
         anny=model,
         weights=weights,
-        faces=torch.as_tensor(np.concatenate([faces, _tube_faces(loop, len(weights))])),
+        faces=torch.as_tensor(np.concatenate([faces, tube])),
         loop=torch.as_tensor(loop),
         tips=torch.where(weights[:, LAST] > 0.5, reach, -1.0).argmax(0),
     )
 
 
-def _open_loop(faces: np.ndarray) -> np.ndarray:
-    """Vertices around the mesh's open edge, in the triangles' order."""
+def _forearm(faces: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices around the mesh's open edge, in order, and triangles from there through rings of new vertices."""
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     known = {tuple(edge) for edge in edges}
     follow = {a: b for a, b in known if (b, a) not in known}
     loop = [next(iter(follow))]
     while follow[loop[-1]] != loop[0]:
         loop.append(follow[loop[-1]])
-    return np.array(loop)
-
-
-def _tube_faces(loop: np.ndarray, first: int) -> np.ndarray:
-    """Triangles that continue an open loop through ``FOREARM_RINGS`` rings of new vertices."""
     rings = np.concatenate([loop, first + np.arange(FOREARM_RINGS * len(loop))]).reshape(-1, len(loop))
     a, c = rings[:-1], rings[1:]
     b, d = np.roll(a, -1, 1), np.roll(c, -1, 1)
-    return np.stack([b, a, c, b, c, d], -1).reshape(FOREARM_RINGS, -1, 2, 3).swapaxes(1, 2).reshape(-1, 3)
+    tube = np.stack([b, a, c, b, c, d], -1).reshape(FOREARM_RINGS, -1, 2, 3).swapaxes(1, 2).reshape(-1, 3)
+    return np.array(loop), tube
 
 
 # Bone numbers in anny's right hand: 0 forearm, 1 wrist, 2-4 thumb, then metacarpal and three phalanges a finger.
