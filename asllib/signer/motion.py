@@ -27,7 +27,7 @@ _PATHS = {
     "J": np.array([(0, 0), (-0.005, -0.08), (0.01, -0.115), (0.045, -0.12), (0.07, -0.09), (0.075, -0.06)]),
     "Z": np.array([(0, 0), (-0.12, 0), (0, -0.10), (-0.12, -0.10)]),
 }
-_CORNERS = {"J": (0, 1), "Z": (0, 1 / 3, 2 / 3, 1)}  # parts of the way where the hand stops, or slows down
+_LINES = {"J": 1, "Z": 3}  # at whose ends, each after an equal part of the way's time, the hand stops or slows down
 _REACH = 0.17  # metres from the wrist to a fingertip: what a turn of the wrist moves the tip by
 _LOWEST = {"J": 0.45, "Z": 0.75}  # how much of that is left in the picture where the hand tips most
 _ASIDE = np.deg2rad(32)  # how far the hand leans to either side
@@ -85,11 +85,9 @@ def draw_stroke_habit(rng: np.random.Generator) -> StrokeHabit:
 
 def stroke_path(letter: str, count: int, habit: StrokeHabit) -> tuple[np.ndarray, ...]:
     """How J or Z is drawn: lean, spin and pitch (count,) in degrees to be added to the pose, and offsets (count, 3)."""
-    part = np.linspace(0, 1, count)
-    corners = np.array(_CORNERS[letter])
-    line = np.clip(np.searchsorted(corners, part, "right") - 1, 0, len(corners) - 2)
-    width = corners[1]
-    slow = corners[line] + width * minimum_jerk((part - corners[line]) / width)
+    part, width = np.linspace(0, 1, count), 1 / _LINES[letter]
+    begun = np.minimum(part // width, _LINES[letter] - 1) * width
+    slow = begun + width * minimum_jerk((part - begun) / width)
     way = (1 - habit.even) * slow + habit.even * part
     path = _PATHS[letter]
     lengths = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
@@ -134,12 +132,6 @@ class _Planner:
         start, begin = (values[-1] for values in self.legs[-1][:2])
         arc = lift * np.sin(np.pi * way) * np.array([[0, -1.0, 0]])
         self.stay(start + (pose - start) * way, begin + (place - begin) * way + arc, count)
-
-    def motion(self) -> Motion:
-        poses, places, letters, positions = zip(*self.legs, strict=True)
-        counts = [len(leg) for leg in poses]
-        frames = np.repeat(letters, counts).tolist(), np.repeat(positions, counts)
-        return Motion(np.concatenate(poses), np.concatenate(places), *frames)
 
 
 def word_motion(
@@ -192,7 +184,10 @@ def word_motion(
             plan.go(known[letter], place, way * (2 if before == " " else 1), lift if doubled else 0.0)
             plan.stay(known[letter], place, plan.frames(hold, 2), letter, position)
         before = letter
-    motion = plan.motion()
+    poses, places, letters, positions = zip(*plan.legs, strict=True)
+    counts = [len(leg) for leg in poses]
+    frames = np.repeat(letters, counts).tolist(), np.repeat(positions, counts)
+    motion = Motion(np.concatenate(poses), np.concatenate(places), *frames)
     return motion if rng is None else coarticulate(motion, fps, share, rng)
 
 
