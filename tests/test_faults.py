@@ -469,13 +469,16 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(commands, drawn, pixe
 
 
 def test_a_path_below_a_file_is_one_line(asl, no_data, tmp_path):
-    below = tmp_path / "file"
+    below, photos = tmp_path / "file", tmp_path / "photos"
     below.write_text("earlier")
+    for letter in "AB":
+        (photos / letter).mkdir(parents=True)
+        PIL.Image.new("RGB", (8, 8)).save(photos / letter / "1.png")
     for arguments in (
         ("data", "list", "--json", below / "list.json"),
         ("data", "render", "--out", below / "set", "--letters", "A", "--signers", 1, "--views", 1, "--size", 28),
-        ("extract", tmp_path, "--out", below / "table.csv"),
-        ("train", "landmark", "--out", below / "run"),
+        ("extract", photos, "--out", below / "table.csv"),
+        ("train", "landmark", "--data", photos, "--out", below / "run"),
     ):
         code, _, err = asl(*arguments)
         assert code == 1 and str(below) in one_line(code, err.splitlines()[-1])
