@@ -116,44 +116,58 @@ def test_checks_are_hidden(notebook):
         assert hidden == bool(re.search(r"^\s*assert |save_result\(", cell.source, re.M)), cell.source
 
 
-def run_nbval(folder, notebook) -> subprocess.CompletedProcess:
-    """Write a notebook beside the conftest of the real ones, and run nbval on it."""
+@pytest.fixture(scope="module")
+def nbval(tmp_path_factory):
+    """Outcome of each cell of three copies that lie beside the conftest of the real notebooks, and what nbval said.
+
+    A copy has the imports of the first notebook and its cells that are compared: seconds in the place of a minute. One
+    is honest, one is broken in its second cell, and one has another output stored in its third.
+    """
+    folder = tmp_path_factory.mktemp("nbval")
     shutil.copy(FOLDER / "conftest.py", folder)
-    nbformat.write(notebook, folder / "copy.ipynb")
-    options = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=120", "-x", "-p", "no:cacheprovider"]
-    command = [sys.executable, "-m", "pytest", *options, "copy.ipynb"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    for name in ("honest", "broken", "altered"):
+        notebook = nbformat.read(FOLDER / "01_data.ipynb", as_version=4)
+        notebook.cells = cells = [code_cells(notebook)[0], *compared(notebook)]
+        if name == "broken":
+            cells[1].source += "\nassert len(STATIC) == 26"
+        elif name == "altered":
+            output = cells[2].outputs[0]
+            assert output.data["text/plain"] == "['J', 'Z']"
+            output.data["text/plain"] = "['J']"
+        nbformat.write(notebook, folder / f"{name}.ipynb")
+    options = ["-rA", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=120", "-p", "no:cacheprovider"]
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *folder.glob("*.ipynb")],
+        cwd=folder, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert run.returncode == 1, run.stdout  # some failed, and nothing else went wrong
+    found = re.findall(r"^([A-Z]+) (\w+)\.ipynb::Cell (\d+)\b", run.stdout, re.M)
+    said = re.split(r"^_+ (\w+)\.ipynb::Cell \d+ _+$", run.stdout, flags=re.M)  # of those that failed
+    outcomes = {(name, int(cell)): outcome for outcome, name, cell in found}
+    assert len(outcomes) == len(found) == 3 * len(cells), run.stdout
+    return outcomes, dict(zip(said[1::2], said[2::2], strict=True))
 
 
-@pytest.fixture
-def short_copy():
-    """The imports of the first notebook and its cells that are compared: seconds in the place of a minute."""
-    notebook = nbformat.read(FOLDER / "01_data.ipynb", as_version=4)
-    cells = code_cells(notebook)
-    notebook.cells = [cells[0], *compared(notebook)]
-    return notebook
+def first_that_fails(outcomes, name: str) -> int | None:
+    """Number of the cell at which nbval with -x would stop."""
+    return min((cell for (one, cell), outcome in outcomes.items() if one == name and outcome != "PASSED"), default=None)
 
 
 @pytest.mark.slow
-def test_nbval_passes_an_honest_copy(tmp_path, short_copy):
-    run = run_nbval(tmp_path, short_copy)
-    assert run.returncode == 0, run.stdout
-    assert f"{len(short_copy.cells)} passed" in run.stdout
+def test_nbval_passes_an_honest_copy(nbval):
+    outcomes, said = nbval
+    assert first_that_fails(outcomes, "honest") is None and "honest" not in said
 
 
 @pytest.mark.slow
-def test_nbval_catches_a_broken_cell(tmp_path, short_copy):
-    short_copy.cells[1].source += "\nassert len(STATIC) == 26"
-    run = run_nbval(tmp_path, short_copy)
-    assert run.returncode == 1, run.stdout
-    assert "copy.ipynb::Cell 1" in run.stdout and "AssertionError" in run.stdout
+def test_nbval_catches_a_broken_cell(nbval):
+    outcomes, said = nbval
+    assert first_that_fails(outcomes, "broken") == 1 and outcomes["broken", 1] == "FAILED"
+    assert "AssertionError" in said["broken"]
 
 
 @pytest.mark.slow
-def test_nbval_catches_an_altered_output(tmp_path, short_copy):
-    output = short_copy.cells[2].outputs[0]
-    assert output.data["text/plain"] == "['J', 'Z']"
-    output.data["text/plain"] = "['J']"
-    run = run_nbval(tmp_path, short_copy)
-    assert run.returncode == 1, run.stdout
-    assert "copy.ipynb::Cell 2" in run.stdout and "mismatch" in run.stdout
+def test_nbval_catches_an_altered_output(nbval):
+    outcomes, said = nbval
+    assert first_that_fails(outcomes, "altered") == 2 and outcomes["altered", 2] == "FAILED"
+    assert "mismatch" in said["altered"]
