@@ -331,12 +331,14 @@ def test_the_reading_picture_is_of_what_is_read(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_left_hand_of_the_chart_mirrors_the_right():
+def test_the_left_hand_of_the_chart_mirrors_the_right(monkeypatch):
+    letters = "BCGJQZ"  # still and drawn ones, turned and not: each takes as long as any other
+    monkeypatch.setattr("asllib.letters.LETTERS", letters)
     picture = load_script("picture")
     (right, strokes), (left, mirrored) = (picture.photograph_letters(side) for side in ("right", "left"))
-    assert right.shape == left.shape == (26, picture.HAND, picture.HAND, 3)
+    assert right.shape == left.shape == (len(letters), picture.HAND, picture.HAND, 3)
     light = (right > right.mean((1, 2), keepdims=True)).any(-1), (left > left.mean((1, 2), keepdims=True)).any(-1)
-    assert (light[0] == light[1][:, :, ::-1]).mean() > (light[0] == light[1]).mean()
+    assert ((light[0] == light[1][:, :, ::-1]).mean((1, 2)) > (light[0] == light[1]).mean((1, 2))).all()
     assert strokes.keys() == {"J", "Z"}
     for letter, way in strokes.items():
         assert np.abs(way - (mirrored[letter] * [-1, 1] + [picture.HAND, 0])).max() < 2, letter
