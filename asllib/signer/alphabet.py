@@ -57,11 +57,6 @@ STYLES = {name: shape for name, shape in _TABLE.items() if shape.share}
 POSES = {name: np.array(shape.angles) for name, shape in _TABLE.items()}  # (angles,) each
 
 
-def clip_to_limits(poses: np.ndarray) -> np.ndarray:
-    """The nearest poses (..., angles) that human joints reach."""
-    return np.clip(poses, LOWEST, HIGHEST)
-
-
 def draw_habit(rng: np.random.Generator, scale: float = 1.0) -> np.ndarray:
     """(angles,) offsets in degrees: each angle by itself, and all knuckles and all middle joints a little together."""
     habit = rng.normal(0, 1, len(ANGLES)) * HABIT_SPREAD

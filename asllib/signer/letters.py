@@ -15,7 +15,7 @@ import numpy as np
 from asllib.errors import InputError
 from asllib.letters import LETTERS
 from asllib.paths import replacing, write_text
-from asllib.signer.alphabet import STYLES, clip_to_limits, draw_habit
+from asllib.signer.alphabet import HIGHEST, LOWEST, STYLES, draw_habit
 
 if TYPE_CHECKING:
     from asllib.signer.scene import Signer
@@ -102,14 +102,11 @@ def photograph_each(
     habits = np.stack([draw_habit(rng, 0.35) for rng in streams])
     shots = [draw_shot(rng, angle) for rng in streams]
     seeds = [int(rng.integers(2**31)) for rng in streams]
-    return photograph(clip_to_limits(poses + habits), people, shots, (size, size), seeds, steps=steps)
+    return photograph(np.clip(poses + habits, LOWEST, HIGHEST), people, shots, (size, size), seeds, steps=steps)
 
 
 def find_signer(style: str, seed: int = 0) -> int:
-    """Number of the first person of the set ``seed`` who makes a letter in a style, such as ``"M hanging"``.
-
-    InputError names the styles that there are.
-    """
+    """Number of the first person of the set ``seed`` with a style, as ``"M hanging"``; InputError names the styles."""
     from asllib.signer.scene import draw_signer
 
     if style not in STYLES:

@@ -11,7 +11,7 @@ from scipy.ndimage import uniform_filter1d
 from asllib.errors import InputError
 from asllib.letters import MOVING
 from asllib.paths import replacing
-from asllib.signer.alphabet import ANGLES, INDEX, LETTERS, OTHERS, POSES, clip_to_limits
+from asllib.signer.alphabet import ANGLES, HIGHEST, INDEX, LETTERS, LOWEST, OTHERS, POSES
 from asllib.signer.letters import MIN_SIZE, check_numbers, jpeg
 
 HOLD = 0.45  # of a letter's time the hand stands still; the rest is the way to the next
@@ -309,7 +309,7 @@ def _film(
     from asllib.signer.scene import draw_shot, draw_signer
 
     person, count = draw_signer(seed, signer), len(motion.letters)
-    poses = clip_to_limits(motion.poses + _tremor(count, fps, rng, len(ANGLES)))
+    poses = np.clip(motion.poses + _tremor(count, fps, rng, len(ANGLES)), LOWEST, HIGHEST)
     offsets = motion.offsets + 0.001 * _tremor(count, fps, rng, 3)
     shot = replace(draw_shot(rng), fill=float(rng.uniform(0.52, 0.68)), roll=float(rng.normal(0, 3)))
     # Motion blur: the shutter is open for a third of a frame's time.

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import torch
 
-from asllib.signer.alphabet import clip_to_limits, draw_habit, draw_styles, hand_of, letter_pose
+from asllib.signer.alphabet import HIGHEST, LOWEST, draw_habit, draw_styles, hand_of, letter_pose
 from asllib.signer.hand import hand_shape, settle
 
 
@@ -74,11 +74,10 @@ def draw_signer(seed: int, number: int) -> Signer:
 def letter_poses(people: Sequence[Signer], letters: Sequence[str], still: bool = True) -> np.ndarray:
     """(P, L, angles) degrees: how each signer makes each letter, habits included, fingers and thumb in contact."""
     made = [(who, letter, who.styles.get(letter, "")) for who in people for letter in letters]
-    poses = np.stack([letter_pose(letter, who.inward, who.edge, still, style) for who, letter, style in made])
-    poses = clip_to_limits(poses + np.array([who.habit for who, *_ in made]))
+    poses = [letter_pose(letter, who.inward, who.edge, still, style) + who.habit for who, letter, style in made]
     shapes = hand_shape(who.phenotype for who, *_ in made)
     touch = [hand_of(letter, who.inward, who.edge, style) for who, letter, style in made]
-    settled = settle(shapes, torch.as_tensor(poses, dtype=torch.float32), touch, steps=80)
+    settled = settle(shapes, torch.as_tensor(np.clip(poses, LOWEST, HIGHEST), dtype=torch.float32), touch, steps=80)
     return settled.numpy().astype(np.float64).reshape(len(people), len(letters), -1)
 
 
