@@ -171,9 +171,8 @@ def word_motion(
         elif letter in MOVING:
             count = plan.frames(STROKE_SECONDS, 4)
             *turns, path = stroke_path(letter, count, habit)
-            poses = np.repeat(known[letter][None], count, 0)
-            for angle, values in zip(("lean", "spin", "pitch"), turns, strict=True):
-                poses[:, INDEX[angle]] += values
+            poses = np.tile(known[letter], (count, 1))
+            poses[:, [INDEX["lean"], INDEX["spin"], INDEX["pitch"]]] += np.transpose(turns)
             plan.go(poses[0], place + path[0], way * (2 if before == " " else 1))
             plan.stay(poses, place + path, count, letter, position)
         else:
@@ -223,28 +222,25 @@ def idle_motion(seconds: float, fps: float, rng: np.random.Generator) -> Motion:
     wanders through the picture. ``letters`` is empty throughout.
     """
     count = max(2, round(seconds * fps))
-    poses, offsets = [REST_POSE[None]], [REST_PLACE[None]]
     spread = np.array([10.0] * 16 + [6.0] * 5 + [8, 6, 25, 15, 20, 10])
-    waved = np.array([6.0] * 21 + [5, 5, 10, 12, 10, 6])
+    waved = np.array([6.0] * 21 + [5, 5, 10, 12, 10, 6] + [1, 1, 0])
     chances = np.array([3.0 if name == "rest" else 1.0 for name in OTHERS])  # at rest most of the time
-    made = 0
-    while made < count:
+    here = np.append(REST_POSE, REST_PLACE)  # angles, then the place
+    parts = [here[None]]
+    while sum(map(len, parts)) <= count:
         name = list(OTHERS)[rng.choice(len(OTHERS), p=chances / chances.sum())]
         target = POSES[name] + rng.normal(0, 1, len(ANGLES)) * spread
         target[:16:4] += rng.normal(0, 12)  # all knuckles loosen together
-        goal = np.array([rng.normal(0, 0.05), rng.uniform(-0.1, 0.06), 0.0])
+        goal = np.append(target, [rng.normal(0, 0.05), rng.uniform(-0.1, 0.06), 0.0])
         way = minimum_jerk(np.linspace(0, 1, max(2, round(fps * rng.uniform(0.3, 1.2)))))[:, None]
-        pose, place = poses[-1][-1], offsets[-1][-1]
-        poses.append(pose + (target - pose) * way)
-        offsets.append(place + (goal - place) * way)
+        parts.append(here + (goal - here) * way)
         still = max(1, round(fps * rng.exponential(1.0)))
         wave = np.sin(2 * np.pi * rng.uniform(0.5, 2.5) * np.arange(still) / fps)[:, None] * (rng.random() < 0.5)
-        poses.append(target + wave * rng.normal(0, 1, len(ANGLES)) * waved)
-        offsets.append(goal + wave * rng.normal(0, 0.015, 3) * [1, 1, 0])
-        made += len(way) + still
-    frames = slice(1, count + 1)  # the first pose is where the hand comes from
-    shown = np.concatenate(poses)[frames], np.concatenate(offsets)[frames]
-    return Motion(*shown, [""] * count, np.full(count, -1))
+        parts.append(goal + wave * np.append(rng.normal(0, 1, len(ANGLES)), rng.normal(0, 0.015, 3)) * waved)
+        here = parts[-1][-1]
+    shown = np.concatenate(parts)[1 : count + 1]  # the first is where the hand comes from
+    poses, offsets = np.split(shown, [len(ANGLES)], 1)
+    return Motion(poses, offsets, [""] * count, np.full(count, -1))
 
 
 @dataclass(frozen=True)
