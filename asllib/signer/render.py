@@ -41,11 +41,8 @@ def photograph(
     for points in (vertices, joints):
         points += 0 if offset is None else offset[:, None].astype(np.float32)
         points[left, :, 0] *= -1  # a left hand is a mirrored right one
-    if frame is None:
-        low, high = joints.min(1), joints.max(1)
-        extent, look = (high - low).max(1) + 0.015, ((low + high) / 2)[:, None]
-    else:
-        extent, look = frame
+    low, high = joints.min(1), joints.max(1)
+    extent, look = frame or ((high - low).max(1) + 0.015, ((low + high) / 2)[:, None])
     turns = Rotation.from_euler("yxz", [(shot.yaw, shot.pitch, shot.roll) for shot in shots], degrees=True).as_matrix()
     # In the camera's frame: x right, y up, z to the camera.
     vertices, joints = (np.einsum("bij,bvj->bvi", turns, points - look) for points in (vertices, joints))
@@ -76,8 +73,7 @@ def _skin_map() -> tuple[np.ndarray, ...]:
     weights, faces = model.weights.numpy(), model.faces.numpy()
     normals = _vertex_normals(points, faces[(faces < len(points)).all(1)])
     bone = weights.argmax(1)
-    side = frames[bone][:, :, 2]
-    side[np.isin(bone, (0, 1, 5, 9, 13, 17))] = (0, 0, 1)
+    side = frames[bone][:, :, 2]  # z on the palm
     facing = (normals * side).sum(1)
     nail, crease = np.zeros(len(points)), np.zeros(len(points))
     for k, (_, middle, last) in enumerate(DIGITS):
@@ -218,9 +214,7 @@ def _vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     points, corners = torch.as_tensor(vertices), torch.as_tensor(faces)
     a, b, c = points[corners].unbind(1)
     flat = torch.linalg.cross(b - a, c - a)
-    out = torch.zeros_like(points)
-    for k in range(3):
-        out.index_add_(0, corners[:, k], flat)
+    out = torch.zeros_like(points).index_add(0, corners.T.flatten(), flat.repeat(3, 1))
     return torch.nn.functional.normalize(out, dim=-1).numpy()
 
 
