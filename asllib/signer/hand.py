@@ -347,12 +347,11 @@ def _offsets(joints: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=1)
-def _contacts() -> dict[str, tuple[Tensor, Tensor]]:
-    """For each handshape the thumb's offsets (3, places, 3) from places on the fingers, and their weights."""
+def _contacts() -> tuple[Tensor, Tensor]:
+    """The thumb's offsets (H, 3, places, 3) from places on the fingers in all handshapes, and their weights."""
     poses = torch.as_tensor(np.stack([*POSES.values()]), dtype=torch.float32)
     offsets = _offsets(pose_hand(hand_shape([MIDDLING] * len(poses)), poses)[0])
-    weights = torch.exp(-offsets.norm(dim=-1) / REACH)
-    return dict(zip(POSES, zip(offsets, weights, strict=True), strict=True))
+    return offsets, torch.exp(-offsets.norm(dim=-1) / REACH)
 
 
 def settle(
@@ -368,7 +367,7 @@ def settle(
     # The thumb gives way more easily than the fingers that make the letter.
     stiff = torch.tensor([0.1 if angle.startswith("thumb") else 1.0 for angle in list(INDEX)[:count]])
     if names is not None:
-        offsets, weights = (torch.stack(parts) for parts in zip(*(_contacts()[name] for name in names), strict=True))
+        offsets, weights = (part[[list(POSES).index(name) for name in names]] for part in _contacts())
         size = shape.heads[:, 10].norm(dim=-1) / hand_shape([MIDDLING]).heads[0, 10].norm()
         offsets = offsets * size[:, None, None, None]
     delta = torch.zeros_like(hand, requires_grad=True)
