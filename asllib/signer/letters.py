@@ -1,7 +1,5 @@
 """Sets of letters: many signers, many views, in memory or in a folder."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -88,7 +86,7 @@ def _parts(
 
 def photograph_each(
     poses: np.ndarray,  # (B, angles) degrees
-    people: Sequence[Signer],
+    people: "Sequence[Signer]",
     streams: Sequence[np.random.Generator],
     size: int,
     angle: float = 35.0,
