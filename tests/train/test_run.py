@@ -13,6 +13,7 @@ from asllib.hands.look import Hand
 from asllib.letters import FIRST_SIX, STATIC
 from asllib.networks import DefaultConfig, DefaultNet, PixelConfig, preset
 from asllib.networks.store import load_model
+from asllib.paths import cache_dir
 from asllib.read import TextReader
 from asllib.read.recognizer import load_recognizer
 from asllib.train import run as module
@@ -21,13 +22,28 @@ from asllib.train.loop import NO_LETTER, join
 SMALL = dataclasses.replace(preset("default", "best"), network=DefaultConfig(classes=6), alphabet=FIRST_SIX, signers=1)
 
 
-@pytest.mark.slow
-def test_the_default_network_learns_from_photos_and_from_synthetic_signers(no_data, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def drawn_once(tmp_path_factory):
+    """Photos of six letters by five signers, and a cache beside them: who looks first looks for all."""
     from asllib.signer import write_letters
 
-    folder = write_letters(tmp_path / "photos", "ABCDEF", signers=5, views=2, size=160)
+    root = tmp_path_factory.mktemp("drawn")
+    (root / "cache").mkdir()
+    (root / "cache" / "signer").symlink_to(cache_dir() / "signer")  # as the fixture no_data
+    return write_letters(root / "photos", "ABCDEF", signers=5, views=2, size=160)
+
+
+@pytest.fixture
+def drawn_photos(drawn_once, no_data, monkeypatch):
+    """That folder, with its cache in the place of the user's, and an empty data folder."""
+    monkeypatch.setenv("ASLLIB_CACHE", str(drawn_once.parent / "cache"))
+    return drawn_once
+
+
+@pytest.mark.slow
+def test_the_default_network_learns_from_photos_and_from_synthetic_signers(drawn_photos, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "preset", lambda network, name: SMALL)
-    card = module.train_run("default", "best", str(folder), tmp_path / "run", epochs=8)
+    card = module.train_run("default", "best", str(drawn_photos), tmp_path / "run", epochs=8)
     assert card["network"] == "default" and card["alphabet"] == "ABCDEF"
     assert 0 < card["refuse_below"] < 1 and "refuse_below" not in card["metrics"]
     assert card["metrics"]["test_accuracy"] >= 0.5
@@ -40,23 +56,20 @@ def test_the_default_network_learns_from_photos_and_from_synthetic_signers(no_da
 
 
 @pytest.mark.slow
-def test_the_pixel_network_learns_from_every_look_and_from_added_sets(no_data, tmp_path, monkeypatch):
-    from asllib.signer import write_letters
-
-    folder = write_letters(tmp_path / "photos", "ABCDEF", signers=5, views=2, size=160)
+def test_the_pixel_network_learns_from_every_look_and_from_added_sets(drawn_photos, tmp_path, monkeypatch):
     settings = dataclasses.replace(
         preset("pixel", "people"),
         network=PixelConfig(classes=6, batch_norm=True, standardise=True),
         alphabet=FIRST_SIX,
         signers=1,
-        added=(str(folder),),
+        added=(str(drawn_photos),),
     )
     monkeypatch.setattr(module, "preset", lambda network, name: settings)
-    card = module.train_run("pixel", "people", str(folder), tmp_path / "run", epochs=2)
+    card = module.train_run("pixel", "people", str(drawn_photos), tmp_path / "run", epochs=2)
     assert card["synthetic_signers"] == 1
     assert card["metrics"]["test_accuracy"] == card["metrics"]["photos_test_accuracy"]  # the same photos
 
-    letters = module.load_letters(str(folder))
+    letters = module.load_letters(str(drawn_photos))
     crops = module.pixel_set(letters)
     assert crops.images.shape == (int(module.crop_set(letters, module.track(letters))[1].sum()), 28, 28)
     assert 60 < len(crops) <= 240 and set(crops.table["original"]) <= set(letters.table["original"])
