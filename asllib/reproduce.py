@@ -62,17 +62,18 @@ def run_notebook(path: Path, keep: bool) -> float:
             client.on_cell_complete = lambda cell, cell_index, **_: bar.update()
             # A kernel writes to stderr when it ends.
             client.execute(env={**os.environ, **folders}, stderr=subprocess.DEVNULL)
-    except CellExecutionError as error:
-        wrong = f"{error.ename}: {error.evalue}".splitlines()[0] + "; open it and run it to see where"
-    except CellTimeoutError:
-        wrong = f"a cell took more than {CELL_S} s; open it to see where"
-    except DeadKernelError:
-        wrong = "its kernel died; was the memory full?"
-    except Exception:
-        if hasattr(client, "_async_cleanup_kernel_future"):  # after Ctrl+C it ends the kernel, then fails to find it
+    except Exception as error:
+        if hasattr(client, "_async_cleanup_kernel_future"):  # after Ctrl+C it ends the kernel, then misses it
             logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # so does a task of its own
             raise KeyboardInterrupt from None
-        raise
+        if isinstance(error, CellExecutionError):
+            wrong = f"{error.ename}: {error.evalue}".splitlines()[0] + "; open it and run it to see where"
+        elif isinstance(error, CellTimeoutError):
+            wrong = f"a cell took more than {CELL_S} s; open it to see where"
+        elif isinstance(error, DeadKernelError):
+            wrong = "its kernel died; was the memory full?"
+        else:
+            raise
     else:
         if keep:
             _write_outputs(path, notebook)
