@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from counting import pytest_sessionfinish, pytest_terminal_summary, pytest_testnodedown  # noqa: F401 - hooks
 from hypothesis import HealthCheck, Phase, settings
 
 from asllib.data.letterset import LetterSet
@@ -32,34 +33,6 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 def pytest_addoption(parser):
     parser.addoption("--faults", type=int, default=1, metavar="N", help="how often test_faults.py kills each command")
-
-
-# The inputs that the tests of tests/inputs tried, counted in every process of pytest-xdist and printed by the first.
-
-
-def pytest_sessionfinish(session):
-    from damage import TRIED
-
-    if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["tried"] = dict(TRIED)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node):
-    from damage import TRIED
-
-    TRIED.update(getattr(node, "workeroutput", {}).get("tried", {}))
-
-
-def pytest_terminal_summary(terminalreporter):
-    from damage import TRIED
-
-    if TRIED:
-        subjects = sorted({name.rpartition(", ")[0] for name in TRIED})
-        terminalreporter.section(f"{TRIED.total():,} inputs tried")
-        for subject in subjects:
-            read, refused = TRIED[f"{subject}, read"], TRIED[f"{subject}, refused"]
-            terminalreporter.write_line(f"{subject}: {read:,} read, {refused:,} refused")
 
 
 @pytest.fixture(autouse=True)
