@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -440,21 +441,44 @@ def test_the_installed_command_ends_without_a_traceback(tmp_path):
     assert done.stderr.startswith("asl: ") and done.stderr.count("\n") == 1 and "no photos" in done.stderr
 
 
+# The commands of a list, each as if it were the process's only one, but for what it has imported.
+ONE_BY_ONE = """
+import json, sys
+from asllib.cli import main
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["asl", *arguments]
+    sys.stdout.reconfigure(errors="strict")
+    code = 0
+    try:
+        main()
+    except SystemExit as ended:
+        code = ended.code or 0
+    print("ended with", code, flush=True)
+    print("ended", file=sys.stderr, flush=True)
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_a_console_without_a_paths_letters_shows_escapes(tmp_path, encoding):
     photo = tmp_path / "\u014c\U0001f590.png"
     PIL.Image.new("RGB", (80, 60), (90, 90, 90)).save(photo)
     environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
-    for arguments, code, said in (
+    commands = (
         (("predict", photo, tmp_path / "none\u014c.jpg"), 1, "\\u014c\\U0001f590.png: no hand found"),
         (("data", "check", photo), 1, "\\u014c\\U0001f590.png: neither a data set"),
         (("--help",), 0, "fingerspelling"),
-    ):
-        command = [sys.executable, "-m", "asllib.cli", *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, encoding=encoding, env=environment, timeout=300)
-        assert done.returncode == code and "Traceback" not in done.stderr, done.stderr
-        assert said in done.stdout + done.stderr
+    )
+    arguments = json.dumps([[*map(str, given)] for given, *_ in commands])
+    command = [sys.executable, "-c", ONE_BY_ONE, arguments]
+    done = subprocess.run(command, capture_output=True, encoding=encoding, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr
+    ends = re.split(r"^ended with (\d+)\n", done.stdout, flags=re.M)
+    errors = done.stderr.split("ended\n")
+    assert len(ends) == 2 * len(commands) + 1 and len(errors) == len(commands) + 1
+    for (_, code, said), out, ended, err in zip(commands, ends[::2], ends[1::2], errors, strict=False):
+        assert int(ended) == code and "Traceback" not in err, err
+        assert said in out + err
 
 
 @pytest.mark.slow
