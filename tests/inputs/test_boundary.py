@@ -136,18 +136,24 @@ print(json.dumps({"letter": letter, "hand": reading.hand_found, "calls": calls, 
 """
 
 
-def test_no_python_code_calls_anybody_while_it_reads(tmp_path):
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory):
+    """The letter V."""
+    from asllib.signer import render_letters
+
+    path = tmp_path_factory.mktemp("photo") / "photo.png"
+    cv2.imwrite(str(path), render_letters("V", signers=1, views=1).images[0][..., ::-1])
+    return path
+
+
+def test_no_python_code_calls_anybody_while_it_reads(photo):
     """Python's audit events do not see native code: MediaPipe's library sends Google metrics of its use, not frames.
 
     `strace -f -e trace=connect,sendmmsg` shows it look up play.googleapis.com; its package's privacy notice says so.
     """
-    from asllib.signer import render_letters
-
-    image = render_letters("V", signers=1, views=1).images[0]
-    cv2.imwrite(str(tmp_path / "photo.png"), image[..., ::-1])
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     run = subprocess.run(
-        [sys.executable, "-c", WATCHED, tmp_path / "photo.png"], capture_output=True, text=True, timeout=300,
+        [sys.executable, "-c", WATCHED, photo], capture_output=True, text=True, timeout=300,
         env=environment,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr[-2000:]
@@ -165,28 +171,14 @@ def without_network() -> list[str]:
     return alone
 
 
-def test_reading_needs_no_network(tmp_path):
-    """Native code included: in a namespace of its own a process has not even a loopback."""
-    from asllib.signer import render_letters
-
-    cv2.imwrite(str(tmp_path / "photo.png"), render_letters("V", signers=1, views=1).images[0][..., ::-1])
-    run = subprocess.run(
-        [*without_network(), sys.executable, "-c", WATCHED, tmp_path / "photo.png"], capture_output=True, text=True,
-        timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert run.returncode == 0, run.stderr[-2000:]
-    found = json.loads(run.stdout.splitlines()[-1])
-    assert found["letter"] == "V" and found["hand"] > 0.5 and found["open"] == []
-
-
 LIVE = """\
 import socket, sys
 from pathlib import Path
 from asllib.live.session import ReadingSession
-watched = socket.create_connection(("127.0.0.1", int(sys.argv[2]))) if len(sys.argv) > 2 else None
+watched = socket.create_connection(("127.0.0.1", int(sys.argv[3]))) if len(sys.argv) > 3 else None
 session = ReadingSession()
 session.answer({"type": "start", "view": "v", "time": 0.0})
-for number, path in enumerate(sorted(Path(sys.argv[1]).glob("*.jpg")), 1):
+for number, path in enumerate(sorted(Path(sys.argv[2]).glob("*.jpg")), 1):
     message = {"type": "frame", "view": "v", "id": number, "time": number / 15}
     reply, _ = session.answer(message, [path.read_bytes()])
 print(reply["text"])
@@ -205,13 +197,17 @@ def frames(tmp_path_factory):
     return folder
 
 
-def test_the_live_cells_session_needs_no_network(frames):
+def test_reading_and_the_live_cells_session_need_no_network(photo, frames):
+    """Native code included: in a namespace of its own a process has not even a loopback."""
     run = subprocess.run(
-        [*without_network(), sys.executable, "-c", LIVE, frames], capture_output=True, text=True, timeout=300,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        [*without_network(), sys.executable, "-c", WATCHED + LIVE, photo, frames], capture_output=True, text=True,
+        timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert run.returncode == 0, run.stderr[-2000:]
-    assert run.stdout.strip() == "ASL"
+    said, text = run.stdout.splitlines()[-2:]
+    found = json.loads(said)
+    assert found["letter"] == "V" and found["hand"] > 0.5 and found["open"] == []
+    assert text.strip() == "ASL"
 
 
 def test_the_live_cells_session_is_connected_to_nobody(frames):
@@ -222,7 +218,7 @@ def test_the_live_cells_session_is_connected_to_nobody(frames):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         process = subprocess.Popen(
-            [sys.executable, "-c", LIVE, frames, str(port)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            [sys.executable, "-c", LIVE, "", frames, str(port)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         while process.poll() is None:
