@@ -478,7 +478,7 @@ def test_a_path_below_a_file_is_one_line(asl, no_data, tmp_path):
         ("data", "list", "--json", below / "list.json"),
         ("data", "render", "--out", below / "set", "--letters", "A", "--signers", 1, "--views", 1, "--size", 28),
         ("extract", photos, "--out", below / "table.csv"),
-        ("train", "landmark", "--data", photos, "--out", below / "run"),
+        ("train", "landmark", "--out", below / "run"),  # said before it draws what it would learn from
     ):
         code, _, err = asl(*arguments)
         assert code == 1 and str(below) in one_line(code, err.splitlines()[-1])

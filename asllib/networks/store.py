@@ -75,11 +75,14 @@ def parameter_count(model: nn.Module) -> int:
 
 
 def check_new_run(folder: Path) -> None:
-    """Raise InputError if a folder has a shipped network's name or holds a finished run; other runs continue."""
+    """Raise InputError if a folder has a shipped network's name, holds a finished run, or lies below a file."""
     if str(folder) in SHIPPED:
         raise InputError(f"{folder}: the name of a shipped network; name another folder, such as runs/{folder}")
     if (folder / "card.json").is_file():
         raise InputError(f"{folder}: holds a finished run; name another folder")
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir():  # said before anything is drawn or read
+        raise InputError(f"{folder}: {nearest} is a file; name another folder")
 
 
 def tidy_run(folder: Path) -> None:
