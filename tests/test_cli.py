@@ -74,6 +74,7 @@ def test_data_list_names_the_sets_and_where_they_are(asl, tmp_path):
     assert "synthetic" in out
 
 
+@pytest.mark.slow
 def test_a_run_from_data_to_a_report(asl, refused, pixel_folder, tmp_path):
     run = tmp_path / "run"
     code, out, _ = asl("train", "pixel", "--data", pixel_folder, "--out", run, "--epochs", 6, "--seed", 1)

@@ -385,6 +385,7 @@ def test_video_follows_a_hand_that_moves_without_looking_for_it(drawn, finds, mo
     assert np.ptp([middle(hand) for hand in hands]) > 0.25  # it did move
 
 
+@pytest.mark.slow
 def test_once_a_hand_is_followed_mediapipe_is_not_asked(frame, finds, monkeypatch):
     tracker = HandTracker(video=True)
     first = tracker.detect(frame, 0)
@@ -508,6 +509,7 @@ def test_another_hand_that_is_more_prominent_takes_over_from_one_that_is_still(d
     assert 30 < changed < 40 and min(places[changed:]) > 0.4  # at once, and for good
 
 
+@pytest.mark.slow
 def test_of_two_hands_the_one_that_is_rated_higher_is_followed(drawn):
     small, big = (drawn[0][SMALL], 120, 0, 120), (drawn[0][BIG], 200, 140, 30)
     assert max(followed(small, big, lambda hand, aspect: float(middle(hand) < 0.4))) < 0.4

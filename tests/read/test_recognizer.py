@@ -266,6 +266,7 @@ def test_a_file_stands_for_its_photo_and_a_prediction_prints_as_one_line(landmar
     assert str(dataclasses.replace(prediction, confidence=0.4, hand=one_hand)) == "rejected (40%)"
 
 
+@pytest.mark.slow
 def test_a_hand_that_looks_blue_is_told_once(landmark, drawn, capsys):
     """As skin does in an array whose red and blue are swapped."""
     images = [drawn.images[i] for i in range(3)]
