@@ -129,7 +129,7 @@ class HandTracker:
         if self._track is None:
             self._find(image, ms)
         elif self._other is None:
-            attempt = self._track.seek(image, ms, useful(self.attempts, image))
+            attempt = self._track.seek(image, ms, self.attempts)
             if attempt is not None:
                 self._other = second(self._track, image, ms, find(image, attempt))
         self._choose(image, ms)
@@ -155,8 +155,8 @@ class HandTracker:
 
     def _find(self, image: np.ndarray, ms: float) -> None:
         """Look for a hand by two attempts; for a while after a hand was lost, only near its last place."""
-        lost = self._lost if self._lost is not None and ms - self._lost.ms <= 1000 * LOST_S else None
-        if self._other is not None and (lost is None or self._other.rating > lost.rating + LEAD):
+        lost = self._lost if self._lost is not None and abs(ms - self._lost.ms) <= 1000 * LOST_S else None
+        if self._other is not None and lost is None:
             self._track, self._other = self._other, None
             return
         first, *more = useful(self.attempts, image)
@@ -240,7 +240,8 @@ class _Track:
             if ms - self._sought_ms < 1000 * SEEK_AGAIN_S:
                 return None
             self._sought_ms, self._turn = ms, self._turn + 1
-            return attempts[(self._turn - 1) % len(attempts)]
+            shown = useful(attempts, image)
+            return shown[(self._turn - 1) % len(shown)]
         if ms - self._moved_ms <= 1000 * STILL_S or ms - self._sought_ms < 1000 * AGAIN_S:
             self._small = None
             return None

@@ -65,9 +65,9 @@ class SpellerSettings:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            most = 1 if name == "confidence" else math.inf
+            most, wanted = (1, "between 0 and 1") if name == "confidence" else (math.inf, "above 0")
             if not (isinstance(value, int | float) and 0 < value < most):
-                raise InputError(f"{name}={value!r}: choose a number above 0 and below {most}")
+                raise InputError(f"{name}={value!r}: choose a number {wanted}")
 
 
 @dataclass(frozen=True)
