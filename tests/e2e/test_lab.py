@@ -53,12 +53,15 @@ def test_a_word_is_read_while_a_cell_is_busy_and_the_camera_goes_off(open_lab, f
 def test_keys_edit_the_text_and_the_page_keeps_its_shortcuts(open_lab, film, expect):
     lab = open_lab(film, CELL)
     shown(lab, expect)
-    lab.start()
-    expect(lab.live.locator(".asl-text")).to_have_text(re.compile("."), timeout=40_000)
-    lab.stop()
+    word = lab.live.locator(".asl-word").first
+    for _ in range(3):  # a text that ends with a space, or with no beginning of a word, has no suggestion
+        lab.start()
+        expect(word).to_be_enabled(timeout=60_000)
+        lab.stop()
+        if word.is_enabled():
+            break
     text = lab.text()
     lab.live.locator(".asl-text").focus()
-    word = lab.live.locator(".asl-word").first
     expect(word).to_be_enabled()
     words, chosen = text.rpartition(" ")[0], word.inner_text()
     lab.page.keyboard.press("1")
