@@ -12,15 +12,12 @@ import pandas as pd
 
 from asllib.data.letterset import COLUMNS, read_manifest
 from asllib.errors import InputError
-from asllib.hands.landmarks import SIZE_COLUMNS, landmark_columns, read_landmarks, write_landmarks
 from asllib.hands.look import Hand
 from asllib.hands.tracker import HandTracker
 from asllib.live.session import Message, Session, Source, points, trouble
 from asllib.paths import write_bytes, write_text
-from asllib.train.signs import LANDMARKS
 
 Row = dict[Hashable, Any]  # of the manifest
-HAND = [*landmark_columns(), *SIZE_COLUMNS]  # columns that are written for a hand
 
 COUNTDOWN = 3.0  # seconds to form the sign
 PAUSE = 0.25  # least seconds between two kept frames
@@ -63,7 +60,7 @@ class RecordingSession(Session):
         for path in (self.folder, *self.folder.parents):
             if path.is_file():
                 raise InputError(f"{path}: a file; name a folder")
-        self._rows, self._hands = self._earlier()
+        self._rows = self._earlier()
         self._tracker = HandTracker(video=True)
         self._passed: Counter[str] = Counter()
         self._go_on(0)
@@ -146,13 +143,13 @@ class RecordingSession(Session):
             self._passed[reason] += 1
             return reason
         assert hand is not None and self._sign is not None  # a missing hand is a reason
-        self._save(frame, hand)
+        self._save(frame)
         self._kept_last = seconds, hand
         if self.kept[self._sign] >= self.per_sign:
             self._go_on(self._at + 1)
         return "Kept."
 
-    def _save(self, frame: np.ndarray, hand: Hand) -> None:
+    def _save(self, frame: np.ndarray) -> None:
         numbers = [int(Path(row["file"]).stem.rpartition("-")[2]) for row in self._rows if row["label"] == self._sign]
         file = f"{self._sign}/{self.signer}-{1 + max(numbers, default=0):04d}.jpg"
         path = self.folder / file
@@ -162,36 +159,25 @@ class RecordingSession(Session):
             self._write([])  # marks a folder without photos as the recorder's
         write_bytes(path, cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes())
         row: Row = {"file": file, "label": self._sign, "source": "recorded", "signer": self.signer, "original": file}
-        coordinates = np.concatenate([hand.landmarks.ravel(), hand.world.ravel()]).tolist()
-        self._hands[file] = [file, self._sign, hand.side, hand.score, *coordinates, frame.shape[1], frame.shape[0]]
         self._write([*self._rows, row | {"split": ""}])
 
     def _write(self, rows: list[Row]) -> None:
-        """Write landmarks, then the manifest, which makes a photo count; after each photo, so that none is lost."""
-        hands = [self._hands[row["file"]] for row in rows]
-        write_landmarks(pd.DataFrame(hands, columns=HAND), self.folder / LANDMARKS)
+        """Write the manifest, which makes a photo count; after each photo, so that none is lost."""
         write_text(self.folder / "manifest.csv", pd.DataFrame(rows, columns=[*COLUMNS]).to_csv(index=False))
         self._rows = rows
 
-    def _earlier(self) -> tuple[list[Row], dict[str, list]]:
+    def _earlier(self) -> list[Row]:
         """The earlier recordings in the folder."""
         if not (self.folder / "manifest.csv").is_file():
-            # A recording that is killed before its first photo leaves only these.
-            there = self.folder.iterdir() if self.folder.exists() else ()
-            if any(path.name != LANDMARKS and not path.name.startswith(".") for path in there):
+            if self.folder.exists() and any(not path.name.startswith(".") for path in self.folder.iterdir()):
                 raise InputError(f"{self.folder}: holds something else; name a new folder")
-            return [], {}
+            return []
         table = read_manifest(self.folder)  # checks that files are in the folder, since "again" deletes them
         names = zip(table["label"], table["signer"], table["file"], strict=True)
         own = [re.fullmatch(rf"{re.escape(f'{label}/{who}')}-\d{{4,}}\.jpg", file) for label, who, file in names]
-        if not ((self.folder / LANDMARKS).is_file() and all(own) and (table["source"] == "recorded").all()):
+        if not (all(own) and (table["source"] == "recorded").all()):
             raise InputError(f"{self.folder}: was not written by the recorder; name a new folder")
-        hands = read_landmarks(self.folder / LANDMARKS)
-        if set(HAND) - set(hands) or (len(table) and not set(hands["file"]) & set(table["file"])):
-            raise InputError(f"{self.folder / LANDMARKS}: does not belong to the manifest beside it; name a new folder")
-        known = {row[0]: row for row in hands[HAND].to_numpy(object).tolist()}
-        # A recorder that is killed between the two files leaves a photo in only one of them.
-        return [row for row in table.to_dict("records") if row["file"] in known], known
+        return table.to_dict("records")
 
 
 def _alike(hand: Hand, other: Hand) -> bool:

@@ -14,10 +14,9 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from asllib.data.letterset import LetterSet, load_photos
-from asllib.data.looks import Looks, track, without_pictures
+from asllib.data.looks import Looks, track
 from asllib.errors import InputError
 from asllib.files import read_bytes, read_json
-from asllib.hands.landmarks import read_landmarks
 from asllib.networks.landmark import LandmarkAugment, LandmarkCNN
 from asllib.networks.store import WEIGHTS, check_new_run, load_model, save_model
 from asllib.results import data_card, versions
@@ -25,7 +24,6 @@ from asllib.train.loop import Examples, hand_examples
 
 FEWEST = 5  # examples of a sign
 MEMORY = WEIGHTS / "landmark" / "memory.safetensors"
-LANDMARKS = "landmarks.csv"  # what the recorder saw, beside its photos
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +50,8 @@ def add_signs(
     before, it is held to (learning without forgetting, Li and Hoiem 2017, with a memory of such hands). A sign with a
     name that is no letter of the network becomes a new output.
 
-    ``data`` are photos of a few signs, at least 5 of each with a hand that is found; a folder as the recorder writes
-    it needs no tracking. ``base`` is "landmark", or the run folder of a landmark network, also one with new signs.
+    ``data`` are photos of a few signs, at least 5 of each with a hand that is found, such as the recorder's folder.
+    ``base`` is "landmark", or the run folder of a landmark network, also one with new signs.
 
     The card's ``metrics`` are shares of hands: ``before`` and ``after``, of the new examples that are read right (they
     are what was learned from), and ``kept``, of the memory that is read as before. InputError if a sign has too few
@@ -65,7 +63,7 @@ def add_signs(
     if not isinstance(model, LandmarkCNN):
         raise InputError(f"{base}: a {card['network']} network; signs are added to a landmark network")
     letters = data if isinstance(data, LetterSet) else load_photos(data)
-    looks = recorded_looks(letters, data) or track(letters, progress=False)
+    looks = track(letters, progress=False)
     signs, usable = Counter(letters.letters.tolist()), Counter(letters.letters[looks.found].tolist())
     for sign in sorted(signs):
         if usable[sign] < FEWEST:
@@ -153,13 +151,3 @@ def load_memory() -> Tensor:
     if found != expected:
         raise InputError(f"{MEMORY}: sha256 {found} instead of {expected} as in the card; install asllib again")
     return load(content)["features"].float()
-
-
-def recorded_looks(letters: LetterSet, folder: object) -> Looks | None:
-    """What the recorder's tracker saw, one look a photo; None for a folder that it did not write."""
-    if not isinstance(folder, str | Path) or not (Path(folder) / LANDMARKS).is_file():
-        return None
-    table = read_landmarks(Path(folder) / LANDMARKS).set_index("file", drop=False)
-    if set(letters.table["file"]) - set(table.index) or table.index.has_duplicates:
-        return None  # photos were added by hand
-    return without_pictures([table.loc[letters.table["file"]].reset_index(drop=True)])
