@@ -73,9 +73,8 @@ LOOKS: tuple[tuple[float, float], ...] = ((0.0, 1.0), (-10.0, 1.1))
 # can be. The first is a logistic regression's on films of practice signers.
 BENT, SUREST = 23.0, math.log(99)
 HALF_LIFE_S = 1.0  # seconds in which the evidence for a hand's side falls to half
-SEEK_S, SEEK_AGAIN_S = 1.5, 0.1  # seconds after a hand is found in which a second one is looked for, and how often
-STILL = 0.5  # palm sizes a second: a hand whose landmarks move less is still
-STILL_S, AGAIN_S = 0.6, 0.3  # later a second hand is looked for after so long a stillness, and so often
+SEEK_S = 1.5  # seconds after a hand is found in which a second one is looked for often
+OFTEN_S, LATER_S = 0.1, 0.5  # seconds from one search for a second hand to the next, within these seconds and later
 RATED_S = 0.4  # seconds in which what a hand was rated before falls to half
 LEAD = 0.15  # by which a second hand must be rated higher to be followed instead
 LOST_S = 1.5  # seconds to wait for a lost hand at its last place
@@ -86,10 +85,9 @@ class HandTracker:
 
     In a ``video`` it searches each frame unchanged and by one more of the ``attempts``, in turn. Once it finds a hand,
     it follows the hand by looks alone, as MediaPipe does, until a look says that the hand is gone; then it waits for it
-    at its last place. It looks for a second hand for a while, and again when the first one is still and something else
-    moves. Of two hands it follows both and returns the one that spells: the one that ``rate`` gives more, a number for
-    a hand in a picture of an aspect ratio (width / height), of which a lead of 0.15 counts. By default that is the one
-    that is held up to the camera, see ``prominence``.
+    at its last place. Now and then it looks for a second hand. Of two hands it follows both and returns the one that
+    spells: the one that ``rate`` gives more, a number for a hand in a picture of an aspect ratio (width / height), of
+    which a lead of 0.15 counts. By default that is the one that is held up to the camera, see ``prominence``.
 
     Examples
     --------
@@ -197,25 +195,21 @@ def second(first: _Track, image: np.ndarray, ms: float, hands: Sequence[Hand]) -
 
 
 class _Track:
-    """A followed hand: its place, its side, how it is rated, and whether something else in the picture moves."""
+    """A followed hand: its place, its side, how it is rated, and when a second one was looked for."""
 
     def __init__(self, hand: Hand, ms: float, side: Side) -> None:
         self.hand, self.side = hand, side
-        self.ms = self._began_ms = self._moved_ms = self._sought_ms = ms
+        self.ms = self._began_ms = self._sought_ms = ms
         self.rating = -math.inf  # mean over the last moments, while there are two hands
         self._passed_ms = 0.0  # from the frame before
         self._turn = 0  # number of the next attempt to find a second hand
-        self._small: np.ndarray | None = None  # the last frame, to see what moves
 
     def follow(self, image: np.ndarray, ms: float) -> bool:
         """Look at the hand in the next frame; False if it is gone."""
         seen = look_at(image, hand_crop(self.hand.landmarks, *_size(image), left=self.side.right < 0))
         if seen.presence < PRESENCE:
             return False
-        before, now = (hand.landmarks[:, :2] * (image.shape[1] / image.shape[0], 1.0) for hand in (self.hand, seen))
         self._passed_ms = ms - self.ms
-        if float(np.abs(now - before).mean()) / palm_of(now) > STILL * max(1e-3, self._passed_ms / 1000):
-            self._moved_ms = ms
         self.hand, self.ms = self.side.of(seen, ms / 1000), ms
         return True
 
@@ -230,34 +224,13 @@ class _Track:
         return float(np.linalg.norm(its.mean(0) - own.mean(0)) / max(1.0, np.ptp(own, axis=0).max()))
 
     def seek(self, image: np.ndarray, ms: float, attempts: Sequence[Attempt]) -> Attempt | None:
-        """How to look for a second hand in this frame, or None.
-
-        At first by the attempts in turn; later around what moves while this hand is still.
-        """
-        import cv2
-
-        if ms - self._began_ms <= 1000 * SEEK_S:
-            if ms - self._sought_ms < 1000 * SEEK_AGAIN_S:
-                return None
-            self._sought_ms, self._turn = ms, self._turn + 1
-            shown = useful(attempts, image)
-            return shown[(self._turn - 1) % len(shown)]
-        if ms - self._moved_ms <= 1000 * STILL_S or ms - self._sought_ms < 1000 * AGAIN_S:
-            self._small = None
+        """How to look for a second hand in this frame: by the attempts in turn; None if it is not yet time."""
+        every_s = OFTEN_S if ms - self._began_ms <= 1000 * SEEK_S else LATER_S
+        if ms - self._sought_ms < 1000 * every_s:
             return None
-        small = cv2.resize(image, (32, 24), interpolation=cv2.INTER_AREA).astype(np.int16)
-        before, self._small = self._small, small
-        if before is None:
-            return None
-        moved = np.abs(small - before).max(2)
-        points = self.hand.landmarks[:, :2] * (32, 24)
-        (x0, y0), (x1, y1) = points.min(0), points.max(0)
-        rows, columns = np.mgrid[0:24, 0:32]
-        moved[(columns > x0 - 3) & (columns < x1 + 3) & (rows > y0 - 3) & (rows < y1 + 3)] = 0
-        if (moved > 12).sum() < 4:
-            return None
-        self._sought_ms, self._small = ms, None
-        return square_around((columns[moved > 12].mean() / 31, rows[moved > 12].mean() / 23), image)
+        self._sought_ms, self._turn = ms, self._turn + 1
+        shown = useful(attempts, image)
+        return shown[(self._turn - 1) % len(shown)]
 
 
 class Side:
@@ -283,15 +256,6 @@ def useful(attempts: Sequence[Attempt], image: np.ndarray) -> list[Attempt]:
         for attempt in attempts
         if (attempt.part is None or PALM_SIDE <= attempt.part[2] * shorter < 0.8 * longer) and (dark or not attempt.lit)
     ]
-
-
-def square_around(place: tuple[float, float], image: np.ndarray) -> Attempt:
-    """The attempt for a square around a place, 0..1 from the left and the top."""
-    part = 0.8
-    side = part * min(image.shape[:2])
-    starts = [(at * whole - side / 2) / (whole - side) for at, whole in zip(place, _size(image), strict=True)]
-    x, y = np.clip(starts, 0, 1).tolist()
-    return Attempt(part=(x, y, part), confidence=0.1)
 
 
 def brightness(image: np.ndarray) -> float:

@@ -377,7 +377,7 @@ def test_tight_crops_are_found_at_a_later_attempt(photos, read_photo):
 
 def test_video_follows_a_hand_that_moves_without_looking_for_it(drawn, finds, monkeypatch):
     monkeypatch.setattr(module, "SEEK_S", 0.0)  # nor for a second hand
-    tracker, times = HandTracker(video=True), np.linspace(0, 900 * module.STILL_S, 30)
+    tracker, times = HandTracker(video=True), np.linspace(0, 900 * module.LATER_S, 30)
     hands = [tracker.detect(scene((drawn[0][BIG], 200, 4 * i, i)), time) for i, time in enumerate(times)]
     assert len(finds) == 1 and {hand.side for hand in hands} == {"left"}
     steps = np.array([hand.landmarks[:, :2] for hand in hands]) * (360, 240) - [[[4 * i, i]] for i in range(30)]
@@ -386,16 +386,16 @@ def test_video_follows_a_hand_that_moves_without_looking_for_it(drawn, finds, mo
 
 
 @pytest.mark.slow
-def test_once_a_hand_is_followed_mediapipe_is_not_asked(frame, finds, monkeypatch):
+def test_once_a_hand_is_followed_mediapipe_is_asked_now_and_then(frame, finds):
     tracker = HandTracker(video=True)
     first = tracker.detect(frame, 0)
     for step in range(1, 31):
         tracker.detect(frame, 50 * step)
     assert len(finds) == 1 + 15  # at first a second hand is looked for, ten times a second
-    monkeypatch.setattr(module, "_landmarker", lambda confidence: pytest.fail("MediaPipe was asked"))
-    for step in range(31, 90):  # later it is not, while nothing else moves
+    for step in range(31, 91):
         hand = tracker.detect(frame, 50 * step)
         assert np.abs(hand.landmarks - first.landmarks)[:, :2].max() < 0.05 and hand.embedding.shape == (1152,)
+    assert len(finds) == 1 + 15 + 6  # later twice a second
 
 
 def test_a_hand_that_was_lost_is_found_again(frame, finds):
@@ -502,11 +502,11 @@ def test_another_hand_that_is_less_prominent_does_not_take_over(drawn, finds):
     assert finds[-1]  # it was seen
 
 
-def test_another_hand_that_is_more_prominent_takes_over_from_one_that_is_still(drawn, finds):
+def test_another_hand_that_is_more_prominent_takes_over_from_another(drawn, finds):
     places = followed((drawn[0][SMALL], 120, 0, 120), (drawn[0][BIG], 200, 140, 30))
     assert places[0] < 0.4 < places[-1]
     changed = np.flatnonzero(np.array(places) > 0.4)[0]
-    assert 30 < changed < 40 and min(places[changed:]) > 0.4  # at once, and for good
+    assert 30 < changed < 47 and min(places[changed:]) > 0.4  # within a second, and for good
 
 
 @pytest.mark.slow
