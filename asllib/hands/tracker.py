@@ -72,7 +72,7 @@ LOOKS: tuple[tuple[float, float], ...] = ((0.0, 1.0), (-10.0, 1.1))
 # Evidence for a right hand of a palm length that fingers bend, and the most that it counts for: as sure as MediaPipe's
 # can be. The first is a logistic regression's on films of practice signers.
 BENT, SUREST = 23.0, math.log(99)
-HALF_LIFE_S = 1.0  # seconds in which the evidence for a hand's side falls to half
+HALF_LIFE_S = 2.0  # seconds in which the evidence for a hand's side falls to half; chosen on films of practice signers
 SEEK_S = 1.5  # seconds after a hand is found in which a second one is looked for often
 OFTEN_S, LATER_S = 0.1, 0.5  # seconds from one search for a second hand to the next, within these seconds and later
 RATED_S = 0.4  # seconds in which what a hand was rated before falls to half

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 from tqdm.auto import tqdm
 
-from asllib.config import Preset, Training
+from asllib.config import Preset, Training, profile
 from asllib.data.letterset import LetterSet
 from asllib.data.looks import Looks
 from asllib.errors import InputError
@@ -285,7 +285,7 @@ def train(
 
 def epochs_for(settings: Training, n: int) -> int:
     """Epochs over n items: as the settings say, or more where these make too few steps."""
-    return max(settings.epochs, math.ceil(settings.min_steps * settings.batch / n))
+    return max(settings.epochs, math.ceil(min(settings.min_steps, profile().min_steps) * settings.batch / n))
 
 
 def train_one_epoch(

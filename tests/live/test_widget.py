@@ -15,7 +15,6 @@ import pytest
 import torch
 
 from asllib.data import load_photos
-from asllib.hands.look import Hand
 from asllib.live.session import Session
 from asllib.live.widget import CameraWidget, LiveReader, SignRecorder
 
@@ -146,22 +145,21 @@ def test_a_second_cell_takes_over_from_the_first(sent):
     second.close()
 
 
-def test_a_recorder_that_is_run_again_knows_the_photos_of_the_one_before(sent, monkeypatch, tmp_path, one_hand):
+def test_a_recorder_that_is_run_again_knows_the_photos_of_the_one_before(sent, monkeypatch, tmp_path):
     """A frame is on its way when the cell is run again, and is kept by the first recorder."""
-    hand = Hand(0.3 + 0.4 * np.clip(one_hand.landmarks, 0, 1), one_hand.world, "right", 0.9)
     first = SignRecorder(tmp_path / "mine", ["A"], 9)
     session = first._session
 
     def answer(content, buffers):
         time.sleep(0.5)
-        session._save(np.full((48, 64, 3), 128, np.uint8), hand)
+        session._save(np.full((48, 64, 3), 128, np.uint8))
         return {"type": "reading"}, []
 
     monkeypatch.setattr(session, "answer", answer)
     give(first, {"type": "frame", "id": 1})
     second = SignRecorder(tmp_path / "mine", ["A"], 9)
     assert session.kept == second._session.kept == {"A": 1}
-    second._session._save(np.full((48, 64, 3), 128, np.uint8), hand)
+    second._session._save(np.full((48, 64, 3), 128, np.uint8))
     second.close()
     assert load_photos(tmp_path / "mine").table["file"].tolist() == ["A/me-0001.jpg", "A/me-0002.jpg"]
 

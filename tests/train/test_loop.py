@@ -13,6 +13,7 @@ from asllib.train.loop import (
     NO_LETTER,
     Examples,
     History,
+    epochs_for,
     evaluate_loss,
     example_batches,
     letter_loss,
@@ -23,6 +24,13 @@ from asllib.train.loop import (
 
 ONE_CYCLE = Training(epochs=6, learning_rate=4e-3, batch=16, one_cycle=True, weight_decay=0.01, smoothing=0.05)
 EARLY = Training(epochs=40, learning_rate=3e-3, batch=16, patience=2, min_delta=0.02)
+
+
+@pytest.mark.parametrize(("name", "small", "large"), [("paper", 20, 5), ("ci", 10, 5)])
+def test_a_small_set_is_trained_on_for_more_epochs(monkeypatch, name, small, large):
+    monkeypatch.setenv("ASLLIB_PROFILE", name)
+    settings = dataclasses.replace(ONE_CYCLE, epochs=5, min_steps=600 if name == "paper" else 1050)
+    assert epochs_for(settings, 480) == small and epochs_for(settings, 16 * 1050) == large
 
 
 @pytest.fixture
