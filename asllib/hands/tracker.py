@@ -146,7 +146,7 @@ class HandTracker:
     def _looks(self, image: np.ndarray, ways: Sequence[tuple[float, float]]) -> tuple[Hand, ...]:
         for attempt in useful(self.attempts, image):
             for found in find(image, attempt):
-                hands = look_all(image, found, ways)
+                hands = look_all(image, found if attempt == Attempt() else settle(image, found), ways)
                 if hands:
                     return hands
         return ()
@@ -282,6 +282,16 @@ def find(image: np.ndarray, attempt: Attempt) -> list[Hand]:
         hands.append(Hand(landmarks, metres, side[0].category_name.lower(), float(side[0].score)))
     aspect = image.shape[1] / image.shape[0]
     return sorted(hands, key=lambda hand: -prominence(hand, aspect))
+
+
+def settle(image: np.ndarray, found: Hand) -> Hand:
+    """Look again where a look saw the hand, twice, as in a video: what is found in a changed picture lies less well."""
+    for _ in range(2):
+        seen = look_at(image, hand_crop(found.landmarks, *_size(image), left=found.side == "left"))
+        if seen.presence < PRESENCE:
+            break
+        found = seen
+    return found
 
 
 def look_all(image: np.ndarray, found: Hand, ways: Sequence[tuple[float, float]]) -> tuple[Hand, ...]:
