@@ -157,21 +157,6 @@ def all_models(curves: Mapping[str, Mapping[str, Sequence[float]]], chance: floa
     return figure
 
 
-def turns_figure(table: pd.DataFrame, limit: float, caption: str) -> Figure:
-    """How letters are read when the hand is turned in the image plane, by degrees; training's ``limit`` is shaded.
-
-    ``table`` has columns ``turn``, ``shown``, ``read`` and ``share``: which share of ``shown`` is read as ``read``.
-    """
-    lines: dict[str, dict[str, pd.Series]] = {}
-    for (shown, read), part in table.groupby(["shown", "read"], sort=False):
-        lines.setdefault(f"{shown}, turned", {})[f"read as {read}"] = part.set_index("turn")["share"]
-    figure = line_panels(lines, "degrees (clockwise)", "share of images", caption)
-    for axis in figure.axes:
-        axis.axvspan(-limit, limit, color=GRAY, alpha=0.15, linewidth=0)
-        axis.set_xticks(range(-90, 91, 30))
-    return figure
-
-
 def confusion_matrix(matrix: np.ndarray, alphabet: Sequence[str], caption: str) -> Figure:
     """Truth against reading, (L, L + 1) counts."""
     shares = matrix / np.maximum(1, matrix.sum(1, keepdims=True))

@@ -53,15 +53,6 @@ def test_the_two_networks_keep_the_papers_colours():
     assert [line.get_ydata().tolist() for line in lines[:2]] == [[0.1, 0.2], [0.3, 0.4]]
 
 
-def test_turns_have_a_panel_a_letter():
-    rows = [(turn, "G", read, share) for read, share in (("G", 0.9), ("Q", 0.1)) for turn in (-90, 90)]
-    rows += [(turn, "Q", "Q", 0.8) for turn in (-90, 90)]
-    table = pd.DataFrame(rows, columns=["turn", "shown", "read", "share"])
-    left, right = plots.turns_figure(table, 10, "made").axes
-    assert [line.get_label() for line in left.lines] == ["read as G", "read as Q"]
-    assert right.get_title() == "Q, turned" and right.lines[0].get_ydata().tolist() == [0.8, 0.8]
-
-
 def test_shares_of_a_confusion_are_of_the_letters_images():
     axis = plots.confusion_matrix(np.array([[3, 1, 0], [0, 0, 0]]), "AB", "made").axes[0]
     assert axis.collections[0].get_array().tolist() == [[0.75, 0.25, 0], [0, 0, 0]]
