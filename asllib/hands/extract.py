@@ -104,7 +104,7 @@ def iter_landmarks(
 
 def chunk_key(chunk: Sequence[np.ndarray | bytes], attempts: Sequence[Attempt], looks: int) -> str:
     """Hash of everything that the result depends on: images, attempts, number of looks, and tracker."""
-    return digest(f"6 {tracker_version()} {tuple(attempts)} {LOOKS[:looks]}", *chunk)
+    return digest(f"7 {tracker_version()} {tuple(attempts)} {LOOKS[:looks]}", *chunk)
 
 
 def _chunks(images: Images, files: Sequence[str]) -> Iterator[tuple[int, list[np.ndarray | bytes]]]:

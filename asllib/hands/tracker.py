@@ -285,21 +285,24 @@ def find(image: np.ndarray, attempt: Attempt) -> list[Hand]:
 
 
 def settle(image: np.ndarray, found: Hand) -> Hand:
-    """Look at a hand that was found in a changed picture, where it lies less well: as the look sees it, if it does."""
-    seen = look_at(image, hand_crop(found.landmarks, *_size(image), left=found.side == "left"))
-    return found if seen.presence < PRESENCE else seen
+    """Look again where a look saw the hand, twice, as in a video: what is found in a changed picture lies less well."""
+    for _ in range(2):
+        seen = look_at(image, hand_crop(found.landmarks, *_size(image), left=found.side == "left"))
+        if seen.presence < PRESENCE:
+            break
+        found = seen
+    return found
 
 
 def look_all(image: np.ndarray, found: Hand, ways: Sequence[tuple[float, float]]) -> tuple[Hand, ...]:
-    """Take several looks at a hand, each where the one before saw it; empty if the first look sees none."""
+    """Take several looks at a hand; empty if the first look sees none."""
     width, height = _size(image)
     left = found.side == "left"
     for _ in range(2):  # again, if all looks together give the other side
-        hands, right, last = [], odds(found), found
+        hands, right = [], odds(found)
         for turn, zoom in ways:
-            hand = look_at(image, hand_crop(last.landmarks, width, height, left=left, turn=turn, zoom=zoom))
+            hand = look_at(image, hand_crop(found.landmarks, width, height, left=left, turn=turn, zoom=zoom))
             if hand.presence >= PRESENCE:
-                last = hand
                 hands.append(hand)
                 right += odds(hand)
             elif not hands:
