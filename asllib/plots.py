@@ -112,22 +112,22 @@ def line_panels(
     The index of a Series gives its x values; a list has 1, 2, ... ``lowest`` is where the vertical axis begins.
     """
     rows, columns = -(-len(panels) // 2), min(2, len(panels))
-    width, height = (5.2, 3.9) if rows == 1 else (4, 2.7)
+    width, height = (5.2, 3.9) if rows == 1 else (3.75, 2.4)
     figure, axes = _figure(max(7.5, width * columns), height * rows, rows, columns, squeeze=False, sharey=True)
     for axis, (title, lines) in zip(axes.flat, panels.items(), strict=False):
         for number, (name, values) in enumerate(lines.items()):
             series = values if isinstance(values, pd.Series) else pd.Series(values, range(1, len(values) + 1))
             axis.plot(series.index, series.to_numpy(), label=name, **_style(number))
         axis.set(title=title, xlabel=xlabel, ylim=(lowest, 1.03))
-        _grid_and_legend(axis)
+        _grid_and_legend(axis, 0.18 if rows == 1 else 0.28)
     for axis in axes[:, 0]:
         axis.set_ylabel(ylabel)
     return _caption(figure, caption)
 
 
-def _grid_and_legend(axis: Axes) -> None:
+def _grid_and_legend(axis: Axes, below: float = 0.18) -> None:
     axis.grid(alpha=0.3)
-    axis.legend(loc="upper left", bbox_to_anchor=(0, -0.18), ncols=2, fontsize=9, frameon=False)
+    axis.legend(loc="upper left", bbox_to_anchor=(0, -below), ncols=2, fontsize=9, frameon=False)
 
 
 def pixel_vs_landmarks(runs: Mapping[str, Sequence[Mapping[str, Sequence[float]]]], caption: str) -> Figure:
