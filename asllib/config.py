@@ -1,5 +1,6 @@
 """Settings that networks and notebooks share: how a network is trained, and how large the notebooks run."""
 
+import math
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -53,9 +54,7 @@ class Profile:
     per_letter_pixels: int | None = None  # the same for training images of 28x28 pixels
     seeds: int = 3  # runs of each ``best`` network
     paper_epochs: int = 5  # at most so many epochs with the paper's settings
-    min_steps: int = (
-        1050  # a small set is trained on for at most so many steps, where its preset asks for a least number
-    )
+    most_steps: float = math.inf  # a preset that asks for a least number of steps gets no more than these
     signers: int = 24  # signers of the synthetic set
     views: int = 4  # pictures per letter and signer
     added: int = 48  # more signers, whose still letters join the training part of the synthetic 28x28 set
@@ -63,7 +62,7 @@ class Profile:
 
 PROFILES = {
     "ci": Profile(
-        "ci", per_letter=10, per_letter_pixels=200, seeds=1, paper_epochs=3, min_steps=300, signers=12, added=0
+        "ci", per_letter=10, per_letter_pixels=200, seeds=1, paper_epochs=3, most_steps=300, signers=12, added=0
     ),
     "paper": Profile("paper"),
 }

@@ -285,7 +285,7 @@ def train(
 
 def epochs_for(settings: Training, n: int) -> int:
     """Epochs over n items: as the settings say, or more where these make too few steps."""
-    return max(settings.epochs, math.ceil(min(settings.min_steps, profile().min_steps) * settings.batch / n))
+    return max(settings.epochs, math.ceil(min(settings.min_steps, profile().most_steps) * settings.batch / n))
 
 
 def train_one_epoch(

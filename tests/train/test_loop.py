@@ -29,8 +29,8 @@ EARLY = Training(epochs=40, learning_rate=3e-3, batch=16, patience=2, min_delta=
 @pytest.mark.parametrize(("name", "small", "large"), [("paper", 20, 5), ("ci", 10, 5)])
 def test_a_small_set_is_trained_on_for_more_epochs(monkeypatch, name, small, large):
     monkeypatch.setenv("ASLLIB_PROFILE", name)
-    settings = dataclasses.replace(ONE_CYCLE, epochs=5, min_steps=600 if name == "paper" else 1050)
-    assert epochs_for(settings, 480) == small and epochs_for(settings, 16 * 1050) == large
+    settings = dataclasses.replace(ONE_CYCLE, epochs=5, min_steps=600)
+    assert epochs_for(settings, 480) == small and epochs_for(settings, 9600) == large
 
 
 @pytest.fixture
