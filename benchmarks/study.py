@@ -588,7 +588,7 @@ def run_fairness(study: Study) -> dict:
         rows.append({
             "skin tone (Monk)": ("1-3", "4-6", "7-10")[(person.tone > 3) + (person.tone > 6)],
             "hand": person.side,
-            "age": "below 18" if person.phenotype[1] < 0.45 else "grown-up",
+            "age": "below 18" if person.phenotype[1] < 0.45 else "18 and older",
             "light": "dim" if shot.exposure * shot.key[1] < 0.7 else "bright",
             "camera angle": "below 20 degrees" if np.hypot(shot.yaw, shot.pitch) < 20 else "20 to 35 degrees",
         })  # fmt: skip

@@ -203,7 +203,7 @@ TABLES = {
             for group, names in {
                 "skin tone (Monk)": ("1-3", "4-6", "7-10"),
                 "hand": ("left", "right"),
-                "age": ("below 18", "grown-up"),
+                "age": ("below 18", "18 and older"),
                 "light": ("dim", "bright"),
                 "camera angle": ("below 20 degrees", "20 to 35 degrees"),
             }.items()
