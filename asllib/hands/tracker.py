@@ -219,9 +219,10 @@ class _Track:
         self.rating = now + (before - now) * 0.5 ** (max(0.0, self._passed_ms) / 1000 / RATED_S)
 
     def distance(self, other: Hand, image: np.ndarray) -> float:
-        """Distance of another hand, in lengths of this one."""
+        """Distance of another hand, in lengths of the longer one."""
         own, its = (hand.landmarks[:, :2] * _size(image) for hand in (self.hand, other))
-        return float(np.linalg.norm(its.mean(0) - own.mean(0)) / max(1.0, np.ptp(own, axis=0).max()))
+        longer = max(1.0, np.ptp(own, axis=0).max(), np.ptp(its, axis=0).max())
+        return float(np.linalg.norm(its.mean(0) - own.mean(0)) / longer)
 
     def seek(self, image: np.ndarray, ms: float, attempts: Sequence[Attempt]) -> Attempt | None:
         """How to look for a second hand in this frame: by the attempts in turn; None if it is not yet time."""
