@@ -36,6 +36,7 @@ class Preset:
     augment: Any = None  # changes to the training data, see the network's module
     alphabet: tuple[str, ...] = STATIC  # the letters that it distinguishes
     signers: int = 0  # synthetic signers added to the photos
+    films: int = 0  # of words by synthetic signers, whose frames are added
     added: tuple[str, ...] = ()  # sets whose training parts join the photos
 
 

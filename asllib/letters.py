@@ -10,6 +10,7 @@ LETTERS: tuple[str, ...] = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 MOVING: tuple[str, ...] = ("J", "Z")  # drawn in the air, not shown by a still hand
 STATIC: tuple[str, ...] = tuple(letter for letter in LETTERS if letter not in MOVING)
 FIRST_SIX: tuple[str, ...] = STATIC[:6]  # the letters of the paper's results
+NO_LETTER = -1  # label of a hand that shows no letter
 
 
 def encode(letters: Collection[str], alphabet: Sequence[str] = STATIC) -> np.ndarray:

@@ -14,7 +14,6 @@ import hashlib
 import itertools
 import json
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -49,44 +48,6 @@ def practice(count: int = 40, seed: int = 5005) -> dict:
             rates[f"confidence {confidence:g}, again_s {again_s:g}"] = rate
             print(f"practice films, confidence {confidence:g}, again_s {again_s:g}: CER {rate:.1%}")
     return {"films": count, "cer": rates}
-
-
-def weights(count: int = 200) -> dict:
-    """What is right and false by how much embeddings count beside landmarks, of practice signers: what is chosen on.
-
-    Character error rates of words, and false letters a minute of idle hands.
-    """
-    from dataclasses import replace
-    from unittest.mock import patch
-
-    from scoring import test_plans
-
-    from asllib.evaluation import character_error_rate
-    from asllib.read import decoder
-    from asllib.read.videos import read_stream
-    from asllib.train.films import Plan, films
-
-    def by_weight(rate: Callable[[], float]) -> dict[str, float]:
-        line = {}
-        for weight in (0.0, 0.2, 0.5, 0.8, 1.0):
-            with patch.object(decoder, "WEIGHT", weight):
-                line[f"{weight:g}"] = rate()
-        return line
-
-    rates: dict[str, dict[str, float]] = {}
-    for speed in (2.0, 4.0):
-        plans = [replace(plan, seed=PRACTICE_SEED) for plan in test_plans(count, speed, words_seed=31)]
-        streams = list(films(plans))
-        rates[f"{speed:g}"] = by_weight(
-            lambda streams=streams: character_error_rate((one.read, one.word) for one in map(read_stream, streams))
-        )
-        line = json.dumps(rates[f"{speed:g}"])
-        print(f"practice words at {speed:g} letters a second, CER by weight of embeddings: {line}")
-    idle = list(films([Plan("", k, PRACTICE_SEED + 1, 10.0, seconds=20.0) for k in range(30)]))
-    minutes = sum(float(stream.times[-1]) for stream in idle) / 60
-    false = by_weight(lambda: sum(len(read_stream(stream).read) for stream in idle) / minutes)
-    print(f"practice hands at rest, false letters a minute by weight of embeddings: {json.dumps(false)}")
-    return {"words": count, "cer": rates, "idle_minutes": minutes, "false_a_minute": false}
 
 
 def eye(count: int = 200) -> dict:
@@ -152,7 +113,7 @@ def strangers() -> dict:
     from asllib.letters import STATIC
     from asllib.networks.spelling import moment_features
     from asllib.networks.store import load_model
-    from asllib.read.decoder import WEIGHT, read_embedding
+    from asllib.read.decoder import read_embedding
 
     model, _ = load_model("spelling")
     places = [1 + model.config.signs.index(letter) for letter in STATIC]
@@ -166,7 +127,7 @@ def strangers() -> dict:
     said = np.stack([read_embedding(embedding) for embedding in looks.embeddings[0, found].astype(np.float32)])
     shares = {
         how: float((logits.argmax(1) == labels).sum() / len(letters))
-        for how, logits in (("landmarks", seen), ("embeddings", said), ("both", seen + WEIGHT * said))
+        for how, logits in (("landmarks", seen), ("embeddings", said), ("both", seen + said))
     }
     print(f"drawn strangers, {len(letters)} photos, named right: {json.dumps(shares)}")
     return {"n": len(letters), **shares}
@@ -570,7 +531,6 @@ def main() -> None:
     parser.add_argument("--idle-minutes", type=float, default=10.0)
     parts = {
         "practice": practice,
-        "weights": weights,
         "eye": eye,
         "strangers": strangers,
         "handshapes": handshapes,

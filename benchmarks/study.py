@@ -237,7 +237,7 @@ class Branch(Network):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """The inputs of ``DefaultNet`` -> (B, classes) logits."""
-        return self.joint.branches(inputs)[self.number]
+        return self.joint.branches(inputs)[self.number][:, : self.config.classes]
 
 
 def run_photos(

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from asllib.config import Preset, Training
 from asllib.hands.look import WIDTH
+from asllib.letters import NO_LETTER
 from asllib.networks.landmark import LandmarkAugment, LandmarkCNN, LandmarkConfig
 from asllib.networks.store import Network
 
@@ -17,13 +19,8 @@ class DefaultConfig:
     """Shape of the default network."""
 
     hidden: int = 256  # width of the layer that reads the embedding
-    dropout: float = 0.5  # share of that layer that is zeroed in training; of the embedding it is 0.6 times as much
+    dropout: float = 0.3  # share of that layer that is zeroed in training; of the embedding it is 0.6 times as much
     noise: float = 0.3  # standard deviation of the noise on the standardised embedding in training
-    # Power of the landmark branch's probabilities without an embedding: this branch learned to doubt hands that show no
-    # letter, so its confidence is lower than its accuracy.
-    sharpen: float = 1.5
-    doubt: float = 0.4  # the confidence of both is at most this power of the landmark branch's highest probability
-    share: float = 0.25  # of the hands with an embedding that train the landmark branch instead
     classes: int = 24  # letters
 
 
@@ -33,6 +30,7 @@ PRESETS = {
         Training(epochs=40, learning_rate=3e-3, batch=128, one_cycle=True, weight_decay=0.05, smoothing=0.05),
         LandmarkAugment(flat=0.2),
         signers=48,
+        films=300,
     )
 }
 
@@ -41,8 +39,8 @@ class DefaultNet(Network):
     """Reads landmarks with ``LandmarkCNN`` and the embedding with two layers, and multiplies their probabilities.
 
     Landmarks depend little on light and background, and give the direction of a hand; the embedding shows where fingers
-    touch. In training one branch answers each item, so that neither relies on the other. The landmark branch recognises
-    better that a hand shows no letter, so it limits the confidence. Without an embedding (NaN) it answers alone.
+    touch. The landmark branch also says how likely the hand shows no letter. Without an embedding (NaN) it answers
+    alone.
     """
 
     name, Config, presets = "default", DefaultConfig, PRESETS
@@ -54,7 +52,7 @@ class DefaultNet(Network):
         self.config = config
         self.register_buffer("mean", torch.zeros(WIDTH))
         self.register_buffer("std", torch.ones(WIDTH))
-        self.landmark = LandmarkCNN(LandmarkConfig(classes=config.classes))
+        self.landmark = LandmarkCNN(LandmarkConfig(classes=config.classes + 1))  # the last is "no letter"
         self.embedding = nn.Sequential(
             nn.Dropout(0.6 * config.dropout),
             nn.Linear(WIDTH, config.hidden),
@@ -81,24 +79,36 @@ class DefaultNet(Network):
             x = x + self.config.noise * torch.randn_like(x)
         return self.embedding(x).log_softmax(1)
 
-    def branches(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-probabilities (B, classes) of the landmark and the embedding branch, from ``forward``'s inputs."""
-        features, embedding = inputs[:, :-WIDTH].unflatten(1, (-1, 21)), inputs[:, -WIDTH:]  # (B, 9, 21), (B, 1152)
-        return self.landmark(features).log_softmax(1), self.read_embedding(embedding.nan_to_num())
+    def branches(self, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Read ``forward``'s inputs by both branches.
 
-    def multiply(self, landmark: Tensor, embedding: Tensor) -> Tensor:
-        """Log-probabilities (B, classes) of the product of both branches, flattened to the landmark branch's limit."""
-        both, even = (landmark + embedding).softmax(1), 1 / self.config.classes
-        best = both.amax(1, keepdim=True)
-        most = torch.minimum(best, landmark.amax(1, keepdim=True).exp() ** self.config.doubt)
-        kept = (most - even) / (best - even).clamp_min(1e-6)
-        return torch.lerp(torch.full_like(both, even), both, kept.clamp(0, 1)).clamp_min(1e-12).log()
+        Returns log-probabilities of letters and "no letter" by landmarks (B, classes + 1), of letters by the embedding
+        (B, classes), and whether there is an embedding (B,).
+        """
+        features, embedding = inputs[:, :-WIDTH].unflatten(1, (-1, 21)), inputs[:, -WIDTH:]  # (B, 9, 21), (B, 1152)
+        landmark = self.landmark(features).log_softmax(1)
+        return landmark, self.read_embedding(embedding.nan_to_num()), ~embedding[:, 0].isnan()
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Turn features and embedding in one row, (B, 9 * 21 + 1152), into logits (B, classes)."""
-        landmark, embedding = self.branches(inputs)
-        blind = inputs[:, -1:].isnan()  # (B, 1): no embedding
-        if self.training:
-            by_landmarks = torch.rand_like(landmark[:, :1]) < self.config.share
-            return torch.where(blind | by_landmarks, landmark, embedding)
-        return torch.where(blind, self.config.sharpen * landmark, self.multiply(landmark, embedding))
+        """Turn features and embedding in one row, (B, 9 * 21 + 1152), into logits (B, classes).
+
+        A hand that shows no letter is as likely each of them.
+        """
+        landmark, embedding, seen = self.branches(inputs)
+        letters = (landmark[:, :-1] + embedding * seen[:, None]).softmax(1)
+        none = landmark[:, -1:].exp()
+        return ((1 - none) * letters + none / self.config.classes).clamp_min(1e-12).log()
+
+    def loss(self, inputs: Tensor, labels: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+        """Sum of both branches' cross entropy, each by itself, and the landmark branch's logits of the letters.
+
+        A hand that shows no letter, label ``NO_LETTER``, counts half, and for the landmark branch alone.
+        """
+        landmark, embedding, seen = self.branches(inputs)
+        known = labels != NO_LETTER
+        wanted = torch.where(known, labels, self.config.classes)
+        loss = F.cross_entropy(landmark, wanted, reduction="none", label_smoothing=smoothing)
+        loss = (loss * torch.where(known, 1.0, 0.5)).mean()
+        seen = seen & known
+        more = F.cross_entropy(embedding[seen], labels[seen], reduction="sum", label_smoothing=smoothing)
+        return loss + more / len(labels), landmark[:, :-1]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load, save
 from torch import Generator, Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -39,6 +40,11 @@ class Network(nn.Module):
 
     def set_statistics(self, inputs: tuple[Tensor, ...]) -> None:
         """Compute the statistics for normalising from stored training tensors; by default there are none."""
+
+    def loss(self, inputs: Tensor, labels: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+        """Mean loss of a batch, inputs of ``forward`` with labels (B,) and their smoothing, and its logits."""
+        logits = self(inputs).float()
+        return F.cross_entropy(logits, labels, label_smoothing=smoothing), logits
 
     @torch.inference_mode()
     def logits(self, inputs: tuple[Tensor, ...], batch: int = 1024) -> Tensor:

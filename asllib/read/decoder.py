@@ -27,8 +27,6 @@ _LOST_S = 0.6  # a hand that is not found for so long was away; before, the trac
 # Or the hand slides aside, which doubles a letter too: palm sizes a moment that are no drift, how far it must have gone
 # in all, and for how many moments it keeps still before and after. Chosen on validation signers and on the film HELLO.
 _SLIDES, _FAR, _STILL = 0.12, 0.8, 4
-# How much what the embedding says counts beside the landmarks. Chosen on words of practice signers who are in no test.
-WEIGHT = 0.8
 LOOKS_LIKE = {"J": "I", "Z": "D"}  # what the hand looks like that draws them, to a network of still letters
 # Seconds: an I that was held for no longer, and so shortly before a J, was the J's beginning; so with D and Z.
 # Chosen on filmed letters of validation signers.
@@ -157,12 +155,12 @@ class HandListener(Listener):
         return 1 - float(self.model.handshapes(features).softmax(1)[0, NEITHER, 0])
 
     def _look(self, hand: Hand, aspect: float, frame: np.ndarray | None) -> np.ndarray | None:
-        """Weighed log-probabilities by the hand's embedding; None without one."""
+        """Log-probabilities of the signs by the hand's embedding; None without one."""
         if hand.embedding is None:
             return None
         letters = read_embedding(hand.embedding)  # (24,)
         # A sign that is no letter is as likely as the best of them: embeddings have no say there.
-        return WEIGHT * np.append(letters, letters.max())[self._places]
+        return np.append(letters, letters.max())[self._places]
 
     def _say(self, features: Tensor, looks: np.ndarray | None) -> np.ndarray:
         seen, shapes = self.model.see(features, None if looks is None else torch.from_numpy(looks.T)[None])

@@ -21,11 +21,9 @@ from asllib.data.letterset import LetterSet
 from asllib.data.looks import Looks
 from asllib.errors import InputError
 from asllib.hands.features import landmark_inputs
-from asllib.letters import STATIC
+from asllib.letters import NO_LETTER, STATIC
 from asllib.networks.store import Network, build
 from asllib.paths import digest, write_bytes
-
-NO_LETTER = -1  # label of a hand that shows no letter
 
 
 @dataclass(frozen=True)
@@ -160,8 +158,7 @@ def example_batches(model: Network, examples: Examples, settings: Training, augm
         *inputs, labels = batch
         prepared = model.prepare(tuple(inputs), augment, generator)
         with sixteen_bits(settings.bfloat16):
-            logits = model(prepared)  # (B, classes)
-        loss = letter_loss(logits.float(), labels, settings.smoothing)
+            loss, logits = model.loss(prepared, labels, settings.smoothing)
         return loss, (logits.argmax(1) == labels).sum(), (labels != NO_LETTER).sum()
 
     steps = len(split_batches(len(examples), settings.batch, torch.Generator()))
@@ -174,18 +171,6 @@ def sixteen_bits(wanted: bool = True) -> torch.autocast:
     where, known = device().type, torch.cpu.get_capabilities()
     able = where == "cuda" or known.get("avx512_bf16") or known.get("amx_bf16")
     return torch.autocast(where, torch.bfloat16, enabled=wanted and bool(able))
-
-
-def letter_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Mean cross entropy, in which a hand of ``NO_LETTER`` should look like every letter a little.
-
-    A network that never saw anything else takes any hand for some letter with confidence; held to equal shares on
-    hands that show none, it learns to doubt (Hendrycks, Mazeika and Dietterich, "Deep anomaly detection with outlier
-    exposure", 2019, with their weight of 0.5).
-    """
-    known = F.cross_entropy(logits, labels, ignore_index=NO_LETTER, label_smoothing=smoothing, reduction="none")  # (B,)
-    spread = -logits.log_softmax(1).mean(1)  # (B,)
-    return torch.where(labels == NO_LETTER, 0.5 * spread, known).mean()
 
 
 def evaluate_loss(model: Network, examples: Examples) -> tuple[float, float]:

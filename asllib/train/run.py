@@ -19,17 +19,19 @@ from asllib.data.registry import SOURCES, find_photos, load_letters
 from asllib.data.splits import leave_people_out, split
 from asllib.errors import InputError
 from asllib.evaluation import read_letters
-from asllib.letters import STATIC, encode
+from asllib.letters import NO_LETTER, STATIC, encode
 from asllib.networks.default import DefaultConfig
 from asllib.networks.landmark import look_probabilities
 from asllib.networks.pixel import PixelCNN, crop_set, set_probabilities, small_set
 from asllib.networks.store import Network, check_new_run, load_model, preset, save_model, tidy_run
 from asllib.paths import write_text
 from asllib.results import data_card, versions
-from asllib.train.loop import NO_LETTER, Examples, for_pixels, hand_examples, join, train, turned
-from asllib.train.spelling import train_spelling
+from asllib.train.films import films, practice_plans
+from asllib.train.loop import Examples, for_pixels, hand_examples, join, train, turned
+from asllib.train.spelling import PRACTICE_SEED, train_spelling
 
 MOST_LABELS = 60  # of a folder's own; more are mostly a mistake: a folder for each film or person
+HELD = 8.0  # weight of a letter that is held in a film, all its frames together, beside 1 of a drawn photo
 KEPT = 0.97  # of the letters of people that a network has never seen should be accepted, not rejected
 
 
@@ -308,4 +310,23 @@ def drawn_examples(settings: Preset, doubts: bool) -> list[Examples]:
     if doubts:
         others = random_hands(settings.signers)
         examples.append(hand_examples(track(others), np.full(len(others), NO_LETTER)))
+    if settings.films:
+        examples.append(film_examples(settings.films, settings.alphabet))
     return examples
+
+
+def film_examples(count: int, alphabet: tuple[str, ...]) -> Examples:
+    """Frames of films of synthetic signers in which a letter is held: smaller, blurred, and bent by its neighbours."""
+    parts = []
+    for stream in films(practice_plans(count, PRACTICE_SEED)):
+        for place, letter in enumerate(stream.word):
+            held = (stream.positions == place) & stream.found
+            if letter not in alphabet or not held.any():
+                continue
+            assert stream.embeddings is not None  # films have pictures
+            seen = (stream.landmarks, stream.world, stream.left, stream.embeddings)
+            landmarks, world, left, embeddings = (torch.from_numpy(part[held]) for part in seen)
+            inputs = landmarks, world, left, torch.full((len(left),), stream.aspect), embeddings
+            labels = torch.full((len(left),), alphabet.index(letter))
+            parts.append(Examples(inputs, labels, torch.full((len(left),), HELD / len(left), dtype=torch.float64)))
+    return join(parts)

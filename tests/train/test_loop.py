@@ -10,13 +10,11 @@ from asllib.errors import InputError
 from asllib.networks import ImageAugment, LandmarkAugment, LandmarkCNN, LandmarkConfig, PixelCNN, PixelConfig
 from asllib.train import loop
 from asllib.train.loop import (
-    NO_LETTER,
     Examples,
     History,
     epochs_for,
     evaluate_loss,
     example_batches,
-    letter_loss,
     split_batches,
     train_one_epoch,
     without_progress,
@@ -353,38 +351,3 @@ def test_progress_shows_loss_and_accuracy(pixels, capsys):
     fit(model, pixels, pixels, Training(epochs=2, learning_rate=1e-3, batch=16))
     shown = capsys.readouterr().err
     assert "loss=" in shown and "accuracy=" in shown and "valid=" in shown
-
-
-def test_the_loss_of_letters_is_cross_entropy(rng):
-    logits, labels = torch.tensor(rng.normal(size=(10, 24))), torch.arange(10)
-    for smoothing in (0.0, 0.1):
-        expected = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
-        torch.testing.assert_close(letter_loss(logits, labels, smoothing), expected)
-
-
-def test_a_hand_without_a_letter_should_look_like_every_letter_a_little():
-    labels = torch.tensor([NO_LETTER, 3])
-    logits = torch.zeros(2, 24, requires_grad=True)
-    letter_loss(logits, labels).backward()
-    assert logits.grad[0].abs().max() < 1e-7 < logits.grad[1].abs().max()  # equal shares are what it should say
-    sure = torch.zeros(2, 24)
-    sure[0, 5] = 8.0
-    assert letter_loss(sure, labels) > letter_loss(torch.zeros(2, 24), labels) + 1
-
-
-def test_a_hand_without_a_letter_weighs_half(rng):
-    """As in the paper that the loss is of."""
-    logits, none = torch.tensor(rng.normal(size=(10, 24))), torch.full((10,), NO_LETTER)
-    shares = torch.full((10, 24), 1 / 24, dtype=torch.float64)
-    torch.testing.assert_close(letter_loss(logits, none), 0.5 * torch.nn.functional.cross_entropy(logits, shares))
-
-
-@pytest.mark.slow
-def test_hands_without_a_letter_count_in_no_accuracy(pixels):
-    half = pixels.labels.clone()
-    half[24:] = NO_LETTER
-    model = fresh(lambda: PixelCNN(PixelConfig(dropout=0.0, classes=6)))
-    history = fit(model, Examples(pixels.inputs, half), None, Training(60, 3e-3, 48), progress=False)
-    assert history.train_accuracy[-1] == 1.0  # of the 24 that show one
-    sure = model.logits(pixels.inputs).softmax(1).amax(1)
-    assert sure[:24].mean() > sure[24:].mean() + 0.3

@@ -10,16 +10,18 @@ from asllib.errors import InputError
 from asllib.evaluation import read_letters
 from asllib.hands.landmarks import landmark_columns
 from asllib.hands.look import Hand
-from asllib.letters import FIRST_SIX, STATIC
+from asllib.hands.stream import Stream
+from asllib.letters import FIRST_SIX, NO_LETTER, STATIC
 from asllib.networks import DefaultConfig, DefaultNet, PixelConfig, preset
 from asllib.networks.store import load_model
 from asllib.paths import cache_dir
 from asllib.read import TextReader
 from asllib.read.recognizer import load_recognizer
 from asllib.train import run as module
-from asllib.train.loop import NO_LETTER, join
+from asllib.train.loop import join
 
 SMALL = dataclasses.replace(preset("default", "best"), network=DefaultConfig(classes=6), alphabet=FIRST_SIX, signers=1)
+SMALL = dataclasses.replace(SMALL, films=2)
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +55,20 @@ def test_the_default_network_learns_from_photos_and_from_synthetic_signers(drawn
     assert added.inputs[4].shape == (len(added), 1152)
     counts = np.bincount(added.labels.numpy() + 1, minlength=7)  # the first is NO_LETTER
     assert NO_LETTER == -1 and counts[0] > 18 and (counts[1:] > 4).all()
+
+
+def test_a_letter_that_a_film_holds_weighs_the_same_however_long_it_is_held(hands, monkeypatch):
+    landmarks, world = hands(7)
+    landmarks[2] = np.nan  # lost for a moment
+    positions, embeddings = np.array([0, 0, 0, -1, 1, 2, 3]), np.arange(7 * 1152, dtype=np.float16).reshape(7, 1152)
+    left = np.array([True] * 7)
+    film = Stream(np.arange(7) / 15, landmarks, world, left, 4 / 3, "BJFQ", positions, embeddings=embeddings)
+    monkeypatch.setattr(module, "films", lambda plans: [film] * len(plans))
+    examples = module.film_examples(1, FIRST_SIX)
+    assert examples.labels.tolist() == [1, 1, 5]  # B twice, F once; J and Q are none of the six
+    assert examples.weights.tolist() == [module.HELD / 2, module.HELD / 2, module.HELD]
+    np.testing.assert_array_equal(examples.inputs[0].numpy(), landmarks[[0, 1, 5]])
+    assert (examples.inputs[4].numpy() == embeddings[[0, 1, 5]]).all() and examples.inputs[2].all()
 
 
 @pytest.mark.slow
