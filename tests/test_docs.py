@@ -37,7 +37,7 @@ NOT_RUN = {
     "benchmarks/README.md": ["measures for minutes"],
     "docs/cluster.md": ["servers that run until Ctrl+C", "needs a cluster"],
     "docs/live.md": ["a server that runs until Ctrl+C", "a server that runs until Ctrl+C", "needs a remote server"],
-    "docs/photos.md": ["draws 48 synthetic signers first: minutes"],
+    "docs/photos.md": ["draws 48 synthetic signers and 300 films first: about 15 minutes"],
     "docs/reference/reproduce.md": ["trains for minutes", "trains for minutes"],
     "docs/tune.md": ["trains for minutes"],
     "docs/videos.md": ["needs the data, and trains for hours"],
