@@ -92,7 +92,7 @@ class DefaultNet(Network):
     def forward(self, inputs: Tensor) -> Tensor:
         """Turn features and embedding in one row, (B, 9 * 21 + 1152), into logits (B, classes).
 
-        A hand that shows no letter is as likely each of them.
+        If the hand shows no letter, each letter is as likely.
         """
         landmark, embedding, seen = self.branches(inputs)
         letters = (landmark[:, :-1] + embedding * seen[:, None]).softmax(1)

@@ -87,7 +87,7 @@ def train_run(
     if len(sets) > 1:
         about["added"] = [data_card(one) for one in sets[1:]]
     if settings.signers:
-        about["synthetic_signers"] = settings.signers
+        about |= {"synthetic_signers": settings.signers, "synthetic_films": settings.films}
     columns = {name: values for name, values in vars(record).items() if isinstance(values, list)}
     history = pd.DataFrame({name: pd.Series(values, dtype=float) for name, values in columns.items()})
     return write_run(out, model, settings.alphabet, history.set_axis(history.index + 1), about)
@@ -300,17 +300,17 @@ def _train_hands(settings, sets, seed, epochs, checkpoint):
 
 
 def drawn_examples(settings: Preset, doubts: bool) -> list[Examples]:
-    """The letters of the synthetic signers that a preset adds, and hands that show none for a network that doubts."""
+    """Letters of synthetic signers in photos and films, as a preset adds them, and hands that show none to doubt."""
     if not settings.signers:
         return []
-    examples = []
-    if set(settings.alphabet) & set(STATIC):  # digits are not drawn
+    examples, known = [], set(settings.alphabet) & set(STATIC)  # digits are not drawn
+    if known:
         letters = added_letters(settings.signers).only(settings.alphabet)
         examples.append(hand_examples(track(letters), letters.labels(settings.alphabet)))
     if doubts:
         others = random_hands(settings.signers)
         examples.append(hand_examples(track(others), np.full(len(others), NO_LETTER)))
-    if settings.films:
+    if settings.films and known:
         examples.append(film_examples(settings.films, settings.alphabet))
     return examples
 

@@ -72,6 +72,13 @@ def test_a_letter_that_a_film_holds_weighs_the_same_however_long_it_is_held(hand
 
 
 @pytest.mark.slow
+def test_no_letters_are_drawn_for_digits(drawn_photos):
+    digits = dataclasses.replace(SMALL, network=DefaultConfig(classes=2), alphabet=("1", "2"))
+    (others,) = module.drawn_examples(digits, doubts=True)
+    assert (others.labels == NO_LETTER).all() and len(others)
+
+
+@pytest.mark.slow
 def test_the_pixel_network_learns_from_every_look_and_from_added_sets(drawn_photos, tmp_path, monkeypatch):
     settings = dataclasses.replace(
         preset("pixel", "people"),
