@@ -130,8 +130,8 @@ def bench_training(epochs: int | None = None, steps: int = 20, rounds: int = 5) 
     batches = example_batches(model, some, settings.training, settings.augment)
 
     def our_data() -> None:
-        for inputs, _ in batches.draw(0, generator):
-            model.prepare(inputs, settings.augment, generator)
+        for *inputs, _ in batches.draw(0, generator):
+            model.prepare(tuple(inputs), settings.augment, generator)
 
     times = medians(
         take_turns(

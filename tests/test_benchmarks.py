@@ -75,6 +75,12 @@ def test_loading_is_compared_on_the_same_numbers(tmp_path, monkeypatch, blobs):
     assert first["theirs"] == later["theirs"] > 0 and min(first["ours"], later["ours"]) > 0
 
 
+@pytest.mark.slow
+def test_a_letter_and_a_live_frame_are_timed_beside_others():
+    for rows in (bench.bench_letter(), bench.bench_live(frames=20)):
+        assert len(rows) == 1 and rows[0]["ours"] > 0 and rows[0]["theirs"] > 0
+
+
 def test_the_other_training_has_the_same_network_and_learns(letter_set, static_letters, blobs):
     settings = preset("pixel", "best")
     examples = for_pixels(letter_set(static_letters(48), blobs(48)))
