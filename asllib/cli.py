@@ -202,7 +202,7 @@ def train(
     from asllib.train.run import train_run
 
     card = train_run(network, preset, data, out, alphabet=alphabet, seed=seed, epochs=epochs)
-    metrics = ", ".join(f"{n} {x:.2%}" if "accuracy" in n else f"{n} {x:.3f}" for n, x in card["metrics"].items())
+    metrics = ", ".join(f"{n} {x:.3f}" if n == "loss" else f"{n} {x:.2%}" for n, x in card["metrics"].items())
     text = f"{out}: {card['network']} network, {card['parameters']:,} parameters; {metrics}"
     _emit({"run": str(out), **card}, json_file, text)
 

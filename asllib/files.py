@@ -1,7 +1,5 @@
 """Read tables, JSON, images and paths from anybody: a damaged file gives an error of one line."""
 
-from __future__ import annotations
-
 import csv
 import gzip
 import io
@@ -79,7 +77,7 @@ def check_columns(path: object, names: Sequence[str]) -> None:
         raise InputError(f"{path}: {said}; the first line names each column once")
 
 
-def read_csv(path: Path) -> pd.DataFrame:
+def read_csv(path: Path) -> "pd.DataFrame":
     """Read a CSV file (UTF-8, plain or gzipped) as text, "" for an empty cell; InputError names a wrong row."""
     import pandas as pd
 
@@ -87,7 +85,7 @@ def read_csv(path: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=names, dtype=str)
 
 
-def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+def read_parquet(path: Path, columns: list[str] | None = None) -> "pd.DataFrame":
     """Read a Parquet file, or some columns; InputError if it is damaged, lacks one or exceeds ``MAX_BYTES``."""
     from pyarrow import parquet
 
@@ -121,7 +119,7 @@ def read_json(path: Path, what: str = "JSON file") -> dict[str, Any]:
 
 
 @contextmanager
-def open_image(file: Path | bytes, name: str, most: int = MAX_PIXELS) -> Iterator[PIL.Image.Image]:
+def open_image(file: Path | bytes, name: str, most: int = MAX_PIXELS) -> Iterator["PIL.Image.Image"]:
     """Open an image by its header; errors in the body of the ``with``, such as decoding, become an InputError too.
 
     InputError if it is missing, in none of ``FORMATS``, has more than ``most`` pixels, or is damaged.

@@ -1,12 +1,10 @@
-"""One function per figure; each takes data and returns a Matplotlib figure that names the data in its caption.
+"""One function per figure; each takes data and returns a Matplotlib figure, most with a caption that names the data.
 
 Colours: the paper's green (pixels) and blue (landmarks), in Okabe and Ito's shades for colour-blind readers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,9 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from asllib.data.letterset import LetterSet
 from asllib.evaluation import NO_HAND
-
-if TYPE_CHECKING:
-    from asllib.signer import SignedWord
+from asllib.signer import SignedWord
 
 GREEN, BLUE, ORANGE, GRAY = "#009E73", "#0072B2", "#D55E00", "#666666"
 COLORS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")

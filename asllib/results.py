@@ -1,13 +1,13 @@
 """Results: numbers with everything that is needed to repeat them, and the folders of results and figures."""
 
-from __future__ import annotations
-
 import json
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from asllib.config import profile
 from asllib.data.letterset import LetterSet
@@ -16,7 +16,6 @@ from asllib.files import read_json
 from asllib.paths import figures_dir, replacing, results_dir, write_text
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
 
 PACKAGES = ("asllib", "torch", "mediapipe", "ai-edge-litert", "opencv-python", "numpy", "scikit-learn")
@@ -57,7 +56,7 @@ def load_result(name: str, synthetic: bool = False) -> dict[str, Any]:
         raise InputError(f"{error}; run the notebook that makes it, or 'asl reproduce'") from None
 
 
-def save_figure(figure: Figure, name: str, synthetic: bool = False) -> Path:
+def save_figure(figure: "Figure", name: str, synthetic: bool = False) -> Path:
     """Write ``NAME.png`` into the figures folder; return its path."""
     path = place(figures_dir(), synthetic) / f"{name}.png"
     with replacing(path) as temporary:

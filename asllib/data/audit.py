@@ -82,11 +82,11 @@ def audit(letters: LetterSet, predictions: ArrayLike | None = None, landmarks: p
     """Check a set of letters, by a recogniser's ``predictions`` (N,), "" for none, and its landmark table if given."""
     counts = {str(name): int(count) for name, count in letters.table["label"].value_counts().sort_index().items()}
     images = (letters.images[i] for i in range(len(letters)))  # each is read once
-    looks = [(_thumbnail(image), digest("", image), int(image.min()), int(image.max())) for image in images]
+    looks = [(thumbnails([image]), digest("", image), int(image.min()), int(image.max())) for image in images]
     thumbs, digests, lowest, highest = zip(*looks, strict=True)
     same = pd.Series(letters.letters).groupby(np.array(digests))
     repeated, labels = same.transform("size") > 1, same.transform("nunique")
-    group = near_duplicate_groups(np.stack(thumbs))
+    group = near_duplicate_groups(np.concatenate(thumbs))
     sizes = np.bincount(group)
     usual = int(np.median(sizes))
     across, least_shared = _across(letters.table["split"].to_numpy(str), group)
@@ -128,11 +128,7 @@ def readable(letters: LetterSet) -> tuple[LetterSet, list[str]]:
 
 def thumbnails(images: Images) -> np.ndarray:
     """Shrink images to (N, 14, 14) float32 grey pictures for comparing."""
-    return np.stack([_thumbnail(images[i]) for i in range(len(images))])
-
-
-def _thumbnail(image: np.ndarray) -> np.ndarray:
-    return resize(to_gray(image), THUMB).astype(np.float32)
+    return np.stack([resize(to_gray(images[i]), THUMB).astype(np.float32) for i in range(len(images))])
 
 
 def near_duplicate_groups(thumbs: np.ndarray, chunk: int = 512) -> np.ndarray:

@@ -1,7 +1,5 @@
 """What is seen of the hands in a set of photos."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,7 +29,7 @@ class Looks:
         """(N,) bool: a hand was found."""
         return (self.tables[0]["score"] > 0).to_numpy()
 
-    def subset(self, which: np.ndarray) -> Looks:
+    def subset(self, which: np.ndarray) -> "Looks":
         """Take the photos of a boolean mask."""
         return Looks(tuple(table[which].reset_index(drop=True) for table in self.tables), self.embeddings[:, which])
 

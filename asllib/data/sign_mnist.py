@@ -22,7 +22,7 @@ SIDE = 28
 PIXEL_COLUMNS = [f"pixel{i}" for i in range(1, SIDE * SIDE + 1)]
 KAGGLE_NAME = "datamunge/sign-language-mnist"
 ROWS = {"train": 27_455, "test": 7_172}
-# sha256 of the unzipped official files with LF line ends (first) and CRLF (only their sizes are known).
+# sha256 of the unzipped official files with LF line ends.
 SHA256 = {
     "train": "b7ff39ad5f1210fa765ce11aa5f20c2e97fe467ffc22231aac923c863eef75c4",
     "test": "178c0dd21c4b0e86d58df12f14ea1e9efa795ad19d146802b3b28094a16d56ae",
@@ -44,8 +44,7 @@ def load_sign_mnist(folder: Path) -> LetterSet:
     """
     paths = []
     for split in ROWS:
-        path = _file(folder, split)
-        if path is None:
+        if (path := _file(folder, split)) is None:
             raise InputError(f"{folder}: sign_mnist_{split}.csv is missing; run 'asl data fetch sign-mnist'")
         paths.append(path)
     with ThreadPoolExecutor() as pool:  # unpacking and NumPy release the interpreter for the other file

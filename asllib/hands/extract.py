@@ -1,7 +1,5 @@
 """Landmarks of many images, on all cores or a cluster; finished parts are kept, so that a stopped run can continue."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future

@@ -1,8 +1,9 @@
 """A hand in time: a stream of frames, and resampling of frames of any rate to even moments."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from asllib.hands.look import WIDTH, Hand
 RATE = 20.0  # moments a second
 _EMPTY_S = 5.0  # at most so much of a time without a hand becomes moments
 _EMPTY = np.full((21, 3), np.nan, np.float32)
+_NO_HAND = Hand(_EMPTY, _EMPTY, "right", 0.0, embedding=np.zeros(WIDTH))
 GAP_S = 0.3  # a hand lost for no longer is interpolated along a straight line
 _STALL_S = 0.25  # a longer time without frames is cut to this, since it says nothing about the hand
 
@@ -39,27 +41,20 @@ class Stream:
 
     def hands(self) -> list[Hand | None]:
         """The hand of each frame, or None."""
-        seen = [None] * len(self) if self.embeddings is None else self.embeddings.astype(np.float32)
-
-        def hand(i: int) -> Hand:
-            return Hand(self.landmarks[i], self.world[i], "left" if self.left[i] else "right", 1.0, 1.0, seen[i])
-
-        return [hand(i) if found else None for i, found in enumerate(self.found)]
+        looks = [None] * len(self) if self.embeddings is None else self.embeddings.astype(np.float32)
+        sides = np.where(self.left, "left", "right").tolist()
+        hands = map(Hand, self.landmarks, self.world, sides, repeat(1.0), repeat(1.0), looks)
+        return [hand if found else None for hand, found in zip(hands, self.found, strict=True)]
 
 
 def stream_of(hands: Sequence[Hand | None], times: Sequence[float] | np.ndarray, aspect: float, **truth) -> Stream:
     """Gather the hands of a video's frames into a stream."""
-    embeddings = [np.zeros(WIDTH) if hand is None else hand.embedding for hand in hands]
-    if all(embedding is not None for embedding in embeddings):
-        truth["embeddings"] = np.array(embeddings, np.float16).reshape(-1, WIDTH)
-    landmarks = _stack(_EMPTY if hand is None else hand.landmarks for hand in hands)
-    world = _stack(_EMPTY if hand is None else hand.world for hand in hands)
-    left = np.array([hand is not None and hand.side == "left" for hand in hands], bool)
-    return Stream(np.asarray(times, np.float64), landmarks, world, left, float(aspect), **truth)
-
-
-def _stack(points: Iterable[np.ndarray]) -> np.ndarray:
-    return np.array(list(points), np.float32).reshape(-1, 21, 3)
+    seen = [hand or _NO_HAND for hand in hands]
+    if all(hand.embedding is not None for hand in seen):
+        truth["embeddings"] = np.array([hand.embedding for hand in seen], np.float16).reshape(-1, WIDTH)
+    points = np.array([(hand.landmarks, hand.world) for hand in seen], np.float32).reshape(-1, 2, 21, 3)
+    left = np.array([hand.side == "left" for hand in seen], bool)
+    return Stream(np.asarray(times, np.float64), points[:, 0], points[:, 1], left, float(aspect), **truth)
 
 
 class Resampler:

@@ -14,7 +14,7 @@ from asllib.data.letterset import COLUMNS, read_manifest
 from asllib.errors import InputError
 from asllib.hands.look import Hand
 from asllib.hands.tracker import HandTracker
-from asllib.live.session import Message, Session, Source, points, trouble
+from asllib.live.session import Message, Session, Source, apart, points, trouble
 from asllib.paths import write_bytes, write_text
 
 Row = dict[Hashable, Any]  # of the manifest
@@ -137,7 +137,7 @@ class RecordingSession(Session):
             reason = "Too dark."
         if not reason and last is not None and seconds - last[0] < PAUSE:
             return "Kept."
-        if hand and not reason and last is not None and _alike(hand, last[1]) and seconds - last[0] < PATIENCE:
+        if hand and not reason and last is not None and apart(last[1], hand) < ALIKE and seconds - last[0] < PATIENCE:
             reason = "Too much like the last one: change it a little."
         if reason:
             self._passed[reason] += 1
@@ -178,13 +178,6 @@ class RecordingSession(Session):
         if not (all(own) and (table["source"] == "recorded").all()):
             raise InputError(f"{self.folder}: was not written by the recorder; name a new folder")
         return table.to_dict("records")
-
-
-def _alike(hand: Hand, other: Hand) -> bool:
-    """Tell whether two hands are nearly the same in place, size, turn and shape."""
-    palm = np.linalg.norm((other.landmarks[9] - other.landmarks[0])[:2])
-    apart = np.linalg.norm((hand.landmarks - other.landmarks)[:, :2], axis=1).mean()
-    return bool(apart < ALIKE * palm)
 
 
 def _name(text: object, what: str = "sign") -> str:

@@ -123,8 +123,7 @@ class Session:
         last, self._last = self._last, None if hand is None else (seconds, hand)
         if last is None or hand is None:
             return 0.0
-        x, y = (hand.landmarks - last[1].landmarks)[:, :2].T
-        return float(np.hypot(x, y).mean() / max(palm_length(hand), 1e-3) / max(seconds - last[0], 1e-3))
+        return apart(hand, last[1]) / max(seconds - last[0], 1e-3)
 
     def _settings(self, message: Message) -> None:
         raise InputError("the recorder has no settings")
@@ -164,6 +163,12 @@ def encode(frame: np.ndarray) -> bytes:
 def palm_length(hand: Hand) -> float:
     """Wrist to the middle finger's knuckle, as a fraction of the picture."""
     return math.dist(hand.landmarks[9, :2], hand.landmarks[0, :2])
+
+
+def apart(hand: Hand, other: Hand) -> float:
+    """Mean distance of the points of two hands, in palm lengths of the first."""
+    x, y = (hand.landmarks - other.landmarks)[:, :2].T
+    return float(np.hypot(x, y).mean() / max(palm_length(hand), 1e-3))
 
 
 def trouble(hand: Hand | None, speed: float) -> str:

@@ -183,7 +183,7 @@ def crop_set(letters: LetterSet, looks: Looks, *, background: bool = False) -> t
     return images, found
 
 
-def set_probabilities(model: PixelCNN, letters: LetterSet, track: Callable[[LetterSet], Looks]) -> np.ndarray:
+def set_probabilities(model: Network, letters: LetterSet, track: Callable[[LetterSet], Looks]) -> np.ndarray:
     """Read a set, (N, classes): small images directly, photos by ``track``; zeros if no hand was found."""
     small = small_set(letters.images)
     if small is not None:

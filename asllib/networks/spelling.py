@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from asllib.config import Training
 from asllib.hands.features import landmark_features, mirror_left, palm_size, true_aspect
@@ -46,7 +46,7 @@ _CLIPS = Training(16, 4e-3, 16, one_cycle=True, warm_up=0.15, weight_decay=0.02,
 
 @dataclass(frozen=True)
 class SpellingPreset:
-    """The spelling network, its training and its films, every one of another synthetic signer."""
+    """The spelling network, its training and its films; each film of a kind is of another synthetic signer."""
 
     network: SpellingConfig = SpellingConfig()
     shapes: Training = _SHAPES  # of the handshape part, on drawn batches of single moments
@@ -89,9 +89,7 @@ class SpellingNet(Network):
             self.copy.weight.zero_()
             self.copy.weight[1:, 1:, 0].fill_diagonal_(6.0)
 
-    def prepare(
-        self, inputs: tuple[Tensor, ...], augment: None = None, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def prepare(self, inputs: tuple[Tensor, ...], augment: None = None, generator: Generator | None = None) -> Tensor:
         """Turn landmarks and world (B, T, 21, 3), left (B, T) and aspect (B,) into features (B, C, T)."""
         return moment_features(*inputs)
 

@@ -15,8 +15,7 @@ from asllib.hands.look import Hand
 from asllib.hands.stream import RATE, Resampler, stream_of
 from asllib.letters import STATIC
 from asllib.networks.spelling import MOVEMENT, NEITHER, SpellingNet, moment_features
-from asllib.networks.store import fold, load_model
-from asllib.read.recognizer import Recognizer, signs, spread
+from asllib.read.recognizer import Recognizer, load_recognizer, signs, spread
 
 WRITE = ("space", "del")  # signs that write no letter
 # Of the time that a letter was held: so long it must have been away to be doubled. Who spells slowly wavers for longer.
@@ -184,13 +183,13 @@ class FrameListener(Listener):
         return np.column_stack([1 - shown.max(1), shown])
 
 
-_default: Callable[[], Any] = cache(lambda: fold(load_model("default")[0]))
+_default: Callable[[], Any] = cache(load_recognizer)  # "default"
 
 
 @torch.inference_mode()
 def read_embedding(embedding: np.ndarray) -> np.ndarray:
     """Log-probabilities (24,) of the still letters by what a look saw, (1152,)."""
-    return _default().read_embedding(torch.from_numpy(embedding)[None])[0].numpy()
+    return _default().model.read_embedding(torch.from_numpy(embedding)[None])[0].numpy()
 
 
 @dataclass

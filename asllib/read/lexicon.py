@@ -90,11 +90,6 @@ def _frequencies(size: int) -> dict[str, float]:
     """The most frequent words of letters A-Z alone, with their frequencies; of single letters only A and I."""
     from wordfreq import top_n_list, word_frequency
 
-    words: dict[str, float] = {}
-    for word in top_n_list("en", size * 2):
-        upper = word.upper()
-        if upper.isascii() and upper.isalpha() and (len(upper) > 1 or upper in "AI"):
-            words[upper] = word_frequency(word, "en")
-            if len(words) == size:
-                break
-    return words
+    words = (word for word in top_n_list("en", size * 2) if word.isascii() and word.isalpha())
+    known = islice((word for word in words if len(word) > 1 or word in "ai"), size)
+    return {word.upper(): word_frequency(word, "en") for word in known}

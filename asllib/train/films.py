@@ -64,8 +64,7 @@ def _write(plan: Plan, path: Path) -> None:
 
 def _load(path: Path) -> Stream:
     with np.load(path) as stored:
-        values = {name: stored[name] if stored[name].ndim else stored[name].item() for name in stored}
-    return Stream(**values)
+        return Stream(**{name: array if array.ndim else array.item() for name, array in stored.items()})
 
 
 def practice_plans(

@@ -22,12 +22,12 @@ from asllib.evaluation import read_letters
 from asllib.letters import NO_LETTER, STATIC, encode
 from asllib.networks.default import DefaultConfig
 from asllib.networks.landmark import look_probabilities
-from asllib.networks.pixel import PixelCNN, crop_set, set_probabilities, small_set
+from asllib.networks.pixel import crop_set, set_probabilities, small_set
 from asllib.networks.store import Network, check_new_run, load_model, preset, save_model, tidy_run
 from asllib.paths import write_text
 from asllib.results import data_card, versions
 from asllib.train.films import films, practice_plans
-from asllib.train.loop import Examples, for_pixels, hand_examples, join, train, turned
+from asllib.train.loop import Examples, device, for_pixels, hand_examples, join, train, turned
 from asllib.train.spelling import PRACTICE_SEED, train_spelling
 
 MOST_LABELS = 60  # of a folder's own; more are mostly a mistake: a folder for each film or person
@@ -67,7 +67,7 @@ def train_run(
     check_new_run(out)
     about: dict[str, Any] = {
         "preset": preset_name,
-        "training": dataclasses.asdict(settings.training),
+        "training": dataclasses.asdict(settings.training) | ({} if epochs is None else {"epochs": epochs}),
         "seed": seed,
         "versions": versions(),
     }
@@ -90,7 +90,7 @@ def train_run(
         about |= {"synthetic_signers": settings.signers, "synthetic_films": settings.films}
     columns = {name: values for name, values in vars(record).items() if isinstance(values, list)}
     history = pd.DataFrame({name: pd.Series(values, dtype=float) for name, values in columns.items()})
-    return write_run(out, model, settings.alphabet, history.set_axis(history.index + 1), about)
+    return write_run(out, model, settings.alphabet, history, about)
 
 
 def own_labels(settings: Preset, letters: LetterSet, alphabet: str) -> Preset:
@@ -122,9 +122,8 @@ def write_run(
     out: Path, model: Network, alphabet: tuple[str, ...], history: pd.DataFrame, about: dict[str, Any]
 ) -> dict[str, Any]:
     """Write a finished run's folder, delete its checkpoints, and return the card."""
-    write_text(out / "history.csv", history.to_csv(index_label="epoch"))
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    save_model(out, model, alphabet, {**about, "device": device})
+    write_text(out / "history.csv", history.set_axis(history.index + 1).to_csv(index_label="epoch"))
+    save_model(out, model, alphabet, {**about, "device": device().type})
     tidy_run(out)
     return load_model(out)[1]
 
@@ -183,14 +182,12 @@ def _train_pixel(settings, sets, seed, epochs, checkpoint):
             inner = split(letters.subset(fitting), None, 0)
             deciding[np.flatnonzero(fitting)[inner == "valid"]] = True
             fitting &= ~deciding
-    learned = [examples.subset(fitting)]
-    for more in added:
-        learned.append(for_pixels(more.subset((more.table["split"] == "train").to_numpy()), settings.alphabet))
+    more = [one.subset((one.table["split"] == "train").to_numpy()) for one in added]
     if settings.signers:
-        learned.append(for_pixels(pixel_set(added_letters(settings.signers)), settings.alphabet))
+        more.append(pixel_set(added_letters(settings.signers)))
+    learned = [examples.subset(fitting), *(for_pixels(one, settings.alphabet) for one in more)]
     valid = examples.subset(deciding) if early else None
     model, history = train(settings, join(learned), valid, seed=seed, epochs=epochs, checkpoint=checkpoint)
-    assert isinstance(model, PixelCNN)
     read = [set_probabilities(model, data, track) for data in sets]
     return model, history, {"metrics": accuracies(sets, read, settings.alphabet)}
 
@@ -289,11 +286,13 @@ def _train_hands(settings, sets, seed, epochs, checkpoint):
             if signers_apart(letters.table)
         ]
         if not sure:  # no signer was held out: each part is read by a network that learned from the others
-            folds = [where for _, where in leave_people_out(first)] or [tenth]
+            folds = [where for _, where in leave_people_out(first)]
             for number, where in enumerate(folds):
                 other = fit(where, checkpoint.with_name(f"checkpoint-{number}.pt"))[0]
                 unseen = known[0].subset(where).looks
                 sure.append(look_probabilities(other, unseen).max(1)[unseen.found])
+            if not folds:  # one signer: the test part was not learned from
+                sure.append(read[0].max(1)[known[0].looks.found & tenth])
         together = np.concatenate(sure)
         about["refuse_below"] = float(np.quantile(together, 1 - KEPT)) if len(together) else 0.0
     return model, history, about

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -90,8 +89,7 @@ def add_signs(
         },
         "versions": versions(),
     }
-    save_model(out, taught, names, about)
-    return json.loads((out / "card.json").read_text())
+    return load_model(save_model(out, taught, names, about))[1]
 
 
 def teach(

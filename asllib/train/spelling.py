@@ -76,7 +76,6 @@ def train_spelling(
         for part, one in histories.items()
     ]
     history = pd.concat(tables, ignore_index=True)
-    history.index += 1
     films_card = {k: v for k, v in dataclasses.asdict(preset).items() if k not in ("network", "shapes", "training")}
     return model, history, {"data": data | films_card, "metrics": {"loss": histories["time"].train_loss[-1]}}
 
