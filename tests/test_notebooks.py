@@ -136,6 +136,7 @@ def nbval(tmp_path_factory):
             output.data["text/plain"] = "['J']"
         nbformat.write(notebook, folder / f"{name}.ipynb")
     options = ["-rA", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=120", "-p", "no:cacheprovider"]
+    options.append(f"--rootdir={folder}")  # else a configuration in a folder above changes the names
     run = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *folder.glob("*.ipynb")],
         cwd=folder, capture_output=True, text=True, timeout=300,
