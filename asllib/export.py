@@ -46,9 +46,11 @@ class WholeModel(nn.Module):
 
 
 def sample_inputs(model: nn.Module, n: int, steps: int = 40, seed: int = 0) -> dict[str, Tensor]:
-    """Make random inputs of realistic size for n images, hands or films, by their names in the file: docs/export.md.
+    """Make random inputs of realistic size for n images, hands or films, by their names in the file.
 
-    Films have so many ``steps``. The same seed makes the same.
+    ``image`` (n, 28, 28) uint8; or ``landmarks`` and ``world`` (n, 21, 3) float32, ``left`` (n,) bool, ``aspect`` (n,)
+    float32, and for ``default`` ``embedding`` (n, 1152) float32. Of ``spelling`` ``landmarks`` and ``world`` are
+    (n, steps, 21, 3), NaN at moments without a hand, and ``left`` is (n, steps). The same seed makes the same.
     """
     generator = torch.Generator().manual_seed(seed)
     if isinstance(model, PixelCNN):
